@@ -1,0 +1,31 @@
+"""Where things live: the clone, the cache of data and runs, the build."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def project_root() -> Path | None:
+    """The clone this package runs from, or None when it was installed from a wheel."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() and (root / "book").is_dir() else None
+
+
+def home() -> Path:
+    """Folder of fetched data and stored runs.
+
+    `DATAWORTH_HOME` if set; else `.dataworth/` of the clone; else `~/.cache/dataworth`.
+    """
+    if value := os.environ.get("DATAWORTH_HOME"):
+        return Path(value).expanduser().resolve()
+    root = project_root()
+    return root / ".dataworth" if root else Path.home() / ".cache" / "dataworth"
+
+
+def data_dir() -> Path:
+    return home() / "data"
+
+
+def store_dir() -> Path:
+    return home() / "runs"
