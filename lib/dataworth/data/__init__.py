@@ -1,0 +1,26 @@
+"""Data sets as cards, and the providers that bring them here.
+
+    from dataworth.data import load_images
+    pool = load_images("fashion-mnist", "classifier_pool")   # pool.images, .labels, .ids
+
+A card (`cards.yaml`) says what a data set is; `fetch` brings it from the first provider that
+works into a folder of parquet files; `load_images` gives whole splits as arrays.
+"""
+
+from dataworth.data.cards import Card, card, cards, fingerprint
+from dataworth.data.images import ImageSet, load_images
+from dataworth.data.splits import content_ids
+from dataworth.data.store import Status, fetch, status
+
+__all__ = [
+    "Card",
+    "ImageSet",
+    "Status",
+    "card",
+    "cards",
+    "content_ids",
+    "fetch",
+    "fingerprint",
+    "load_images",
+    "status",
+]

@@ -1,0 +1,162 @@
+"""The cards: which data sets exist, where each comes from, and what may be done with it.
+
+The table is `cards.yaml`. A card pins a data set twice: each package provider has the version,
+size and sha256 of the archive it delivers, and the card has one `content_sha256` of the decoded
+images and labels (`splits.content_sha256`), which is the same whichever provider served them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dataworth.errors import UserError
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackageSource(_Frozen):
+    """A data set inside a Debian, npm or PyPI package.
+
+    `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
+    of the data inside it; `format` says how the files there are read (`formats.READERS`).
+    """
+
+    kind: Literal["debian", "npm", "pypi"]
+    package: str
+    version: str
+    sha256: Sha256
+    size: int = Field(gt=0)
+    path: str = "."
+    format: Literal["idx", "datasets"] = "datasets"
+
+
+class HubSource(_Frozen):
+    """A data set repository of the Hugging Face hub; `version` is a git commit of it.
+
+    The commit pins the files, so there is no checksum of an archive.
+    """
+
+    kind: Literal["hub"]
+    repo: str
+    version: str
+
+
+class LocalSource(_Frozen):
+    """A folder that `datasets.load_dataset(folder)` reads: parquet files or an imagefolder."""
+
+    kind: Literal["local"] = "local"
+    folder: Path
+
+
+Source = PackageSource | HubSource | LocalSource
+
+
+class Licence(_Frozen):
+    spdx: str
+    attribution: str
+    redistribution: str
+
+
+class Citation(_Frozen):
+    key: str
+    bibtex: str
+
+
+class ContentSplit(_Frozen):
+    """A rule that divides one source split by the content of its examples.
+
+    Of the source split `divide`, exact copies are merged, and examples whose content also occurs
+    in the source split `keep` are dropped, as are copies whose labels disagree. What remains is
+    ranked by content hash within each class: the first `per_class` examples of every class go to
+    the named splits in turn, the others to `rest`. `keep` stays whole, under its own name.
+    """
+
+    divide: str
+    keep: str
+    per_class: dict[str, Annotated[int, Field(gt=0)]]
+    rest: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.per_class, self.rest, self.keep)
+
+
+class Card(_Frozen):
+    """One data set.
+
+    `image_shape` is (H, W) or (H, W, 3). `source_splits` are the splits as published, with their
+    sizes; `split_names` are the ones that `load_images` offers: those of `content_split`, or the
+    published ones where there is no such rule.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    modality: Literal["image"]
+    image_shape: tuple[int, int] | tuple[int, int, Literal[3]]
+    classes: tuple[str, ...] = Field(min_length=2)
+    source_splits: dict[str, int]
+    content_sha256: Sha256
+    licence: Licence
+    citation: Citation
+    content_split: ContentSplit | None = None
+    providers: tuple[Annotated[PackageSource | HubSource, Field(discriminator="kind")], ...]
+
+    @model_validator(mode="after")
+    def _split_rule_fits(self) -> Card:
+        rule = self.content_split
+        if rule and {rule.divide, rule.keep} - set(self.source_splits):
+            raise ValueError(f"content_split names a split that is not in {self.source_splits}")
+        if rule and len(set(rule.names)) < len(rule.names):
+            raise ValueError(f"content_split names one split twice: {rule.names}")
+        return self
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        return self.content_split.names if self.content_split else tuple(self.source_splits)
+
+    @property
+    def decoded_size(self) -> int:
+        """Bytes of all images and labels as arrays."""
+        pixels = 1
+        for side in self.image_shape:
+            pixels *= side
+        return sum(self.source_splits.values()) * (pixels + 8)
+
+    @property
+    def key(self) -> str:
+        """Hash of what decides the arrays: content, class words and split rule."""
+        decides = self.model_dump(include={"content_sha256", "classes", "content_split"})
+        return hashlib.sha256(json.dumps(decides, sort_keys=False).encode()).hexdigest()[:16]
+
+
+@cache
+def cards() -> tuple[Card, ...]:
+    """All cards, in the order of the table."""
+    table = yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8"))
+    return tuple(Card.model_validate(entry) for entry in table)
+
+
+def card(card_id: str) -> Card:
+    """The card with this id; UserError when there is none."""
+    for candidate in cards():
+        if candidate.id == card_id:
+            return candidate
+    known = ", ".join(c.id for c in cards())
+    raise UserError(f"There is no data set '{card_id}'; the data sets are: {known}.")
+
+
+def fingerprint() -> str:
+    """Hash of all cards' contents and split rules (no file is read but the table)."""
+    lines = "\n".join(f"{c.id} {c.key}" for c in cards())
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -1,0 +1,131 @@
+"""Whole image sets as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.data.cards import Card
+from dataworth.data.cards import card as find_card
+from dataworth.data.formats import FormatError, read_datasets
+from dataworth.data.splits import Decoded, content_ids, divide
+from dataworth.data.store import MARK, check_content, fetch
+from dataworth.errors import UserError
+
+_FIELDS = ("images", "labels", "ids")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split of an image data set.
+
+    images: (N, H, W) or (N, H, W, 3) uint8; labels: (N,) int64 indices into `classes`;
+    ids: (N,) int64 content ids (`splits.content_ids`), ascending. The arrays are read-only maps of
+    files: copy before writing into them.
+    """
+
+    images: NDArray[np.uint8] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    ids: NDArray[np.int64] = field(repr=False)
+    classes: tuple[str, ...]
+    split: str
+    card: Card = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageSet:
+    """Load a split named in `card(card_id).split_names`, in the order of content ids.
+
+    The first call fetches the data set if need be (`store.fetch`) and decodes it; later calls map
+    the decoded arrays, checked by sha256, and import nothing heavy. `root` is the folder of all
+    data sets (default `paths.data_dir()`). UserError for an unknown id or split, or when the data
+    cannot be had.
+    """
+    card = find_card(card_id)
+    if split not in card.split_names:
+        raise UserError(
+            f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."
+        )
+    folder = fetch(card_id, root=root)
+    arrays = _mapped(folder, card, split)
+    if arrays is None:
+        from filelock import FileLock
+
+        with FileLock(folder.parent / f".{card.id}.arrays.lock"):
+            arrays = _mapped(folder, card, split)  # another process may have been faster
+            if arrays is None:
+                _decode_or_fetch_again(folder, card, root)
+                arrays = _mapped(folder, card, split)
+    if arrays is None:
+        raise UserError(
+            f"The arrays of {card_id} in {folder} are damaged as soon as they are written: "
+            "check the disk, or set DATAWORTH_HOME to a folder on another one."
+        )
+    return ImageSet(*arrays, classes=card.classes, split=split, card=card)
+
+
+def _arrays_folder(folder: Path, card: Card) -> Path:
+    return folder / f"arrays-{card.key[:8]}"
+
+
+def _mapped(
+    folder: Path, card: Card, split: str
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
+    """The decoded arrays of a split, or None when they are absent or damaged."""
+    arrays = _arrays_folder(folder, card)
+    try:
+        sums = json.loads((arrays / "sha256.json").read_text(encoding="utf-8"))
+        paths = [arrays / f"{split}-{name}.npy" for name in _FIELDS]
+        if any(_sha256(path) != sums[path.name] for path in paths):
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    images, labels, ids = (np.load(path, mmap_mode="r") for path in paths)
+    return images, labels, ids
+
+
+def _decode_or_fetch_again(folder: Path, card: Card, root: Path | None) -> None:
+    try:
+        _decode(folder, card)
+    except (FormatError, OSError, ValueError):
+        # The parquet files are not what was fetched (`fetch` looks at their sizes only).
+        (folder / MARK).unlink(missing_ok=True)
+        _decode(fetch(card.id, root=root), card)
+
+
+def _decode(folder: Path, card: Card) -> None:
+    """Decode the parquet files, apply the split rule and store the arrays; atomic."""
+    decoded: Decoded = read_datasets(folder, card)
+    check_content(decoded, card)
+    if card.content_split:
+        decoded = divide(decoded, card.content_split, len(card.classes))
+    with tempfile.TemporaryDirectory(prefix="arrays-", suffix=".tmp", dir=folder) as temporary:
+        scratch = Path(temporary) / "arrays"
+        scratch.mkdir()
+        sums = {}
+        for split, (images, labels) in decoded.items():
+            ids = content_ids(images)
+            order = np.lexsort((labels, ids))
+            columns: dict[str, NDArray] = {"images": images, "labels": labels, "ids": ids}
+            for name, values in columns.items():
+                path = scratch / f"{split}-{name}.npy"
+                np.save(path, values[order])
+                sums[path.name] = _sha256(path)
+        (scratch / "sha256.json").write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+        target = _arrays_folder(folder, card)
+        shutil.rmtree(target, ignore_errors=True)  # damaged, or it would have been mapped
+        scratch.rename(target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

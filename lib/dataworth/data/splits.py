@@ -1,0 +1,80 @@
+"""Content hashes of images, and splits that depend on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.data.cards import ContentSplit
+
+
+class Labelled(NamedTuple):
+    """Images (N, H, W) or (N, H, W, 3) uint8 and their class indices (N,) int64."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+Decoded = dict[str, Labelled]
+"""The published splits of a data set, decoded."""
+
+
+def digests(images: NDArray[np.uint8]) -> list[bytes]:
+    """The sha256 of the pixel bytes of each image (C order)."""
+    images = np.ascontiguousarray(images)
+    return [hashlib.sha256(image.tobytes()).digest() for image in images]
+
+
+def content_ids(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(N,) ids: the first 63 bits of each image's sha256, so that id order is hash order."""
+    first = [int.from_bytes(digest[:8], "big") >> 1 for digest in digests(images)]
+    return np.array(first, dtype=np.int64)
+
+
+def content_sha256(decoded: Decoded) -> str:
+    """One hash of a decoded data set, independent of the order of the examples in a split."""
+    total = hashlib.sha256()
+    for name in sorted(decoded):
+        images, labels = decoded[name]
+        total.update(f"{name} {images.shape}\n".encode())
+        pairs = zip(digests(images), labels.tolist(), strict=True)
+        total.update(b"".join(sorted(d + label.to_bytes(8, "big") for d, label in pairs)))
+    return total.hexdigest()
+
+
+def divide(decoded: Decoded, rule: ContentSplit, n_classes: int) -> dict[str, Labelled]:
+    """Apply the rule (see `ContentSplit`); every split comes out in hash order.
+
+    Raises ValueError when a class has fewer unique examples than the rule gives away.
+    """
+    kept = decoded[rule.keep]
+    kept_ids = content_ids(kept.images)
+    images, labels = decoded[rule.divide]
+    ids = content_ids(images)
+
+    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    agrees = np.ones(len(unique), dtype=bool)
+    agrees[inverse[labels != labels[first][inverse]]] = False
+    usable = first[agrees & ~np.isin(unique, kept_ids)]  # ascending id = hash order
+
+    parts: dict[str, list[NDArray[np.intp]]] = {name: [] for name in (*rule.per_class, rule.rest)}
+    for label in range(n_classes):
+        ranked = usable[labels[usable] == label]
+        given = sum(rule.per_class.values())
+        if len(ranked) < given:
+            raise ValueError(f"class {label} has {len(ranked)} unique examples, {given} are needed")
+        cuts = np.cumsum(list(rule.per_class.values()))
+        for name, part in zip(parts, np.split(ranked, cuts), strict=True):
+            parts[name].append(part)
+
+    result: dict[str, Labelled] = {}
+    for name, chosen in parts.items():
+        rows = np.concatenate(chosen)
+        rows = rows[np.argsort(ids[rows])]
+        result[name] = Labelled(images[rows], labels[rows])
+    order = np.lexsort((kept.labels, kept_ids))
+    result[rule.keep] = Labelled(kept.images[order], kept.labels[order])
+    return result

@@ -1,0 +1,233 @@
+"""Fetched data sets on disk: one folder per data set and content, complete or absent.
+
+    <root>/fashion-mnist-1a2b3c4d/
+        README.md                        dataset card, so that load_dataset(folder) works
+        train-00000-of-00001.parquet     the published splits, as on the hub
+        test-00000-of-00001.parquet
+        source.json                      provider, versions, checksums, date
+        arrays-5e6f7a8b/                 the splits of `load_images`, decoded (made on demand)
+
+A folder is built under a temporary name, checked against the card, and renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dataworth.data import providers as provide
+from dataworth.data.cards import Card, LocalSource, Source
+from dataworth.data.cards import card as find_card
+from dataworth.data.formats import (
+    READERS,
+    FormatError,
+    import_datasets,
+    read_datasets,
+    write_parquet,
+)
+from dataworth.data.splits import Decoded, content_sha256
+from dataworth.errors import UserError
+from dataworth.paths import data_dir
+
+MARK = "source.json"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a data set is on this machine: folder, bytes, and where it came from."""
+
+    card_id: str
+    present: bool
+    folder: Path
+    size: int = 0
+    provider: str = ""
+    version: str = ""
+    note: str = ""
+
+
+def folder_of(card: Card, root: Path | None = None) -> Path:
+    """Where this data set lives, or would."""
+    return (root or data_dir()) / f"{card.id}-{card.content_sha256[:8]}"
+
+
+def status(card: Card | str, *, root: Path | None = None) -> Status:
+    """Look, without reading the data: the completion mark and the sizes it names must agree."""
+    card = find_card(card) if isinstance(card, str) else card
+    folder = folder_of(card, root)
+    absent = Status(card.id, False, folder)
+    try:
+        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        if mark["content_sha256"] != card.content_sha256:
+            return absent
+        for name, size in mark["files"].items():
+            if (folder / name).stat().st_size != size:
+                return absent
+    except (OSError, ValueError, KeyError):
+        return absent
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Status(card.id, True, folder, size, mark["provider"], mark["version"], mark["note"])
+
+
+def fetch(
+    card_id: str,
+    *,
+    providers: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    root: Path | None = None,
+) -> Path:
+    """Make sure that a data set is on this machine; return its folder of parquet files.
+
+    Providers are tried in the card's order, after a local folder if one is named by `folder` or by
+    the variable `DATAWORTH_DATA_<ID>` (upper case, `-` as `_`). `providers` restricts and orders
+    the chain by kind, for example `["hub", "debian"]`. `datasets.load_dataset(str(folder))` reads
+    the result. Safe to call from several processes at once. UserError when every provider failed.
+    """
+    card = find_card(card_id)
+    chain = _chain(card, providers, folder)
+    root = root or data_dir()
+    if (found := status(card, root=root)).present:
+        return found.folder
+    import_datasets()  # UserError before any download where it is missing
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _require_space(card, root)
+        from filelock import FileLock
+
+        with FileLock(root / f".{card.id}.lock"):
+            if (found := status(card, root=root)).present:  # another process was faster
+                return found.folder
+            # The lock is ours, so a scratch folder here was left by a process that was killed.
+            for left in root.glob(f".{card.id}-*.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
+            return _fetch_from(chain, card, root)
+    except OSError as error:
+        raise _disk_error(error, root) from error
+
+
+def _chain(
+    card: Card, kinds: Sequence[str] | None, folder: str | Path | None
+) -> tuple[Source, ...]:
+    named = folder or os.environ.get(_variable(card))
+    local = (LocalSource(folder=Path(named).expanduser().absolute()),) if named else ()
+    chain: tuple[Source, ...] = (*local, *card.providers)
+    if kinds is None:
+        return chain
+    chosen = tuple(source for kind in kinds for source in chain if source.kind == kind)
+    known = [source.kind for source in chain]
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise UserError(
+            f"providers: '{unknown[0]}' does not provide {card.id}; it has {', '.join(known)}."
+        )
+    return chosen
+
+
+def _variable(card: Card) -> str:
+    return f"DATAWORTH_DATA_{card.id.upper().replace('-', '_')}"
+
+
+def _fetch_from(chain: Sequence[Source], card: Card, root: Path) -> Path:
+    reasons = []
+    for source in chain:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{card.id}-", suffix=".tmp", dir=root, ignore_cleanup_errors=True
+        ) as scratch:
+            try:
+                built = _build(source, card, Path(scratch))
+            except provide.ProviderError as error:
+                reasons.append(str(error))
+                continue
+            target = folder_of(card, root)
+            if target.exists():  # damaged, or `status` would have found it
+                target.rename(Path(scratch) / "damaged")
+            built.rename(target)
+            return target
+    raise UserError(
+        f"The data set {card.id} could not be fetched: {'. '.join(map(_capital, reasons))}. "
+        f"A folder with the data can also be named by the variable {_variable(card)}."
+    )
+
+
+def _build(source: Source, card: Card, scratch: Path) -> Path:
+    """A complete folder in `scratch`, or ProviderError."""
+    incoming, built = scratch / "incoming", scratch / "built"
+    incoming.mkdir()
+    built.mkdir()
+    delivery = provide.deliver(source, incoming)
+    try:
+        files = _convert(delivery, card, built)
+    except (provide.ProviderError, UserError, MemoryError):
+        raise
+    except FormatError as error:
+        raise provide.ProviderError(source, str(error), "use another provider") from error
+    except Exception as error:  # the loaders' own errors are many; the chain goes on
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        text = f"its data cannot be read ({provide.first_line(error)})"
+        raise provide.ProviderError(source, text, "use another provider") from error
+    mark = {
+        "card": card.id,
+        "content_sha256": card.content_sha256,
+        "provider": source.kind,
+        "from": provide.describe(source),
+        "version": delivery.version,
+        "archive_sha256": delivery.sha256,
+        "archive_size": delivery.size,
+        "note": delivery.note,
+        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {path.name: path.stat().st_size for path in files},
+    }
+    (built / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
+    return built
+
+
+def _convert(delivery: provide.Delivery, card: Card, built: Path) -> list[Path]:
+    """Write the parquet files of a delivery into `built`; FormatError when it is other data."""
+    if delivery.format == "datasets":
+        revision = None if Path(delivery.location).is_dir() else delivery.version
+        decoded = read_datasets(delivery.location, card, revision=revision)
+    else:
+        decoded = READERS[delivery.format](Path(delivery.location), card)
+    files = write_parquet(built, card, decoded)
+    check_content(read_datasets(built, card), card)  # as a later load will read them
+    return files
+
+
+def check_content(decoded: Decoded, card: Card) -> None:
+    """FormatError unless images and labels are those of the card."""
+    found = content_sha256(decoded)
+    if found != card.content_sha256:
+        raise FormatError(
+            f"its images and labels have the checksum {found[:12]}..., "
+            f"not {card.content_sha256[:12]}... as on the card"
+        )
+
+
+def _require_space(card: Card, root: Path) -> None:
+    """Room for the archive and its content, the parquet files, the arrays, and as much again."""
+    archives = [source.size for source in card.providers if source.kind != "hub"]
+    needed = 2 * (max(archives, default=0) + 2 * card.decoded_size)
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise UserError(
+            f"The data set {card.id} needs {needed / 1e6:.0f} MB of disk space and {root} has "
+            f"{free / 1e6:.0f} MB: free some, or set DATAWORTH_HOME to a folder on another disk."
+        )
+
+
+def _disk_error(error: OSError, root: Path) -> UserError:
+    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
+    return UserError(
+        f"The folder {root} cannot be written ({why}): "
+        "set DATAWORTH_HOME to a folder with room and write access."
+    )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
