@@ -1,0 +1,352 @@
+"""Scaling laws as small declarative objects.
+
+A law gives g = log f(x; phi) and its derivatives for a whole batch of parameter vectors at once.
+Internal coordinates `phi` are the logarithm of positive parameters (amplitudes, floors, scales) and
+the plain value of exponents, with x divided by its geometric mean: that brings the condition number
+of a Chinchilla-type problem from about 1e13 down to about 1e3. Every change between internal and
+natural coordinates is affine, so fixing, tying and sharing parameters are linear constraints.
+
+Shapes: B problems, n rows, p parameters, d variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import UserError
+
+Array = NDArray[np.float64]
+ZERO = -600.0  # log of a parameter that is exactly zero; exp(-600) vanishes beside any loss
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter: `log` scale means positive and handled as its logarithm.
+
+    `lower`, `upper`: sensible range in natural units; a fit that ends there says so.
+    `zero`: the value 0 is a model of its own (no floor) and is compared explicitly.
+    """
+
+    name: str
+    log: bool = True
+    lower: float = 0.0
+    upper: float = np.inf
+    zero: bool = False
+
+    def to_internal(self, value: float) -> float:
+        if not self.log:
+            return value
+        return float(np.log(value)) if value > 0 else ZERO
+
+    def to_natural(self, value: Array) -> Array:
+        return np.where(value <= ZERO / 2, 0.0, np.exp(value)) if self.log else value
+
+    def bounds(self) -> tuple[float, float]:
+        """Range in internal coordinates."""
+        if not self.log:
+            return self.lower, self.upper
+        return (
+            float(np.log(self.lower)) if self.lower > 0 else -np.inf,
+            float(np.log(self.upper)) if np.isfinite(self.upper) else np.inf,
+        )
+
+
+def nonnegative_lstsq(gram: Array, rhs: Array) -> Array:
+    """Smallest |Phi c - y| with c >= 0, from normal equations, by trying every active set.
+
+    gram: (..., K, K), rhs: (..., K) -> (..., K). Exact for the few amplitudes of a law (K <= 4).
+    """
+    size = rhs.shape[-1]
+    best = np.zeros_like(rhs)
+    best_gain = np.zeros(rhs.shape[:-1])
+    for code in range(1, 2**size):
+        active = [k for k in range(size) if code >> k & 1]
+        sub = gram[..., active, :][..., :, active]
+        scale = 1e-12 * np.einsum("...kk->...k", sub).max(-1)[..., None, None] + 1e-300
+        solution = np.linalg.solve(sub + scale * np.eye(len(active)), rhs[..., active, None])
+        solution = solution[..., 0]
+        gain = (solution * rhs[..., active]).sum(-1)  # decrease of the sum of squares
+        better = (solution >= 0).all(-1) & (gain > best_gain)
+        best_gain = np.where(better, gain, best_gain)
+        full = np.zeros_like(rhs)
+        full[..., active] = solution
+        best = np.where(better[..., None], full, best)
+    return best
+
+
+class Law:
+    """Base of all laws; subclasses give `log_value` and, where they can, seeds and curvature."""
+
+    name: str
+    variables: tuple[str, ...]
+    params: tuple[Param, ...]
+    latex: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.params)
+
+    def index(self, name: str) -> int:
+        if name not in self.names:
+            raise UserError(
+                f"Law {self.name!r} has no parameter {name!r}; it has {', '.join(self.names)}."
+            )
+        return self.names.index(name)
+
+    def log_value(self, phi: Array, x: Array, jacobian: bool = True) -> tuple[Array, Array | None]:
+        """log f and its derivatives, (B,n) and (B,p,n).
+
+        phi (B,p); x scaled variables, (n,d), or (B,n,d) where each problem has its own rows.
+        """
+        raise NotImplementedError
+
+    def curvature(self, phi: Array, x: Array, c: Array) -> Array:
+        """sum_i c_i d2 log f_i / dphi dphi', c (B,n) -> (B,p,p). Central differences of J."""
+        size = phi.shape[1]
+        out = np.empty((len(phi), size, size))
+        for j in range(size):
+            step = np.zeros(size)
+            step[j] = 1e-5
+            up = self.log_value(phi + step, x)[1]
+            down = self.log_value(phi - step, x)[1]
+            out[:, :, j] = np.einsum("bpn,bn->bp", up - down, c) / 2e-5  # type: ignore[operator]
+        return (out + out.transpose(0, 2, 1)) / 2
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        """(U, u) with phi_natural = U phi + u, for x divided by exp(log_x0)."""
+        raise NotImplementedError
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        """Starting points. y (B,n), weights (B,n) on relative residuals -> (B,S,p)."""
+        raise NotImplementedError
+
+    def bounds(self) -> tuple[Array, Array]:
+        low, high = zip(*(p.bounds() for p in self.params), strict=True)
+        return np.array(low), np.array(high)
+
+
+@dataclass(frozen=True)
+class Term:
+    """amplitude * prod_v v**(sign * exponent): `powers` maps a variable to an exponent's name.
+
+    A name with a leading "+" is a rising power, otherwise the power falls (x**-k).
+    """
+
+    amplitude: str
+    powers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PowerSum(Law):
+    """f = sum over terms of amplitude * prod of powers; log f is a log-sum-exp of affine forms.
+
+    Amplitudes enter linearly, so a grid over the exponents alone with a closed-form non-negative
+    least squares (variable projection) seeds the search. The Hessian is analytic.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    latex: str
+    variables: tuple[str, ...] = ("x",)
+    floor: str | None = None
+    exponent_range: tuple[float, float] = (0.0, 5.0)
+    grid: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        amplitudes = [Param(t.amplitude, zero=t.amplitude == self.floor) for t in self.terms]
+        low, high = self.exponent_range
+        names = dict.fromkeys(s.lstrip("+") for t in self.terms for s in t.powers.values())
+        exponents = [Param(n, log=False, lower=low, upper=high) for n in names]
+        object.__setattr__(self, "params", (*amplitudes, *exponents))
+        index = {p.name: i for i, p in enumerate(self.params)}
+        # per term: (amplitude index, [(exponent index, variable index, sign of d log / d exponent)])
+        layout = [
+            (
+                index[t.amplitude],
+                [
+                    (index[s.lstrip("+")], self.variables.index(v), 1.0 if s[0] == "+" else -1.0)
+                    for v, s in t.powers.items()
+                ],
+            )
+            for t in self.terms
+        ]
+        object.__setattr__(self, "_layout", layout)
+
+    _layout: Any = field(init=False, repr=False, compare=False, default=None)
+    params: tuple[Param, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array]]:
+        """log f (B,n) and the share of each term in f, one (B,n) per term."""
+        u = np.moveaxis(np.log(x), -1, 0)
+        logs = []
+        for amplitude, powers in self._layout:
+            value = phi[:, amplitude, None]
+            for j, v, sign in powers:
+                value = value + (sign * phi[:, j, None]) * u[v]
+            logs.append(value)
+        if len(logs) == 1:
+            return np.broadcast_to(logs[0], (len(phi), x.shape[-2])), [
+                np.ones((len(phi), x.shape[-2]))
+            ]
+        top = logs[0]
+        for value in logs[1:]:
+            top = np.maximum(top, value)
+        shares = [np.exp(value - top) for value in logs]
+        total = sum(shares[1:], shares[0])
+        inverse = 1.0 / total
+        return top + np.log(total), [s * inverse for s in shares]
+
+    def log_value(self, phi: Array, x: Array, jacobian: bool = True) -> tuple[Array, Array | None]:
+        g, shares = self._shares(phi, x)
+        if not jacobian:
+            return g, None
+        u = np.moveaxis(np.log(x), -1, 0)
+        out = np.zeros((len(phi), len(self.params), x.shape[-2]))
+        for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
+            out[:, amplitude] += share
+            for j, v, sign in powers:
+                out[:, j] += share * (sign * u[v])
+        return g, out
+
+    def curvature(self, phi: Array, x: Array, c: Array) -> Array:
+        _, shares = self._shares(phi, x)
+        _, jac = self.log_value(phi, x)
+        assert jac is not None
+        u = np.log(x).T
+        out = -np.matmul(jac * c[:, None], jac.transpose(0, 2, 1))
+        for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
+            weight = c * share
+            columns = [(amplitude, np.ones(x.shape[0]))]
+            columns += [(j, sign * u[v]) for j, v, sign in powers]
+            for i, zi in columns:
+                for j, zj in columns:
+                    out[:, i, j] += weight @ (zi * zj)
+        return out
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        size = len(self.params)
+        matrix = np.eye(size)
+        for amplitude, powers in self._layout:
+            for j, v, sign in powers:
+                matrix[amplitude, j] -= sign * log_x0[v]
+        return matrix, np.zeros(size)
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        k = len(self.terms)
+        q = len(self.params) - k
+        low, high = self.exponent_range
+        top = min(high, 3.0)
+        per_axis = max(4, round(size ** (1 / max(q, 1)))) if q else 1
+        # dense near zero, where language-model exponents lie
+        axis = 0.02 * (top / 0.02) ** np.linspace(0, 1, per_axis)
+        if low < 0:
+            axis = np.concatenate([-axis[::-2], axis])
+        axis = axis[(axis >= low) & (axis <= high)]
+        eta = np.stack(np.meshgrid(*[axis] * q, indexing="ij"), -1).reshape(-1, q)
+        phi = np.concatenate([np.zeros((len(eta), k)), eta], 1)
+        u = np.log(x).T
+        basis = np.empty((len(eta), k, x.shape[0]))
+        for t, (_, powers) in enumerate(self._layout):
+            exponent = np.zeros((len(eta), x.shape[0]))
+            for j, v, sign in powers:
+                exponent += sign * phi[:, j, None] * u[v]
+            basis[:, t] = np.exp(exponent)
+        amplitudes, error = project(basis, y, weights)
+        amplitude_index = [a for a, _ in self._layout]
+        out = np.broadcast_to(phi, (len(y), *phi.shape)).copy()
+        floor = np.log(y.min(1) * 1e-4)[:, None, None]
+        with np.errstate(divide="ignore"):
+            out[:, :, amplitude_index] = np.maximum(np.log(amplitudes), floor)
+        return best_seeds(out, error)
+
+
+def project(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    """Variable projection: best amplitudes c >= 0 of sum_k c_k basis_k for each grid point.
+
+    basis (Q,K,n), y (B,n), weights (B,n) on relative residuals -> c (B,Q,K), error (B,Q).
+    """
+    q, k, n = basis.shape
+    w = weights / y**2
+    scale = np.sqrt((basis**2).mean(-1, keepdims=True))
+    scaled = basis / scale
+    products = (scaled[:, :, None] * scaled[:, None]).reshape(-1, n)
+    gram = (w @ products.T).reshape(len(y), q, k, k)
+    rhs = ((w * y) @ scaled.reshape(-1, n).T).reshape(len(y), q, k)
+    c = nonnegative_lstsq(gram, rhs)
+    fitted = np.einsum("bqk,bqk->bq", c, rhs)
+    error = weights.sum(1, keepdims=True) - fitted  # sum w y^2 minus the explained part
+    return c / scale[..., 0], error
+
+
+def best_seeds(phi: Array, error: Array) -> Array:
+    """Grid points ordered from the best, phi (B,Q,p), error (B,Q)."""
+    order = np.argsort(error, axis=1)
+    return np.take_along_axis(phi, order[..., None], axis=1)
+
+
+power = PowerSum("power", (Term("a", {"x": "k"}),), r"L(x) = a x^{-k}", exponent_range=(-5.0, 5.0))
+shifted = PowerSum(
+    "shifted", (Term("E"), Term("a", {"x": "k"})), r"L(x) = E + a x^{-k}", floor="E"
+)
+chinchilla = PowerSum(
+    "chinchilla",
+    (Term("E"), Term("A", {"N": "alpha"}), Term("B", {"D": "beta"})),
+    r"L(N, D) = E + A N^{-\alpha} + B D^{-\beta}",
+    variables=("N", "D"),
+    floor="E",
+)
+
+LAWS: dict[str, Law] = {law.name: law for law in (power, shifted, chinchilla)}
+
+
+def get(law: str | Law) -> Law:
+    """The law itself, or the one of that name.
+
+    Raises:
+        UserError: no law has this name.
+    """
+    if isinstance(law, Law):
+        return law
+    if law not in LAWS:
+        raise UserError(f"Unknown law {law!r}; known are: {', '.join(LAWS)}.")
+    return LAWS[law]
+
+
+def constraint_map(
+    rows: Array, values: Array, eliminate_first: Sequence[int]
+) -> tuple[Array, Array, list[int]]:
+    """Solve rows @ phi = values: phi = T z + t, where z are the parameters left free.
+
+    Gauss-Jordan elimination; parameters in `eliminate_first` (amplitudes) become dependent before
+    exponents do, so that box constraints on exponents stay box constraints on z.
+
+    Returns T (p,f), t (p,), and the index of the parameter that each z is.
+    """
+    size = rows.shape[1]
+    system = np.concatenate([rows, values[:, None]], 1).astype(float)
+    order = [*eliminate_first, *(j for j in range(size) if j not in set(eliminate_first))]
+    pivots: dict[int, int] = {}  # eliminated parameter -> row of the reduced system
+    for i in range(len(system)):
+        usable = [j for j in order if abs(system[i, j]) > 1e-12 and j not in pivots]
+        if not usable:
+            if abs(system[i, -1]) > 1e-9:
+                raise UserError("The fixed and tied parameters contradict each other.")
+            continue
+        pivots[usable[0]] = i
+        system[i] /= system[i, usable[0]]
+        for other in range(len(system)):
+            if other != i:
+                system[other] -= system[other, usable[0]] * system[i]
+    free = [j for j in range(size) if j not in pivots]
+    matrix = np.zeros((size, len(free)))
+    offset = np.zeros(size)
+    matrix[free, range(len(free))] = 1.0
+    for j, i in pivots.items():
+        matrix[j] = -system[i, free]
+        offset[j] = system[i, -1]
+    return matrix, offset, free

@@ -1,0 +1,222 @@
+"""Batched minimisation: every start, resample and curve advances in one array program.
+
+Iteratively reweighted Levenberg-Marquardt steps first, then Newton steps with the exact Hessian
+(its eigenvalues made positive), under box constraints. A problem leaves the batch when the
+decrease that Newton's model still promises is negligible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from .laws import Array, Law
+from .objective import Objective
+
+
+class Status(IntEnum):
+    """How one minimisation ended."""
+
+    CONVERGED = 0
+    AT_BOUND = 1
+    MAX_ITERATIONS = 2
+    UNIDENTIFIED = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A law on fixed rows, seen through phi = T z + t; z are the free parameters.
+
+    x (n,d) scaled variables; lower, upper (f,) the box of z.
+    """
+
+    law: Law
+    x: Array
+    objective: Objective
+    matrix: Array
+    offset: Array
+    lower: Array
+    upper: Array
+
+    @property
+    def plain(self) -> bool:
+        return self.matrix.shape[0] == self.matrix.shape[1]
+
+    def phi(self, z: Array) -> Array:
+        return z if self.plain else z @ self.matrix.T + self.offset
+
+    def predict(self, z: Array) -> Array:
+        """g(f), the prediction on the residual's scale, (B,n)."""
+        log_f, _ = self.law.log_value(self.phi(z), self.x, jacobian=False)
+        return self.objective.of_log(log_f)[0]
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array:
+        """Objective (B,); rows of no weight do not count even where the law is not finite."""
+        r = self.predict(z) - target
+        total = (weights * self.objective.rho(r)).sum(1)
+        return np.where(np.isfinite(total), total, np.inf)
+
+    def jacobian(self, z: Array) -> tuple[Array, Array]:
+        """g(f) (B,n) and its derivative by z (B,f,n)."""
+        log_f, jac = self.law.log_value(self.phi(z), self.x)
+        assert jac is not None
+        value, first, _ = self.objective.of_log(log_f)
+        if not self.plain:
+            jac = np.einsum("bpn,pf->bfn", jac, self.matrix)
+        if isinstance(first, np.ndarray):
+            jac = jac * first[:, None]
+        return value, jac
+
+    def derivatives(
+        self, z: Array, target: Array, weights: Array, newton: bool
+    ) -> tuple[Array, Array]:
+        """Gradient (B,f) and Hessian (B,f,f): reweighted Gauss-Newton, or exact when `newton`."""
+        phi = self.phi(z)
+        log_f, jac = self.law.log_value(phi, self.x)
+        assert jac is not None
+        g, first, second = self.objective.of_log(log_f)
+        psi, reweight, curve = self.objective.psi(g - target)
+        c = weights * psi * first
+        gradient = np.matmul(jac, c[..., None])[..., 0]
+        diagonal = weights * (curve if newton else reweight)
+        if isinstance(first, np.ndarray):
+            diagonal = diagonal * first * first
+            if newton:
+                diagonal = diagonal + weights * psi * second
+        hessian = np.matmul(jac * diagonal[:, None], jac.transpose(0, 2, 1))
+        if newton:
+            hessian += self.law.curvature(phi, self.x, c)
+        if not self.plain:
+            gradient = gradient @ self.matrix
+            hessian = self.matrix.T @ hessian @ self.matrix
+        return gradient, hessian
+
+
+@dataclass(frozen=True)
+class Solution:
+    """z (B,f), objective (B,), status (B,) of `Status`, iterations (B,)."""
+
+    z: Array
+    objective: Array
+    status: Array
+    iterations: Array
+
+
+def _step(gradient: Array, hessian: Array, free: Array, damping: Array) -> tuple[Array, Array]:
+    """Damped step on the free coordinates in the scaled metric, and the promised decrease.
+
+    Eigenvalues of the scaled Hessian are replaced by their absolute values, so the step goes
+    downhill also where the exact Hessian is indefinite.
+    """
+    diagonal = np.abs(np.einsum("bii->bi", hessian))
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max(1, keepdims=True) + 1e-280))
+    scale = scale * free
+    scaled = hessian * scale[:, :, None] * scale[:, None, :]
+    g = gradient * scale
+    values, vectors = np.linalg.eigh(scaled)
+    values = np.maximum(np.abs(values), 1e-9)
+    projected = np.einsum("bij,bi->bj", vectors, g)
+    coefficient = -projected / (values + damping[:, None])
+    step = np.einsum("bij,bj->bi", vectors, coefficient) * scale
+    promised = 0.5 * (projected**2 / values).sum(1)
+    return step, promised
+
+
+def minimise(
+    problem: Problem,
+    start: Array,
+    target: Array,
+    weights: Array,
+    *,
+    irls_steps: int = 8,
+    max_iterations: int = 200,
+    tolerance: float = 1e-11,
+    chunk_values: int = 60_000,
+) -> Solution:
+    """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise."""
+    size, n = len(start), problem.x.shape[0]
+    target = np.broadcast_to(target, (size, n))
+    weights = np.broadcast_to(weights, (size, n))
+    chunk = max(1, chunk_values // (n * max(1, len(problem.law.params)) // 4 + 1))
+    parts = [
+        _minimise_chunk(
+            problem,
+            np.clip(start[i : i + chunk], problem.lower, problem.upper),
+            target[i : i + chunk],
+            weights[i : i + chunk],
+            irls_steps,
+            max_iterations,
+            tolerance,
+        )
+        for i in range(0, size, chunk)
+    ]
+    fields = zip(*((s.z, s.objective, s.status, s.iterations) for s in parts), strict=True)
+    return Solution(*(np.concatenate(f) for f in fields))
+
+
+def _minimise_chunk(
+    problem: Problem,
+    z: Array,
+    target: Array,
+    weights: Array,
+    irls_steps: int,
+    max_iterations: int,
+    tolerance: float,
+) -> Solution:
+    size = len(z)
+    out_z = z.copy()
+    out_value = problem.value(z, target, weights)
+    status = np.full(size, int(Status.MAX_ITERATIONS))
+    iterations = np.zeros(size, int)
+    dead = ~np.isfinite(out_value)
+    status[dead] = Status.UNIDENTIFIED
+    index = np.flatnonzero(~dead)
+    lower, upper = problem.lower, problem.upper
+    z, value, target, weights = z[index], out_value[index], target[index], weights[index]
+    damping = np.full(len(index), 1e-3)
+    newton = np.zeros(len(index), bool)
+    stalled = np.zeros(len(index), int)
+    quadratic = problem.objective.loss == "l2"
+    # decreases below rounding of the residuals cannot be seen
+    rounding = (weights * (1e-15 * (1 + np.abs(target))) ** 2).sum(1)
+    for iteration in range(max_iterations):
+        if not len(index):
+            break
+        if iteration == (4 if quadratic else irls_steps):
+            newton[:] = True
+            damping[:] = np.minimum(damping, 1e-3)
+            stalled[:] = 0  # a stall of the reweighted steps says nothing about Newton's
+        use_newton = bool(newton.all())
+        gradient, hessian = problem.derivatives(z, target, weights, use_newton)
+        at_low = (z <= lower) & (gradient > 0)
+        at_high = (z >= upper) & (gradient < 0)
+        free = ~(at_low | at_high)
+        step, promised = _step(gradient, hessian, free, damping)
+        trial = np.clip(z + step, lower, upper)
+        trial_value = problem.value(trial, target, weights)
+        good = trial_value <= value
+        gain = value - trial_value
+        # a Newton step that promises and brings next to nothing: converged
+        small = promised <= tolerance * value + rounding
+        settled = small & (use_newton | (quadratic & (promised <= 1e-3 * tolerance * value)))
+        z = np.where(good[:, None], trial, z)
+        value = np.where(good, trial_value, value)
+        damping = np.where(good, np.maximum(damping * 0.1, 1e-12), damping * 8)
+        if use_newton:
+            tiny = ~good | (gain <= 1e-13 * np.abs(value))
+            stalled = np.where(tiny, stalled + 1, 0)
+            damping = np.where(good & (damping < 1e-9), 0.0, np.maximum(damping, 1e-12 * ~good))
+        iterations[index] += 1
+        done = settled | (stalled >= 14)
+        if done.any() or iteration == max_iterations - 1:
+            out_z[index], out_value[index] = z, value
+            bounded = ((z <= lower) | (z >= upper)).any(1)
+            finished = np.where(bounded, int(Status.AT_BOUND), int(Status.CONVERGED))
+            status[index[done]] = finished[done]
+            keep = ~done
+            index, z, value, damping = index[keep], z[keep], value[keep], damping[keep]
+            newton, stalled, rounding = newton[keep], stalled[keep], rounding[keep]
+            target, weights = target[keep], weights[keep]
+    return Solution(out_z, out_value, status, iterations)

@@ -1,0 +1,37 @@
+"""The published table: no remembered numbers, and values that can be checked by hand."""
+
+import pytest
+
+from dataworth import published
+from dataworth.errors import UserError
+
+
+def test_every_row_has_a_source_and_an_accepted_confidence() -> None:
+    rows = published.table()
+    assert tuple(rows.columns) == published.COLUMNS
+    assert set(rows["confidence"]) <= set(published.CONFIDENCE)
+    assert rows[["paper", "table_or_figure", "metric", "y", "source"]].notna().all().all()
+    assert not rows.duplicated().any()
+
+
+def test_filters_narrow_the_table() -> None:
+    rows = published.table(paper="2502.15588", metric="ImageNet val", setting="static")
+    points = dict(zip(rows["x"], rows["y"], strict=True))
+    # Deliberate Practice, Table 5: IN-1k static, 100k iterations
+    assert points[320_000] == 39.334
+    assert points[13_000_000] == 45.628
+
+
+def test_unknown_paper_is_named_in_the_error() -> None:
+    with pytest.raises(UserError, match="'Nobody 1999'"):
+        published.table(paper="Nobody 1999")
+
+
+def test_fan_exponents_as_in_the_headline_figure() -> None:
+    k = published.fan_exponents().set_index(["training_source", "evaluation_set"])["k"]
+    assert len(k) == 19
+    assert k["real", "ImageNet val"] == 0.528
+    assert k["SD, CLIP templates", "ImageNet-R"] == 0.308
+    assert k["real", "ImageNet zero-shot"] == 0.387
+    # data factor that halves the loss, 2**(1/k): 3.7 for real images
+    assert 2 ** (1 / k["real", "ImageNet val"]) == pytest.approx(3.72, abs=0.01)
