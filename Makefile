@@ -1,0 +1,51 @@
+# make book and make test set up everything themselves; the only thing asked for is python3.
+PROFILE ?= quick
+PYTHON3 ?= python3
+UV := .uv/bin/uv
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab clean distclean
+
+help:
+	@echo "make book [PROFILE=quick]  run what changed, render the book, print the path of its first page"
+	@echo "                           profiles: smoke, quick (default), full, gpu"
+	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
+	@echo "make lab                   JupyterLab with the chapters as notebooks"
+	@echo "make clean                 delete build/ (finished runs and data in .dataworth/ are kept)"
+	@echo "make distclean             delete .venv/ and .uv/ too"
+
+book: $(READY)
+	@.venv/bin/dataworth book --profile $(PROFILE)
+
+test: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/dataworth book --profile smoke
+	.venv/bin/python -m pytest
+
+lab: $(READY)
+	@.venv/bin/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+	  --ServerApp.contents_manager_class=jupytext.TextFileContentsManager --LabApp.default_url=/lab/tree/book
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf .venv .uv
+
+# A private uv, pinned by version and hash.
+$(UV): requirements-uv.lock
+	@command -v $(PYTHON3) >/dev/null || { echo "python3 is missing: install it and run make again"; exit 2; }
+	@$(PYTHON3) -m venv --clear .uv >/dev/null || { echo "python3 cannot make a virtual environment: install its venv and pip modules (Debian and Ubuntu: apt-get install python3-venv) and run make again"; exit 2; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $@
+
+# The pinned tree, then this package; done again only when one of the three files changes.
+$(READY): $(UV) requirements.lock pyproject.toml
+	@test -x .venv/bin/python || $(UV) venv --quiet --python '>=3.11' .venv
+	@echo "installing the pinned environment into .venv (once; several minutes)"
+	@$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@touch $@

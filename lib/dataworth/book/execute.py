@@ -1,0 +1,304 @@
+"""Execute one chapter in a worker process and publish what it made, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dataworth.book.chapters import Chapter
+from dataworth.book.keys import changed_parts
+from dataworth.book.layout import Layout, write_atomic
+from dataworth.book.parameters import Parameters
+from dataworth.book.progress import Display
+from dataworth.errors import UserError
+
+POLL_S = 0.2
+MEMORY_EVERY_S = 1.0
+REPORTED = (
+    "dataworth numpy scipy pandas matplotlib pydantic torch diffusers timm transformers datasets "
+    "papermill jupytext jupyter-book"
+).split()
+
+
+class ChapterFailed(UserError):
+    """A cell of a chapter raised, or its kernel died."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """The files of an executed chapter. `record` is written last: without it nothing counts."""
+
+    notebook: Path
+    results: Path
+    record: Path
+
+
+def products(chapter: Chapter, layout: Layout) -> Products:
+    return Products(
+        notebook=layout.executed / f"{chapter.stem}.ipynb",
+        results=layout.results / f"{chapter.id}.json",
+        record=layout.executed / f"{chapter.stem}.run.json",
+    )
+
+
+def read_record(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
+    """run.json of the last finished execution, or None where there is none or it is damaged."""
+    try:
+        record: dict[str, Any] = json.loads(products(chapter, layout).record.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return record
+
+
+def why_stale(chapter: Chapter, layout: Layout, key: dict[str, str]) -> str | None:
+    """Why the chapter must be executed, or None when what is stored is current and undamaged."""
+    record = read_record(chapter, layout)
+    if record is None:
+        return "not executed yet"
+    if changed := changed_parts(record.get("key", {}), key):
+        return f"changed: {', '.join(changed)}"
+    if record.get("files") != _fingerprints(chapter, layout):
+        return "its stored notebook or results are damaged"
+    return None
+
+
+def _fingerprints(chapter: Chapter, layout: Layout) -> dict[str, str | None]:
+    made = products(chapter, layout)
+    return {
+        path.name: sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        for path in (made.notebook, made.results)
+    }
+
+
+def execute(
+    chapter: Chapter,
+    notebook: Any,
+    parameters: Parameters,
+    layout: Layout,
+    key: dict[str, str],
+    display: Display,
+) -> dict[str, Any]:
+    """Run the chapter and return its record (also written as <stem>.run.json).
+
+    Raises ChapterFailed; then the last good products stay, and the notebook with the failing
+    cell is kept beside them as <stem>.failed.ipynb.
+    """
+    import nbformat
+
+    work = layout.build / "work" / chapter.stem
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "results").mkdir(parents=True)
+    source = layout.build / "src" / f"{chapter.stem}.ipynb"
+    write_atomic(source, nbformat.writes(notebook) + "\n")
+    job = {
+        "source": str(source),
+        "output": str(work / "executed.ipynb"),
+        "report": str(work / "report.json"),
+        "parameters": parameters.values,
+    }
+    (work / "job.json").write_text(json.dumps(job))
+    progress = work / "progress.jsonl"
+    progress.touch()
+
+    started = datetime.now(UTC)
+    clock = time.monotonic()
+    log = layout.logs / f"{chapter.stem}.log"
+    with display.chapter(chapter.id, progress):
+        status, peak_bytes = _run_worker(work, layout, progress, log, display)
+    wall_s = time.monotonic() - clock
+
+    report_path = work / "report.json"
+    report = json.loads(report_path.read_text()) if report_path.is_file() else {"failure": None}
+    if status != 0 or report["failure"]:
+        raise _failure(chapter, layout, work, report["failure"], log)
+
+    made = products(chapter, layout)
+    made.record.unlink(missing_ok=True)
+    write_atomic(made.notebook, (work / "executed.ipynb").read_bytes())
+    claims = work / "results" / made.results.name
+    if claims.is_file():
+        write_atomic(made.results, claims.read_bytes())
+    else:
+        made.results.unlink(missing_ok=True)
+    record = {
+        "chapter": chapter.id,
+        "profile": layout.profile,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_s": round(wall_s, 2),
+        "peak_memory_mb": round(peak_bytes / 1e6),
+        "cells": report["cells"],
+        "parameters": parameters.values,
+        "versions": versions(),
+        "device": device(),
+        "commit": commit(layout.root),
+        "key": key,
+        "files": _fingerprints(chapter, layout),
+    }
+    write_atomic(made.record, json.dumps(record, indent=1) + "\n")
+    (layout.executed / f"{chapter.stem}.failed.ipynb").unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+    return record
+
+
+def _run_worker(
+    work: Path, layout: Layout, progress: Path, log: Path, display: Display
+) -> tuple[int, int]:
+    """Exit status of the worker and the peak memory of its process tree in bytes."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    peak, next_look = 0, 0.0
+    with log.open("wb") as stream:
+        process = psutil.Popen(
+            [sys.executable, "-m", "dataworth.book.worker", str(work / "job.json")],
+            cwd=layout.root,
+            env=environment(layout, work / "results", progress),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the builder, which ends the tree in order
+        )
+        try:
+            while process.poll() is None:
+                display.update()
+                if time.monotonic() >= next_look:
+                    peak = max(peak, _tree_memory(process))
+                    next_look = time.monotonic() + MEMORY_EVERY_S
+                time.sleep(POLL_S)
+            display.update()
+        except BaseException:
+            _end_tree(process)
+            raise
+    return process.returncode, peak
+
+
+def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]:
+    """The environment of a chapter's kernel: the caller's, with what changes results pinned."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MPL", "JPY_"))}
+    return {
+        **env,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
+        "DATAWORTH_PROFILE": layout.profile,
+        "DATAWORTH_RESULTS": str(results),
+        "DATAWORTH_PROGRESS": str(progress),
+    }
+
+
+def _tree_memory(process: psutil.Process) -> int:
+    """Proportional set size of the process and all its descendants in bytes."""
+    total = 0
+    for member in [process, *_descendants(process)]:
+        try:
+            info = member.memory_full_info()
+        except psutil.Error:  # it ended in between
+            continue
+        total += getattr(info, "pss", 0) or info.uss
+    return total
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def _end_tree(process: psutil.Process) -> None:
+    """Ask the worker, its kernel and the kernel's workers to end; insist after five seconds."""
+    tree = [*_descendants(process), process]
+    for member in tree:
+        try:
+            member.terminate()
+        except psutil.Error:
+            continue
+    _, alive = psutil.wait_procs(tree, timeout=5)
+    for member in alive:
+        member.kill()
+
+
+def _failure(
+    chapter: Chapter, layout: Layout, work: Path, failure: dict[str, Any] | None, log: Path
+) -> ChapterFailed:
+    if failure is None:
+        tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        return ChapterFailed(
+            f"Chapter '{chapter.id}' stopped without finishing ({tail[0]}); "
+            f"the log is {layout.show(log)}."
+        )
+    kept = layout.executed / f"{chapter.stem}.failed.ipynb"
+    write_atomic(kept, (work / "executed.ipynb").read_bytes())
+    line = next((x for x in failure["source"].splitlines() if x.strip()), "").strip()
+    return ChapterFailed(
+        f"Chapter '{chapter.id}' failed in cell {failure['cell']} ('{line}') with "
+        f"{failure['ename']}: {failure['evalue'].rstrip('.')}; "
+        f"the notebook up to there is {layout.show(kept)}."
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that can change a number or a page."""
+    found = {"python": platform.python_version()}
+    for name in REPORTED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device() -> dict[str, Any]:
+    """The machine: processor, usable cores, memory in GB, GPU name or None."""
+    gpu = None
+    if shutil.which("nvidia-smi"):
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        gpu = listing.stdout.strip().replace("\n", ", ") or None
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": _processor(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit(root: Path) -> str | None:
+    """Short commit of the clone, with '+' for local changes; None outside git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*args: str) -> str:
+        command = [git, "-C", str(root), *args]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    name = ask("rev-parse", "--short=12", "HEAD")
+    return f"{name}+" if name and ask("status", "--porcelain", "-uno") else name or None

@@ -1,0 +1,104 @@
+"""Where the book's inputs and products live."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataworth import paths
+from dataworth.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one book at one profile.
+
+    `root` holds the inputs (book/, params/, _toc.yml, _config.yml); everything generated lies
+    under `build` = root/build/<profile>.
+    """
+
+    root: Path
+    profile: str
+
+    @property
+    def book(self) -> Path:
+        return self.root / "book"
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params" / self.profile
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build" / self.profile
+
+    @property
+    def executed(self) -> Path:
+        return self.build / "executed"
+
+    @property
+    def results(self) -> Path:
+        return self.build / "results"
+
+    @property
+    def site(self) -> Path:
+        return self.build / "site"
+
+    @property
+    def logs(self) -> Path:
+        return self.build / "logs"
+
+    @property
+    def html(self) -> Path:
+        """Jupyter Book always writes to `_build/html` under the output folder it is given."""
+        return self.build / "_build" / "html"
+
+    def show(self, path: Path) -> str:
+        """`path` as a person would type it from the root."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def open_layout(profile: str, root: Path | None = None) -> Layout:
+    """The layout of `profile` in `root` (default: the clone this package runs from).
+
+    Raises UserError where there is no book or no such profile.
+    """
+    found = root.resolve() if root else paths.project_root()
+    if found is None:
+        raise UserError(
+            "There is no book here: dataworth was installed without its clone; "
+            "name the folder that holds book/ and params/ with --root."
+        )
+    for needed in ("book", "params", "_toc.yml", "_config.yml"):
+        if not (found / needed).exists():
+            raise UserError(f"{found} is not a book: {needed} is missing there.")
+    known = profiles(found)
+    if profile not in known:
+        raise UserError(f"Unknown profile '{profile}'; params/ has {', '.join(known)}.")
+    return Layout(found, profile)
+
+
+def profiles(root: Path) -> list[str]:
+    """Names of the folders in params/, smallest scale first where the name is a usual one."""
+    usual = ["smoke", "quick", "full", "gpu", "paper"]
+    names = [p.name for p in (root / "params").iterdir() if p.is_dir()]
+    return sorted(names, key=lambda n: (usual.index(n) if n in usual else len(usual), n))
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write under a temporary name, then rename: a file is whole or not there."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def write_changed(path: Path, content: str | bytes) -> bool:
+    """`write_atomic` only where the content differs, so that Sphinx sees no change otherwise."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    write_atomic(path, data)
+    return True

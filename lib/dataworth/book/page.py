@@ -1,0 +1,214 @@
+"""The one post-process step: current prose + executed cells + run record -> a page for the book.
+
+Works on notebooks as plain dictionaries (nbformat 4). What Jupyter Book would show badly or
+drop is put right here: parameter cells, figure alt text, stderr, widgets, run stamps.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+from dataworth.book.chapters import KERNEL, Chapter, Header
+from dataworth.book.parameters import Row
+from dataworth.book.progress import spell
+from dataworth.errors import UserError
+
+Notebook = dict[str, Any]
+Cell = dict[str, Any]
+
+IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
+# Best first; myst-nb warns on kinds it does not know, and offline pages need no widgets.
+SHOWN = (*IMAGES, "text/html", "text/markdown", "text/latex", "text/plain")
+
+
+def build_page(
+    chapter: Chapter,
+    header: Header,
+    source: Notebook,
+    executed: Notebook,
+    rows: list[Row],
+    record: dict[str, Any],
+    claims: dict[str, Any] | None,
+) -> Notebook:
+    """The notebook that Jupyter Book renders.
+
+    `source` is the chapter as it reads now, `executed` what papermill stored. Markdown comes from
+    `source`, outputs from `executed`; code cells must be equal, else ValueError. Raises UserError
+    for a figure without alt text, two figures in one cell, or an error output.
+    """
+    outputs = iter(_matched(chapter, source, executed))
+    cells: list[Cell] = []
+    for index, cell in enumerate(source["cells"]):
+        if cell["cell_type"] == "code":
+            ran = next(outputs)
+            if "parameters" in _tags(cell):
+                cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record)))
+            else:
+                cells.append(_code_cell(chapter, index, cell, ran))
+        elif cell["cell_type"] == "markdown":
+            text = _text(cell["source"])
+            if index == 0:
+                text = _with_links(chapter, text)
+            cells.append(markdown(cell["id"], text, cell["metadata"]))
+    cells.append(markdown("provenance", provenance_block(header, rows, record, claims)))
+    return {
+        "cells": cells,
+        "metadata": {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def markdown(cell_id: str, text: str, metadata: dict[str, Any] | None = None) -> Cell:
+    return {"cell_type": "markdown", "id": cell_id, "metadata": metadata or {}, "source": text}
+
+
+def _text(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _tags(cell: Cell) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
+
+
+def _matched(chapter: Chapter, source: Notebook, executed: Notebook) -> list[Cell]:
+    """Executed code cells, one for each code cell of `source`, in order."""
+    wanted = [_text(c["source"]) for c in source["cells"] if c["cell_type"] == "code"]
+    ran = [
+        c
+        for c in executed["cells"]
+        if c["cell_type"] == "code" and "injected-parameters" not in _tags(c)
+    ]
+    if wanted != [_text(c["source"]) for c in ran]:
+        raise ValueError(f"The executed notebook of '{chapter.id}' has other code cells than its source.")
+    return ran
+
+
+def _code_cell(chapter: Chapter, index: int, cell: Cell, ran: Cell) -> Cell:
+    outputs, figures = [], []
+    for output in ran["outputs"]:
+        if output["output_type"] == "error":
+            raise UserError(f"Cell {index} of chapter '{chapter.id}' holds an error output.")
+        if output["output_type"] == "stream":
+            if output["name"] == "stdout":
+                outputs.append(deepcopy(output))
+            continue
+        data = {kind: output["data"][kind] for kind in SHOWN if kind in output["data"]}
+        if "application/vnd.jupyter.widget-view+json" in output["data"] or not data:
+            continue
+        if image := next((kind for kind in IMAGES if kind in data), None):
+            figures.append(output["metadata"].get("dataworth", {}))
+            data = {image: data[image]}
+        outputs.append({**deepcopy(output), "data": data, "metadata": {}})
+    metadata: dict[str, Any] = {"tags": _tags(cell)} if _tags(cell) else {}
+    if len(figures) > 1:
+        raise UserError(
+            f"Cell {index} of chapter '{chapter.id}' shows {len(figures)} figures; "
+            "one cell may show one, because alt text belongs to a cell."
+        )
+    if figures:
+        figure = figures[0]
+        if not str(figure.get("alt", "")).strip():
+            raise UserError(
+                f"The figure of cell {index} of chapter '{chapter.id}' has no alt text; "
+                "show it with dataworth.figures.show(fig, alt=..., caption=...)."
+            )
+        shown = {k: figure[k] for k in ("caption", "name") if figure.get(k)}
+        metadata["mystnb"] = {"image": {"alt": " ".join(figure["alt"].split())}}
+        if shown:
+            metadata["mystnb"]["figure"] = shown
+    return {
+        "cell_type": "code",
+        "id": cell["id"],
+        "metadata": metadata,
+        "source": _text(cell["source"]),
+        "execution_count": ran["execution_count"],
+        "outputs": outputs,
+    }
+
+
+def _with_links(chapter: Chapter, text: str) -> str:
+    """Put the download line under the H1."""
+    title, _, rest = text.partition("\n")
+    links = (
+        f":::{{container}} dataworth-links\n"
+        f"{{download}}`chapter source (.py) </downloads/{chapter.stem}.py>` · "
+        f"{{download}}`executed notebook (.ipynb) </downloads/{chapter.stem}.ipynb>`\n:::"
+    )
+    return f"{title}\n\n{links}\n{rest}"
+
+
+def show_value(value: Any) -> str:
+    """A parameter value as inline code."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`" if text else ""
+
+
+def escape(text: object) -> str:
+    """Text that cannot end a table cell or a line."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def table(head: list[str], body: list[list[str]], css: str = "") -> str:
+    """A MyST table from plain strings (Markdown inside cells is kept)."""
+    lines = [
+        "| " + " | ".join(head) + " |",
+        "|" + "|".join(" --- " for _ in head) + "|",
+        *("| " + " | ".join(escape(x) for x in row) + " |" for row in body),
+    ]
+    return "\n".join(([f"{{.{css}}}"] if css else []) + lines)
+
+
+def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
+    """What this run was: profile, device, time, and the parameter table."""
+    profile = record["profile"]
+    expected = header.expected_minutes.get(profile)
+    machine = record["device"]
+    time_line = f"Executed in {spell(record['wall_s'])}"
+    if expected is not None:
+        time_line += f" (with nothing stored: about {spell(60 * expected)} expected)"
+    body = [
+        [f"`{r.name}`", show_value(r.value), show_value(r.default), r.unit, r.meaning] for r in rows
+    ]
+    return "\n".join(
+        [
+            f":::{{admonition}} Scale of this run: profile {profile}",
+            ":class: dataworth-scale",
+            f"{time_line} on {machine['cores']} cores of {machine['processor']}"
+            f"{', GPU ' + machine['gpu'] if machine['gpu'] else ', no GPU'}. "
+            f"The chapter needs: {header.device}.",
+            "",
+            table(["parameter", "value", "default", "unit", "meaning"], body),
+            ":::",
+        ]
+    )
+
+
+def provenance_block(
+    header: Header, rows: list[Row], record: dict[str, Any], claims: dict[str, Any] | None
+) -> str:
+    """The footer: what made this page, as a folded table."""
+    machine, key = record["device"], record["key"]
+    seeds = ", ".join(f"{r.name} = {json.dumps(r.value)}" for r in rows if "seed" in r.name)
+    entries = {
+        "executed": f"{record['started']} to {record['finished']} ({spell(record['wall_s'])})",
+        "commit": f"`{record['commit']}`" if record["commit"] else "not in a git clone",
+        "key": ", ".join(f"{name} `{value}`" for name, value in key.items()),
+        "seeds": seeds or "none among the parameters",
+        "device": f"{machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gb']} GB memory, GPU: {machine['gpu'] or 'none'}, {machine['system']}",
+        "peak memory": f"{record['peak_memory_mb']} MB over all processes of the chapter",
+        "versions": ", ".join(f"{n} {v}" for n, v in record["versions"].items()),
+    }
+    for name, value in ((claims or {}).get("provenance") or {}).items():
+        entries.setdefault(str(name), value if isinstance(value, str) else json.dumps(value))
+    return "\n".join(
+        [
+            ":::{admonition} Provenance of this page",
+            ":class: dropdown dataworth-provenance",
+            table(["what", "value"], [[k, v] for k, v in entries.items()]),
+            ":::",
+        ]
+    )

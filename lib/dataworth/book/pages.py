@@ -1,0 +1,176 @@
+"""Generated parts of the book: the claims ledger of the front page and the run-time page."""
+
+from __future__ import annotations
+
+import json
+import math
+from html import escape as html_escape
+from pathlib import Path
+from typing import Any
+
+from dataworth.book.chapters import Chapter, Header
+from dataworth.book.layout import Layout
+from dataworth.book.page import table
+from dataworth.book.progress import spell
+from dataworth.errors import UserError
+
+VERDICTS = ("supported", "contradicted", "inconclusive")
+SLOWEST = 8
+
+
+def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, dict[str, Any]]:
+    """results/<chapter>.json of the chapters that wrote one, by chapter id."""
+    found = {}
+    for chapter in chapters:
+        path = layout.results / f"{chapter.id}.json"
+        if path.is_file():
+            found[chapter.id] = read_result(path)
+    return found
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """One results file. Raises UserError where it is damaged or a verdict is not one of VERDICTS."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        raise UserError(f"{path} is not JSON; delete it and build again.") from None
+    for claim in result.get("claims", []):
+        if claim.get("verdict") not in VERDICTS:
+            raise UserError(
+                f"{path}: claim '{claim.get('id')}' has the verdict {claim.get('verdict')!r}; "
+                f"allowed are {', '.join(VERDICTS)}."
+            )
+    return result
+
+
+def number(value: Any) -> str:
+    """Three significant digits; infinity and missing values in words."""
+    if value is None:
+        return "not identified"
+    if isinstance(value, str):
+        return value
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:.3g}"
+
+
+def estimate(claim: dict[str, Any]) -> str:
+    """Estimate with interval and unit."""
+    text = number(claim.get("estimate"))
+    if interval := claim.get("interval"):
+        text += f" [{number(interval[0])}, {number(interval[1])}]"
+    return f"{text} {claim.get('unit') or ''}".strip()
+
+
+def verdict_badge(verdict: str) -> str:
+    """The verdict in words; colour only repeats it."""
+    return f'<span class="verdict verdict-{html_escape(verdict)}">{html_escape(verdict)}</span>'
+
+
+def ledger(chapters: list[Chapter], results: dict[str, dict[str, Any]]) -> str:
+    """The table of all claims, in reading order."""
+    body = []
+    for chapter in chapters:
+        for claim in results.get(chapter.id, {}).get("claims", []):
+            published = claim.get("published")
+            source = claim.get("source") or ""
+            said = "" if published in (None, "") else number(published)
+            body.append(
+                [
+                    f"{claim['statement']} ([chapter](/{chapter.docname}))",
+                    f"{said} ({source})" if said and source else said or source,
+                    estimate(claim),
+                    f"{verdict_badge(claim['verdict'])} {claim.get('reason') or ''}",
+                ]
+            )
+    if not body:
+        return "No chapter of this build has judged a claim."
+    return table(["claim", "published", "this run [interval]", "verdict"], body)
+
+
+def front_page(template: str, parts: dict[str, str]) -> str:
+    """Fill the lines `% dataworth: <name>` of the hand-written front page.
+
+    Raises UserError for a name that nothing fills.
+    """
+    lines = []
+    for line in template.splitlines():
+        if line.startswith("% dataworth:"):
+            name = line.removeprefix("% dataworth:").strip()
+            if name not in parts:
+                raise UserError(f"The front page asks for '{name}'; known are {', '.join(parts)}.")
+            lines.append(parts[name])
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def scale_line(layout: Layout, records: dict[str, dict[str, Any]]) -> str:
+    """Which profile this build is, when it was executed and on what."""
+    total = sum(r["wall_s"] for r in records.values())
+    newest = max((r["finished"] for r in records.values()), default="never")[:10]
+    machine = next(iter(records.values()))["device"] if records else None
+    text = f"This build uses the profile **{layout.profile}**. "
+    if machine:
+        text += (
+            f"Its {len(records)} executed chapter{'s' if len(records) > 1 else ''} took "
+            f"{spell(total)} on {machine['cores']} cores "
+            f"({machine['processor']}, GPU: {machine['gpu'] or 'none'}), last on {newest}. "
+        )
+    return text + "[Run times](run_times) lists every part."
+
+
+def run_times(
+    layout: Layout,
+    chapters: list[Chapter],
+    headers: dict[str, Header],
+    records: dict[str, dict[str, Any]],
+) -> str:
+    """The page of durations, devices and versions."""
+    overview, details = [], []
+    for chapter in chapters:
+        record, header = records[chapter.id], headers[chapter.id]
+        expected = header.expected_minutes.get(layout.profile)
+        overview.append(
+            [
+                f"[{header.title}](/{chapter.docname})",
+                spell(record["wall_s"]),
+                "not stated" if expected is None else spell(60 * expected),
+                f"{record['peak_memory_mb']} MB",
+                record["finished"],
+                f"`{record['commit']}`" if record["commit"] else "",
+            ]
+        )
+        cells = sorted(enumerate(record["cells"]), key=lambda c: -c[1]["seconds"])[:SLOWEST]
+        slow = [
+            [str(i + 1), f"`` {c['line'][:70]} ``", f"{c['seconds']:.2f}"]
+            for i, c in sorted(cells)
+            if c["seconds"] >= 0.01
+        ]
+        details.append(f"### {header.title}\n")
+        if slow:
+            details.append(table(["code cell", "first line", "seconds"], slow) + "\n")
+        else:
+            details.append("No code cell took a hundredth of a second.\n")
+    machines = {json.dumps(r["device"], sort_keys=True): r["device"] for r in records.values()}
+    versions = {n: v for r in records.values() for n, v in r["versions"].items()}
+    parts = [
+        "# Run times and environment\n",
+        f"Profile **{layout.profile}**. A chapter whose runs are stored executes in seconds: "
+        "the time below is that of the last execution, the expected time holds for an empty "
+        "store.\n",
+        table(["chapter", "executed in", "expected", "peak memory", "finished", "commit"], overview)
+        if overview
+        else "This book has no executed chapter.",
+        "\n## Devices\n",
+        *(
+            f"- {m['processor']}, {m['cores']} cores, {m['memory_gb']} GB memory, "
+            f"GPU: {m['gpu'] or 'none'}, {m['system']}"
+            for m in machines.values()
+        ),
+        "\n## Versions\n",
+        table(["package", "version"], [[n, v] for n, v in versions.items()]),
+        "\n## Where the time goes\n",
+        *details,
+    ]
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,206 @@
+"""A chapter's parameters: read, validate, refuse in one sentence, before any kernel starts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dataworth.book.chapters import Chapter, Header
+from dataworth.book.layout import Layout
+from dataworth.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a chapter's parameter table."""
+
+    name: str
+    value: Any
+    default: Any
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Validated parameters: `values` are plain and go to papermill, `rows` go on the page."""
+
+    values: dict[str, Any]
+    rows: list[Row]
+    model: BaseModel | None
+
+
+def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
+    """Names and literal values of the one cell tagged `parameters`."""
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise UserError(
+            f"book/{chapter.docname}.py must have one cell tagged 'parameters'; it has {len(cells)}."
+        )
+    defaults: dict[str, Any] = {}
+    for node in ast.parse(cells[0].source).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case _:
+                raise _not_literal(chapter, node)
+        try:
+            defaults[name] = ast.literal_eval(value)
+        except ValueError:
+            raise _not_literal(chapter, node) from None
+    return defaults
+
+
+def _not_literal(chapter: Chapter, node: ast.AST) -> UserError:
+    return UserError(
+        f"The parameters cell of book/{chapter.docname}.py may only hold lines 'name = literal', "
+        f"not '{ast.unparse(node)}'."
+    )
+
+
+def read_profile(chapter: Chapter, layout: Layout) -> dict[str, Any]:
+    """The mapping in params/<profile>/<stem>.yaml. Raises UserError where it is missing or not flat."""
+    path = layout.params / f"{chapter.stem}.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"Chapter '{chapter.id}' has no parameters for profile '{layout.profile}': "
+            f"{layout.show(path)} is missing."
+        )
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{layout.show(path)} is not YAML: {' '.join(str(error).split())}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
+        raise UserError(f"{layout.show(path)} must hold a flat mapping 'name: value'.")
+    return values
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`key=value` of the command line; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise UserError(f"'-p {text}' is not a parameter; write -p name=value.")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"The value of '-p {text}' is not YAML.") from None
+
+
+def resolve(
+    chapter: Chapter,
+    notebook: Any,
+    header: Header,
+    layout: Layout,
+    overrides: Mapping[str, Any] | None = None,
+) -> Parameters:
+    """Defaults of the cell, then the profile's file, then `overrides`; validated.
+
+    Raises UserError naming the parameter, its value and what is allowed.
+    """
+    defaults = cell_defaults(chapter, notebook)
+    given = {**read_profile(chapter, layout), **(overrides or {})}
+    source = layout.show(layout.params / f"{chapter.stem}.yaml")
+    for name in given:
+        if name not in defaults:
+            where = "-p" if overrides and name in overrides else source
+            raise UserError(
+                f"Unknown parameter '{name}' for chapter '{chapter.id}' ({where}); "
+                f"it has {', '.join(defaults)}."
+            )
+    if header.params is None:
+        return _resolve_plain(chapter, defaults, given)
+    return _resolve_model(chapter, header.params, defaults, given)
+
+
+def _resolve_plain(
+    chapter: Chapter, defaults: dict[str, Any], given: dict[str, Any]
+) -> Parameters:
+    """Without a model the type of the default is all that is known."""
+    for name, value in given.items():
+        default = defaults[name]
+        number = isinstance(default, float) and type(value) in (int, float)
+        if default is not None and type(value) is not type(default) and not number:
+            raise UserError(
+                f"Parameter '{name}' of chapter '{chapter.id}' is {value!r}; "
+                f"it must be of type {type(default).__name__}, as {default!r} is."
+            )
+    values = {**defaults, **given}
+    rows = [Row(n, values[n], defaults[n], "", "") for n in defaults]
+    return Parameters(values, rows, None)
+
+
+def _resolve_model(
+    chapter: Chapter, reference: str, defaults: dict[str, Any], given: dict[str, Any]
+) -> Parameters:
+    from pydantic import ValidationError
+
+    model = load_model(chapter, reference)
+    if set(model.model_fields) != set(defaults):
+        odd = ", ".join(sorted(set(model.model_fields) ^ set(defaults)))
+        raise UserError(
+            f"The parameters cell of book/{chapter.docname}.py and {reference} differ in: {odd}."
+        )
+    try:
+        validated = model.model_validate({**defaults, **given})
+    except ValidationError as error:
+        raise UserError(_sentence(chapter, error.errors())) from None
+    values = validated.model_dump(mode="json")
+    rows = []
+    for name in defaults:
+        field = model.model_fields[name]
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        unit = str(extra.get("unit", ""))
+        rows.append(Row(name, values[name], defaults[name], unit, field.description or ""))
+    return Parameters(values, rows, validated)
+
+
+def load_model(chapter: Chapter, reference: str) -> type[BaseModel]:
+    """The pydantic class that `module:Class` names."""
+    module, _, name = reference.partition(":")
+    try:
+        model: type[BaseModel] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"book/{chapter.docname}.py names '{reference}' as its parameters, "
+            f"which cannot be imported: {error}."
+        ) from error
+    return model
+
+
+def _sentence(chapter: Chapter, errors: list[Any]) -> str:
+    parts = []
+    for error in errors:
+        name = ".".join(str(p) for p in error["loc"])
+        message = str(error["msg"]).removeprefix("Value error, ")
+        if not name:  # a check over several fields
+            parts.append(message)
+            continue
+        message = message[:1].lower() + message[1:]
+        parts.append(f"parameter '{name}' is {error['input']!r}: {message}")
+    text = "; ".join(p.rstrip(".") for p in parts)
+    return f"Chapter '{chapter.id}': {text}."
+
+
+def preflight(parameters: Parameters) -> None:
+    """Call the model's own check of its surroundings (data there, pools large enough), if any."""
+    check = getattr(type(parameters.model), "preflight", None)
+    if check is not None:
+        check(parameters.model)
+
+
+def cost(parameters: Parameters) -> Any:
+    """What the model expects to spend: a mapping or a list of mappings, or None."""
+    method = getattr(parameters.model, "cost", None)
+    return method() if method is not None else None

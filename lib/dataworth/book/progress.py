@@ -1,0 +1,127 @@
+"""One progress display for a whole build, fed by JSON lines that chapters append to a file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+PLAIN_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """State of one batch of runs: `done` of `total`, `eta_s` seconds left (None: not known)."""
+
+    label: str
+    done: int
+    total: int
+    eta_s: float | None
+
+
+class Tail:
+    """Reads the complete new lines of a growing file; a half-written line waits for its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.offset = path, 0
+
+    def events(self) -> list[Event]:
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            data = stream.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        return [parse(line) for line in whole.splitlines() if line.strip()]
+
+
+def parse(line: bytes) -> Event:
+    raw = json.loads(line)
+    eta = raw.get("eta_s")
+    return Event(
+        str(raw["label"]), int(raw["done"]), int(raw["total"]), None if eta is None else float(eta)
+    )
+
+
+def spell(seconds: float | None) -> str:
+    """12 s, 3 min 5 s, 2 h 10 min: a duration for people."""
+    if seconds is None:
+        return "unknown"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Display:
+    """Bars with time left in a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.tail: Tail | None = None
+        self.progress: Progress | None = None
+        self.bars: dict[str, TaskID] = {}
+        self.header: TaskID | None = None
+        self.started = 0.0
+        self.name = ""
+        self.said: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def chapter(self, name: str, path: Path) -> Iterator[None]:
+        """Follow `path` while a chapter runs; `update` reads it."""
+        self.tail, self.started, self.name = Tail(path), time.monotonic(), name
+        self.bars, self.said = {}, {}
+        if not self.console.is_terminal:
+            yield
+            return
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        ) as self.progress:
+            self.header = self.progress.add_task(name, total=None, note="starting")
+            try:
+                yield
+            finally:
+                self.progress = self.header = None
+
+    def update(self) -> None:
+        """Show what happened since the last call."""
+        assert self.tail is not None
+        latest = {event.label: event for event in self.tail.events()}
+        for event in latest.values():
+            if self.progress is not None:
+                self._bar(self.progress, event)
+            else:
+                self._line(event)
+        if self.progress is not None and self.header is not None:
+            note = f"running for {spell(time.monotonic() - self.started)}"
+            self.progress.update(self.header, note=note)
+
+    def _bar(self, progress: Progress, event: Event) -> None:
+        if event.label not in self.bars:
+            self.bars[event.label] = progress.add_task(f"  {event.label}", total=1, note="")
+        note = "done" if event.done >= event.total else f"{spell(event.eta_s)} left"
+        bar = self.bars[event.label]
+        progress.update(bar, completed=event.done, total=event.total, note=note)
+
+    def _line(self, event: Event) -> None:
+        now = time.monotonic()
+        finished = event.done >= event.total
+        if finished or now - self.said.get(event.label, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
+            self.said[event.label] = now
+            left = "done" if finished else f"{spell(event.eta_s)} left"
+            self.say(f"  {self.name}: {event.label} {event.done}/{event.total}, {left}")

@@ -1,0 +1,135 @@
+"""Write the Sphinx source of the book and build it with Jupyter Book."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from dataworth.book import page, pages
+from dataworth.book.chapters import Chapter, Header
+from dataworth.book.execute import products, read_record
+from dataworth.book.keys import digest, file_key
+from dataworth.book.layout import Layout, write_atomic, write_changed
+from dataworth.book.parameters import Parameters
+from dataworth.errors import UserError
+
+COPIED = (".md", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
+
+
+def write_site(
+    layout: Layout,
+    chapters: list[Chapter],
+    notebooks: dict[str, Any],
+    headers: dict[str, Header],
+    parameters: dict[str, Parameters],
+) -> None:
+    """Bring build/<profile>/site up to date; unchanged files keep their time stamps."""
+    records = {c.id: read_record(c, layout) or {} for c in chapters}
+    results = pages.read_results(chapters, layout)
+    wanted: dict[str, str | bytes] = {
+        "_toc.yml": (layout.root / "_toc.yml").read_text(),
+        "_config.yml": (layout.root / "_config.yml").read_text(),
+        "run_times.md": pages.run_times(layout, chapters, headers, records),
+    }
+    for path in sorted(layout.book.rglob("*")):
+        name = path.relative_to(layout.book).as_posix()
+        if path.is_file() and path.suffix in COPIED and ".ipynb_checkpoints" not in name:
+            wanted[name] = path.read_bytes()
+    if "index.md" in wanted:
+        parts = {
+            "scale": pages.scale_line(layout, records),
+            "ledger": pages.ledger(chapters, results),
+        }
+        wanted["index.md"] = pages.front_page((layout.book / "index.md").read_text(), parts)
+    for chapter in chapters:
+        executed = products(chapter, layout).notebook.read_text()
+        built = page.build_page(
+            chapter,
+            headers[chapter.id],
+            notebooks[chapter.id],
+            json.loads(executed),
+            parameters[chapter.id].rows,
+            records[chapter.id],
+            results.get(chapter.id),
+        )
+        wanted[f"{chapter.docname}.ipynb"] = json.dumps(built, indent=1, ensure_ascii=False) + "\n"
+        wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
+        wanted[f"downloads/{chapter.stem}.ipynb"] = executed
+    for name, content in wanted.items():
+        write_changed(layout.site / name, content)
+    # A page must not outlive its source.
+    for path in layout.site.rglob("*"):
+        if path.is_file() and path.relative_to(layout.site).as_posix() not in wanted:
+            path.unlink()
+
+
+def site_key(layout: Layout) -> str:
+    """Hash of everything the HTML depends on."""
+    files = {
+        p.relative_to(layout.site).as_posix(): sha256(p.read_bytes()).hexdigest()
+        for p in sorted(layout.site.rglob("*"))
+        if p.is_file()
+    }
+    checks = file_key(Path(__file__).with_name("checks.py"))
+    return digest([files, checks, file_key(layout.root / "requirements.lock")])
+
+
+def html_mark(layout: Layout) -> Path:
+    """Written after the HTML was built and checked; holds its site_key."""
+    return layout.build / "html.key"
+
+
+def html_is_current(layout: Layout) -> bool:
+    mark = html_mark(layout)
+    index = layout.html / "index.html"
+    return mark.is_file() and index.is_file() and mark.read_text() == site_key(layout)
+
+
+def build_html(layout: Layout) -> None:
+    """Run Jupyter Book on the site, warnings as errors.
+
+    Sphinx shows the warnings of a page only when it reads the page, so after a failed or killed
+    build everything is read again. Raises UserError with the warnings.
+    """
+    output = layout.build / "_build"
+    unfinished = layout.build / "html.unfinished"
+    if unfinished.exists():
+        shutil.rmtree(output, ignore_errors=True)
+    html_mark(layout).unlink(missing_ok=True)
+    unfinished.touch()
+    log = layout.logs / "jupyter-book.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    tool = Path(sys.executable).with_name("jupyter-book")
+    command = [
+        str(tool), "build", str(layout.site), "--path-output", str(layout.build),
+        "-W", "-n", "--keep-going",
+    ]  # fmt: skip
+    with log.open("wb") as stream:
+        status = subprocess.run(
+            command,
+            cwd=layout.build,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if status != 0:
+        lines = [x for x in log.read_text(errors="replace").splitlines() if _is_complaint(x)]
+        shown = "\n  ".join(lines[:20]) or "no warning was printed"
+        raise UserError(f"Jupyter Book failed; its log is {layout.show(log)}:\n  {shown}")
+    unfinished.unlink()
+
+
+def _is_complaint(line: str) -> bool:
+    return any(word in line for word in ("WARNING", "ERROR", "Error:", "Exception"))
+
+
+def mark_checked(layout: Layout) -> None:
+    write_atomic(html_mark(layout), site_key(layout))

@@ -1,0 +1,125 @@
+"""A small book in a folder, for the tests: one chapter with a figure, a table and a verdict."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+CHAPTER = '''\
+# ---
+# jupyter:
+#   kernelspec: {name: python3, display_name: Python 3, language: python}
+#   dataworth:
+#     params: "example_params:Example"
+#     description: A line through points.
+#     device: cpu
+#     expected_minutes: {smoke: 0.1}
+# ---
+
+# %% [markdown]
+# # A line goes through the points
+#
+# First prose. The {term}`scaling law` is $L = a D^{-k}$, see {cite}`hestness2017`.
+
+# %%
+import json, os, sys
+from pathlib import Path
+import matplotlib.pyplot as plt
+import numpy as np
+
+# %% tags=["parameters"]
+slope = 2.0
+points = 5
+seed = 0
+
+# %% [markdown]
+# ## Method
+#
+# We draw points and fit a line.
+
+# %%
+generator = np.random.default_rng(seed)
+x = np.arange(points)
+y = slope * x + generator.normal(size=points)
+print("mean", y.mean().round(3))
+print("to stderr", file=sys.stderr)
+with open(os.environ["DATAWORTH_PROGRESS"], "a") as stream:
+    stream.write(json.dumps({"label": "fits", "done": 1, "total": 1, "eta_s": 0, "t": 0}) + "\\n")
+
+# %% tags=["hide-input"]
+import io
+from IPython.display import display
+fig, ax = plt.subplots(figsize=(4, 3))
+ax.plot(x, y, "o")
+buffer = io.StringIO()
+with plt.rc_context({"svg.hashsalt": "0"}):
+    fig.savefig(buffer, format="svg", metadata={"Date": None})
+plt.close(fig)
+meta = {"alt": "Points that rise", "caption": "Points and *their* line.", "name": "fig-points"}
+display({"image/svg+xml": buffer.getvalue()}, metadata={"dataworth": meta}, raw=True)
+
+# %% [markdown]
+# ## Verdict
+#
+# See {numref}`fig-points`.
+
+# %%
+claim = {
+    "id": "rises", "statement": "The line rises", "source": "Example 2020, Table 1",
+    "published": 2.0, "estimate": float(np.polyfit(x, y, 1)[0]), "interval": [1.0, 3.0],
+    "unit": "per point", "effect": None, "verdict": "supported", "reason": "the interval is above 0",
+}
+result = {"chapter": "line-fit", "title": "A line", "profile": os.environ["DATAWORTH_PROFILE"],
+          "claims": [claim], "provenance": {"runs": 5}}
+Path(os.environ["DATAWORTH_RESULTS"], "line-fit.json").write_text(json.dumps(result))
+'''
+
+PARAMS = '''\
+from pydantic import BaseModel, Field
+from dataworth.errors import UserError
+
+
+class Example(BaseModel):
+    slope: float = Field(2.0, gt=0, description="slope of the line", json_schema_extra={"unit": "1"})
+    points: int = Field(5, ge=3, le=100, description="points | drawn",
+                        json_schema_extra={"unit": "points"})
+    seed: int = Field(0, ge=0, description="random seed")
+
+    @classmethod
+    def preflight(cls, params):
+        if params.points > 50:
+            raise UserError("points is 60, but the pool holds 50.")
+
+    def cost(self):
+        return [{"part": "fits", "hours": 1.5 * self.points}]
+'''
+
+TOC = """\
+format: jb-book
+root: index
+parts:
+  - caption: Part I
+    chapters:
+      - file: part/line_fit
+  - caption: About
+    chapters:
+      - file: run_times
+      - file: glossary
+      - file: references
+"""
+
+
+def make_book(root: Path) -> Path:
+    """A copy of the repository's front matter with one example chapter in place of its own."""
+    shutil.copytree(REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns("*.py", "images"))
+    shutil.copy(REPOSITORY / "_config.yml", root / "_config.yml")
+    (root / "_toc.yml").write_text(TOC)
+    (root / "book" / "part").mkdir()
+    (root / "book" / "part" / "line_fit.py").write_text(CHAPTER)
+    (root / "example_params.py").write_text(PARAMS)
+    for profile in ("smoke", "paper"):
+        (root / "params" / profile).mkdir(parents=True)
+        (root / "params" / profile / "line_fit.yaml").write_text("slope: 3.0\npoints: 10\n")
+    return root
