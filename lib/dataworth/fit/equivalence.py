@@ -43,7 +43,7 @@ def inverse_log(fit: Fit, phi: Array, log_loss: Array) -> Array:
 def _log_f_each(fit: Fit, phi: Array, u: Array) -> Array:
     """log f of problem b at its own scaled log x, (B,)."""
     x = np.exp(u)[:, None, None]
-    out = fit.law.log_value(np.nan_to_num(phi), x, jacobian=False)[0][:, 0]
+    out = fit.law.log_value(np.nan_to_num(phi), x)[:, 0]
     return np.where(np.isnan(phi).any(1), np.nan, out)
 
 

@@ -11,7 +11,7 @@ Shapes: B problems, n rows, p parameters, d variables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dataworth.errors import UserError
 
 Array = NDArray[np.float64]
+Curvature = Callable[[Array], Array]
 ZERO = -600.0  # log of a parameter that is exactly zero; exp(-600) vanishes beside any loss
 
 
@@ -56,6 +57,28 @@ class Param:
         )
 
 
+def _solve_small(gram: Array, rhs: Array) -> Array:
+    """Solve many K x K positive systems elementwise by Cramer's rule, K <= 3; (..., K)."""
+    size = rhs.shape[-1]
+    if size == 1:
+        return rhs / gram[..., 0]
+    if size > 3:
+        ridge = 1e-13 * np.einsum("...kk->...k", gram).max(-1)[..., None, None]
+        return np.linalg.solve(gram + ridge * np.eye(size), rhs[..., None])[..., 0]
+    a, b, d = gram[..., 0, 0], gram[..., 0, 1], gram[..., 1, 1]
+    p, q = rhs[..., 0], rhs[..., 1]
+    if size == 2:
+        return np.stack([p * d - q * b, a * q - b * p], -1) / (a * d - b * b)[..., None]
+    c, e, f = gram[..., 0, 2], gram[..., 1, 2], gram[..., 2, 2]
+    r = rhs[..., 2]
+    aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
+    top = np.stack(
+        [aa * p + bb * q + cc * r, bb * p + dd * q + ee * r, cc * p + ee * q + ff * r], -1
+    )
+    return top / (a * aa + b * bb + c * cc)[..., None]
+
+
 def nonnegative_lstsq(gram: Array, rhs: Array) -> Array:
     """Smallest |Phi c - y| with c >= 0, from normal equations, by trying every active set.
 
@@ -66,12 +89,10 @@ def nonnegative_lstsq(gram: Array, rhs: Array) -> Array:
     best_gain = np.zeros(rhs.shape[:-1])
     for code in range(1, 2**size):
         active = [k for k in range(size) if code >> k & 1]
-        sub = gram[..., active, :][..., :, active]
-        scale = 1e-12 * np.einsum("...kk->...k", sub).max(-1)[..., None, None] + 1e-300
-        solution = np.linalg.solve(sub + scale * np.eye(len(active)), rhs[..., active, None])
-        solution = solution[..., 0]
-        gain = (solution * rhs[..., active]).sum(-1)  # decrease of the sum of squares
-        better = (solution >= 0).all(-1) & (gain > best_gain)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            solution = _solve_small(gram[..., active, :][..., :, active], rhs[..., active])
+            gain = (solution * rhs[..., active]).sum(-1)  # decrease of the sum of squares
+            better = (solution >= 0).all(-1) & (gain > best_gain) & np.isfinite(gain)
         best_gain = np.where(better, gain, best_gain)
         full = np.zeros_like(rhs)
         full[..., active] = solution
@@ -98,24 +119,30 @@ class Law:
             )
         return self.names.index(name)
 
-    def log_value(self, phi: Array, x: Array, jacobian: bool = True) -> tuple[Array, Array | None]:
-        """log f and its derivatives, (B,n) and (B,p,n).
+    def log_value(self, phi: Array, x: Array) -> Array:
+        """log f, (B,n). phi (B,p); x scaled variables, (n,d), or (B,n,d) with rows of their own."""
+        raise NotImplementedError
 
-        phi (B,p); x scaled variables, (n,d), or (B,n,d) where each problem has its own rows.
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        """log f (B,n), its Jacobian (B,p,n), and a function of c (B,n) that gives
+        sum_i c_i d2 log f_i / dphi dphi', (B,p,p).
         """
         raise NotImplementedError
 
-    def curvature(self, phi: Array, x: Array, c: Array) -> Array:
-        """sum_i c_i d2 log f_i / dphi dphi', c (B,n) -> (B,p,p). Central differences of J."""
-        size = phi.shape[1]
-        out = np.empty((len(phi), size, size))
-        for j in range(size):
-            step = np.zeros(size)
-            step[j] = 1e-5
-            up = self.log_value(phi + step, x)[1]
-            down = self.log_value(phi - step, x)[1]
-            out[:, :, j] = np.einsum("bpn,bn->bp", up - down, c) / 2e-5  # type: ignore[operator]
-        return (out + out.transpose(0, 2, 1)) / 2
+    def _numeric_curvature(self, phi: Array, x: Array) -> Curvature:
+        """Curvature by central differences of the analytic Jacobian."""
+
+        def curvature(c: Array) -> Array:
+            size = phi.shape[1]
+            out = np.empty((len(phi), size, size))
+            for j in range(size):
+                step = np.zeros(size)
+                step[j] = 1e-5
+                change = self.derivatives(phi + step, x)[1] - self.derivatives(phi - step, x)[1]
+                out[:, :, j] = np.matmul(change, c[..., None])[..., 0] / 2e-5
+            return (out + out.transpose(0, 2, 1)) / 2
+
+        return curvature
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         """(U, u) with phi_natural = U phi + u, for x divided by exp(log_x0)."""
@@ -201,32 +228,35 @@ class PowerSum(Law):
         inverse = 1.0 / total
         return top + np.log(total), [s * inverse for s in shares]
 
-    def log_value(self, phi: Array, x: Array, jacobian: bool = True) -> tuple[Array, Array | None]:
-        g, shares = self._shares(phi, x)
-        if not jacobian:
-            return g, None
-        u = np.moveaxis(np.log(x), -1, 0)
-        out = np.zeros((len(phi), len(self.params), x.shape[-2]))
-        for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-            out[:, amplitude] += share
-            for j, v, sign in powers:
-                out[:, j] += share * (sign * u[v])
-        return g, out
+    def log_value(self, phi: Array, x: Array) -> Array:
+        return self._shares(phi, x)[0]
 
-    def curvature(self, phi: Array, x: Array, c: Array) -> Array:
-        _, shares = self._shares(phi, x)
-        _, jac = self.log_value(phi, x)
-        assert jac is not None
-        u = np.log(x).T
-        out = -np.matmul(jac * c[:, None], jac.transpose(0, 2, 1))
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        g, shares = self._shares(phi, x)
+        u = np.moveaxis(np.log(x), -1, 0)
+        jac = np.zeros((len(phi), len(self.params), x.shape[-2]))
         for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-            weight = c * share
-            columns = [(amplitude, np.ones(x.shape[0]))]
-            columns += [(j, sign * u[v]) for j, v, sign in powers]
-            for i, zi in columns:
-                for j, zj in columns:
-                    out[:, i, j] += weight @ (zi * zj)
-        return out
+            jac[:, amplitude] += share
+            for j, v, sign in powers:
+                jac[:, j] += share * (sign * u[v])
+
+        def curvature(c: Array) -> Array:
+            out = -np.matmul(jac * c[:, None], jac.transpose(0, 2, 1))
+            for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
+                columns = [(amplitude, np.ones(x.shape[-2]))]
+                columns += [(j, sign * u[v]) for j, v, sign in powers]
+                pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
+                moments = (c * share) @ np.stack(
+                    [columns[i][1] * columns[j][1] for i, j in pairs], -1
+                )
+                for column, (i, j) in enumerate(pairs):
+                    row, col = columns[i][0], columns[j][0]
+                    out[:, row, col] += moments[:, column]
+                    if row != col:
+                        out[:, col, row] += moments[:, column]
+            return out
+
+        return g, jac, curvature
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         size = len(self.params)

@@ -115,50 +115,95 @@ def _solve(
 ) -> tuple[Array, Array, Array]:
     """Best minimum over all starts, for each of B resamples.
 
-    y, weights (B,n); warm (p,) internal -> phi (B,p), objective (B,), status (B,). A floor of zero
-    is solved as its own problem and taken when the free floor brings nothing.
+    y, weights (B,n); warm (p,) a known good start -> phi (B,p), objective (B,), status (B,).
+    Starts are the best variable-projection seeds of each resample itself, and `warm`. A floor of
+    zero is solved as its own problem wherever the free floor came out small, and it is taken when
+    the free floor brings nothing.
     """
     law = settings.law
-    size = len(y)
     target = settings.objective.transform(y)
     seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 60)[:, :starts]
-    if warm is not None:
-        seeds = np.concatenate([np.broadcast_to(warm, (size, 1, len(warm))), seeds], 1)
-    each = seeds.shape[1]
-    best_phi = np.repeat(seeds[:, 0], 1, axis=0)
-    best_value = np.full(size, np.inf)
-    best_status = np.full(size, int(Status.UNIDENTIFIED))
-    forms = [settings]
-    for p in law.params:
-        if p.zero and p.name not in settings.fixed:
-            forms.append(replace(settings, fixed={**settings.fixed, p.name: 0.0}))
-    for form in forms:
-        problem, free = _problem(form, x, y, log_x0)
-        start = seeds[:, :, free].reshape(size * each, -1)
-        found = minimise(
-            problem, start, np.repeat(target, each, axis=0), np.repeat(weights, each, axis=0)
+    if warm is None:
+        phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)
+    else:
+        again = np.broadcast_to(warm, (len(y), 1, len(warm)))
+        phi, value, status = _best_start(settings, x, log_x0, y, target, weights, again)
+        other = _other_basin(settings, x, log_x0, target, weights, phi, seeds[:, 0])
+        if len(other):
+            second = _best_start(
+                settings, x, log_x0, y, target[other], weights[other], seeds[other]
+            )
+            better = second[1] < value[other]
+            phi[other[better]], value[other[better]] = second[0][better], second[1][better]
+            status[other[better]] = second[2][better]
+        seeds = np.concatenate([again, seeds], 1)
+    for j, p in enumerate(law.params):
+        if not p.zero or p.name in settings.fixed:
+            continue
+        rows = np.flatnonzero(np.exp(phi[:, j]) < 0.1 * y.min(1))
+        if not len(rows):
+            continue
+        form = replace(settings, fixed={**settings.fixed, p.name: 0.0})
+        simpler = _best_start(
+            form, x, log_x0, y[rows], target[rows], weights[rows], seeds[rows]
         )
-        value = found.objective.reshape(size, each)
-        pick = value.argmin(1)
-        row = np.arange(size) * each + pick
-        phi = problem.phi(found.z[row])
-        value = value[np.arange(size), pick]
-        better = value < best_value * (1 - 1e-12)
-        if form is not settings:  # the simpler model wins a draw
-            better = value <= best_value * (1 + 1e-9) + 1e-300
-        best_phi = np.where(better[:, None], phi, best_phi)
-        best_value = np.where(better, value, best_value)
-        best_status = np.where(better, found.status[row], best_status)
+        better = simpler[1] <= value[rows] * (1 + 1e-9) + 1e-300
+        phi[rows[better]] = simpler[0][better]
+        value[rows[better]], status[rows[better]] = simpler[1][better], simpler[2][better]
     # a resample with fewer levels than free parameters does not determine a curve
-    levels = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
-    present = np.zeros((size, levels.max() + 1), bool)
-    for level in range(levels.max() + 1):
-        present[:, level] = (weights[:, levels == level] > 0).any(1)
-    free_count = _problem(settings, x, y, log_x0)[0].matrix.shape[1]
-    lacking = present.sum(1) < free_count
-    best_phi = np.where(lacking[:, None], np.nan, best_phi)
-    best_status = np.where(lacking, int(Status.UNIDENTIFIED), best_status)
-    return best_phi, best_value, best_status
+    code = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(code, kind="stable")
+    first = np.flatnonzero(np.diff(code[order], prepend=-1))
+    present = np.add.reduceat((weights > 0)[:, order].astype(int), first, axis=1) > 0
+    lacking = present.sum(1) < _problem(settings, x, y, log_x0)[0].matrix.shape[1]
+    phi[lacking] = np.nan
+    status[lacking] = int(Status.UNIDENTIFIED)
+    return phi, value, status
+
+
+def _other_basin(
+    settings: Settings,
+    x: Array,
+    log_x0: Array,
+    target: Array,
+    weights: Array,
+    phi: Array,
+    seed: Array,
+) -> Array:
+    """Resamples whose seed is a curve apart from the solution, by more than 3 times its residuals.
+
+    Only there can the seed lead to another minimum; phi, seed (B,p) -> indices.
+    """
+    problem, free = _problem(settings, x, settings.objective.inverse(target), log_x0)
+    ours, theirs = problem.predict(phi[:, free]), problem.predict(seed[:, free])
+    share = weights / weights.sum(1, keepdims=True)
+    apart = (share * np.minimum(np.abs(ours - theirs), 1e6)).sum(1)
+    residual = (share * np.abs(ours - target)).sum(1)
+    return np.flatnonzero(apart > 3 * residual)
+
+
+def _best_start(
+    settings: Settings,
+    x: Array,
+    log_x0: Array,
+    y: Array,
+    target: Array,
+    weights: Array,
+    seeds: Array,
+) -> tuple[Array, Array, Array]:
+    """Minimise from seeds (B,S,p) and keep each resample's best end."""
+    size, each = seeds.shape[:2]
+    problem, free = _problem(settings, x, y, log_x0)
+    start = seeds[:, :, free].reshape(size * each, -1)
+    targets, each_weights = np.repeat(target, each, axis=0), np.repeat(weights, each, axis=0)
+    if settings.objective.loss == "lad":  # follow the minimum while the kink sharpens
+        for wider in (1000.0, 100.0, 10.0):
+            soft = replace(settings.objective, delta=wider * settings.objective.delta)
+            start = minimise(replace(problem, objective=soft), start, targets, each_weights).z
+    found = minimise(problem, start, targets, each_weights)
+    value = found.objective.reshape(size, each)
+    row = np.arange(size) * each + value.argmin(1)
+    return problem.phi(found.z[row]), value.min(1), found.status[row]
 
 
 def _adapt(settings: Settings, x: Array, log_x0: Array, y: Array, weights: Array) -> Settings:
@@ -225,7 +270,7 @@ class Fit:
 
     def _log_f(self, phi: Array, x: Array) -> Array:
         safe = np.nan_to_num(phi, nan=0.0)
-        value, _ = self.law.log_value(safe, x / np.exp(self.log_x0), jacobian=False)
+        value = self.law.log_value(safe, x / np.exp(self.log_x0))
         return np.where(np.isnan(phi).any(1)[:, None], np.nan, value)
 
     def points(self, x: Any) -> Array:
@@ -390,7 +435,7 @@ def fit(
     if y_draws is None or m_draws is None:
         return result
     phi_draws, _, draws_status = _solve(
-        settings, points, log_x0, y_draws, m_draws * weight, warm=phi[0], starts=2
+        settings, points, log_x0, y_draws, m_draws * weight, warm=phi[0], starts=1
     )
     return replace(result, draws_phi=phi_draws, draws_status=draws_status)
 

@@ -49,8 +49,7 @@ class Problem:
 
     def predict(self, z: Array) -> Array:
         """g(f), the prediction on the residual's scale, (B,n)."""
-        log_f, _ = self.law.log_value(self.phi(z), self.x, jacobian=False)
-        return self.objective.of_log(log_f)[0]
+        return self.objective.of_log(self.law.log_value(self.phi(z), self.x))[0]
 
     def value(self, z: Array, target: Array, weights: Array) -> Array:
         """Objective (B,); rows of no weight do not count even where the law is not finite."""
@@ -60,8 +59,7 @@ class Problem:
 
     def jacobian(self, z: Array) -> tuple[Array, Array]:
         """g(f) (B,n) and its derivative by z (B,f,n)."""
-        log_f, jac = self.law.log_value(self.phi(z), self.x)
-        assert jac is not None
+        log_f, jac, _ = self.law.derivatives(self.phi(z), self.x)
         value, first, _ = self.objective.of_log(log_f)
         if not self.plain:
             jac = np.einsum("bpn,pf->bfn", jac, self.matrix)
@@ -74,8 +72,7 @@ class Problem:
     ) -> tuple[Array, Array]:
         """Gradient (B,f) and Hessian (B,f,f): reweighted Gauss-Newton, or exact when `newton`."""
         phi = self.phi(z)
-        log_f, jac = self.law.log_value(phi, self.x)
-        assert jac is not None
+        log_f, jac, curvature = self.law.derivatives(phi, self.x)
         g, first, second = self.objective.of_log(log_f)
         psi, reweight, curve = self.objective.psi(g - target)
         c = weights * psi * first
@@ -87,7 +84,7 @@ class Problem:
                 diagonal = diagonal + weights * psi * second
         hessian = np.matmul(jac * diagonal[:, None], jac.transpose(0, 2, 1))
         if newton:
-            hessian += self.law.curvature(phi, self.x, c)
+            hessian += curvature(c)
         if not self.plain:
             gradient = gradient @ self.matrix
             hessian = self.matrix.T @ hessian @ self.matrix
@@ -130,7 +127,7 @@ def minimise(
     target: Array,
     weights: Array,
     *,
-    irls_steps: int = 8,
+    irls_steps: int = 3,
     max_iterations: int = 200,
     tolerance: float = 1e-11,
     chunk_values: int = 60_000,
@@ -184,7 +181,7 @@ def _minimise_chunk(
     for iteration in range(max_iterations):
         if not len(index):
             break
-        if iteration == (4 if quadratic else irls_steps):
+        if iteration == (irls_steps):
             newton[:] = True
             damping[:] = np.minimum(damping, 1e-3)
             stalled[:] = 0  # a stall of the reweighted steps says nothing about Newton's
