@@ -7,7 +7,7 @@ A card (`cards.yaml`) says what a data set is; `fetch` brings it from the first 
 works into a folder of parquet files; `load_images` gives whole splits as arrays.
 """
 
-from dataworth.data.cards import Card, card, cards, fingerprint
+from dataworth.data.catalog import Card, card, cards, fingerprint
 from dataworth.data.images import ImageSet, load_images
 from dataworth.data.splits import content_ids
 from dataworth.data.store import Status, fetch, status

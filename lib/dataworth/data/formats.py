@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from dataworth.data.cards import Card
+from dataworth.data.catalog import Card
 from dataworth.data.splits import Decoded, Labelled
 from dataworth.errors import UserError
 

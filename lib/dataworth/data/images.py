@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.data.cards import Card
-from dataworth.data.cards import card as find_card
-from dataworth.data.formats import FormatError, read_datasets
+from dataworth.data.catalog import Card
+from dataworth.data.catalog import card as find_card
+from dataworth.data.formats import read_datasets
 from dataworth.data.splits import Decoded, content_ids, divide
-from dataworth.data.store import MARK, check_content, fetch
+from dataworth.data.store import MARK, cannot_write, check_content, fetch
 from dataworth.errors import UserError
 
 _FIELDS = ("images", "labels", "ids")
@@ -60,11 +60,15 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
     if arrays is None:
         from filelock import FileLock
 
-        with FileLock(folder.parent / f".{card.id}.arrays.lock"):
-            arrays = _mapped(folder, card, split)  # another process may have been faster
-            if arrays is None:
-                _decode_or_fetch_again(folder, card, root)
-                arrays = _mapped(folder, card, split)
+        try:
+            with FileLock(folder.parent / f".{card.id}.arrays.lock"):
+                arrays = _mapped(folder, card, split)  # another process may have been faster
+                if arrays is None:
+                    decoded = _read_or_fetch_again(folder, card, root)
+                    _write_arrays(folder, card, decoded)
+                    arrays = _mapped(folder, card, split)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
     if arrays is None:
         raise UserError(
             f"The arrays of {card_id} in {folder} are damaged as soon as they are written: "
@@ -93,19 +97,22 @@ def _mapped(
     return images, labels, ids
 
 
-def _decode_or_fetch_again(folder: Path, card: Card, root: Path | None) -> None:
+def _read_or_fetch_again(folder: Path, card: Card, root: Path | None) -> Decoded:
     try:
-        _decode(folder, card)
-    except (FormatError, OSError, ValueError):
-        # The parquet files are not what was fetched (`fetch` looks at their sizes only).
+        decoded = read_datasets(folder, card)
+        check_content(decoded, card)
+    except UserError:
+        raise
+    except Exception:
+        # Whatever the reader stumbled over, the parquet files are not what was fetched (`fetch`
+        # looks at their sizes only).
         (folder / MARK).unlink(missing_ok=True)
-        _decode(fetch(card.id, root=root), card)
+        decoded = read_datasets(fetch(card.id, root=root), card)
+    return decoded
 
 
-def _decode(folder: Path, card: Card) -> None:
-    """Decode the parquet files, apply the split rule and store the arrays; atomic."""
-    decoded: Decoded = read_datasets(folder, card)
-    check_content(decoded, card)
+def _write_arrays(folder: Path, card: Card, decoded: Decoded) -> None:
+    """Apply the split rule and store the arrays and their checksums; atomic."""
     if card.content_split:
         decoded = divide(decoded, card.content_split, len(card.classes))
     with tempfile.TemporaryDirectory(prefix="arrays-", suffix=".tmp", dir=folder) as temporary:

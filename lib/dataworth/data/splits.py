@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.data.cards import ContentSplit
+from dataworth.data.catalog import ContentSplit
 
 
 class Labelled(NamedTuple):

@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dataworth.data import providers as provide
-from dataworth.data.cards import Card, LocalSource, Source
-from dataworth.data.cards import card as find_card
+from dataworth.data.catalog import Card, LocalSource, Source
+from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import (
     READERS,
     FormatError,
@@ -108,7 +108,7 @@ def fetch(
                 shutil.rmtree(left, ignore_errors=True)
             return _fetch_from(chain, card, root)
     except OSError as error:
-        raise _disk_error(error, root) from error
+        raise cannot_write(root, error) from error
 
 
 def _chain(
@@ -166,6 +166,10 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
         raise
     except FormatError as error:
         raise provide.ProviderError(source, str(error), "use another provider") from error
+    except ConnectionError as error:  # how `datasets` reports a hub it may not or cannot reach
+        reason = f"the hub was not reached ({provide.first_line(error)})"
+        advice = "check the connection and the variable HF_HUB_OFFLINE"
+        raise provide.ProviderError(source, reason, advice) from error
     except Exception as error:  # the loaders' own errors are many; the chain goes on
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -221,10 +225,11 @@ def _require_space(card: Card, root: Path) -> None:
         )
 
 
-def _disk_error(error: OSError, root: Path) -> UserError:
+def cannot_write(folder: Path, error: OSError) -> UserError:
+    """The sentence for a full disk or a folder without write access."""
     why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
     return UserError(
-        f"The folder {root} cannot be written ({why}): "
+        f"The folder {folder} cannot be written ({why}): "
         "set DATAWORTH_HOME to a folder with room and write access."
     )
 

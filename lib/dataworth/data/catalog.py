@@ -29,7 +29,8 @@ class PackageSource(_Frozen):
     """A data set inside a Debian, npm or PyPI package.
 
     `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
-    of the data inside it; `format` says how the files there are read (`formats.READERS`).
+    of the data inside it (npm puts everything under `package/`); `format` says how they are read
+    (`formats.READERS`, or `datasets`).
     """
 
     kind: Literal["debian", "npm", "pypi"]
