@@ -1,7 +1,8 @@
 """Fit scaling laws to tables of runs: estimates, intervals, equivalence ratios, frontiers."""
 
 from .equivalence import Equivalence, equivalence
-from .laws import LAWS, Law, Param, PowerSum, Term
+from .forms import LAWS
+from .laws import Law, Param, PowerSum, Term
 from .model import Fit, Interval, Prediction, fit
 
 __all__ = [

@@ -107,6 +107,8 @@ class Law:
     variables: tuple[str, ...]
     params: tuple[Param, ...]
     latex: str
+    units: tuple[str, ...] = ()  # one label a variable; the same label means the same unit
+    may_be_zero: tuple[str, ...] = ()  # variables that allow x = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -152,9 +154,30 @@ class Law:
         """Starting points. y (B,n), weights (B,n) on relative residuals -> (B,S,p)."""
         raise NotImplementedError
 
-    def bounds(self) -> tuple[Array, Array]:
-        low, high = zip(*(p.bounds() for p in self.params), strict=True)
-        return np.array(low), np.array(high)
+    def bounds(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Box of phi for data x (n,d) scaled, y: far below `zero_reference` is as good as zero."""
+        low, high = (np.array(side) for side in zip(*(p.bounds() for p in self.params), strict=True))
+        for j, p in enumerate(self.params):
+            if p.zero:
+                low[j] = self.zero_reference(j, x, y) - 16.0
+        return low, high
+
+    def zero_reference(self, j: int, x: Array, y: Array) -> float:
+        """Internal value far below which parameter j, which may be zero, has no effect."""
+        return float(np.log(y.min()))
+
+    def log_scale(self, x: Array) -> Array:
+        """log of what each variable is divided by, (d,): its geometric mean over positive rows.
+
+        Variables that share a unit are divided by one number, so their ratios survive.
+        """
+        units = self.units or self.variables
+        out = np.zeros(x.shape[1])
+        for unit in set(units):
+            members = [v for v, u in enumerate(units) if u == unit]
+            values = x[:, members]
+            out[members] = np.log(values[values > 0]).mean()
+        return out
 
 
 @dataclass(frozen=True)
@@ -317,34 +340,6 @@ def best_seeds(phi: Array, error: Array) -> Array:
     """Grid points ordered from the best, phi (B,Q,p), error (B,Q)."""
     order = np.argsort(error, axis=1)
     return np.take_along_axis(phi, order[..., None], axis=1)
-
-
-power = PowerSum("power", (Term("a", {"x": "k"}),), r"L(x) = a x^{-k}", exponent_range=(-5.0, 5.0))
-shifted = PowerSum(
-    "shifted", (Term("E"), Term("a", {"x": "k"})), r"L(x) = E + a x^{-k}", floor="E"
-)
-chinchilla = PowerSum(
-    "chinchilla",
-    (Term("E"), Term("A", {"N": "alpha"}), Term("B", {"D": "beta"})),
-    r"L(N, D) = E + A N^{-\alpha} + B D^{-\beta}",
-    variables=("N", "D"),
-    floor="E",
-)
-
-LAWS: dict[str, Law] = {law.name: law for law in (power, shifted, chinchilla)}
-
-
-def get(law: str | Law) -> Law:
-    """The law itself, or the one of that name.
-
-    Raises:
-        UserError: no law has this name.
-    """
-    if isinstance(law, Law):
-        return law
-    if law not in LAWS:
-        raise UserError(f"Unknown law {law!r}; known are: {', '.join(LAWS)}.")
-    return LAWS[law]
 
 
 def constraint_map(

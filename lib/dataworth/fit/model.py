@@ -10,8 +10,8 @@ import numpy as np
 
 from dataworth.errors import UserError
 
-from . import laws as _laws
-from .laws import ZERO, Array, Law
+from . import forms
+from .laws import ZERO, Array, Law, constraint_map
 from .objective import HUBER_TUNING, Objective, make, robust_scale
 from .resample import multiplier_matrix, wild_targets
 from .solver import Problem, Status, minimise
@@ -89,17 +89,16 @@ def _constraints(
     if not rows:
         return np.eye(size), np.zeros(size), list(range(size))
     amplitudes = [j for j, p in enumerate(law.params) if p.log]
-    return _laws.constraint_map(np.array(rows), np.array(values), amplitudes)
+    return constraint_map(np.array(rows), np.array(values), amplitudes)
 
 
 def _problem(settings: Settings, x: Array, y: Array, log_x0: Array) -> tuple[Problem, list[int]]:
     law = settings.law
     matrix, offset, free = _constraints(law, log_x0, settings.fixed, settings.tied)
-    lower, upper = law.bounds()
-    floor = np.array([p.zero for p in law.params])
-    lower = np.where(floor, np.log(y.min()) - 16.0, lower)
+    scaled = x / np.exp(log_x0)
+    lower, upper = law.bounds(scaled, y)
     problem = Problem(
-        law, x / np.exp(log_x0), settings.objective, matrix, offset, lower[free], upper[free]
+        law, scaled, settings.objective, matrix, offset, lower[free], upper[free]
     )
     return problem, free
 
@@ -140,7 +139,7 @@ def _solve(
     for j, p in enumerate(law.params):
         if not p.zero or p.name in settings.fixed:
             continue
-        rows = np.flatnonzero(np.exp(phi[:, j]) < 0.1 * y.min(1))
+        rows = np.flatnonzero(phi[:, j] < law.zero_reference(j, x / np.exp(log_x0), y) - 2.3)
         if not len(rows):
             continue
         form = replace(settings, fixed={**settings.fixed, p.name: 0.0})
@@ -395,14 +394,17 @@ def fit(
         UserError: a column is missing, not numeric, not positive or not finite, or there are
             fewer rows or levels than the law has free parameters.
     """
-    chosen = _laws.get(law)
+    chosen = forms.get(law)
     variables = [x] if isinstance(x, str) else list(x)
     if len(variables) != len(chosen.variables):
         raise UserError(
             f"Law {chosen.name!r} has the variables {', '.join(chosen.variables)}; "
             f"x names {len(variables)} column(s): {', '.join(variables)}."
         )
-    columns = [_numbers(_column(data, v, "x"), v, 0.0) for v in variables]
+    columns = [
+        _numbers(_column(data, column, "x"), column, -1e-300 if v in chosen.may_be_zero else 0.0)
+        for column, v in zip(variables, chosen.variables, strict=True)
+    ]
     target = _numbers(_column(data, y, "y"), y, 0.0 if residual != "identity" else None)
     points = np.stack(columns, -1)
     n = len(target)
@@ -416,7 +418,7 @@ def fit(
         if weight.shape != (n,) or (weight < 0).any():
             raise UserError(f"weights must be {n} non-negative numbers, one for each row.")
     settings = Settings(chosen, make(loss, residual, delta), dict(fixed or {}), tuple(tied))
-    log_x0 = np.log(points).mean(0)
+    log_x0 = chosen.log_scale(points)
     free = len(_constraints(chosen, log_x0, settings.fixed, settings.tied)[2])
     levels = len(np.unique(points, axis=0))
     if levels < free:

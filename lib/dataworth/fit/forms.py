@@ -1,0 +1,462 @@
+"""The laws that come with the library, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataworth.errors import UserError
+
+from .laws import Array, Curvature, Law, Param, PowerSum, Term, best_seeds, project
+
+
+def _grid(*axes: Sequence[float] | Array) -> Array:
+    """All combinations, (Q, number of axes)."""
+    return np.stack(np.meshgrid(*[np.asarray(a, float) for a in axes], indexing="ij"), -1).reshape(
+        -1, len(axes)
+    )
+
+
+class BasisLaw(Law):
+    """f = sum_k amplitude_k basis_k(x; eta): amplitudes first in phi, then the shape eta.
+
+    Subclasses give `log_basis` and its derivatives by eta; seeds come by variable projection.
+    """
+
+    amplitudes: int
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+        """log basis_k, (B,n) each, and for each k its non-zero derivatives by eta_j, (B,n)."""
+        raise NotImplementedError
+
+    def grid(self, x: Array, size: int) -> Array:
+        """Values of eta worth trying, (Q,q)."""
+        raise NotImplementedError
+
+    def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array], list[dict[int, Array]]]:
+        logs, slopes = self.log_basis(phi[:, self.amplitudes :], x)
+        values = np.stack([phi[:, k, None] + log for k, log in enumerate(logs)])
+        top = values.max(0)
+        shares = np.exp(values - top)
+        total = shares.sum(0)
+        return top + np.log(total), list(shares / total), slopes
+
+    def log_value(self, phi: Array, x: Array) -> Array:
+        return self._shares(phi, x)[0]
+
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        g, shares, slopes = self._shares(phi, x)
+        jac = np.zeros((len(phi), len(self.params), x.shape[-2]))
+        for k, (share, slope) in enumerate(zip(shares, slopes, strict=True)):
+            jac[:, k] = share
+            for j, d in slope.items():
+                jac[:, self.amplitudes + j] += share * d
+        return g, jac, self._numeric_curvature(phi, x)
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        eta = self.grid(x, size)
+        logs, _ = self.log_basis(eta, x)
+        basis = np.exp(np.stack(logs, 1))
+        amplitudes, error = project(basis, y, weights)
+        floor = np.log(y.min(1) * 1e-4)[:, None, None]
+        with np.errstate(divide="ignore"):
+            logs_c = np.maximum(np.log(amplitudes), floor)
+        shape = np.broadcast_to(eta, (len(y), *eta.shape))
+        return best_seeds(np.concatenate([logs_c, shape], -1), error)
+
+    def _affine(self, entries: Sequence[tuple[str, str, float]]) -> Array:
+        """Identity plus entries (row parameter, column parameter, coefficient)."""
+        matrix = np.eye(len(self.params))
+        for row, column, value in entries:
+            matrix[self.index(row), self.index(column)] += value
+        return matrix
+
+
+class M3(BasisLaw):
+    """M3 of Alabdulmohsin et al. 2022 (arXiv 2209.06640): f = b (1/x + g)^k."""
+
+    name = "m3"
+    variables = ("x",)
+    latex = r"L(x) = b (1/x + g)^{k}"
+    amplitudes = 1
+    params = (Param("b"), Param("k", log=False, lower=0.0, upper=5.0), Param("g", zero=True))
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+        g = np.exp(eta[:, 1, None])
+        base = 1 / x[..., 0] + g
+        log_base = np.log(base)
+        return [eta[:, 0, None] * log_base], [{0: log_base, 1: eta[:, 0, None] * g / base}]
+
+    def grid(self, x: Array, size: int) -> Array:
+        side = max(4, round(size**0.5))
+        reach = np.log(x[:, 0])
+        return _grid(np.geomspace(0.02, 3, side), np.linspace(-reach.max() - 4, -reach.min(), side))
+
+    def zero_reference(self, j: int, x: Array, y: Array) -> float:
+        return -float(np.log(x[:, 0]).max())
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        return self._affine([("b", "k", log_x0[0])]), np.array([0.0, 0.0, -log_x0[0]])
+
+
+class M4(Law):
+    """M4 of Alabdulmohsin et al. 2022: (f - E) / (E0 - f)^c = b x^-k, E0 the loss before learning.
+
+    f is found by Newton's method in logit((f - E) / (E0 - E)), a monotone and convex or concave
+    function, and differentiated implicitly.
+    """
+
+    name = "m4"
+    variables = ("x",)
+    latex = r"\frac{L - E}{(E_0 - L)^{c}} = b x^{-k}"
+    params = (
+        Param("E", zero=True),
+        Param("b"),
+        Param("E0"),
+        Param("c", lower=0.01, upper=20.0),
+        Param("k", log=False, lower=0.0, upper=5.0),
+    )
+
+    def _solve(self, phi: Array, x: Array) -> tuple[Array, Array, Array]:
+        """logit of the relative height t (B,n), E0 - E (B,1) and the shape c (B,1)."""
+        u = np.log(x[..., 0])
+        c = np.exp(phi[:, 3, None])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gap = np.exp(phi[:, 2, None]) - np.exp(phi[:, 0, None])
+            right = phi[:, 1, None] - phi[:, 4, None] * u - (1 - c) * np.log(gap)
+        # log sigma(t) - c log sigma(-t) = right; the two asymptotes are t and c t
+        t = np.where(right < 0, right, right / c)
+        for _ in range(30):
+            value = -np.logaddexp(0, -t) + c * np.logaddexp(0, t) - right
+            up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
+            step = value / (1 - up + c * up)
+            t = t - step
+            if not (np.abs(step) > 1e-13 * (1 + np.abs(t))).any():
+                break
+        return t, gap, c
+
+    def log_value(self, phi: Array, x: Array) -> Array:
+        t, gap, _ = self._solve(phi, x)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            log_excess = np.log(gap) - np.logaddexp(0, -t)
+        return np.where(gap > 0, np.logaddexp(phi[:, 0, None], log_excess), np.inf)
+
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        t, gap, c = self._solve(phi, x)
+        floor, ceiling = np.exp(phi[:, 0, None]), np.exp(phi[:, 2, None])
+        up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
+        excess, missing = gap * up, gap * (1 - up)  # f - E and E0 - f
+        f = floor + excess
+        # d [log(f - E) - c log(E0 - f)] = d [log b - k log x]
+        slope = 1 / excess + c / missing
+        jac = np.empty((len(phi), 5, x.shape[-2]))
+        jac[:, 0] = floor / excess / slope / f
+        jac[:, 1] = 1 / slope / f
+        jac[:, 2] = c * ceiling / missing / slope / f
+        jac[:, 3] = c * np.log(missing) / slope / f
+        jac[:, 4] = -np.log(x[..., 0]) / slope / f
+        return np.log(f), jac, self._numeric_curvature(phi, x)
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        u = np.log(x[:, 0])
+        low, high = y.min(1), y.max(1)
+        ks = np.geomspace(0.1, 1.5, 3 if size < 100 else 6)
+        shapes = _grid(
+            [1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks
+        )
+        floor, ceiling = low[:, None] * shapes[:, 0], high[:, None] * shapes[:, 1]
+        # log b by the weighted mean of the left side, then the true residual ranks the seeds
+        left = np.log(y[:, None] - floor[..., None])
+        left = left - np.exp(shapes[:, 2])[:, None] * np.log(ceiling[..., None] - y[:, None])
+        share = (weights / weights.sum(1, keepdims=True))[:, None]
+        b = (share * (left + shapes[:, 3, None] * u)).sum(-1)
+        parts = np.broadcast_arrays(np.log(floor), b, np.log(ceiling), shapes[:, 2], shapes[:, 3])
+        phi = np.stack(parts, -1)
+        flat = phi.reshape(-1, 5)
+        r = self.log_value(flat, x).reshape(*phi.shape[:2], -1) - np.log(y)[:, None]
+        return best_seeds(phi, (weights[:, None] * r**2).sum(-1))
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        matrix = np.eye(5)
+        matrix[1, 4] = log_x0[0]
+        return matrix, np.zeros(5)
+
+
+class BrokenPower(BasisLaw):
+    """Broken power law of Caballero et al. 2022 (arXiv 2210.14891) with n smooth breaks:
+    f = E + a x^-k0 prod_i (1 + (x/d_i)^(1/s_i))^(-k_i s_i). A break must lie inside the data.
+    """
+
+    variables = ("x",)
+    amplitudes = 2
+
+    def __init__(self, breaks: int = 1) -> None:
+        self.breaks = breaks
+        self.name = "broken" if breaks == 1 else f"broken{breaks}"
+        self.latex = (
+            r"L(x) = E + a x^{-k_0} \prod_i \left(1 + (x/d_i)^{1/s_i}\right)^{-k_i s_i}"
+        )
+        self.params = (
+            Param("E", zero=True),
+            Param("a"),
+            Param("k0", log=False, lower=-2.0, upper=5.0),
+            *(
+                p
+                for i in range(1, breaks + 1)
+                for p in (
+                    Param(f"k{i}", log=False, lower=-5.0, upper=5.0),
+                    Param(f"d{i}"),
+                    Param(f"s{i}", lower=0.02, upper=3.0),
+                )
+            ),
+        )
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+        u = np.log(x[..., 0])
+        log = -eta[:, 0, None] * u
+        slopes = {0: np.broadcast_to(-u, log.shape)}
+        for i in range(self.breaks):
+            k, d = eta[:, 1 + 3 * i, None], eta[:, 2 + 3 * i, None]
+            s = np.exp(eta[:, 3 + 3 * i, None])
+            z = (u - d) / s
+            soft = np.logaddexp(0, z)
+            up = np.exp(z - soft)  # logistic(z)
+            log = log - k * s * soft
+            slopes[1 + 3 * i] = -s * soft
+            slopes[2 + 3 * i] = k * up
+            slopes[3 + 3 * i] = -k * s * (soft - z * up)
+        return [np.zeros_like(log), log], [{}, slopes]
+
+    def grid(self, x: Array, size: int) -> Array:
+        u = np.log(x[:, 0])
+        inner = np.quantile(u, np.linspace(0.1, 0.9, 6 if size >= 100 else 3))
+        axes: list[Sequence[float] | Array] = [[0.0, 0.1, 0.3, 1.0]]
+        for _ in range(self.breaks):
+            axes += [[-0.3, 0.2, 0.6, 1.5], inner, np.log([0.1, 0.5])]
+        grid = _grid(*axes)
+        if self.breaks > 1:  # breaks in order; a thinned grid keeps the product small
+            d = grid[:, 2::3]
+            grid = grid[(np.diff(d, axis=1) > 0).all(1)]
+            grid = grid[:: max(1, len(grid) // 3000)]
+        return grid
+
+    def bounds(self, x: Array, y: Array) -> tuple[Array, Array]:
+        low, high = super().bounds(x, y)
+        u = np.log(x[:, 0])
+        for i in range(1, self.breaks + 1):
+            low[self.index(f"d{i}")], high[self.index(f"d{i}")] = u.min(), u.max()
+        return low, high
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        # the product is unit-free in x/d, so only the first power changes with the unit of x
+        shift = np.zeros(len(self.params))
+        for i in range(1, self.breaks + 1):
+            shift[self.index(f"d{i}")] = log_x0[0]
+        return self._affine([("a", "k0", log_x0[0])]), shift
+
+
+class Kaplan(Law):
+    """Joint law of Kaplan et al. 2020 (arXiv 2001.08361, equation 1.5):
+    f = [(Nc/N)^(alpha_N/alpha_D) + Dc/D]^alpha_D; it has no floor.
+    """
+
+    name = "kaplan"
+    variables = ("N", "D")
+    latex = r"L(N, D) = \left[(N_c/N)^{\alpha_N/\alpha_D} + D_c/D\right]^{\alpha_D}"
+    params = (
+        Param("Nc"),
+        Param("Dc"),
+        Param("alpha_N", log=False, lower=1e-3, upper=3.0),
+        Param("alpha_D", log=False, lower=1e-3, upper=3.0),
+    )
+
+    def _parts(self, phi: Array, x: Array) -> tuple[Array, Array, Array, Array]:
+        u = np.moveaxis(np.log(x), -1, 0)
+        first = phi[:, 2, None] / phi[:, 3, None] * (phi[:, 0, None] - u[0])
+        second = phi[:, 1, None] - u[1]
+        total = np.logaddexp(first, second)
+        return first, total, np.exp(first - total), np.exp(second - total)
+
+    def log_value(self, phi: Array, x: Array) -> Array:
+        return phi[:, 3, None] * self._parts(phi, x)[1]
+
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        first, total, p, q = self._parts(phi, x)
+        jac = np.empty((len(phi), 4, x.shape[-2]))
+        jac[:, 0] = phi[:, 2, None] * p
+        jac[:, 1] = phi[:, 3, None] * q
+        jac[:, 2] = p * (phi[:, 0, None] - np.log(x[..., 0]))
+        jac[:, 3] = total - p * first
+        return phi[:, 3, None] * total, jac, self._numeric_curvature(phi, x)
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        side = max(5, round(size**0.5))
+        axis = np.geomspace(0.02, 1.0, side)
+        u = np.log(x).T
+        found, errors = [], []
+        for alpha_d in axis:  # y^(1/alpha_D) is linear in two amplitudes
+            basis = np.stack(
+                [np.exp(np.stack([-a / alpha_d * u[0], -u[1]])) for a in axis]
+            )
+            # a relative residual of y is 1/alpha_D relative residuals of its power
+            c, error = project(basis, y ** (1 / alpha_d), weights * alpha_d**2)
+            with np.errstate(divide="ignore"):
+                logs = np.maximum(np.log(c), -50.0)
+            phi = np.empty((*c.shape[:2], 4))
+            phi[..., 0] = logs[..., 0] * alpha_d / axis
+            phi[..., 1] = logs[..., 1]
+            phi[..., 2], phi[..., 3] = axis, alpha_d
+            found.append(phi)
+            errors.append(error)
+        return best_seeds(np.concatenate(found, 1), np.concatenate(errors, 1))
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        return np.eye(4), np.array([log_x0[0], log_x0[1], 0.0, 0.0])
+
+
+class Repetition(BasisLaw):
+    """Data-constrained law of Muennighoff et al. 2023 (arXiv 2305.16264, section 3):
+    Chinchilla's law in effective sizes U + U R*(1 - exp(-R/R*)), R the repetitions of unique data
+    U_D (or excess parameters over U_N). Variables N, D, and the unique U_N, U_D.
+    """
+
+    name = "repetition"
+    variables = ("N", "D", "U_N", "U_D")
+    units = ("parameters", "tokens", "parameters", "tokens")
+    latex = (
+        r"L = E + A / N'^{\alpha} + B / D'^{\beta},\; "
+        r"D' = U_D + U_D R_D^* (1 - e^{-R_D / R_D^*})"
+    )
+    amplitudes = 3
+    params = (
+        Param("E", zero=True),
+        Param("A"),
+        Param("B"),
+        Param("alpha", log=False, lower=0.0, upper=5.0),
+        Param("beta", log=False, lower=0.0, upper=5.0),
+        Param("R_N", lower=1e-3, upper=1e6),
+        Param("R_D", lower=1e-3, upper=1e6),
+    )
+
+    @staticmethod
+    def _effective(total: Array, unique: Array, log_r: Array) -> tuple[Array, Array]:
+        """log effective size and its derivative by log R*."""
+        r = np.exp(log_r)
+        q = np.maximum(total / unique - 1, 0) / r
+        gain = -np.expm1(-q)
+        size = 1 + r * gain
+        return np.log(unique) + np.log(size), r * (gain - q * np.exp(-q)) / size
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+        n, dn = self._effective(x[..., 0], x[..., 2], eta[:, 2, None])
+        d, dd = self._effective(x[..., 1], x[..., 3], eta[:, 3, None])
+        alpha, beta = eta[:, 0, None], eta[:, 1, None]
+        return [np.zeros_like(n), -alpha * n, -beta * d], [
+            {},
+            {0: -n, 2: -alpha * dn},
+            {1: -d, 3: -beta * dd},
+        ]
+
+    def grid(self, x: Array, size: int) -> Array:
+        axis = [0.1, 0.2, 0.35, 0.6, 1.0]
+        return _grid(axis, axis, np.log([1.0, 6.0, 40.0]), np.log([1.0, 6.0, 40.0]))
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        return self._affine([("A", "alpha", log_x0[0]), ("B", "beta", log_x0[1])]), np.zeros(7)
+
+
+class Mixture(BasisLaw):
+    """Joint law of real and synthetic examples: f = E + B (n_real + k n_syn^g)^-beta.
+
+    k n_syn^g is the number of real examples that n_syn synthetic ones are worth: the effective-data
+    form of Hernandez et al. 2021 (arXiv 2102.01293, section 2) with a shared exponent. Either
+    size may be zero.
+    """
+
+    name = "mixture"
+    variables = ("n_real", "n_syn")
+    units = ("examples", "examples")
+    may_be_zero = ("n_real", "n_syn")
+    latex = r"L = E + B (n_r + k n_s^{g})^{-\beta}"
+    amplitudes = 2
+    params = (
+        Param("E", zero=True),
+        Param("B"),
+        Param("beta", log=False, lower=0.0, upper=5.0),
+        Param("k"),
+        Param("g", log=False, lower=0.01, upper=3.0),
+    )
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+        real, synthetic = x[..., 0], x[..., 1]
+        log_s = np.log(np.where(synthetic > 0, synthetic, 1.0))
+        worth = np.where(synthetic > 0, np.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
+        total = np.maximum(real + worth, 1e-300)
+        log_total, share = np.log(total), worth / total
+        beta = eta[:, 0, None]
+        return [np.zeros_like(log_total), -beta * log_total], [
+            {},
+            {0: -log_total, 1: -beta * share, 2: -beta * share * log_s},
+        ]
+
+    def grid(self, x: Array, size: int) -> Array:
+        return _grid(
+            np.geomspace(0.05, 1.5, 6), np.log([0.01, 0.05, 0.2, 0.6, 1.5]), [0.2, 0.5, 0.8, 1.0]
+        )
+
+    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
+        matrix = self._affine([("B", "beta", log_x0[0]), ("k", "g", -log_x0[0])])
+        return matrix, np.array([0.0, 0.0, 0.0, log_x0[0], 0.0])
+
+
+power = PowerSum("power", (Term("a", {"x": "k"}),), r"L(x) = a x^{-k}", exponent_range=(-5.0, 5.0))
+shifted = PowerSum(
+    "shifted", (Term("E"), Term("a", {"x": "k"})), r"L(x) = E + a x^{-k}", floor="E"
+)
+chinchilla = PowerSum(
+    "chinchilla",
+    (Term("E"), Term("A", {"N": "alpha"}), Term("B", {"D": "beta"})),
+    r"L(N, D) = E + A N^{-\alpha} + B D^{-\beta}",
+    variables=("N", "D"),
+    floor="E",
+)
+
+# Hernandez et al. 2021 (arXiv 2102.01293): effective data transferred, D_T = k D_F^alpha N^beta
+transfer = PowerSum(
+    "transfer",
+    (Term("k", {"D_F": "+alpha", "N": "+beta"}),),
+    r"D_T = k D_F^{\alpha} N^{\beta}",
+    variables=("D_F", "N"),
+)
+# Mikami et al. 2021 (arXiv 2108.11018): delta (gamma + n^-alpha) s^-beta, n synthetic images for
+# pre-training, s real images for fine-tuning; G = delta * gamma
+syn2real = PowerSum(
+    "syn2real",
+    (Term("G", {"s": "beta"}), Term("delta", {"n": "alpha", "s": "beta"})),
+    r"L(n, s) = (G + \delta n^{-\alpha}) s^{-\beta}",
+    variables=("n", "s"),
+)
+
+LAWS: dict[str, Law] = {
+    law.name: law
+    for law in (
+        power, shifted, M3(), M4(), BrokenPower(1), BrokenPower(2), chinchilla, Kaplan(),
+        Repetition(), transfer, syn2real, Mixture(),
+    )
+}  # fmt: skip
+
+
+def get(law: str | Law) -> Law:
+    """The law itself, or the one of that name.
+
+    Raises:
+        UserError: no law has this name.
+    """
+    if isinstance(law, Law):
+        return law
+    if law not in LAWS:
+        raise UserError(f"Unknown law {law!r}; known are: {', '.join(LAWS)}.")
+    return LAWS[law]
+
+
