@@ -99,10 +99,12 @@ def test_colour_images_without_a_split_rule(
 
 def test_status_before_and_after(tiny: Card, root: Path) -> None:
     before = status(tiny, root=root)
+    assert str(before) == "missing (dataworth data fetch tiny)"
     assert not before.present and before.size == 0 and not before.folder.exists()
     folder = fetch("tiny", root=root)
     after = status("tiny", root=root)
     assert after.present and after.folder == folder and after.version == "1.0"
+    assert f"MB in {folder}, from npm 1.0" in str(after)
     assert after.size == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
@@ -147,7 +149,7 @@ def test_damaged_arrays_are_made_again(tiny: Card, root: Path, tmp_path: Path, d
 
 
 @pytest.mark.parametrize(
-    "damage", ["bit", "header", "truncated", "missing", "mark", "other content"]
+    "damage", ["bit", "header", "truncated", "missing", "mark", "empty mark", "other content"]
 )
 def test_damaged_parquet_is_fetched_again(
     tiny: Card, root: Path, tmp_path: Path, damage: str
@@ -170,6 +172,8 @@ def test_damaged_parquet_is_fetched_again(
             path.unlink()
         case "mark":
             (folder / store.MARK).write_text("not json")
+        case "empty mark":
+            (folder / store.MARK).write_text("[]")
         case "other content":
             mark = json.loads((folder / store.MARK).read_text())
             mark["content_sha256"] = "0" * 64
@@ -234,6 +238,10 @@ def test_what_a_killed_process_left_is_cleared(tiny: Card, root: Path) -> None:
     (left / "train-00000-of-00001.parquet").write_bytes(b"half a file")
     fetch("tiny", root=root)
     assert not left.exists() and status(tiny, root=root).present
+    left = status(tiny, root=root).folder / "half.tmp"
+    left.mkdir()
+    load_images("tiny", "test", root=root)
+    assert not left.exists()
 
 
 def test_two_processes_at_once(

@@ -213,7 +213,10 @@ def test_a_hub_id_and_a_folder_take_the_same_path(use_card, parquet: Path, tmp_p
     assert status("tiny", root=tmp_path / "data").provider == "hub"
 
 
-def test_hub_that_cannot_be_reached(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_that_cannot_be_reached(
+    use_card, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
     import huggingface_hub
 
     hub = HubSource(kind="hub", repo="nobody/tiny", version="main")
@@ -233,6 +236,10 @@ def test_hub_that_cannot_be_reached(scratch: Path, monkeypatch: pytest.MonkeyPat
     # Told to be offline, no request is made before the loader looks into its cache.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert deliver(hub, scratch).location == "nobody/tiny"
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    use_card(hub)
+    with pytest.raises(UserError, match=r"the hub was not reached .*the variable HF_HUB_OFFLINE"):
+        fetch("tiny", root=tmp_path / "data")
 
 
 def test_local_parquet_by_argument_and_by_variable(

@@ -56,13 +56,18 @@ def _idx_array(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-def read_datasets(source: str | Path, card: Card, *, revision: str | None = None) -> Decoded:
-    """Whole-set arrays through `datasets.load_dataset`; `source` is a hub id or a local folder."""
+def read_datasets(
+    source: str | Path, card: Card, scratch: Path, *, revision: str | None = None
+) -> Decoded:
+    """Whole-set arrays through `datasets.load_dataset`; `source` is a hub id or a local folder.
+
+    Temporary files go into the folder `scratch`.
+    """
     datasets = import_datasets()
-    with tempfile.TemporaryDirectory() as scratch, _quiet(datasets):
+    with tempfile.TemporaryDirectory(suffix=".tmp", dir=scratch) as arrow, _quiet(datasets):
         # A local folder is converted once and for all: no copy in the user's Arrow cache. A hub id
         # keeps that cache, because an offline load is answered from it.
-        cache = scratch if Path(source).is_dir() else None
+        cache = arrow if Path(source).is_dir() else None
         loaded = datasets.load_dataset(str(source), revision=revision, cache_dir=cache)
         missing = set(card.source_splits) - set(loaded)
         if missing:

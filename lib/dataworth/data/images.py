@@ -16,7 +16,7 @@ from dataworth.data.catalog import Card
 from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import read_datasets
 from dataworth.data.splits import Decoded, content_ids, divide
-from dataworth.data.store import MARK, cannot_write, check_content, fetch
+from dataworth.data.store import MARK, cannot_write, check_content, fetch, is_full
 from dataworth.errors import UserError
 
 _FIELDS = ("images", "labels", "ids")
@@ -64,6 +64,8 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
             with FileLock(folder.parent / f".{card.id}.arrays.lock"):
                 arrays = _mapped(folder, card, split)  # another process may have been faster
                 if arrays is None:
+                    for left in folder.glob("*.tmp"):  # by a process that was killed
+                        shutil.rmtree(left, ignore_errors=True)
                     decoded = _read_or_fetch_again(folder, card, root)
                     _write_arrays(folder, card, decoded)
                     arrays = _mapped(folder, card, split)
@@ -99,15 +101,17 @@ def _mapped(
 
 def _read_or_fetch_again(folder: Path, card: Card, root: Path | None) -> Decoded:
     try:
-        decoded = read_datasets(folder, card)
+        decoded = read_datasets(folder, card, folder)
         check_content(decoded, card)
-    except UserError:
+    except (UserError, MemoryError):
         raise
-    except Exception:
+    except Exception as error:
+        if is_full(error):
+            raise
         # Whatever the reader stumbled over, the parquet files are not what was fetched (`fetch`
         # looks at their sizes only).
-        (folder / MARK).unlink(missing_ok=True)
-        decoded = read_datasets(fetch(card.id, root=root), card)
+        (folder / MARK).unlink()
+        decoded = read_datasets(fetch(card.id, root=root), card, folder)
     return decoded
 
 
@@ -115,7 +119,7 @@ def _write_arrays(folder: Path, card: Card, decoded: Decoded) -> None:
     """Apply the split rule and store the arrays and their checksums; atomic."""
     if card.content_split:
         decoded = divide(decoded, card.content_split, len(card.classes))
-    with tempfile.TemporaryDirectory(prefix="arrays-", suffix=".tmp", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(suffix=".tmp", dir=folder) as temporary:
         scratch = Path(temporary) / "arrays"
         scratch.mkdir()
         sums = {}

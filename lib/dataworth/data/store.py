@@ -51,6 +51,15 @@ class Status:
     version: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        if not self.present:
+            return f"missing (dataworth data fetch {self.card_id})"
+        note = f", {self.note}" if self.note else ""
+        return (
+            f"present, {self.size / 1e6:.0f} MB in {self.folder}, "
+            f"from {self.provider} {self.version}{note}"
+        )
+
 
 def folder_of(card: Card, root: Path | None = None) -> Path:
     """Where this data set lives, or would."""
@@ -69,10 +78,11 @@ def status(card: Card | str, *, root: Path | None = None) -> Status:
         for name, size in mark["files"].items():
             if (folder / name).stat().st_size != size:
                 return absent
-    except (OSError, ValueError, KeyError):
+        origin = {name: mark[name] for name in ("provider", "version", "note")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # absent or no such JSON
         return absent
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Status(card.id, True, folder, size, mark["provider"], mark["version"], mark["note"])
+    return Status(card.id, True, folder, size, **origin)
 
 
 def fetch(
@@ -171,7 +181,7 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
         advice = "check the connection and the variable HF_HUB_OFFLINE"
         raise provide.ProviderError(source, reason, advice) from error
     except Exception as error:  # the loaders' own errors are many; the chain goes on
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise
         text = f"its data cannot be read ({provide.first_line(error)})"
         raise provide.ProviderError(source, text, "use another provider") from error
@@ -195,11 +205,11 @@ def _convert(delivery: provide.Delivery, card: Card, built: Path) -> list[Path]:
     """Write the parquet files of a delivery into `built`; FormatError when it is other data."""
     if delivery.format == "datasets":
         revision = None if Path(delivery.location).is_dir() else delivery.version
-        decoded = read_datasets(delivery.location, card, revision=revision)
+        decoded = read_datasets(delivery.location, card, built.parent, revision=revision)
     else:
         decoded = READERS[delivery.format](Path(delivery.location), card)
     files = write_parquet(built, card, decoded)
-    check_content(read_datasets(built, card), card)  # as a later load will read them
+    check_content(read_datasets(built, card, built.parent), card)  # as a later load will read them
     return files
 
 
@@ -225,9 +235,14 @@ def _require_space(card: Card, root: Path) -> None:
         )
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether this is the operating system's word for a full disk or quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def cannot_write(folder: Path, error: OSError) -> UserError:
     """The sentence for a full disk or a folder without write access."""
-    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
+    why = "the disk is full" if is_full(error) else str(error)
     return UserError(
         f"The folder {folder} cannot be written ({why}): "
         "set DATAWORTH_HOME to a folder with room and write access."
