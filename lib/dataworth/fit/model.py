@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from dataworth.errors import UserError
 
-from . import forms
-from .laws import ZERO, Array, Law, constraint_map
-from .objective import HUBER_TUNING, Objective, make, robust_scale
+from . import forms, profile
+from .estimate import Settings, adapt, constraints, problem_of, solve
+from .grouped import Grouped
+from .laws import ZERO, Array, Law
+from .objective import Objective, make
 from .resample import multiplier_matrix, wild_targets
-from .solver import Problem, Status, minimise
+from .solver import Problem, Status
+from .table import column, duplicated, numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METHODS = ("percentile", "basic", "bca", "profile", "wald")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval; an end may be infinite when the data do not close it."""
+    """A value with its interval; an end is infinite when the data do not close it."""
 
     value: float
     low: float
@@ -31,8 +42,11 @@ class Interval:
     def open(self) -> bool:
         return not (np.isfinite(self.low) and np.isfinite(self.high))
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[float]:
         return iter((self.low, self.high))
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -48,184 +62,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Curve:
-    """The rows that one law is fitted to: x (n,d), y (n,), weights (n,)."""
+    """The rows that a law is fitted to: x (n,d), y (n,), weights (n,), cluster codes (n,)."""
 
     x: Array
     y: Array
     weights: Array
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What defines the estimator beside the rows; kept so that draws use the same one."""
-
-    law: Law
-    objective: Objective
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    tied: Sequence[tuple[str, str]] = ()
-
-
-def _constraints(
-    law: Law, log_x0: Array, fixed: Mapping[str, float], tied: Sequence[tuple[str, str]]
-) -> tuple[Array, Array, list[int]]:
-    """phi = T z + t for parameters fixed or tied in natural coordinates."""
-    size = len(law.params)
-    unscale, shift = law.unscale(log_x0)
-    rows, values = [], []
-    for name, number in fixed.items():
-        j = law.index(name)
-        if number == 0 and law.params[j].log:
-            row = np.zeros(size)  # an amplitude of zero is zero in every unit
-            row[j] = 1.0
-            rows.append(row)
-            values.append(ZERO)
-            continue
-        rows.append(unscale[j])
-        values.append(law.params[j].to_internal(number) - shift[j])
-    for first, second in tied:
-        i, j = law.index(first), law.index(second)
-        rows.append(unscale[i] - unscale[j])
-        values.append(shift[j] - shift[i])
-    if not rows:
-        return np.eye(size), np.zeros(size), list(range(size))
-    amplitudes = [j for j, p in enumerate(law.params) if p.log]
-    return constraint_map(np.array(rows), np.array(values), amplitudes)
-
-
-def _problem(settings: Settings, x: Array, y: Array, log_x0: Array) -> tuple[Problem, list[int]]:
-    law = settings.law
-    matrix, offset, free = _constraints(law, log_x0, settings.fixed, settings.tied)
-    scaled = x / np.exp(log_x0)
-    lower, upper = law.bounds(scaled, y)
-    problem = Problem(
-        law, scaled, settings.objective, matrix, offset, lower[free], upper[free]
-    )
-    return problem, free
-
-
-def _solve(
-    settings: Settings,
-    x: Array,
-    log_x0: Array,
-    y: Array,
-    weights: Array,
-    warm: Array | None = None,
-    starts: int = 8,
-) -> tuple[Array, Array, Array]:
-    """Best minimum over all starts, for each of B resamples.
-
-    y, weights (B,n); warm (p,) a known good start -> phi (B,p), objective (B,), status (B,).
-    Starts are the best variable-projection seeds of each resample itself, and `warm`. A floor of
-    zero is solved as its own problem wherever the free floor came out small, and it is taken when
-    the free floor brings nothing.
-    """
-    law = settings.law
-    target = settings.objective.transform(y)
-    seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 60)[:, :starts]
-    if warm is None:
-        phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)
-    else:
-        again = np.broadcast_to(warm, (len(y), 1, len(warm)))
-        phi, value, status = _best_start(settings, x, log_x0, y, target, weights, again)
-        other = _other_basin(settings, x, log_x0, target, weights, phi, seeds[:, 0])
-        if len(other):
-            second = _best_start(
-                settings, x, log_x0, y, target[other], weights[other], seeds[other]
-            )
-            better = second[1] < value[other]
-            phi[other[better]], value[other[better]] = second[0][better], second[1][better]
-            status[other[better]] = second[2][better]
-        seeds = np.concatenate([again, seeds], 1)
-    for j, p in enumerate(law.params):
-        if not p.zero or p.name in settings.fixed:
-            continue
-        rows = np.flatnonzero(phi[:, j] < law.zero_reference(j, x / np.exp(log_x0), y) - 2.3)
-        if not len(rows):
-            continue
-        form = replace(settings, fixed={**settings.fixed, p.name: 0.0})
-        simpler = _best_start(
-            form, x, log_x0, y[rows], target[rows], weights[rows], seeds[rows]
-        )
-        better = simpler[1] <= value[rows] * (1 + 1e-9) + 1e-300
-        phi[rows[better]] = simpler[0][better]
-        value[rows[better]], status[rows[better]] = simpler[1][better], simpler[2][better]
-    # a resample with fewer levels than free parameters does not determine a curve
-    code = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.argsort(code, kind="stable")
-    first = np.flatnonzero(np.diff(code[order], prepend=-1))
-    present = np.add.reduceat((weights > 0)[:, order].astype(int), first, axis=1) > 0
-    lacking = present.sum(1) < _problem(settings, x, y, log_x0)[0].matrix.shape[1]
-    phi[lacking] = np.nan
-    status[lacking] = int(Status.UNIDENTIFIED)
-    return phi, value, status
-
-
-def _other_basin(
-    settings: Settings,
-    x: Array,
-    log_x0: Array,
-    target: Array,
-    weights: Array,
-    phi: Array,
-    seed: Array,
-) -> Array:
-    """Resamples whose seed is a curve apart from the solution, by more than 3 times its residuals.
-
-    Only there can the seed lead to another minimum; phi, seed (B,p) -> indices.
-    """
-    problem, free = _problem(settings, x, settings.objective.inverse(target), log_x0)
-    ours, theirs = problem.predict(phi[:, free]), problem.predict(seed[:, free])
-    share = weights / weights.sum(1, keepdims=True)
-    apart = (share * np.minimum(np.abs(ours - theirs), 1e6)).sum(1)
-    residual = (share * np.abs(ours - target)).sum(1)
-    return np.flatnonzero(apart > 3 * residual)
-
-
-def _best_start(
-    settings: Settings,
-    x: Array,
-    log_x0: Array,
-    y: Array,
-    target: Array,
-    weights: Array,
-    seeds: Array,
-) -> tuple[Array, Array, Array]:
-    """Minimise from seeds (B,S,p) and keep each resample's best end."""
-    size, each = seeds.shape[:2]
-    problem, free = _problem(settings, x, y, log_x0)
-    start = seeds[:, :, free].reshape(size * each, -1)
-    targets, each_weights = np.repeat(target, each, axis=0), np.repeat(weights, each, axis=0)
-    if settings.objective.loss == "lad":  # follow the minimum while the kink sharpens
-        for wider in (1000.0, 100.0, 10.0):
-            soft = replace(settings.objective, delta=wider * settings.objective.delta)
-            start = minimise(replace(problem, objective=soft), start, targets, each_weights).z
-    found = minimise(problem, start, targets, each_weights)
-    value = found.objective.reshape(size, each)
-    row = np.arange(size) * each + value.argmin(1)
-    return problem.phi(found.z[row]), value.min(1), found.status[row]
-
-
-def _adapt(settings: Settings, x: Array, log_x0: Array, y: Array, weights: Array) -> Settings:
-    """Set a loss width that follows the residuals' robust scale, then keep it fixed.
-
-    delta = 1.345 x scale for Huber, the scale itself for Student-t, a thousandth of it for LAD.
-    """
-    objective = settings.objective
-    if objective.loss == "l2" or not np.isnan(objective.delta):
-        return settings
-    factor = {"huber": HUBER_TUNING, "student": 1.0, "lad": 1e-3}[objective.loss]
-    current = replace(settings, objective=replace(objective, loss="l2", delta=np.inf))
-    for _ in range(3):
-        phi, _, _ = _solve(current, x, log_x0, y[None], weights[None])
-        problem, free = _problem(current, x, y, log_x0)
-        r = problem.predict(phi[:, free])[0] - objective.transform(y)
-        scale = robust_scale(r, problem.matrix.shape[1])
-        if scale < 1e-12:  # the law passes through the data: every loss has the same minimum
-            return replace(settings, objective=replace(objective, loss="l2", delta=np.inf))
-        kind = "student" if objective.loss == "student" else "huber"
-        width = scale if kind == "student" else HUBER_TUNING * scale
-        current = replace(settings, objective=replace(objective, loss=kind, delta=width))
-    return replace(settings, objective=replace(objective, delta=factor * scale))
+    cluster: Any = None
 
 
 @dataclass(frozen=True)
@@ -240,32 +82,102 @@ class Fit:
     status: Status
     flags: tuple[str, ...]
     draws_phi: Array | None = None
-    draws_status: Array | None = None
+    draws_status: Any = None
+    part_of: str | None = None  # label, when this is one curve of a fit with shared parameters
+
+    # ---- what was fitted
 
     @property
     def law(self) -> Law:
         return self.settings.law
+
+    @property
+    def n(self) -> int:
+        return len(self.curve.y)
+
+    @property
+    def free(self) -> int:
+        """Number of free parameters."""
+        return len(self._problem.lower)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the curves; empty for a single curve."""
+        return self.law.labels if isinstance(self.law, Grouped) else ()
+
+    def __getitem__(self, label: str) -> Fit:
+        """One curve of a fit with `group`, its draws paired with those of the other curves."""
+        law = self.law
+        if not isinstance(law, Grouped) or label not in law.labels:
+            known = ", ".join(self.labels) or "none (the fit has no group)"
+            raise UserError(f"The fit has no curve {label!r}; its curves are: {known}.")
+        block, rows, _ = next(part for part in law.split(self.curve.x) if part[2] == label)
+        fixed = {
+            name: self.settings.fixed[f"{name}[{label}]"]
+            for name in law.base.names
+            if f"{name}[{label}]" in self.settings.fixed
+        }
+        c = self.curve
+        cluster = None if c.cluster is None else np.unique(c.cluster[rows], return_inverse=True)[1]
+        part = replace(
+            self,
+            settings=Settings(law.base, self.settings.objective, fixed),
+            curve=Curve(c.x[rows, :-1], c.y[rows], c.weights[rows], cluster),
+            log_x0=self.log_x0[:-1],
+            phi=self.phi[block],
+            draws_phi=None if self.draws_phi is None else self.draws_phi[:, block],
+            part_of=label if law.shared else None,
+        )
+        r = part.residuals()
+        loss = float((part.curve.weights * self.settings.objective.rho(r)).sum())
+        own = tuple(f.split("[")[0] for f in self.flags if f.endswith(f"[{label}]"))
+        return replace(part, objective=loss, flags=own)
 
     def _natural(self, phi: Array) -> Array:
         """Internal (..., p) to natural units (..., p)."""
         unscale, shift = self.law.unscale(self.log_x0)
         value = phi @ unscale.T + shift
         columns = [p.to_natural(value[..., j]) for j, p in enumerate(self.law.params)]
-        zero = phi <= ZERO / 2
-        logs = np.array([p.log for p in self.law.params])
-        return np.where(zero & logs, 0.0, np.stack(columns, -1))
+        zero = (phi <= ZERO / 2) & np.array([p.log for p in self.law.params])
+        return np.where(zero, 0.0, np.stack(columns, -1))
 
     @property
     def params(self) -> dict[str, float]:
+        """Estimates in natural units."""
         return dict(zip(self.law.names, self._natural(self.phi).tolist(), strict=True))
 
     @property
     def draws(self) -> dict[str, Array]:
         """Parameter values of every refit, (B,) each; nan where a resample identifies no curve."""
-        if self.draws_phi is None:
-            raise UserError("This fit has no draws; pass bootstrap=, draws= or multipliers=.")
-        values = self._natural(self.draws_phi)
+        values = self._natural(self._draws())
         return {name: values[:, j] for j, name in enumerate(self.law.names)}
+
+    def _draws(self) -> Array:
+        if self.draws_phi is None:
+            raise UserError("This fit has no draws; pass bootstrap=, draws= or multipliers= to fit.")
+        return self.draws_phi
+
+    @property
+    def _problem(self) -> Problem:
+        return problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)[0]
+
+    def _state(self) -> tuple[Problem, Array, Array, Array]:
+        """The problem, the free parameters z (f,), the target (n,) and the weights (n,)."""
+        if self.part_of is not None:
+            raise UserError(
+                f"Curve {self.part_of!r} shares parameters; ask the joint fit, or fit with draws."
+            )
+        problem, free = problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)
+        z = np.clip(self.phi[free], problem.lower, problem.upper)
+        return problem, z, self.settings.objective.transform(self.curve.y), self.curve.weights
+
+    def residuals(self) -> Array:
+        """g(f) - g(y) on the residual's scale, (n,)."""
+        log_f = self._log_f(self.phi[None], self.curve.x)[0]
+        objective = self.settings.objective
+        return objective.of_log(log_f)[0] - objective.transform(self.curve.y)
+
+    # ---- values of the law
 
     def _log_f(self, phi: Array, x: Array) -> Array:
         safe = np.nan_to_num(phi, nan=0.0)
@@ -273,7 +185,9 @@ class Fit:
         return np.where(np.isnan(phi).any(1)[:, None], np.nan, value)
 
     def points(self, x: Any) -> Array:
-        """x as (m,d): a number, a sequence, a mapping of variables or an (m,d) array."""
+        """x as (m,d): a number, a sequence, a mapping of variables, a frame or an (m,d) array."""
+        if isinstance(self.law, Grouped):
+            raise UserError(f"Choose a curve first: fit[label], label in {', '.join(self.labels)}.")
         names = self.law.variables
         if isinstance(x, Mapping) or hasattr(x, "columns"):
             columns = [np.atleast_1d(np.asarray(x[v], float)) for v in names]
@@ -281,7 +195,7 @@ class Fit:
         array = np.asarray(x, float)
         if len(names) == 1:
             return array.reshape(-1, 1)
-        if array.shape[-1] != len(names):
+        if array.shape[-1:] != (len(names),):
             raise UserError(
                 f"x has shape {array.shape}; the last axis must be ({', '.join(names)})."
             )
@@ -293,68 +207,348 @@ class Fit:
 
     def mean_draws(self, x: Any) -> Array:
         """f(x) in every refit, (B,m)."""
-        if self.draws_phi is None:
-            raise UserError("This fit has no draws; pass bootstrap=, draws= or multipliers=.")
-        return np.exp(self._log_f(self.draws_phi, self.points(x)))
+        return np.exp(self._log_f(self._draws(), self.points(x)))
 
-    def interval(self, name: str, level: float = 0.95) -> Interval:
-        """Interval of one parameter from the refits (percentiles)."""
-        value = self.params[self.law.names[self.law.index(name)]]
-        low, high = percentile(self.draws[name], level)
-        return Interval(value, float(low), float(high), level, "percentile")
+    # ---- intervals
 
-    def predict(self, x: Any, level: float = 0.95) -> Prediction:
-        """Mean of the law at x with its interval, (m,) each."""
+    def interval(self, name: str, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of one parameter.
+
+        method: percentile, basic or bca from the draws; profile (of the objective that was
+        minimised, open ends reported as infinite); wald (sandwich). Default: percentile when the
+        fit has draws, else profile.
+        """
+        j = self.law.index(name)
+        scalar, back, limits = self._parameter(j)
+        return self._interval_of(scalar, back, limits, self.params[name], level, method, j)
+
+    def interval_mean(self, x: Any, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of f at one point x, by the same methods."""
+        points = self.points(x)
+        if len(points) != 1:
+            raise UserError(f"interval_mean takes one point; x has {len(points)}. Use predict.")
+        scaled = points / np.exp(self.log_x0)
+
+        def log_f(phi: Array) -> Array:
+            return self.law.log_value(phi, scaled)[:, 0]
+
+        value = float(self.mean(points)[0])
+        return self._interval_of(log_f, np.exp, (-np.inf, np.inf), value, level, method)
+
+    def _parameter(self, j: int) -> tuple[profile.Scalar, Callable[..., Any], tuple[float, float]]:
+        """psi(phi) of parameter j, the map back to natural units, and the range of psi."""
+        p = self.law.params[j]
+        unscale, shift = self.law.unscale(self.log_x0)
+        row, offset = unscale[j], shift[j]
+
+        def scalar(phi: Array) -> Array:
+            value = phi @ row + offset
+            return np.where(phi[:, j] <= ZERO / 2, 0.0, np.exp(value)) if p.zero else value
+
+        if p.zero:
+            return scalar, lambda v: v, (0.0, np.inf)
+        return scalar, (np.exp if p.log else lambda v: v), p.bounds()
+
+    def _interval_of(
+        self,
+        scalar: profile.Scalar,
+        back: Callable[..., Any],
+        limits: tuple[float, float],
+        value: float,
+        level: float,
+        method: str | None,
+        j: int | None = None,
+    ) -> Interval:
+        method = method or ("percentile" if self.draws_phi is not None else "profile")
+        if method not in METHODS:
+            raise UserError(f"method is {method!r}; allowed are {', '.join(METHODS)}.")
+        if method in ("profile", "wald"):
+            low, high = self._likelihood_ends(scalar, limits, level, method, j)[:2]
+            # at a box edge that is no natural limit of the parameter the data gave no end
+            low = low if low > limits[0] or limits[0] == 0 else -np.inf
+            high = high if high < limits[1] else np.inf
+            return Interval(value, float(back(low)), float(back(high)), level, method)
+        with np.errstate(invalid="ignore"):
+            draws = np.where(
+                np.isnan(self._draws()).any(1), np.nan, scalar(np.nan_to_num(self._draws()))
+            )
+        centre = float(scalar(self.phi[None])[0])
+        if method == "bca":
+            low, high = self._bca(scalar, draws, centre, level)
+        else:
+            low, high = (float(end) for end in percentile(draws, level))
+            if method == "basic":
+                low, high = 2 * centre - high, 2 * centre - low
+        return Interval(value, float(back(low)), float(back(high)), level, method)
+
+    def _likelihood_ends(
+        self,
+        scalar: profile.Scalar,
+        limits: tuple[float, float],
+        level: float,
+        method: str,
+        j: int | None,
+    ) -> tuple[float, float, profile.Trace | None]:
+        problem, z, target, weights = self._state()
+
+        def psi(z: Array) -> Array:
+            return scalar(problem.phi(z))
+
+        slope = profile.scalar_derivatives(psi, z[None])[0][0]
+        naive = profile.dispersion(problem, z, target, weights)
+        inverse = profile.inverse_hessian(problem, z, target, weights)
+        variance, dof = naive * slope @ inverse @ slope, float((weights > 0).sum() - len(z))
+        scale = naive
+        if self.curve.cluster is not None:
+            robust = profile.sandwich(problem, z, target, weights, self.curve.cluster)
+            scale = naive * max(float(slope @ robust @ slope), 1e-300) / max(variance, 1e-300)
+            dof = float(self.curve.cluster.max())
+        if dof < 1:  # as many parameters as rows: nothing is left to judge the noise by
+            return -np.inf, np.inf, None
+        quantile = profile.student_quantile(level, dof)
+        if method == "wald":
+            if self.curve.cluster is None:
+                robust = profile.sandwich(problem, z, target, weights)
+            half = quantile * float(np.sqrt(max(slope @ robust @ slope, 0.0)))
+            centre = float(psi(z[None])[0])
+            return centre - half, centre + half, None
+        directions, error = None, None
+        if j is not None and self.law.params[j].zero:
+            _, free = problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)
+            shift = self.law.unscale(self.log_x0)[1][j]
+            reference = self.law.zero_reference(j, problem.x, self.curve.y)
+            if j in free:
+                at = free.index(j)
+                if z[at] < reference - 2.3:
+                    error = 0.05 * float(np.exp(reference + shift))
+
+                def directions(start: Array, c: Array) -> Array:
+                    moved = start.copy()
+                    moved[:, at] = np.log(np.maximum(c, 1e-12 * np.exp(reference + shift))) - shift
+                    return np.clip(moved, problem.lower, problem.upper)
+
+        return profile.profile_roots(
+            problem, z, target, weights, psi,
+            scale=scale, quantile=quantile, limits=limits, directions=directions, error=error,
+        )  # fmt: skip
+
+    def _bca(
+        self, scalar: profile.Scalar, draws: Array, centre: float, level: float
+    ) -> tuple[float, float]:
+        """Bias-corrected accelerated ends (Efron 1987); acceleration from influence values."""
+        problem, z, target, weights = self._state()
+
+        def psi(z: Array) -> Array:
+            return scalar(problem.phi(z))
+
+        slope = profile.scalar_derivatives(psi, z[None])[0][0]
+        rows, _ = profile.scores(problem, z, target, weights)
+        influence = -rows @ profile.inverse_hessian(problem, z, target, weights) @ slope
+        if self.curve.cluster is not None:
+            influence = np.bincount(self.curve.cluster, influence)
+        spread = float((influence**2).sum())
+        acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+        valid = draws[~np.isnan(draws)]
+        share = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / max(len(valid), 1)
+        shift = float(stats.norm.ppf(np.clip(share, 1e-4, 1 - 1e-4)))
+        ends = []
+        for tail in ((1 - level) / 2, (1 + level) / 2):
+            q = shift + stats.norm.ppf(tail)
+            adjusted = stats.norm.cdf(shift + q / (1 - acceleration * q))
+            ends.append(float(np.quantile(valid, adjusted, method="inverted_cdf")))
+        return ends[0], ends[1]
+
+    def profile(self, name: str, level: float = 0.999) -> profile.Trace:
+        """Traced profile of a parameter: values (log for positive ones) and signed root deviance."""
+        j = self.law.index(name)
+        scalar, _, limits = self._parameter(j)
+        trace = self._likelihood_ends(scalar, limits, level, "profile", j)[2]
+        if trace is None:
+            raise UserError("The law has as many parameters as rows; a profile says nothing here.")
+        return trace
+
+    def covariance(self, kind: str = "hc3") -> Array:
+        """Covariance of the free internal parameters, (f,f): hc3, cluster or model."""
+        problem, z, target, weights = self._state()
+        if kind == "model":
+            scale = profile.dispersion(problem, z, target, weights)
+            return scale * profile.inverse_hessian(problem, z, target, weights)
+        if kind not in ("hc3", "cluster") or (kind == "cluster" and self.curve.cluster is None):
+            raise UserError(f"kind is {kind!r}; allowed are hc3, model, and cluster with a cluster.")
+        codes = self.curve.cluster if kind == "cluster" else None
+        return profile.sandwich(problem, z, target, weights, codes)
+
+    def predict(
+        self, x: Any, level: float = 0.95, kind: str = "mean", method: str | None = None
+    ) -> Prediction:
+        """The law at x with its interval, (m,) each.
+
+        kind "mean": interval of f(x). kind "new-run": interval of one further run at x, which adds
+        the residual noise (resampled residuals with draws, a t interval without).
+        """
         points = self.points(x)
         mean = self.mean(points)
-        low, high = percentile(self.mean_draws(points), level)
+        if kind not in ("mean", "new-run"):
+            raise UserError(f"kind is {kind!r}; allowed are mean and new-run.")
+        if self.draws_phi is not None and method in (None, "percentile"):
+            values = self.mean_draws(points)
+            if kind == "new-run":
+                objective = self.settings.objective
+                rng = np.random.default_rng(0)
+                r = self.residuals() * np.sqrt(self.n / max(self.n - self.free, 1))
+                noise = rng.choice(r, size=values.shape)
+                values = objective.inverse(objective.transform(values) - noise)
+            low, high = percentile(values, level)
+        else:
+            ends = [self.interval_mean(p[None], level, method) for p in points]
+            low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
+            if kind == "new-run":
+                low, high = self._widen(mean, low, high, level)
         inside = (points >= self.curve.x.min(0)) & (points <= self.curve.x.max(0))
         return Prediction(mean, low, high, level, ~inside.all(1))
 
-    def residuals(self) -> Array:
-        """g(f) - g(y) on the residual's scale, (n,)."""
-        log_f = self._log_f(self.phi[None], self.curve.x)[0]
+    def _widen(
+        self, mean: Array, low: Array, high: Array, level: float
+    ) -> tuple[Array, Array]:
+        """Add one run's noise to each side of an interval of the mean, in quadrature."""
+        problem, z, target, weights = self._state()
+        r = problem.predict(z[None])[0] - target
+        dof = max(self.n - len(z), 1)
+        noise = profile.student_quantile(level, dof) * float(np.sqrt((r**2).sum() / dof))
         objective = self.settings.objective
-        return objective.of_log(log_f)[0] - objective.transform(self.curve.y)
+        centre = objective.transform(mean)
+        down = np.hypot(centre - objective.transform(low), noise)
+        up = np.hypot(objective.transform(high) - centre, noise)
+        return objective.inverse(centre - down), objective.inverse(centre + up)
+
+    # ---- pictures and files
+
+    def plot(self, ax: Axes | None = None, level: float = 0.95, label: str | None = None) -> Axes:
+        """Points, law and band of a law of one variable, on logarithmic axes."""
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        if self.labels:
+            for one in self.labels:
+                self[one].plot(ax, level, one)
+            ax.legend()
+            return ax
+        if len(self.law.variables) != 1:
+            raise UserError(f"Law {self.law.name!r} has several variables; plot takes one.")
+        x = self.curve.x[:, 0]
+        grid = np.geomspace(x.min() / 1.3, x.max() * 3, 60)
+        color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
+        ax.scatter(x, self.curve.y, s=18, color=color, zorder=3)
+        if self.part_of is None or self.draws_phi is not None:
+            band = self.predict(grid, level)
+            low = np.maximum(band.low, 1e-300)
+            ax.fill_between(grid, low, band.high, color=color, alpha=0.2, linewidth=0)
+        ax.set(xscale="log", yscale="log", xlabel=self.law.variables[0], ylabel="loss")
+        return ax
+
+    def summary(self, level: float = 0.95) -> dict[str, Any]:
+        """Parameters with intervals, status and flags, ready for JSON."""
+        intervals = {name: self.interval(name, level) for name in self.law.names}
+        return {
+            "law": self.law.name,
+            "loss": self.settings.objective.loss,
+            "delta": _finite(self.settings.objective.delta),
+            "residual": self.settings.objective.residual,
+            "n": self.n,
+            "free_parameters": self.free,
+            "objective": self.objective,
+            "status": self.status.name.lower(),
+            "flags": list(self.flags),
+            "parameters": {
+                name: {
+                    "value": i.value,
+                    "low": _finite(i.low),
+                    "high": _finite(i.high),
+                    "level": level,
+                    "method": i.method,
+                }
+                for name, i in intervals.items()
+            },
+        }
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The whole fit (rows, parameters, draws) as JSON text; also written to `path`."""
+        law, s, c = self.law, self.settings, self.curve
+        grouped = isinstance(law, Grouped)
+        base = law.base if isinstance(law, Grouped) else law
+        if forms.LAWS.get(base.name) != base:
+            raise UserError(f"Law {base.name!r} is not one of the library's; it has no JSON form.")
+        record = {
+            "format": 1,
+            "law": base.name,
+            "labels": list(self.labels),
+            "shared": list(law.shared) if isinstance(law, Grouped) and grouped else [],
+            "fixed": dict(s.fixed),
+            "tied": [list(t) for t in s.tied],
+            "objective": [
+                s.objective.loss, s.objective.residual, _finite(s.objective.delta),
+                s.objective.asymmetry,
+            ],
+            "x": c.x.tolist(),
+            "y": c.y.tolist(),
+            "weights": c.weights.tolist(),
+            "cluster": None if c.cluster is None else c.cluster.tolist(),
+            "log_x0": self.log_x0.tolist(),
+            "phi": self.phi.tolist(),
+            "value": self.objective,
+            "status": int(self.status),
+            "flags": list(self.flags),
+            "draws": None if self.draws_phi is None else
+            [[_finite(v) for v in row] for row in self.draws_phi.tolist()],
+            "draws_status": None if self.draws_status is None else self.draws_status.tolist(),
+        }  # fmt: skip
+        text = json.dumps(record)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> Fit:
+        """Inverse of `to_json`; takes the text or a path."""
+        text = str(source)
+        if not text.lstrip().startswith("{"):
+            text = Path(source).read_text(encoding="utf-8")
+        r = json.loads(text)
+        law = forms.get(r["law"])
+        if r["labels"]:
+            law = Grouped(law, r["labels"], r["shared"])
+        loss, residual, delta, asymmetry = r["objective"]
+        objective = Objective(loss, residual, np.inf if delta is None else delta, asymmetry)
+        settings = Settings(law, objective, r["fixed"], [tuple(t) for t in r["tied"]])
+        cluster = None if r["cluster"] is None else np.array(r["cluster"])
+        curve = Curve(np.array(r["x"]), np.array(r["y"]), np.array(r["weights"]), cluster)
+        draws = None if r["draws"] is None else np.array(r["draws"], dtype=float)
+        return cls(
+            settings, curve, np.array(r["log_x0"]), np.array(r["phi"]), r["value"],
+            Status(r["status"]), tuple(r["flags"]), draws,
+            None if r["draws_status"] is None else np.array(r["draws_status"]),
+        )  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity; null stands for an open end."""
+    return float(value) if np.isfinite(value) else None
 
 
 def percentile(draws: Array, level: float) -> tuple[Array, Array]:
     """Equal-tailed ends over axis 0; infinite draws stay infinite, nan draws are left out."""
     tail = (1 - level) / 2
-    values = np.sort(np.where(np.isnan(draws), np.inf, draws), axis=0)
-    count = (~np.isnan(draws)).sum(0)
-    low = np.clip(np.ceil(tail * count).astype(int) - 1, 0, None)
-    high = np.clip(np.ceil((1 - tail) * count).astype(int) - 1, 0, None)
-    take = np.stack([low, high])
-    ends = np.take_along_axis(values, np.expand_dims(take, -1) if values.ndim == 1 else take, 0) \
-        if values.ndim > 1 else values[take]
-    empty = count == 0
-    return np.where(empty, np.nan, ends[0]), np.where(empty, np.nan, ends[1])
+    missing = np.isnan(draws)
+    count = (~missing).sum(0)
+    ordered = np.sort(np.where(missing, np.inf, draws), axis=0)
 
+    def at(q: float) -> Array:
+        row = np.clip(np.ceil(q * count).astype(int) - 1, 0, None)
+        value = np.take_along_axis(ordered, np.expand_dims(row, 0), 0)[0]
+        return np.where(count == 0, np.nan, value)
 
-def _column(data: Any, name: str, what: str) -> Any:
-    try:
-        values = data[name]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise UserError(f"{what} names the column {name!r}, which the data do not have.") from error
-    except Exception as error:  # polars raises its own ColumnNotFoundError
-        raise UserError(f"{what} names the column {name!r}, which the data do not have.") from error
-    return np.asarray(values)
-
-
-def _numbers(values: Any, name: str, low: float | None) -> Array:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"Column {name!r} is not numeric; numbers are needed.") from error
-    bad = ~np.isfinite(array)
-    if low is not None:
-        bad |= ~(array > low)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        allowed = "a finite number" + ("" if low is None else f" above {low:g}")
-        raise UserError(f"Column {name!r} has {array[row]} in row {row}; allowed is {allowed}.")
-    return array
+    return at(tail), at(1 - tail)
 
 
 def fit(
@@ -363,9 +557,12 @@ def fit(
     law: str | Law = "power",
     x: str | Sequence[str] = "x",
     y: str = "y",
+    group: str | None = None,
+    shared: Sequence[str] = (),
     loss: str = "l2",
     delta: float | None = None,
     residual: str = "log",
+    asymmetry: float = 1.0,
     weights: str | Any = None,
     cluster: str | None = None,
     fixed: Mapping[str, float] | None = None,
@@ -373,7 +570,7 @@ def fit(
     draws: Any = None,
     multipliers: Any = None,
     bootstrap: int = 0,
-    resample: str = "case",
+    resample: str | None = None,
     seed: int = 0,
 ) -> Fit:
     """Fit a law to the rows of a table.
@@ -381,18 +578,23 @@ def fit(
     Args:
         data: pandas or polars frame, or a mapping of equally long arrays.
         law: name or object; `x` names its variables in order (one name, or for L(N, D) two).
+        group, shared: column that separates several curves, and the parameters that all curves
+            have in common. `fit[label]` is one curve; its parameters are named `k[label]`.
         loss, delta: l2, huber (delta 1.345 x robust scale unless given), lad, student, or
-            chinchilla (Huber, 1e-3). residual: log, identity or logit of y.
-        weights: column or (n,) array; the objective is their weighted sum.
+            chinchilla (Huber, 1e-3). residual: log, identity or logit of y. asymmetry: weight of
+            rows that the law over-predicts (above 1 follows the lower envelope).
+        weights: column or (n,) array; the objective is the weighted sum.
+        cluster: column of runs or configurations whose rows are not independent.
         fixed, tied: parameters held at a value, and pairs held equal (natural units).
         draws: (B, n) resampled y for the same rows; multipliers: (B, n) non-negative resampling
-            weights. Either makes the B refits under the same objective as the estimate.
+            weights. Either makes the B refits, under the same objective as the estimate.
         bootstrap, resample, seed: number and kind (case, cluster, wild) of own resamples, used
-            when neither draws nor multipliers are given.
+            when neither draws nor multipliers are given; default kind: cluster if there is a
+            cluster column, else case (within each curve).
 
     Raises:
         UserError: a column is missing, not numeric, not positive or not finite, or there are
-            fewer rows or levels than the law has free parameters.
+            fewer levels of x than the law has free parameters.
     """
     chosen = forms.get(law)
     variables = [x] if isinstance(x, str) else list(x)
@@ -402,72 +604,136 @@ def fit(
             f"x names {len(variables)} column(s): {', '.join(variables)}."
         )
     columns = [
-        _numbers(_column(data, column, "x"), column, -1e-300 if v in chosen.may_be_zero else 0.0)
-        for column, v in zip(variables, chosen.variables, strict=True)
+        numbers(column(data, name, "x"), name, 0.0, strict=v not in chosen.may_be_zero)
+        for name, v in zip(variables, chosen.variables, strict=True)
     ]
-    target = _numbers(_column(data, y, "y"), y, 0.0 if residual != "identity" else None)
-    points = np.stack(columns, -1)
-    n = len(target)
+    target = numbers(column(data, y, "y"), y, 0.0 if residual != "identity" else None)
+    points, n = np.stack(columns, -1), len(target)
+    if n == 0:
+        raise UserError("The data have no rows.")
     if residual == "logit" and (target >= 1).any():
         raise UserError(f"Column {y!r} reaches 1 or more; residual='logit' allows 0 < y < 1.")
-    if weights is None:
-        weight = np.ones(n)
-    else:
-        source = _column(data, weights, "weights") if isinstance(weights, str) else weights
-        weight = _numbers(source, "weights", None)
-        if weight.shape != (n,) or (weight < 0).any():
-            raise UserError(f"weights must be {n} non-negative numbers, one for each row.")
-    settings = Settings(chosen, make(loss, residual, delta), dict(fixed or {}), tuple(tied))
-    log_x0 = chosen.log_scale(points)
-    free = len(_constraints(chosen, log_x0, settings.fixed, settings.tied)[2])
-    levels = len(np.unique(points, axis=0))
-    if levels < free:
-        raise UserError(
-            f"Law {chosen.name!r} has {free} free parameters; the data have {n} rows at {levels} "
-            f"different {', '.join(variables)}, and at least {free} are needed."
+    weight = np.ones(n)
+    if weights is not None:
+        source = column(data, weights, "weights") if isinstance(weights, str) else weights
+        weight = numbers(source, "weights", 0.0, strict=False)
+        if weight.shape != (n,) or not weight.any():
+            raise UserError(f"weights has shape {weight.shape}; {n} numbers, not all 0, are needed.")
+    codes = None
+    if cluster is not None:
+        codes = np.unique(column(data, cluster, "cluster"), return_inverse=True)[1].reshape(-1)
+    curve_codes = np.zeros(n, int)
+    ties = list(tied)
+    if group is not None:
+        labels, curve_codes = np.unique(
+            column(data, group, "group").astype(str), return_inverse=True
         )
-    settings = _adapt(settings, points, log_x0, target, weight)
-    phi, value, status = _solve(settings, points, log_x0, target[None], weight[None])
+        points = np.column_stack([points, curve_codes])
+        grouped = Grouped(chosen, labels.tolist(), shared)
+        chosen, ties = grouped, ties + grouped.ties
+    elif shared:
+        raise UserError(f"shared is {list(shared)!r}; it needs group, the column of the curves.")
+    settings = Settings(chosen, make(loss, residual, delta, asymmetry), dict(fixed or {}), ties)
+    log_x0 = chosen.log_scale(points)
+    levels = _check_levels(settings, points, log_x0, variables)
+    settings = adapt(settings, points, log_x0, target, weight)
+    phi, value, status = solve(settings, points, log_x0, target[None], weight[None])
     result = Fit(
-        settings, Curve(points, target, weight), log_x0, phi[0], float(value[0]),
+        settings, Curve(points, target, weight, codes), log_x0, phi[0], float(value[0]),
         Status(int(status[0])), (),
     )  # fmt: skip
-    result = replace(result, flags=_flags(result, levels, free))
-    y_draws, m_draws = _resamples(result, data, cluster, draws, multipliers, bootstrap, resample, seed)
-    if y_draws is None or m_draws is None:
+    result = replace(result, flags=_flags(result, levels))
+    resampled = _resamples(result, curve_codes, draws, multipliers, bootstrap, resample, seed)
+    if resampled is None:
         return result
-    phi_draws, _, draws_status = _solve(
+    y_draws, m_draws = resampled
+    phi_draws, _, draws_status = solve(
         settings, points, log_x0, y_draws, m_draws * weight, warm=phi[0], starts=1
     )
     return replace(result, draws_phi=phi_draws, draws_status=draws_status)
 
 
-def _flags(result: Fit, levels: int, free: int) -> tuple[str, ...]:
+def _check_levels(settings: Settings, points: Array, log_x0: Array, names: Sequence[str]) -> int:
+    """Number of different points; UserError when the law has more free parameters than that."""
+    law = settings.law
+    free = len(constraints(law, log_x0, settings.fixed, settings.tied)[2])
+    levels = len(np.unique(points, axis=0))
+    if levels < free:
+        raise UserError(
+            f"Law {law.name!r} has {free} free parameters; the data have {len(points)} rows at "
+            f"{levels} different {', '.join(names)}, and at least {free} are needed."
+        )
+    if isinstance(law, Grouped):
+        for _, rows, label in law.split(points):
+            own = len(np.unique(points[rows], axis=0))
+            need = len(law.base.params) - len(law.shared)
+            need -= sum(f"{name}[{label}]" in settings.fixed for name in law.base.names)
+            if own < need:
+                raise UserError(
+                    f"Curve {label!r} has {own} different {', '.join(names)}; law {law.name!r} "
+                    f"needs at least {need}."
+                )
+    return levels
+
+
+def _flags(result: Fit, levels: int) -> tuple[str, ...]:
+    """What a reader must know before trusting the numbers."""
     flags = []
-    if levels == free:
+    curve, law = result.curve, result.law
+    if levels == result.free:
         flags.append("saturated")
-    if np.ptp(result.curve.y) == 0:
+    if np.ptp(curve.y) == 0:
         flags.append("constant_y")
-    for p in result.law.params:
+    if duplicated(curve.x, curve.y):
+        flags.append("duplicated_rows")
+    for p in law.params:
         if p.zero and p.name not in result.settings.fixed and result.params[p.name] == 0:
-            flags.append(f"{p.name}_at_zero")
+            base, _, label = p.name.partition("[")
+            flags.append(f"{base}_at_zero" + (f"[{label}" if label else ""))
     if result.status == Status.AT_BOUND:
         flags.append("at_bound")
     if result.status == Status.MAX_ITERATIONS:
         flags.append("not_converged")
+    if lack_of_fit(result) < 0.01:
+        flags.append("lack_of_fit")
+    problem, z, target, weights = result._state()
+    _, hessian = problem.derivatives(z[None], target[None], weights[None], False)
+    scale = 1 / np.sqrt(np.maximum(np.diag(hessian[0]), 1e-280))
+    inside = (z > problem.lower) & (z < problem.upper)
+    scaled = (hessian[0] * scale[:, None] * scale)[np.ix_(inside, inside)]
+    if inside.any() and np.linalg.eigvalsh(scaled).min() < 1e-10:
+        flags.append("unidentified")
     return tuple(flags)
+
+
+def lack_of_fit(result: Fit) -> float:
+    """p-value of the F test of the law against the means of replicated x; nan without replicates.
+
+    Needs rows with equal x; the noise of one level is compared with the law's misfit.
+    """
+    code = np.unique(result.curve.x, axis=0, return_inverse=True)[1].reshape(-1)
+    levels, n = int(code.max()) + 1, len(code)
+    if n - levels < 3 or levels <= result.free or result.settings.objective.loss != "l2":
+        return np.nan
+    r, w = result.residuals(), result.curve.weights
+    means = np.bincount(code, w * r) / np.maximum(np.bincount(code, w), 1e-300)
+    pure = float((w * (r - means[code]) ** 2).sum())
+    misfit = float((w * r**2).sum()) - pure
+    if pure <= 0:
+        return np.nan
+    ratio = (misfit / (levels - result.free)) / (pure / (n - levels))
+    return float(stats.f.sf(ratio, levels - result.free, n - levels))
 
 
 def _resamples(
     result: Fit,
-    data: Any,
-    cluster: str | None,
+    curves: Any,
     draws: Any,
     multipliers: Any,
     bootstrap: int,
-    resample: str,
+    resample: str | None,
     seed: int,
-) -> tuple[Array | None, Array | None]:
+) -> tuple[Array, Array] | None:
     """(B,n) targets and multipliers, from outside or from the fit's own scheme."""
     y = result.curve.y
     n = len(y)
@@ -478,26 +744,30 @@ def _resamples(
             if array is not None and (array.ndim != 2 or array.shape[1] != n):
                 raise UserError(f"{name} has shape {array.shape}; (B, {n}) is needed.")
         if y_draws is None:
-            y_draws = np.broadcast_to(y, m_draws.shape)  # type: ignore[union-attr]
+            assert m_draws is not None
+            y_draws = np.broadcast_to(y, m_draws.shape)
         if m_draws is None:
             m_draws = np.ones_like(y_draws)
         if y_draws.shape != m_draws.shape:
             raise UserError(
                 f"draws {y_draws.shape} and multipliers {m_draws.shape} must have one shape."
             )
-        if not np.isfinite(y_draws).all() or (y_draws <= 0).any():
-            raise UserError("draws must be finite and positive, as y is.")
-        if not np.isfinite(m_draws).all() or (m_draws < 0).any():
-            raise UserError("multipliers must be finite and not negative.")
+        numbers(y_draws.ravel(), "draws", 0.0 if result.settings.objective.residual != "identity"
+                else None)  # fmt: skip
+        numbers(m_draws.ravel(), "multipliers", 0.0, strict=False)
         return y_draws, m_draws
+    if bootstrap < 0:
+        raise UserError(f"bootstrap is {bootstrap}; a number of resamples of 0 or more is needed.")
     if not bootstrap:
-        return None, None
-    codes = np.arange(n)
-    if cluster is not None:
-        codes = np.unique(_column(data, cluster, "cluster"), return_inverse=True)[1]
-    if resample == "wild":
-        y_draws = wild_targets(result, codes, bootstrap, seed)
-        return y_draws, np.ones((bootstrap, n))
-    if resample not in ("case", "cluster"):
+        return None
+    cluster = result.curve.cluster
+    resample = resample or ("case" if cluster is None else "cluster")
+    if resample not in ("case", "cluster", "wild"):
         raise UserError(f"resample is {resample!r}; allowed are case, cluster, wild.")
-    return np.broadcast_to(y, (bootstrap, n)), multiplier_matrix(codes, bootstrap, seed)
+    if resample == "cluster" and cluster is None:
+        raise UserError("resample is 'cluster'; it needs cluster, the column of the clusters.")
+    codes = np.arange(n) if cluster is None or resample == "case" else cluster
+    if resample == "wild":
+        return wild_targets(result, codes, bootstrap, seed), np.ones((bootstrap, n))
+    strata = curves if resample == "case" else np.zeros(n, int)
+    return np.broadcast_to(y, (bootstrap, n)), multiplier_matrix(codes, bootstrap, seed, strata)

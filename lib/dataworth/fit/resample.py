@@ -16,14 +16,22 @@ WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))
 WEBB = np.concatenate([-WEBB, WEBB])
 
 
-def multiplier_matrix(codes: Any, draws: int, seed: int) -> Array:
-    """How often each row enters each resample, (B,n); rows with one code are drawn together."""
-    groups = int(codes.max()) + 1
+def multiplier_matrix(codes: Any, draws: int, seed: int, strata: Any = None) -> Array:
+    """How often each row enters each resample, (B,n).
+
+    Rows with one code are drawn together; codes are drawn within each stratum.
+    """
     rng = np.random.default_rng(seed)
-    picks = rng.integers(groups, size=(draws, groups))
-    picks += np.arange(draws)[:, None] * groups
-    counts = np.bincount(picks.ravel(), minlength=draws * groups).reshape(draws, groups)
-    return counts[:, codes].astype(float)
+    out = np.empty((draws, len(codes)))
+    strata = np.zeros(len(codes), int) if strata is None else strata
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        own = np.unique(codes[rows], return_inverse=True)[1]
+        groups = int(own.max()) + 1
+        picks = rng.integers(groups, size=(draws, groups)) + np.arange(draws)[:, None] * groups
+        counts = np.bincount(picks.ravel(), minlength=draws * groups).reshape(draws, groups)
+        out[:, rows] = counts[:, own]
+    return out
 
 
 def wild_targets(fit: Fit, codes: Any, draws: int, seed: int) -> Array:
@@ -32,7 +40,7 @@ def wild_targets(fit: Fit, codes: Any, draws: int, seed: int) -> Array:
     Residuals are enlarged by sqrt(n / (n - p)), the share of noise that the fit absorbed.
     """
     r = fit.residuals()
-    n, free = len(r), len(fit.law.params) - len(fit.settings.fixed) - len(fit.settings.tied)
+    n, free = len(r), fit.free
     rng = np.random.default_rng(seed)
     signs = WEBB[rng.integers(len(WEBB), size=(draws, int(codes.max()) + 1))][:, codes]
     objective = fit.settings.objective

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 
@@ -43,6 +44,15 @@ class Problem:
     @property
     def plain(self) -> bool:
         return self.matrix.shape[0] == self.matrix.shape[1]
+
+    @property
+    def work(self) -> int:
+        """Values that one evaluation holds for each problem of a batch."""
+        return self.x.shape[0] * max(1, len(self.law.params)) // 4 + 1
+
+    @property
+    def quadratic(self) -> bool:
+        return self.objective.loss == "l2"
 
     def phi(self, z: Array) -> Array:
         return z if self.plain else z @ self.matrix.T + self.offset
@@ -91,6 +101,28 @@ class Problem:
         return gradient, hessian
 
 
+class Objectives(Protocol):
+    """What `minimise` needs: a `Problem`, several at once, or one with a constraint."""
+
+    @property
+    def lower(self) -> Array: ...
+
+    @property
+    def upper(self) -> Array: ...
+
+    @property
+    def work(self) -> int: ...
+
+    @property
+    def quadratic(self) -> bool: ...
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array: ...
+
+    def derivatives(
+        self, z: Array, target: Array, weights: Array, newton: bool
+    ) -> tuple[Array, Array]: ...
+
+
 @dataclass(frozen=True)
 class Solution:
     """z (B,f), objective (B,), status (B,) of `Status`, iterations (B,)."""
@@ -122,7 +154,7 @@ def _step(gradient: Array, hessian: Array, free: Array, damping: Array) -> tuple
 
 
 def minimise(
-    problem: Problem,
+    problem: Objectives,
     start: Array,
     target: Array,
     weights: Array,
@@ -133,10 +165,10 @@ def minimise(
     chunk_values: int = 60_000,
 ) -> Solution:
     """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise."""
-    size, n = len(start), problem.x.shape[0]
+    size, n = len(start), target.shape[1]
     target = np.broadcast_to(target, (size, n))
     weights = np.broadcast_to(weights, (size, n))
-    chunk = max(1, chunk_values // (n * max(1, len(problem.law.params)) // 4 + 1))
+    chunk = max(1, chunk_values // problem.work)
     parts = [
         _minimise_chunk(
             problem,
@@ -154,7 +186,7 @@ def minimise(
 
 
 def _minimise_chunk(
-    problem: Problem,
+    problem: Objectives,
     z: Array,
     target: Array,
     weights: Array,
@@ -175,7 +207,7 @@ def _minimise_chunk(
     damping = np.full(len(index), 1e-3)
     newton = np.zeros(len(index), bool)
     stalled = np.zeros(len(index), int)
-    quadratic = problem.objective.loss == "l2"
+    quadratic = problem.quadratic
     # decreases below rounding of the residuals cannot be seen
     rounding = (weights * (1e-15 * (1 + np.abs(target))) ** 2).sum(1)
     for iteration in range(max_iterations):

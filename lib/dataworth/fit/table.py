@@ -1,0 +1,50 @@
+"""Reading columns from pandas, polars or mappings of arrays, with one-sentence complaints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dataworth.errors import UserError
+
+from .laws import Array
+
+
+def column(data: Any, name: str, what: str) -> Any:
+    """data[name] as an array.
+
+    Raises:
+        UserError: there is no such column; the sentence lists the columns that exist.
+    """
+    known = [str(c) for c in (data.columns if hasattr(data, "columns") else data)]
+    if name not in known:
+        raise UserError(f"{what} names the column {name!r}; the data have {', '.join(known)}.")
+    return np.asarray(data[name])
+
+
+def numbers(values: Any, name: str, minimum: float | None = None, strict: bool = True) -> Array:
+    """Finite floats, above (or, not strict, at least) a minimum.
+
+    Raises:
+        UserError: text, nan, infinity or too small a value; the sentence names the row.
+    """
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Column {name!r} is not numeric; numbers are needed.") from error
+    bad = ~np.isfinite(array)
+    allowed = "a finite number"
+    if minimum is not None:
+        bad |= ~(array > minimum if strict else array >= minimum)
+        allowed += f" {'above' if strict else 'of at least'} {minimum:g}"
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise UserError(f"Column {name!r} has {array[row]:g} in row {row}; allowed is {allowed}.")
+    return array
+
+
+def duplicated(points: Array, y: Array) -> int:
+    """Number of rows that repeat another row in every variable and in y."""
+    rows = np.column_stack([points, y])
+    return len(rows) - len(np.unique(rows, axis=0))
