@@ -8,49 +8,29 @@ import numpy as np
 
 from dataworth.errors import UserError
 
-from .laws import Array
+from . import profile
+from .laws import REACH, Array
 from .model import Fit, Interval, percentile
 
 CASES = ("finite", "infinite", "extrapolated", "unidentified")
-_REACH = 600.0  # log of the farthest x, in geometric means of the data, that is searched
 
 
-def inverse_log(fit: Fit, phi: Array, log_loss: Array) -> Array:
-    """log n at which each curve has fallen to a loss, (B,); inf where it never does.
-
-    phi (B,p), log_loss (B,). nan where the curve does not fall. Bisection in log n, which serves
-    every monotone law.
-    """
-    low = np.full(len(phi), -_REACH)
-    high = np.full(len(phi), _REACH)
-
-    def log_f(u: Array) -> Array:
-        return _log_f_each(fit, phi, u)
-
-    at_low, at_high = log_f(low), log_f(high)
-    for _ in range(64):
-        middle = (low + high) / 2
-        above = log_f(middle) > log_loss
-        low = np.where(above, middle, low)
-        high = np.where(above, high, middle)
-    out = (low + high) / 2 + fit.log_x0[0]
-    out = np.where(at_high >= log_loss, np.inf, out)
-    out = np.where(at_low <= log_loss, -np.inf, out)
-    falls = at_low > at_high
-    return np.where(falls & np.isfinite(log_loss), out, np.nan)
+def _log_f_each(fit: Fit, phi: Array, log_n: Array) -> Array:
+    """log f of problem b at its own log n, (B,)."""
+    u = np.clip(log_n - fit.log_x0[0], -REACH, REACH)
+    out = fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None, None])[:, 0]
+    return np.where(np.isnan(phi).any(1), np.nan, out)
 
 
-def _log_f_each(fit: Fit, phi: Array, u: Array) -> Array:
-    """log f of problem b at its own scaled log x, (B,)."""
-    x = np.exp(u)[:, None, None]
-    out = fit.law.log_value(np.nan_to_num(phi), x)[:, 0]
+def _log_inverse(fit: Fit, phi: Array, log_loss: Array) -> Array:
+    """log n at which curve b has fallen to its loss, (B,); inf where it never does."""
+    out = fit.law.log_inverse(np.nan_to_num(phi), log_loss) + fit.log_x0[0]
     return np.where(np.isnan(phi).any(1), np.nan, out)
 
 
 def _log_slope(fit: Fit, phi: Array, log_n: Array) -> Array:
     """d log f / d log n at each problem's own n, (B,)."""
-    u = np.clip(log_n - fit.log_x0[0], -_REACH, _REACH)
-    return (_log_f_each(fit, phi, u + 1e-4) - _log_f_each(fit, phi, u - 1e-4)) / 2e-4
+    return (_log_f_each(fit, phi, log_n + 1e-4) - _log_f_each(fit, phi, log_n - 1e-4)) / 2e-4
 
 
 @dataclass(frozen=True)
@@ -64,7 +44,7 @@ class Equivalence:
     (finite, but one of the two sizes lies outside its data); unidentified (the draws leave the
     ratio anywhere, or neither curve reaches the loss).
     `share_infinite`, `share_zero`, `share_undefined`: shares of the draws in which the synthetic
-    curve never reaches the loss, the real curve never does, and neither does.
+    curve never reaches the loss, the real curve never does, and neither does; nan without draws.
     """
 
     ratio: Interval
@@ -83,50 +63,44 @@ class Equivalence:
     def summary(self) -> str:
         """One sentence for a page."""
         low, high = self.ratio
-        share = "" if not self.share_infinite else f"; infinite in {self.share_infinite:.1%}"
+        share = "" if not self.share_infinite > 0 else f"; infinite in {self.share_infinite:.1%}"
         return (
             f"{self.ratio.value:.3g} synthetic per real example at loss {self.loss:.3g} "
             f"({self.ratio.level:.0%} interval {low:.3g} to {high:.3g}{share}; {self.case})"
         )
 
 
+Place = tuple[str, float]
+
+
 def _sizes(
-    synthetic: Fit,
-    real: Fit,
-    phi_s: Array,
-    phi_r: Array,
-    at: float | None,
-    at_real: float | None,
-    at_loss: float | None,
+    synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, place: Place
 ) -> tuple[Array, Array, Array]:
     """log n_synthetic, log n_real, log loss, (B,) each."""
-    size = len(phi_s)
-    if at is not None:
-        log_s = np.full(size, np.log(at))
-        loss = _log_f_each(synthetic, phi_s, log_s - synthetic.log_x0[0])
-        return log_s, inverse_log(real, phi_r, loss), loss
-    if at_real is not None:
-        log_r = np.full(size, np.log(at_real))
-        loss = _log_f_each(real, phi_r, log_r - real.log_x0[0])
-        return inverse_log(synthetic, phi_s, loss), log_r, loss
-    assert at_loss is not None
-    loss = np.full(size, np.log(at_loss))
-    return inverse_log(synthetic, phi_s, loss), inverse_log(real, phi_r, loss), loss
+    name, value = place
+    log_value = np.full(len(phi_s), np.log(value))
+    if name == "at":
+        loss = _log_f_each(synthetic, phi_s, log_value)
+        return log_value, _log_inverse(real, phi_r, loss), loss
+    if name == "at_real":
+        loss = _log_f_each(real, phi_r, log_value)
+        return _log_inverse(synthetic, phi_s, loss), log_value, loss
+    return (
+        _log_inverse(synthetic, phi_s, log_value), _log_inverse(real, phi_r, log_value), log_value
+    )  # fmt: skip
 
 
-def _ratios(
-    synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, log_s: Array, log_r: Array
+def _log_ratios(
+    synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, place: Place
 ) -> tuple[Array, Array]:
-    """Average and marginal ratio per problem; inf, 0 and nan as in the class's text."""
-    undefined = np.isnan(log_s) | np.isnan(log_r) | (np.isinf(log_s) & np.isinf(log_r))
+    """log of the average and of the marginal ratio; inf, -inf and nan as in the class's text."""
+    log_s, log_r, _ = _sizes(synthetic, real, phi_s, phi_r, place)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        average = np.exp(log_s - log_r)
-        slope_s = _log_slope(synthetic, phi_s, log_s)
-        slope_r = _log_slope(real, phi_r, log_r)
+        average = log_s - log_r  # inf - inf is nan: neither curve reaches the loss
         # f'(n) = f / n * d log f / d log n, and f is the same loss on both curves
-        marginal = slope_r / slope_s * average
-    marginal = np.where(np.isfinite(average), marginal, average)
-    return np.where(undefined, np.nan, average), np.where(undefined, np.nan, marginal)
+        slope_s, slope_r = _log_slope(synthetic, phi_s, log_s), _log_slope(real, phi_r, log_r)
+        marginal = np.log(slope_r / slope_s) + average
+    return average, np.where(np.isfinite(average), marginal, average)
 
 
 def equivalence(
@@ -138,61 +112,222 @@ def equivalence(
     at_loss: float | None = None,
     level: float = 0.95,
 ) -> Equivalence:
-    """Synthetic examples per real example at equal loss, with an interval from paired draws.
+    """Synthetic examples per real example at equal loss, with its interval.
 
     Give one of `at` (a synthetic size; its loss is sought on the real curve), `at_real` (a real
-    size; its loss is sought on the synthetic curve) and `at_loss`. Draw b of one fit is paired
-    with draw b of the other, so shared seeds and shared test examples cancel.
+    size; its loss is sought on the synthetic curve) and `at_loss`. With draws, draw b of one fit
+    is paired with draw b of the other, so shared seeds and shared test examples cancel; without,
+    the interval profiles both objectives together.
 
     Raises:
-        UserError: not exactly one place is given, or the fits have no draws or unequal numbers.
+        UserError: not exactly one place is given, a law has several variables, or only one fit
+            has draws, or they have unequal numbers.
     """
     places = {"at": at, "at_real": at_real, "at_loss": at_loss}
     given = {name: value for name, value in places.items() if value is not None}
     if len(given) != 1 or not all(np.isfinite(v) and v > 0 for v in given.values()):
         raise UserError(f"Give exactly one positive at, at_real or at_loss; got {given or 'none'}.")
-    for name, one in (("synthetic", synthetic), ("real", real)):
-        if len(one.law.variables) != 1:
-            raise UserError(f"The {name} law is {one.law.name!r}; a law of one variable is needed.")
-        if one.draws_phi is None:
-            raise UserError(f"The {name} fit has no draws; fit it with bootstrap= or draws=.")
-    phi_s, phi_r = synthetic.draws_phi, real.draws_phi
-    assert phi_s is not None and phi_r is not None
-    if len(phi_s) != len(phi_r):
-        raise UserError(
-            f"The fits have {len(phi_s)} and {len(phi_r)} draws; paired draws need equal numbers."
-        )
-    points = _sizes(synthetic, real, synthetic.phi[None], real.phi[None], at, at_real, at_loss)
-    log_s, log_r, log_loss = points
-    ratio, marginal = _ratios(synthetic, real, synthetic.phi[None], real.phi[None], log_s, log_r)
-    draws_s, draws_r, _ = _sizes(synthetic, real, phi_s, phi_r, at, at_real, at_loss)
-    ratios, marginals = _ratios(synthetic, real, phi_s, phi_r, draws_s, draws_r)
-    n_s, n_r = float(np.exp(log_s[0])), float(np.exp(log_r[0]))
+    place = next(iter(given.items()))
+    draws_s, draws_r = _paired(synthetic, real)
+    one_s, one_r = synthetic.phi[None], real.phi[None]
+    log_s, log_r, log_loss = (v[0] for v in _sizes(synthetic, real, one_s, one_r, place))
+    centre = [float(v[0]) for v in _log_ratios(synthetic, real, one_s, one_r, place)]
+    shares = np.full(3, np.nan)
+    ratios = np.empty(0)
+    if draws_s is not None and draws_r is not None:
+        logs = _log_ratios(synthetic, real, draws_s, draws_r, place)
+        ratios = np.exp(logs[0])
+        shares = np.array([np.isposinf(ratios).mean(), (ratios == 0).mean(), np.isnan(ratios).mean()])
+        intervals = [_from_draws(c, v, level) for c, v in zip(centre, logs, strict=True)]
+    else:
+        intervals = [_from_profile(synthetic, real, place, i, level) for i in (0, 1)]
+    ratio, marginal = intervals
+    n_s, n_r = float(np.exp(log_s)), float(np.exp(log_r))
     x_s, x_r = synthetic.curve.x[:, 0], real.curve.x[:, 0]
     outside = not (x_s.min() <= n_s <= x_s.max() and x_r.min() <= n_r <= x_r.max())
-    interval = _interval(ratio[0], ratios, level)
-    undefined = float(np.isnan(ratios).mean())
-    if np.isnan(ratio[0]) or undefined > 0.05 or (interval.low == 0 and np.isinf(interval.high)):
+    anywhere = ratio.low == 0 and np.isinf(ratio.high)
+    if np.isnan(ratio.value) or shares[2] > 0.05 or anywhere:
         case = "unidentified"
-    elif np.isinf(ratio[0]):
+    elif np.isinf(ratio.value):
         case = "infinite"
     else:
         case = "extrapolated" if outside else "finite"
     return Equivalence(
-        interval,
-        _interval(marginal[0], marginals, level),
-        case,
-        n_s,
-        n_r,
-        float(np.exp(log_loss[0])),
-        outside,
-        float(np.isposinf(ratios).mean()),
-        float((ratios == 0).mean()),
-        undefined,
-        ratios,
+        ratio, marginal, case, n_s, n_r, float(np.exp(log_loss)), outside, *shares.tolist(), ratios
     )
 
 
-def _interval(value: float, draws: Array, level: float) -> Interval:
-    low, high = percentile(draws, level)
-    return Interval(float(value), float(low), float(high), level, "percentile")
+def _paired(first: Fit, second: Fit) -> tuple[Array | None, Array | None]:
+    """Draws of both fits, or none of either; checks that they can be paired."""
+    for one in (first, second):
+        if one.labels:
+            raise UserError(f"Choose a curve first: fit[label], label in {', '.join(one.labels)}.")
+        if len(one.law.variables) != 1:
+            raise UserError(f"Law {one.law.name!r} has several variables; one is needed here.")
+    a, b = first.draws_phi, second.draws_phi
+    if (a is None) != (b is None):
+        raise UserError("Only one of the fits has draws; fit both with draws or both without.")
+    if a is not None and b is not None and len(a) != len(b):
+        raise UserError(f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers.")
+    return a, b
+
+
+def _from_draws(log_value: float, logs: Array, level: float) -> Interval:
+    low, high = percentile(np.exp(logs), level)
+    return Interval(float(np.exp(log_value)), float(low), float(high), level, "percentile")
+
+
+def _joint_profile(
+    first: Fit, second: Fit, gap: profile.Gap, centre: float, level: float
+) -> tuple[float, float]:
+    """Profile ends of a scalar of two independent fits' parameters, (z_first, z_second)."""
+    states = [one._state() for one in (first, second)]
+    problems = [s[0] for s in states]
+    at = np.array([centre if np.isfinite(centre) else np.sign(centre) * 14.0])
+    z = np.concatenate([s[1] for s in states])
+    slope = gap.derivatives(z[None], at, False)[1][0]
+    cut = len(problems[0].lower)
+    parts = [slope[:cut], slope[cut:]]
+    noises = [one._noise(part) for one, part in zip((first, second), parts, strict=True)]
+    if min(dof for _, dof in noises) < 1:
+        return -np.inf, np.inf
+    # Welch and Satterthwaite: the degrees of freedom follow the curve that the variance is from
+    variances = [
+        scale * part @ profile.inverse_hessian(*state) @ part
+        for (scale, _), part, state in zip(noises, parts, states, strict=True)
+    ]
+    dof = sum(variances) ** 2 / max(
+        sum(v**2 / d for v, (_, d) in zip(variances, noises, strict=True)), 1e-300
+    )
+    joint = profile.Joint(problems, [scale for scale, _ in noises])
+    target, weights = (np.concatenate([s[i] for s in states]) for i in (2, 3))
+    traced = profile.Profile(joint, z, target, weights, gap, centre=centre, scale=1.0)
+    quantile = profile.student_quantile(level, dof)
+    return traced.end(-1, quantile, -np.inf), traced.end(1, quantile, np.inf)
+
+
+def _ratio_gap(synthetic: Fit, real: Fit, place: Place) -> profile.Gap:
+    """log f_s(n_s) - log f_r(n_r) as a function of c = log(n_s / n_r)."""
+    problems = (synthetic._problem, real._problem)
+    shift_s, shift_r = -synthetic.log_x0[0], -real.log_x0[0]
+    name, value = place
+    log_value = float(np.log(value))
+    if name == "at_real":
+        constants, slopes = (log_value + shift_s, log_value + shift_r), (1.0, 0.0)
+        return profile.LossGap(problems, constants, slopes)
+    if name == "at":
+        constants, slopes = (log_value + shift_s, log_value + shift_r), (0.0, -1.0)
+        return profile.LossGap(problems, constants, slopes)
+    cut = len(problems[0].lower)
+
+    def gap(z: Array, c: Array) -> Array:
+        goal = np.full(len(z), log_value)
+        log_r = _log_inverse(real, problems[1].phi(z[:, cut:]), goal)
+        log_r = np.clip(log_r, -REACH, REACH)
+        return _log_f_each(synthetic, problems[0].phi(z[:, :cut]), c + log_r) - goal
+
+    return profile.Implicit(gap)
+
+
+def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: float) -> Interval:
+    """Profile interval of the average ratio; delta-method interval of the marginal one."""
+    one_s, one_r = synthetic.phi[None], real.phi[None]
+    centre = float(_log_ratios(synthetic, real, one_s, one_r, place)[which][0])
+    value = float(np.exp(centre))
+    if np.isnan(centre):
+        return Interval(np.nan, np.nan, np.nan, level, "profile")
+    if which == 0:
+        low, high = _joint_profile(synthetic, real, _ratio_gap(synthetic, real, place), centre, level)
+        return Interval(value, float(np.exp(low)), float(np.exp(high)), level, "profile")
+    if not np.isfinite(centre):
+        return Interval(value, 0.0, np.inf, level, "wald")
+    states = [one._state() for one in (synthetic, real)]
+    cut = len(states[0][1])
+
+    def psi(z: Array) -> Array:
+        phi_s, phi_r = states[0][0].phi(z[:, :cut]), states[1][0].phi(z[:, cut:])
+        return _log_ratios(synthetic, real, phi_s, phi_r, place)[1]
+
+    slope = profile.scalar_derivatives(psi, np.concatenate([s[1] for s in states])[None])[0][0]
+    variances, dofs = [], []
+    for one, part, state in zip((synthetic, real), (slope[:cut], slope[cut:]), states, strict=True):
+        scale, dof = one._noise(part)
+        variances.append(scale * float(part @ profile.inverse_hessian(*state) @ part))
+        dofs.append(dof)
+    if min(dofs) < 1:
+        return Interval(value, 0.0, np.inf, level, "wald")
+    total = sum(variances)
+    dof = total**2 / max(sum(v**2 / d for v, d in zip(variances, dofs, strict=True)), 1e-300)
+    half = profile.student_quantile(level, dof) * float(np.sqrt(total))
+    return Interval(value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "wald")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where two curves cross: sizes with intervals, within the common range first.
+
+    `x`: interval of the crossing size; nan value when the estimated curves do not cross.
+    `share`: share of the draws with a crossing in the searched range (nan without draws).
+    `first_wins_below`: whether the first curve has the lower loss below the crossing.
+    """
+
+    x: Interval
+    share: float
+    inside: bool
+    first_wins_below: bool
+
+
+def crossing(
+    first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.95
+) -> Crossing:
+    """Size at which two curves have equal loss, in log n between the data's range times `reach`.
+
+    With draws, the interval is of the draws that cross (their share is reported beside it); the
+    interval is open when fewer than `level` of the draws cross.
+    """
+    draws_a, draws_b = _paired(first, second)
+    x = np.concatenate([first.curve.x[:, 0], second.curve.x[:, 0]])
+    low, high = np.log(x.min() / reach), np.log(x.max() * reach)
+    inner = (np.log(x.min()) + np.log(x.max())) / 2
+
+    def gap(phi_a: Array, phi_b: Array, u: Array) -> Array:
+        return _log_f_each(first, phi_a, u) - _log_f_each(second, phi_b, u)
+
+    def roots(phi_a: Array, phi_b: Array) -> Array:
+        """Crossing nearest the middle of the data, (B,); nan where there is none."""
+        grid = np.linspace(low, high, 65)
+        values = np.stack([gap(phi_a, phi_b, np.full(len(phi_a), u)) for u in grid], 1)
+        change = np.sign(values[:, 1:]) * np.sign(values[:, :-1]) < 0
+        middle = (grid[1:] + grid[:-1]) / 2
+        pick = np.where(change, np.abs(middle - inner), np.inf).argmin(1)
+        a, b = grid[pick], grid[pick + 1]
+        sign = np.sign(np.take_along_axis(values, pick[:, None], 1)[:, 0])
+        for _ in range(50):
+            m = (a + b) / 2
+            same = np.sign(gap(phi_a, phi_b, m)) == sign
+            a, b = np.where(same, m, a), np.where(same, b, m)
+        return np.where(change.any(1), (a + b) / 2, np.nan)
+
+    centre = float(roots(first.phi[None], second.phi[None])[0])
+    share = np.nan
+    if draws_a is not None and draws_b is not None:
+        found = roots(draws_a, draws_b)
+        share = float((~np.isnan(found)).mean())
+        ends = percentile(found, level)
+        bounds = (float(ends[0]), float(ends[1])) if share >= level else (-np.inf, np.inf)
+        method = "percentile"
+    elif np.isnan(centre):
+        bounds, method = (-np.inf, np.inf), "profile"
+    else:
+        problems = (first._problem, second._problem)
+        constants = (-first.log_x0[0], -second.log_x0[0])
+        at_c = profile.LossGap(problems, constants, (1.0, 1.0))
+        bounds, method = _joint_profile(first, second, at_c, centre, level), "profile"
+    value = float(np.exp(centre))
+    before = gap(first.phi[None], second.phi[None], np.array([(centre if np.isfinite(centre) else inner) - 0.1]))
+    return Crossing(
+        Interval(value, float(np.exp(bounds[0])), float(np.exp(bounds[1])), level, method),
+        share,
+        bool(x.min() <= value <= x.max()),
+        bool(before[0] < 0),
+    )

@@ -22,6 +22,7 @@ from dataworth.errors import UserError
 
 Array = NDArray[np.float64]
 Curvature = Callable[[Array], Array]
+REACH = 600.0  # log of the farthest scaled x that an inverse searches
 ZERO = -600.0  # log of a parameter that is exactly zero; exp(-600) vanishes beside any loss
 
 
@@ -150,6 +151,26 @@ class Law:
         """(U, u) with phi_natural = U phi + u, for x divided by exp(log_x0)."""
         raise NotImplementedError
 
+    def log_inverse(self, phi: Array, log_loss: Array) -> Array:
+        """log x (scaled) at which each curve has fallen to a loss, (B,), for one variable.
+
+        inf where the curve stays above it, -inf where it starts below, nan where it does not fall.
+        Bisection, which serves every monotone law.
+        """
+
+        def log_f(u: Array) -> Array:
+            return self.log_value(phi, np.exp(u)[:, None, None])[:, 0]
+
+        low, high = np.full(len(phi), -REACH), np.full(len(phi), REACH)
+        at_low, at_high = log_f(low), log_f(high)
+        for _ in range(64):
+            middle = (low + high) / 2
+            above = log_f(middle) > log_loss
+            low, high = np.where(above, middle, low), np.where(above, high, middle)
+        out = np.where(at_high >= log_loss, np.inf, (low + high) / 2)
+        out = np.where(at_low <= log_loss, -np.inf, out)
+        return np.where((at_low > at_high) & ~np.isnan(log_loss), out, np.nan)
+
     def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
         """Starting points. y (B,n), weights (B,n) on relative residuals -> (B,S,p)."""
         raise NotImplementedError
@@ -266,12 +287,14 @@ class PowerSum(Law):
         def curvature(c: Array) -> Array:
             out = -np.matmul(jac * c[:, None], jac.transpose(0, 2, 1))
             for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-                columns = [(amplitude, np.ones(x.shape[-2]))]
+                columns = [(amplitude, np.ones(x.shape[:-1]))]
                 columns += [(j, sign * u[v]) for j, v, sign in powers]
                 pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
-                moments = (c * share) @ np.stack(
-                    [columns[i][1] * columns[j][1] for i, j in pairs], -1
-                )
+                products = np.stack([columns[i][1] * columns[j][1] for i, j in pairs], -1)
+                if products.ndim == 2:
+                    moments = (c * share) @ products
+                else:  # rows of its own for each problem
+                    moments = np.einsum("bn,bnk->bk", c * share, products)
                 for column, (i, j) in enumerate(pairs):
                     row, col = columns[i][0], columns[j][0]
                     out[:, row, col] += moments[:, column]
@@ -280,6 +303,20 @@ class PowerSum(Law):
             return out
 
         return g, jac, curvature
+
+    def log_inverse(self, phi: Array, log_loss: Array) -> Array:
+        floors = [a for a, powers in self._layout if not powers]
+        falling = [(a, powers[0]) for a, powers in self._layout if powers]
+        if len(falling) != 1 or len(floors) > 1 or falling[0][1][2] > 0:
+            return super().log_inverse(phi, log_loss)
+        amplitude, (exponent, _, _) = falling[0]
+        floor = np.exp(phi[:, floors[0]]) if floors else np.zeros(len(phi))
+        k = phi[:, exponent]
+        excess = np.exp(log_loss) - floor
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out = (phi[:, amplitude] - np.log(excess)) / k
+        out = np.where(excess <= 0, np.inf, out)
+        return np.where((k > 0) & ~np.isnan(log_loss), out, np.nan)
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         size = len(self.params)

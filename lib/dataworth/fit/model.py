@@ -71,6 +71,22 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class _Quantity:
+    """A scalar of the parameters: its value, psi(phi), psi as a gap, and the way back to units."""
+
+    value: float
+    scalar: Callable[[Array], Array]
+    gap: Callable[[Problem], profile.Gap]
+    back: Callable[..., Any]
+    limits: tuple[float, float]
+    zero: int | None = None  # index of the parameter, when it is one that may be zero
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
 class Fit:
     """A fitted law. `draws_phi` (B,p) holds the refits of the resamples, in internal units."""
 
@@ -218,130 +234,154 @@ class Fit:
         minimised, open ends reported as infinite); wald (sandwich). Default: percentile when the
         fit has draws, else profile.
         """
-        j = self.law.index(name)
-        scalar, back, limits = self._parameter(j)
-        return self._interval_of(scalar, back, limits, self.params[name], level, method, j)
+        return self._interval_of(self._parameter(name), level, method)
 
     def interval_mean(self, x: Any, level: float = 0.95, method: str | None = None) -> Interval:
         """Interval of f at one point x, by the same methods."""
-        points = self.points(x)
-        if len(points) != 1:
-            raise UserError(f"interval_mean takes one point; x has {len(points)}. Use predict.")
-        scaled = points / np.exp(self.log_x0)
+        return self._interval_of(self._mean(x), level, method)
 
-        def log_f(phi: Array) -> Array:
-            return self.law.log_value(phi, scaled)[:, 0]
+    def test(self, name: str, value: float) -> float:
+        """Two-sided p-value of "this parameter has this value", from the profile."""
+        quantity = self._parameter(name)
+        p = self.law.params[self.law.index(name)]
+        return self._p_value(quantity, value if p.zero else p.to_internal(value))
 
-        value = float(self.mean(points)[0])
-        return self._interval_of(log_f, np.exp, (-np.inf, np.inf), value, level, method)
+    def test_mean(self, x: Any, value: float) -> float:
+        """Two-sided p-value of "f at the point x has this value", from the profile."""
+        return self._p_value(self._mean(x), float(np.log(value)))
 
-    def _parameter(self, j: int) -> tuple[profile.Scalar, Callable[..., Any], tuple[float, float]]:
-        """psi(phi) of parameter j, the map back to natural units, and the range of psi."""
+    def _parameter(self, name: str) -> _Quantity:
+        j = self.law.index(name)
         p = self.law.params[j]
         unscale, shift = self.law.unscale(self.log_x0)
-        row, offset = unscale[j], shift[j]
 
         def scalar(phi: Array) -> Array:
-            value = phi @ row + offset
+            value = phi @ unscale[j] + shift[j]
             return np.where(phi[:, j] <= ZERO / 2, 0.0, np.exp(value)) if p.zero else value
 
-        if p.zero:
-            return scalar, lambda v: v, (0.0, np.inf)
-        return scalar, (np.exp if p.log else lambda v: v), p.bounds()
+        back: Callable[..., Any] = np.exp if p.log and not p.zero else _same
+        limits = (0.0, np.inf) if p.zero else p.bounds()
 
-    def _interval_of(
-        self,
-        scalar: profile.Scalar,
-        back: Callable[..., Any],
-        limits: tuple[float, float],
-        value: float,
-        level: float,
-        method: str | None,
-        j: int | None = None,
-    ) -> Interval:
+        def gap(problem: Problem) -> profile.Gap:
+            row = problem.matrix.T @ unscale[j]
+            return profile.Affine(row, float(problem.offset @ unscale[j] + shift[j]), p.zero)
+
+        return _Quantity(self.params[name], scalar, gap, back, limits, j if p.zero else None)
+
+    def _mean(self, x: Any) -> _Quantity:
+        points = self.points(x)
+        if len(points) != 1:
+            raise UserError(f"One point is needed; x has {len(points)}. Use predict for several.")
+        scaled = points / np.exp(self.log_x0)
+        return _Quantity(
+            float(self.mean(points)[0]),
+            lambda phi: self.law.log_value(phi, scaled)[:, 0],
+            lambda problem: profile.LogMean(problem, scaled[0]),
+            np.exp,
+            (-np.inf, np.inf),
+        )
+
+    def _interval_of(self, quantity: _Quantity, level: float, method: str | None) -> Interval:
         method = method or ("percentile" if self.draws_phi is not None else "profile")
         if method not in METHODS:
             raise UserError(f"method is {method!r}; allowed are {', '.join(METHODS)}.")
         if method in ("profile", "wald"):
-            low, high = self._likelihood_ends(scalar, limits, level, method, j)[:2]
-            # at a box edge that is no natural limit of the parameter the data gave no end
-            low = low if low > limits[0] or limits[0] == 0 else -np.inf
-            high = high if high < limits[1] else np.inf
-            return Interval(value, float(back(low)), float(back(high)), level, method)
-        with np.errstate(invalid="ignore"):
-            draws = np.where(
-                np.isnan(self._draws()).any(1), np.nan, scalar(np.nan_to_num(self._draws()))
-            )
-        centre = float(scalar(self.phi[None])[0])
-        if method == "bca":
-            low, high = self._bca(scalar, draws, centre, level)
+            ends = self._likelihood_ends(quantity, level, method)
         else:
-            low, high = (float(end) for end in percentile(draws, level))
-            if method == "basic":
-                low, high = 2 * centre - high, 2 * centre - low
-        return Interval(value, float(back(low)), float(back(high)), level, method)
+            safe = np.nan_to_num(self._draws())
+            draws = np.where(np.isnan(self._draws()).any(1), np.nan, quantity.scalar(safe))
+            centre = float(quantity.scalar(self.phi[None])[0])
+            if method == "bca":
+                ends = self._bca(quantity, draws, centre, level)
+            else:
+                low, high = (float(end) for end in percentile(draws, level))
+                basic = method == "basic"
+                ends = (2 * centre - high, 2 * centre - low) if basic else (low, high)
+        low, high = (float(quantity.back(end)) for end in ends)
+        return Interval(quantity.value, low, high, level, method)
 
-    def _likelihood_ends(
-        self,
-        scalar: profile.Scalar,
-        limits: tuple[float, float],
-        level: float,
-        method: str,
-        j: int | None,
-    ) -> tuple[float, float, profile.Trace | None]:
+    def _noise(self, slope: Array) -> tuple[float, float]:
+        """Dispersion that scales the deviance of a scalar with this gradient, and its degrees of
+        freedom. Clusters inflate it by the scalar's clustered over its naive variance.
+        """
         problem, z, target, weights = self._state()
+        scale = profile.dispersion(problem, z, target, weights)
+        dof = float((weights > 0).sum() - len(z))
+        codes = self.curve.cluster
+        if codes is not None:
+            inverse = profile.inverse_hessian(problem, z, target, weights)
+            robust = profile.sandwich(problem, z, target, weights, codes)
+            naive = max(float(slope @ inverse @ slope) * scale, 1e-300)
+            scale *= max(float(slope @ robust @ slope), 1e-300) / naive
+            dof = min(dof, float(codes.max()))
+        return scale, dof
 
-        def psi(z: Array) -> Array:
-            return scalar(problem.phi(z))
-
-        slope = profile.scalar_derivatives(psi, z[None])[0][0]
-        naive = profile.dispersion(problem, z, target, weights)
-        inverse = profile.inverse_hessian(problem, z, target, weights)
-        variance, dof = naive * slope @ inverse @ slope, float((weights > 0).sum() - len(z))
-        scale = naive
-        if self.curve.cluster is not None:
-            robust = profile.sandwich(problem, z, target, weights, self.curve.cluster)
-            scale = naive * max(float(slope @ robust @ slope), 1e-300) / max(variance, 1e-300)
-            dof = float(self.curve.cluster.max())
-        if dof < 1:  # as many parameters as rows: nothing is left to judge the noise by
-            return -np.inf, np.inf, None
-        quantile = profile.student_quantile(level, dof)
-        if method == "wald":
-            if self.curve.cluster is None:
-                robust = profile.sandwich(problem, z, target, weights)
-            half = quantile * float(np.sqrt(max(slope @ robust @ slope, 0.0)))
-            centre = float(psi(z[None])[0])
-            return centre - half, centre + half, None
+    def _profile(self, quantity: _Quantity) -> tuple[profile.Profile | None, float]:
+        """The profile of a quantity and its degrees of freedom; none when no rows are to spare."""
+        problem, z, target, weights = self._state()
+        gap = quantity.gap(problem)
+        centre = float(quantity.scalar(problem.phi(z[None]))[0])
+        slope = gap.derivatives(z[None], np.array([centre]), False)[1][0]
+        scale, dof = self._noise(slope)
+        if dof < 1:
+            return None, dof
         directions, error = None, None
-        if j is not None and self.law.params[j].zero:
+        if quantity.zero is not None:
+            j = quantity.zero
             _, free = problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)
             shift = self.law.unscale(self.log_x0)[1][j]
-            reference = self.law.zero_reference(j, problem.x, self.curve.y)
+            unit = float(np.exp(self.law.zero_reference(j, problem.x, self.curve.y) + shift))
             if j in free:
                 at = free.index(j)
-                if z[at] < reference - 2.3:
-                    error = 0.05 * float(np.exp(reference + shift))
+                if np.exp(z[at] + shift) < 0.01 * unit:
+                    error = 0.05 * unit
 
                 def directions(start: Array, c: Array) -> Array:
                     moved = start.copy()
-                    moved[:, at] = np.log(np.maximum(c, 1e-12 * np.exp(reference + shift))) - shift
+                    moved[:, at] = np.log(np.maximum(c, 1e-12 * unit)) - shift
                     return np.clip(moved, problem.lower, problem.upper)
 
-        return profile.profile_roots(
-            problem, z, target, weights, psi,
-            scale=scale, quantile=quantile, limits=limits, directions=directions, error=error,
-        )  # fmt: skip
+        return profile.Profile(
+            problem, z, target, weights, gap,
+            centre=centre, scale=scale, directions=directions, error=error,
+        ), dof  # fmt: skip
+
+    def _likelihood_ends(
+        self, quantity: _Quantity, level: float, method: str
+    ) -> tuple[float, float]:
+        """Ends on the scale of psi; an end is infinite where the data do not close it."""
+        problem, z, target, weights = self._state()
+        if method == "wald":
+            gap = quantity.gap(problem)
+            centre = float(quantity.scalar(problem.phi(z[None]))[0])
+            slope = gap.derivatives(z[None], np.array([centre]), False)[1][0]
+            dof = self._noise(slope)[1]
+            robust = profile.sandwich(problem, z, target, weights, self.curve.cluster)
+            half = float(np.sqrt(max(slope @ robust @ slope, 0.0)))
+            half *= profile.student_quantile(level, dof) if dof >= 1 else np.inf
+            return centre - half, centre + half
+        traced, dof = self._profile(quantity)
+        low, high = quantity.limits
+        if traced is not None:
+            quantile = profile.student_quantile(level, dof)
+            low, high = traced.end(-1, quantile, low), traced.end(1, quantile, high)
+        # the edge of the law's range is no end that the data gave, except a natural zero
+        if low <= quantity.limits[0] and quantity.limits[0] != 0:
+            low = -np.inf
+        return low, (np.inf if high >= quantity.limits[1] else high)
+
+    def _p_value(self, quantity: _Quantity, value: float) -> float:
+        traced, dof = self._profile(quantity)
+        if traced is None:
+            return float("nan")
+        return float(2 * stats.t.sf(abs(traced.deviance(value)), dof))
 
     def _bca(
-        self, scalar: profile.Scalar, draws: Array, centre: float, level: float
+        self, quantity: _Quantity, draws: Array, centre: float, level: float
     ) -> tuple[float, float]:
         """Bias-corrected accelerated ends (Efron 1987); acceleration from influence values."""
         problem, z, target, weights = self._state()
-
-        def psi(z: Array) -> Array:
-            return scalar(problem.phi(z))
-
-        slope = profile.scalar_derivatives(psi, z[None])[0][0]
+        slope = quantity.gap(problem).derivatives(z[None], np.array([centre]), False)[1][0]
         rows, _ = profile.scores(problem, z, target, weights)
         influence = -rows @ profile.inverse_hessian(problem, z, target, weights) @ slope
         if self.curve.cluster is not None:
@@ -360,12 +400,13 @@ class Fit:
 
     def profile(self, name: str, level: float = 0.999) -> profile.Trace:
         """Traced profile of a parameter: values (log for positive ones) and signed root deviance."""
-        j = self.law.index(name)
-        scalar, _, limits = self._parameter(j)
-        trace = self._likelihood_ends(scalar, limits, level, "profile", j)[2]
-        if trace is None:
+        traced, dof = self._profile(quantity := self._parameter(name))
+        if traced is None:
             raise UserError("The law has as many parameters as rows; a profile says nothing here.")
-        return trace
+        quantile = profile.student_quantile(level, dof)
+        for side, limit in zip((-1, 1), quantity.limits, strict=True):
+            traced.end(side, quantile, limit)
+        return traced.points()
 
     def covariance(self, kind: str = "hc3") -> Array:
         """Covariance of the free internal parameters, (f,f): hc3, cluster or model."""

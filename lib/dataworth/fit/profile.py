@@ -1,8 +1,8 @@
 """Profile intervals of any scalar of the parameters, and sandwich covariances.
 
-The profile at psi = c is traced by adding K/2 (psi - c)^2 to the objective. The minimum of that
+The profile at psi = c is traced by adding K/2 gap(z, c)^2 to the objective. The minimum of that
 sum is the exact constrained optimum at the psi it reaches, whatever K is, so each solve yields
-one exact point of the profile. All targets on both sides are one batch.
+one exact point of the profile. All values of one side are one batch.
 
 An interval is {psi : 2 (O(psi) - O_min) / s <= t^2}, with t Student's quantile and s the
 dispersion sum(rho'^2) / (n - p) / mean(rho'') of the objective at its minimum: the residual
@@ -18,11 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .laws import Array
+from .laws import REACH, Array
 from .solver import Problem, minimise
-
-Scalar = Callable[[Array], Array]  # z (B,f) -> psi (B,)
-
 
 @dataclass(frozen=True)
 class Trace:
@@ -81,12 +78,155 @@ class Joint:
         return gradient, hessian
 
 
+class Gap:
+    """A constraint gap(z, c) = 0 that says "the scalar has the value c" in a smooth way.
+
+    For a parameter the gap is psi(z) - c. For a ratio of sizes it is the difference of two losses,
+    which stays finite where the ratio itself is infinite.
+    """
+
+    def value(self, z: Array, c: Array) -> Array:
+        """(B,) from z (B,f), c (B,)."""
+        raise NotImplementedError
+
+    def derivatives(self, z: Array, c: Array, second: bool) -> tuple[Array, Array, Array]:
+        """Value (B,), gradient (B,f), Hessian (B,f,f) by z; here by central differences."""
+        value = self.value(z, c)
+        gradient, hessian = scalar_derivatives(lambda at: self.value(at, c), z, second)
+        return value, gradient, hessian
+
+    def reached(self, z: Array, c: Array) -> Array:
+        """The scalar at z, near c, (B,); c itself where the gap is as good as closed."""
+        h = 1e-4
+        slope = (self.value(z, c + h) - self.value(z, c - h)) / (2 * h)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(slope != 0, self.value(z, c) / slope, 0.0)
+        return c - np.clip(step, -h, h)
+
+
+@dataclass(frozen=True)
+class Affine(Gap):
+    """psi = row . z + offset, or its exponential."""
+
+    row: Array
+    offset: float
+    exponential: bool = False
+
+    def psi(self, z: Array) -> Array:
+        value = z @ self.row + self.offset
+        return np.exp(value) if self.exponential else value
+
+    def value(self, z: Array, c: Array) -> Array:
+        return self.psi(z) - c
+
+    def derivatives(self, z: Array, c: Array, second: bool) -> tuple[Array, Array, Array]:
+        psi = self.psi(z)
+        size = len(self.row)
+        if not self.exponential:
+            return psi - c, np.broadcast_to(self.row, z.shape), np.zeros((len(z), size, size))
+        outer = np.outer(self.row, self.row)
+        return psi - c, psi[:, None] * self.row, psi[:, None, None] * outer
+
+    def reached(self, z: Array, c: Array) -> Array:
+        return self.psi(z)
+
+
+@dataclass(frozen=True)
+class Scalar(Gap):
+    """Any scalar psi(z); derivatives are numeric."""
+
+    psi: Callable[[Array], Array]
+
+    def value(self, z: Array, c: Array) -> Array:
+        return self.psi(z) - c
+
+    def reached(self, z: Array, c: Array) -> Array:
+        return self.psi(z)
+
+
+@dataclass(frozen=True)
+class Implicit(Gap):
+    """A gap given as a function of (z, c)."""
+
+    gap: Callable[[Array, Array], Array]
+
+    def value(self, z: Array, c: Array) -> Array:
+        return self.gap(z, c)
+
+
+def log_f_derivatives(
+    problem: Problem, z: Array, log_x: Array, second: bool
+) -> tuple[Array, Array, Array]:
+    """log f at one scaled point for each problem, with gradient and Hessian by z; log_x (B,d)."""
+    value, jac, curvature = problem.law.derivatives(problem.phi(z), np.exp(log_x)[:, None])
+    bend = curvature(np.ones((len(z), 1))) if second else np.zeros((len(z), *([jac.shape[1]] * 2)))
+    gradient = jac[:, :, 0]
+    if not problem.plain:
+        gradient = gradient @ problem.matrix
+        bend = problem.matrix.T @ bend @ problem.matrix
+    return value[:, 0], gradient, bend
+
+
+@dataclass(frozen=True)
+class LogMean(Gap):
+    """psi = log f at one scaled point x (d,)."""
+
+    problem: Problem
+    x: Array
+
+    def value(self, z: Array, c: Array) -> Array:
+        return self.problem.law.log_value(self.problem.phi(z), self.x[None])[:, 0] - c
+
+    def derivatives(self, z: Array, c: Array, second: bool) -> tuple[Array, Array, Array]:
+        log_x = np.broadcast_to(np.log(self.x), (len(z), len(self.x)))
+        value, gradient, bend = log_f_derivatives(self.problem, z, log_x, second)
+        return value - c, gradient, bend
+
+    def reached(self, z: Array, c: Array) -> Array:
+        return self.value(z, np.zeros(len(z)))
+
+
+@dataclass(frozen=True)
+class LossGap(Gap):
+    """log f_1(x_1) - log f_2(x_2) of two joined problems of one variable, where log x_i (scaled)
+    is `constants[i] + slopes[i] * c`: the ratio c of two sizes at equal loss, or a crossing at c.
+    """
+
+    problems: tuple[Problem, Problem]
+    constants: tuple[float, float]
+    slopes: tuple[float, float]
+
+    def _parts(self, z: Array, c: Array) -> Any:
+        cut = len(self.problems[0].lower)
+        for i, own in enumerate((slice(0, cut), slice(cut, None))):
+            u = np.clip(self.constants[i] + self.slopes[i] * c, -REACH, REACH)
+            yield 1.0 - 2 * i, self.problems[i], own, z[:, own], u
+
+    def value(self, z: Array, c: Array) -> Array:
+        total = np.zeros(len(z))
+        for sign, problem, _, inner, u in self._parts(z, c):
+            x = np.exp(u)[:, None, None]
+            total = total + sign * problem.law.log_value(problem.phi(inner), x)[:, 0]
+        return total
+
+    def derivatives(self, z: Array, c: Array, second: bool) -> tuple[Array, Array, Array]:
+        value = np.zeros(len(z))
+        gradient = np.zeros_like(z)
+        hessian = np.zeros((*z.shape, z.shape[1]))
+        for sign, problem, own, inner, u in self._parts(z, c):
+            v, g, h = log_f_derivatives(problem, inner, u[:, None], second)
+            value += sign * v
+            gradient[:, own] = sign * g
+            hessian[:, own, own] = sign * h
+        return value, gradient, hessian
+
+
 @dataclass(frozen=True)
 class Constrained:
-    """A problem plus stiffness/2 (psi(z) - c)^2; c rides as the last column of the target."""
+    """A problem plus stiffness/2 gap(z, c)^2; c rides as the last column of the target."""
 
     base: Problem | Joint
-    psi: Scalar
+    gap: Gap
     stiffness: float
 
     @property
@@ -106,17 +246,16 @@ class Constrained:
         return False
 
     def value(self, z: Array, target: Array, weights: Array) -> Array:
-        data = self.base.value(z, target[:, :-1], weights[:, :-1])
-        with np.errstate(invalid="ignore"):
-            total = data + self.stiffness / 2 * (self.psi(z) - target[:, -1]) ** 2
+        with np.errstate(all="ignore"):
+            data = self.base.value(z, target[:, :-1], weights[:, :-1])
+            total = data + self.stiffness / 2 * self.gap.value(z, target[:, -1]) ** 2
         return np.where(np.isfinite(total), total, np.inf)
 
     def derivatives(
         self, z: Array, target: Array, weights: Array, newton: bool
     ) -> tuple[Array, Array]:
         gradient, hessian = self.base.derivatives(z, target[:, :-1], weights[:, :-1], newton)
-        slope, bend = scalar_derivatives(self.psi, z, second=newton)
-        gap = self.psi(z) - target[:, -1]
+        gap, slope, bend = self.gap.derivatives(z, target[:, -1], newton)
         gradient = gradient + self.stiffness * gap[:, None] * slope
         hessian = hessian + self.stiffness * slope[:, :, None] * slope[:, None, :]
         if newton:
@@ -124,7 +263,9 @@ class Constrained:
         return gradient, hessian
 
 
-def scalar_derivatives(psi: Scalar, z: Array, second: bool = False) -> tuple[Array, Array]:
+def scalar_derivatives(
+    psi: Callable[[Array], Array], z: Array, second: bool = False
+) -> tuple[Array, Array]:
     """Gradient (B,f) and, if asked, Hessian (B,f,f) of a cheap scalar by central differences."""
     size = z.shape[1]
     h = 1e-4
@@ -199,94 +340,128 @@ def sandwich(
     return factor * bread @ (row_scores.T @ row_scores) @ bread
 
 
-def profile_roots(
-    problem: Problem | Joint,
-    z: Array,
-    target: Array,
-    weights: Array,
-    psi: Scalar,
-    *,
-    scale: float,
-    quantile: float,
-    limits: tuple[float, float] = (-np.inf, np.inf),
-    directions: Callable[[Array, Array], Array] | None = None,
-    error: float | None = None,
-) -> tuple[float, float, Trace]:
-    """Ends of {psi: deviance / scale <= quantile^2} and the traced profile.
+class Profile:
+    """Deviance of an objective as a function of a constrained scalar, traced where it is asked.
 
-    An end that the traced profile does not reach is infinite (or the limit given).
-    `directions(z, c)` (optional) proposes starts (B,f) for targets c (B,).
+    z (f,) the estimate; target, weights (n,); `scale` divides the deviance. `centre` is the scalar
+    at the estimate, which may be infinite; `error` a first guess of its standard error.
+    `directions(z, c)` (optional) proposes starts (B,f) for values c (B,).
     """
-    base = float(problem.value(z[None], target[None], weights[None])[0])
-    centre = float(psi(z[None])[0])
-    slope = scalar_derivatives(psi, z[None])[0][0]
-    inverse = inverse_hessian(problem, z, target, weights)
-    along = inverse @ slope
-    variance = float(slope @ along) * scale
-    if error is None:  # a first guess of the standard error, to choose targets
-        error = np.sqrt(variance) if variance > 0 and np.isfinite(variance) else 0.0
-        error = float(error) or 0.1 * max(abs(centre), 1e-3)
-    constrained = Constrained(problem, psi, 200.0 * scale / error**2)
-    found_z, found_psi, found_root = [z[None]], [np.array([centre])], [np.array([0.0])]
 
-    def solve(c: Array) -> None:
-        # start from the traced point nearest to each target, moved along the Wald direction
-        known_z, known = np.concatenate(found_z), np.concatenate(found_psi)
-        near = np.abs(known[:, None] - c).argmin(0)
-        start = known_z[near]
-        if directions is not None:
-            start = directions(start, c)
-        elif slope @ along > 0:
-            move = np.clip((c - known[near]) / (slope @ along), -1e6, 1e6)
-            trial = np.clip(start + move[:, None] * along, problem.lower, problem.upper)
-            good = np.isfinite(problem.value(trial, *_rows(target, weights, len(c))))
+    def __init__(
+        self,
+        problem: Problem | Joint,
+        z: Array,
+        target: Array,
+        weights: Array,
+        gap: Gap,
+        *,
+        centre: float,
+        scale: float,
+        directions: Callable[[Array, Array], Array] | None = None,
+        error: float | None = None,
+    ) -> None:
+        self.problem, self.target, self.weights, self.gap = problem, target, weights, gap
+        self.centre, self.scale, self.directions = centre, scale, directions
+        self.base = float(problem.value(z[None], target[None], weights[None])[0])
+        self.inverse = inverse_hessian(problem, z, target, weights)
+        self.origin = centre if np.isfinite(centre) else np.sign(centre) * 14.0
+        at = np.array([self.origin])
+        _, slope, _ = gap.derivatives(z[None], at, False)
+        h = 1e-4
+        change = float((gap.value(z[None], at + h) - gap.value(z[None], at - h))[0]) / (2 * h)
+        gap_error = float(np.sqrt(max(slope[0] @ self.inverse @ slope[0] * scale, 0.0)))
+        if error is None:
+            error = gap_error / abs(change) if change else 0.0
+            error = error if np.isfinite(error) and error > 0 else 0.1 * max(abs(self.origin), 1e-3)
+        self.error = min(error, 1e3)
+        unit = gap_error if error is None or change == 0 else abs(change) * self.error
+        self.constrained = Constrained(problem, gap, 200.0 * scale / max(unit, 1e-12) ** 2)
+        self.z, self.psi = z[None], np.array([self.origin])
+        self.root = np.array([0.0])
+        if not np.isfinite(centre):
+            self.psi = np.array([centre])
+
+    def trace(self, c: Array) -> None:
+        """Solve for the values c and keep the exact profile points that they lead to."""
+        known = np.clip(self.psi, -1e6, 1e6)
+        start = self.z[np.abs(known[:, None] - c).argmin(0)]
+        t, w = _rows(self.target, self.weights, len(c))
+        if self.directions is not None:
+            start = self.directions(start, c)
+        else:  # close the gap along the direction that costs least
+            gap, slope, _ = self.gap.derivatives(start, c, False)
+            along = slope @ self.inverse
+            size = np.maximum((slope * along).sum(1), 1e-300)
+            trial = start - (gap / size)[:, None] * along
+            trial = np.clip(trial, self.problem.lower, self.problem.upper)
+            with np.errstate(all="ignore"):
+                good = np.isfinite(self.problem.value(trial, t, w))
             start = np.where(good[:, None], trial, start)
-        t, w = _rows(target, weights, len(c))
-        t, w = np.concatenate([t, c[:, None]], 1), np.concatenate([w, np.ones((len(c), 1))], 1)
-        end = minimise(constrained, start, t, w, tolerance=1e-9, max_iterations=100).z
-        reached = psi(end)
-        t, w = _rows(target, weights, len(c))
-        deviance = 2 * (problem.value(end, t, w) - base) / scale
+        both = np.concatenate([t, c[:, None]], 1), np.concatenate([w, np.ones((len(c), 1))], 1)
+        end = minimise(self.constrained, start, *both, tolerance=1e-9, max_iterations=100).z
+        reached = self.gap.reached(end, c)
+        deviance = 2 * (self.problem.value(end, t, w) - self.base) / self.scale
+        # a constraint that could not be met (a box edge) says nothing about this value
         ok = np.isfinite(reached) & np.isfinite(deviance)
-        found_z.append(end[ok])
-        found_psi.append(reached[ok])
-        found_root.append((np.sign(reached - centre) * np.sqrt(np.maximum(deviance, 0)))[ok])
+        ok &= np.abs(reached - c) <= 0.3 * self.error + 0.05 * np.abs(c - self.origin)
+        side = np.sign(reached - self.centre) if np.isfinite(self.centre) else -np.sign(self.centre)
+        self.z = np.concatenate([self.z, end[ok]])
+        self.psi = np.concatenate([self.psi, reached[ok]])
+        root = side * np.sqrt(np.maximum(deviance, 0))
+        self.root = np.concatenate([self.root, root[ok]])
 
-    low, high = limits
+    def deviance(self, c: float) -> float:
+        """Signed root deviance at one value: Student-t distributed when c is true."""
+        self.trace(np.array([c]))
+        at = np.abs(np.clip(self.psi, -1e9, 1e9) - c).argmin()
+        return float(self.root[at]) if abs(self.psi[at] - c) < 1e-2 * self.error else np.inf
 
-    def end_of(side: int) -> float:
-        """Walk outwards until the root passes the quantile, then close in."""
-        limit = high if side > 0 else low
-        steps = np.array([0.6, 1.0, 1.6, 2.5, 4.0]) * quantile * error
+    def end(self, side: int, quantile: float, limit: float) -> float:
+        """End on one side: the farthest value not refused; `limit` if none is refused."""
+        if not np.isfinite(self.centre) and side == np.sign(self.centre):
+            return float(self.centre)
+        outward = side if np.isfinite(self.centre) else int(-np.sign(self.centre))
+        steps = np.array([0.6, 1.0, 1.6, 2.5, 4.0]) * quantile * self.error
+        if not np.isfinite(self.centre):
+            self.trace(self.origin - outward * np.array([0.0, 10.0, 40.0, 160.0]))
+            steps = np.array([1.0, 2.0, 4.0, 8.0, 14.0])
         for _ in range(6):
-            c = centre + side * steps
-            beyond = (c - limit) * side >= 0
-            c = np.where(beyond, limit, c)
-            solve(np.unique(c[np.isfinite(c)]))
-            p, r = np.concatenate(found_psi), side * np.concatenate(found_root)
-            if (r >= quantile).any() or beyond.all():
+            c = self.origin + outward * steps
+            beyond = (c - limit) * outward >= 0
+            c = np.unique(np.where(beyond, limit, c))
+            self.trace(c[np.isfinite(c)])
+            if (outward * self.root >= quantile).any() or beyond.all():
                 break
-            steps = steps * 8
-        for _ in range(4):
-            p, r = np.concatenate(found_psi), side * np.concatenate(found_root)
-            outside = r >= quantile
-            if not outside.any():
-                return limit
-            outer = (side * p)[outside].min()  # the nearest point that is too far
-            inside = ~outside & (side * p < outer)
-            best = (side * p)[inside].argmax()
-            a, ra = (side * p)[inside][best], r[inside][best]
-            rb = r[outside][(side * p)[outside].argmin()]
-            guess = a + (outer - a) * (quantile - ra) / max(rb - ra, 1e-12)
-            if abs(guess - a) < 1e-3 * error or abs(outer - guess) < 1e-3 * error:
-                return float(side * guess)
-            solve(side * np.array([guess, a + 0.5 * (guess - a), outer - 0.5 * (outer - guess)]))
-        return float(side * guess)
+            steps = steps * 8 + 1e-12
+            if steps[0] > 1e4 * max(1.0, abs(self.origin)):
+                break
+        if not (outward * self.root >= quantile).any():
+            return limit
+        for _ in range(8):
+            p, r = outward * self.psi, outward * self.root
+            refused = r >= quantile
+            outer = p[refused].min()
+            inside = ~refused & (p < outer)
+            if not inside.any():
+                return float(outward * outer)
+            inner = p[inside].max()
+            if not np.isfinite(inner):  # only the infinite estimate itself lies inside so far
+                return float(self.centre)
+            ra, rb = r[inside][p[inside].argmax()], r[refused][p[refused].argmin()]
+            width = outer - inner
+            guess = inner + width * float(np.clip((quantile - ra) / max(rb - ra, 1e-12), 0, 1))
+            if width < 1e-3 * self.error or min(guess - inner, outer - guess) < 2e-4 * self.error:
+                return float(outward * guess)
+            before = len(self.psi)
+            self.trace(outward * np.array([guess, (inner + guess) / 2, (guess + outer) / 2]))
+            if len(self.psi) == before:  # nothing between can be reached
+                return float(outward * outer)
+        return float(outward * guess)
 
-    ends = end_of(-1), end_of(1)
-    order = np.argsort(np.concatenate(found_psi))
-    trace = Trace(np.concatenate(found_psi)[order], np.concatenate(found_root)[order])
-    return ends[0], ends[1], trace
+    def points(self) -> Trace:
+        order = np.argsort(self.psi)
+        return Trace(self.psi[order], self.root[order])
 
 
 def _rows(target: Array, weights: Array, size: int) -> tuple[Array, Array]:
