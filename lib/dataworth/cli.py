@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,20 +16,36 @@ from typer.core import TyperGroup
 
 from dataworth.errors import UserError
 
-if TYPE_CHECKING:
-    import click
-
 INTERRUPTED = 130
+
+
+@cache
+def _brought_along() -> dict[str, Any]:
+    """Commands of other rooms, imported only when one is asked for: they load scipy."""
+    if find_spec("dataworth.fit.cli") is None:
+        return {}
+
+    extra = typer.Typer()
+    import_module("dataworth.fit.cli").register(extra)
+    return dict(typer.main.get_group(extra).commands)
 
 
 class Commands(TyperGroup):
     """Turns the errors meant for people into one sentence and an exit status."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or _brought_along().get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_brought_along()]
+
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
-            Console(stderr=True, soft_wrap=True).print(f"Error: {error}", markup=False, highlight=False)
+            Console(stderr=True, soft_wrap=True).print(
+                f"Error: {error}", markup=False, highlight=False
+            )
             sys.exit(2)
         except KeyboardInterrupt:
             Console(stderr=True, soft_wrap=True).print(
@@ -50,7 +69,9 @@ app.add_typer(data_app, name="data")
 Profile = Annotated[str, typer.Option("--profile", help="Scale: a folder of params/.")]
 Root = Annotated[
     Path | None,
-    typer.Option("--root", help="Folder with book/ and params/ (default: this clone).", hidden=True),
+    typer.Option(
+        "--root", help="Folder with book/ and params/ (default: this clone).", hidden=True
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Override = Annotated[
@@ -119,7 +140,7 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
     from dataworth.book.layout import open_layout
 
     plan = tasks.make_plan(open_layout(profile, root), checked=False)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for c in plan.chapters:
         header = plan.headers[c.id]
         minutes = header.expected_minutes.get(profile)
@@ -176,7 +197,8 @@ def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = Non
     results = pages.read_results(chapters.find(layout.root), layout)
     if not results:
         raise UserError(
-            f"There are no claims for profile '{profile}' yet; run: dataworth book --profile {profile}"
+            f"There are no claims for profile '{profile}' yet; "
+            f"run: dataworth book --profile {profile}"
         )
     if as_json:
         print(json.dumps(list(results.values()), indent=1))
@@ -189,48 +211,35 @@ def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = Non
     _table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
 
 
+CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]
+
+
 @data_app.command("status")
-def data_status(
-    card: Annotated[str | None, typer.Argument(help="Data set id (default: all).")] = None,
-) -> None:
+def data_status(card: CardId = None) -> None:
     """Say which data sets are on this machine."""
     from dataworth import data
 
-    known = {c.id: c for c in data.cards()}
-    if card is not None and card not in known:
-        raise UserError(f"Unknown data set '{card}'; there are {', '.join(known)}.")
-    _table(["data set", "status"], [[i, data.status(c)] for i, c in known.items() if card in (None, i)])
+    chosen = data.cards() if card is None else [data.card(card)]
+    for c in chosen:
+        _print(f"{c.id}: {data.status(c)}")
 
 
 @data_app.command("fetch")
-def data_fetch(
-    card: Annotated[str | None, typer.Argument(help="Data set id (default: all).")] = None,
-) -> None:
+def data_fetch(card: CardId = None) -> None:
     """Fetch data sets that are not here yet."""
     from dataworth import data
 
-    known = [c.id for c in data.cards()]
-    if card is not None and card not in known:
-        raise UserError(f"Unknown data set '{card}'; there are {', '.join(known)}.")
-    for name in known if card is None else [card]:
+    for name in [c.id for c in data.cards()] if card is None else [card]:
         _print(f"{name}: {data.fetch(name)}")
 
 
 def _refuse_paper(profile: str) -> None:
     if profile == "paper":
         raise UserError(
-            "The profile 'paper' is checked and costed, not run; use: dataworth check --profile paper"
+            "The profile 'paper' is checked and costed, not run; "
+            "use: dataworth check --profile paper"
         )
 
 
-def _register() -> None:
-    """Commands that other rooms bring along."""
-    from importlib.util import find_spec
-
-    if find_spec("dataworth.fit.cli") is not None:
-        from dataworth.fit import cli as fit_cli
-
-        fit_cli.register(app)
-
-
-_register()
+if __name__ == "__main__":
+    app()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-CHAPTER = '''\
+CHAPTER = """\
 # ---
 # jupyter:
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
@@ -44,7 +44,7 @@ generator = np.random.default_rng(seed)
 x = np.arange(points)
 y = slope * x + generator.normal(size=points)
 print("mean", y.mean().round(3))
-print("to stderr", file=sys.stderr)
+print("to" + " stderr", file=sys.stderr)
 with open(os.environ["DATAWORTH_PROGRESS"], "a") as stream:
     stream.write(json.dumps({"label": "fits", "done": 1, "total": 1, "eta_s": 0, "t": 0}) + "\\n")
 
@@ -69,20 +69,22 @@ display({"image/svg+xml": buffer.getvalue()}, metadata={"dataworth": meta}, raw=
 claim = {
     "id": "rises", "statement": "The line rises", "source": "Example 2020, Table 1",
     "published": 2.0, "estimate": float(np.polyfit(x, y, 1)[0]), "interval": [1.0, 3.0],
-    "unit": "per point", "effect": None, "verdict": "supported", "reason": "the interval is above 0",
+    "unit": "per point", "effect": None, "verdict": "supported",
+    "reason": "the interval is above 0",
 }
 result = {"chapter": "line-fit", "title": "A line", "profile": os.environ["DATAWORTH_PROFILE"],
           "claims": [claim], "provenance": {"runs": 5}}
 Path(os.environ["DATAWORTH_RESULTS"], "line-fit.json").write_text(json.dumps(result))
-'''
+"""
 
-PARAMS = '''\
+PARAMS = """\
 from pydantic import BaseModel, Field
 from dataworth.errors import UserError
 
 
 class Example(BaseModel):
-    slope: float = Field(2.0, gt=0, description="slope of the line", json_schema_extra={"unit": "1"})
+    slope: float = Field(2.0, gt=0, description="slope of the line",
+                         json_schema_extra={"unit": "1"})
     points: int = Field(5, ge=3, le=100, description="points | drawn",
                         json_schema_extra={"unit": "points"})
     seed: int = Field(0, ge=0, description="random seed")
@@ -94,7 +96,7 @@ class Example(BaseModel):
 
     def cost(self):
         return [{"part": "fits", "hours": 1.5 * self.points}]
-'''
+"""
 
 TOC = """\
 format: jb-book
@@ -113,7 +115,9 @@ parts:
 
 def make_book(root: Path) -> Path:
     """A copy of the repository's front matter with one example chapter in place of its own."""
-    shutil.copytree(REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns("*.py", "images"))
+    shutil.copytree(
+        REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns("*.py", "images", "text")
+    )
     shutil.copy(REPOSITORY / "_config.yml", root / "_config.yml")
     (root / "_toc.yml").write_text(TOC)
     (root / "book" / "part").mkdir()

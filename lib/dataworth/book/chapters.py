@@ -75,7 +75,9 @@ def find(root: Path) -> list[Chapter]:
                 raise UserError(f"_toc.yml lists two chapters with the id '{chapter.id}'.")
             chapters[chapter.id] = chapter
         elif name not in GENERATED and not source.with_suffix(".md").is_file():
-            raise UserError(f"_toc.yml lists '{name}', but book/ has neither {name}.py nor {name}.md.")
+            raise UserError(
+                f"_toc.yml lists '{name}', but book/ has neither {name}.py nor {name}.md."
+            )
     return list(chapters.values())
 
 

@@ -60,7 +60,9 @@ class _Reader(HTMLParser):
             page.loads.append(str(a[LOADING[tag]]))
         if tag == "img":
             page.images.append((a.get("src") or "", a.get("alt")))
-            page.loads += [part.split()[0] for part in (a.get("srcset") or "").split(",") if part.split()]
+            page.loads += [
+                part.split()[0] for part in (a.get("srcset") or "").split(",") if part.split()
+            ]
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "style":
@@ -82,13 +84,17 @@ def check_html(html: Path) -> list[str]:
     """One sentence for each fault of the book in folder `html`; empty when it is in order."""
     pages = {p.resolve(): read_page(p) for p in sorted(html.rglob("*.html"))}
     # _static holds templates of the theme, not pages of the book.
-    pages = {p: page for p, page in pages.items() if "_static" not in p.relative_to(html.resolve()).parts}
+    pages = {
+        p: page for p, page in pages.items() if "_static" not in p.relative_to(html.resolve()).parts
+    }
     faults = []
     if not pages:
         faults.append(f"{html} holds no page.")
     for path, page in pages.items():
         name = path.relative_to(html.resolve()).as_posix()
-        faults += [f"{name} loads {url} from the network." for url in page.loads if REMOTE.match(url)]
+        faults += [
+            f"{name} loads {url} from the network." for url in page.loads if REMOTE.match(url)
+        ]
         for style in page.styles:
             faults += [f"{name} loads {u} from the network." for u in CSS_REMOTE.findall(style)]
         if page.redirect or name in SKIPPED:
@@ -119,7 +125,8 @@ def _broken_links(
         target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
         if not target.exists():
             faults.append(f"{name} links to {link}, which does not exist.")
-        elif parts.fragment and target in pages:
-            if unquote(parts.fragment) not in pages[target].ids:
-                faults.append(f"{name} links to {link}, which has no such anchor.")
+            continue
+        known = pages[target].ids if target in pages else set()
+        if parts.fragment and target in pages and unquote(parts.fragment) not in known:
+            faults.append(f"{name} links to {link}, which has no such anchor.")
     return faults

@@ -27,10 +27,22 @@ from dataworth.errors import UserError
 
 POLL_S = 0.2
 MEMORY_EVERY_S = 1.0
-REPORTED = (
-    "dataworth numpy scipy pandas matplotlib pydantic torch diffusers timm transformers datasets "
-    "papermill jupytext jupyter-book"
-).split()
+REPORTED = [
+    "dataworth",
+    "numpy",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pydantic",
+    "torch",
+    "diffusers",
+    "timm",
+    "transformers",
+    "datasets",
+    "papermill",
+    "jupytext",
+    "jupyter-book",
+]
 
 
 class ChapterFailed(UserError):
@@ -162,7 +174,13 @@ def _run_worker(
     peak, next_look = 0, 0.0
     with log.open("wb") as stream:
         process = psutil.Popen(
-            [sys.executable, "-m", "dataworth.book.worker", str(work / "job.json")],
+            [
+                sys.executable,
+                "-m",
+                "dataworth.book.worker",
+                str(work / "job.json"),
+                str(os.getpid()),
+            ],
             cwd=layout.root,
             env=environment(layout, work / "results", progress),
             stdin=subprocess.DEVNULL,

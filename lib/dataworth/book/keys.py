@@ -76,7 +76,6 @@ def normalised(source: str) -> str:
 
 def data_key() -> str:
     """Checksums of the declared data sets."""
-    from dataworth import data
+    from dataworth.data import fingerprint
 
-    fingerprint = getattr(data, "fingerprint", None)
-    return digest(fingerprint()) if fingerprint else "none"
+    return fingerprint()

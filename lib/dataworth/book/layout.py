@@ -56,7 +56,9 @@ class Layout:
 
     def show(self, path: Path) -> str:
         """`path` as a person would type it from the root."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        )
 
 
 def open_layout(profile: str, root: Path | None = None) -> Layout:

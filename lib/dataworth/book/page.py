@@ -23,30 +23,48 @@ IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 SHOWN = (*IMAGES, "text/html", "text/markdown", "text/latex", "text/plain")
 
 
+def merge(chapter: Chapter, source: Notebook, executed: Notebook) -> Notebook:
+    """`executed` with the Markdown of `source`: prose may change without a new execution.
+
+    Code cells must be equal, cell by cell, else ValueError: the build executes before it merges.
+    """
+    ran = [c for c in executed["cells"] if c["cell_type"] == "code"]
+    injected = [c for c in ran if "injected-parameters" in _tags(c)]
+    ran = [c for c in ran if c not in injected]
+    wanted = [c for c in source["cells"] if c["cell_type"] == "code"]
+    if [_text(c["source"]) for c in wanted] != [_text(c["source"]) for c in ran]:
+        raise ValueError(f"'{chapter.id}' was executed with other code cells than its source has.")
+    outputs = iter(ran)
+    cells: list[Cell] = []
+    for cell in source["cells"]:
+        if cell["cell_type"] != "code":
+            cells.append(deepcopy(dict(cell)))
+            continue
+        cells.append({**deepcopy(next(outputs)), "metadata": deepcopy(dict(cell["metadata"]))})
+        if "parameters" in _tags(cell):
+            cells += deepcopy(injected)
+    return {**executed, "cells": cells}
+
+
 def build_page(
     chapter: Chapter,
     header: Header,
-    source: Notebook,
-    executed: Notebook,
+    merged: Notebook,
     rows: list[Row],
     record: dict[str, Any],
     claims: dict[str, Any] | None,
 ) -> Notebook:
-    """The notebook that Jupyter Book renders.
+    """The notebook that Jupyter Book renders, from what `merge` returned.
 
-    `source` is the chapter as it reads now, `executed` what papermill stored. Markdown comes from
-    `source`, outputs from `executed`; code cells must be equal, else ValueError. Raises UserError
-    for a figure without alt text, two figures in one cell, or an error output.
+    Raises UserError for a figure without alt text, two figures in one cell, or an error output.
     """
-    outputs = iter(_matched(chapter, source, executed))
     cells: list[Cell] = []
-    for index, cell in enumerate(source["cells"]):
-        if cell["cell_type"] == "code":
-            ran = next(outputs)
-            if "parameters" in _tags(cell):
-                cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record)))
-            else:
-                cells.append(_code_cell(chapter, index, cell, ran))
+    own = [c for c in merged["cells"] if "injected-parameters" not in _tags(c)]
+    for index, cell in enumerate(own):
+        if "parameters" in _tags(cell):
+            cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record)))
+        elif cell["cell_type"] == "code":
+            cells.append(_code_cell(chapter, index, cell))
         elif cell["cell_type"] == "markdown":
             text = _text(cell["source"])
             if index == 0:
@@ -73,22 +91,9 @@ def _tags(cell: Cell) -> list[str]:
     return list(cell["metadata"].get("tags", []))
 
 
-def _matched(chapter: Chapter, source: Notebook, executed: Notebook) -> list[Cell]:
-    """Executed code cells, one for each code cell of `source`, in order."""
-    wanted = [_text(c["source"]) for c in source["cells"] if c["cell_type"] == "code"]
-    ran = [
-        c
-        for c in executed["cells"]
-        if c["cell_type"] == "code" and "injected-parameters" not in _tags(c)
-    ]
-    if wanted != [_text(c["source"]) for c in ran]:
-        raise ValueError(f"The executed notebook of '{chapter.id}' has other code cells than its source.")
-    return ran
-
-
-def _code_cell(chapter: Chapter, index: int, cell: Cell, ran: Cell) -> Cell:
+def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
     outputs, figures = [], []
-    for output in ran["outputs"]:
+    for output in cell["outputs"]:
         if output["output_type"] == "error":
             raise UserError(f"Cell {index} of chapter '{chapter.id}' holds an error output.")
         if output["output_type"] == "stream":
@@ -124,7 +129,7 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell, ran: Cell) -> Cell:
         "id": cell["id"],
         "metadata": metadata,
         "source": _text(cell["source"]),
-        "execution_count": ran["execution_count"],
+        "execution_count": cell["execution_count"],
         "outputs": outputs,
     }
 

@@ -29,7 +29,7 @@ def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, dict[str,
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """One results file. Raises UserError where it is damaged or a verdict is not one of VERDICTS."""
+    """One results file. Raises UserError where it is damaged or a verdict is unknown."""
     try:
         result: dict[str, Any] = json.loads(path.read_text())
     except json.JSONDecodeError:
@@ -44,13 +44,13 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """Three significant digits; infinity and missing values in words."""
-    if value is None:
-        return "not identified"
+    """Three significant digits; infinite and missing (None, NaN) values in words."""
     if isinstance(value, str):
         return value
+    if value is None or math.isnan(value):
+        return "not identified"
     if math.isinf(value):
-        return "infinite"
+        return "infinite" if value > 0 else "minus infinite"
     return f"{value:.3g}"
 
 

@@ -43,7 +43,8 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise UserError(
-            f"book/{chapter.docname}.py must have one cell tagged 'parameters'; it has {len(cells)}."
+            f"book/{chapter.docname}.py must have one cell tagged 'parameters'; "
+            f"it has {len(cells)}."
         )
     defaults: dict[str, Any] = {}
     for node in ast.parse(cells[0].source).body:
@@ -69,7 +70,7 @@ def _not_literal(chapter: Chapter, node: ast.AST) -> UserError:
 
 
 def read_profile(chapter: Chapter, layout: Layout) -> dict[str, Any]:
-    """The mapping in params/<profile>/<stem>.yaml. Raises UserError where it is missing or not flat."""
+    """The mapping in params/<profile>/<stem>.yaml. Raises UserError if missing or not flat."""
     path = layout.params / f"{chapter.stem}.yaml"
     if not path.is_file():
         raise UserError(
@@ -79,7 +80,9 @@ def read_profile(chapter: Chapter, layout: Layout) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise UserError(f"{layout.show(path)} is not YAML: {' '.join(str(error).split())}.") from None
+        raise UserError(
+            f"{layout.show(path)} is not YAML: {' '.join(str(error).split())}."
+        ) from None
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
@@ -124,9 +127,7 @@ def resolve(
     return _resolve_model(chapter, header.params, defaults, given)
 
 
-def _resolve_plain(
-    chapter: Chapter, defaults: dict[str, Any], given: dict[str, Any]
-) -> Parameters:
+def _resolve_plain(chapter: Chapter, defaults: dict[str, Any], given: dict[str, Any]) -> Parameters:
     """Without a model the type of the default is all that is known."""
     for name, value in given.items():
         default = defaults[name]

@@ -19,7 +19,7 @@ from dataworth.book.layout import Layout, write_atomic, write_changed
 from dataworth.book.parameters import Parameters
 from dataworth.errors import UserError
 
-COPIED = (".md", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
+COPIED = (".md", ".html", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
 
 
 def write_site(
@@ -48,25 +48,29 @@ def write_site(
         }
         wanted["index.md"] = pages.front_page((layout.book / "index.md").read_text(), parts)
     for chapter in chapters:
-        executed = products(chapter, layout).notebook.read_text()
+        executed = json.loads(products(chapter, layout).notebook.read_text())
+        merged = page.merge(chapter, notebooks[chapter.id], executed)
         built = page.build_page(
             chapter,
             headers[chapter.id],
-            notebooks[chapter.id],
-            json.loads(executed),
+            merged,
             parameters[chapter.id].rows,
             records[chapter.id],
             results.get(chapter.id),
         )
-        wanted[f"{chapter.docname}.ipynb"] = json.dumps(built, indent=1, ensure_ascii=False) + "\n"
+        wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
-        wanted[f"downloads/{chapter.stem}.ipynb"] = executed
+        wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)
     for name, content in wanted.items():
         write_changed(layout.site / name, content)
     # A page must not outlive its source.
     for path in layout.site.rglob("*"):
         if path.is_file() and path.relative_to(layout.site).as_posix() not in wanted:
             path.unlink()
+
+
+def _ipynb(notebook: Any) -> str:
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def site_key(layout: Layout) -> str:

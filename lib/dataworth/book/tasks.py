@@ -99,9 +99,7 @@ def build(plan: Plan, console: Console) -> None:
         return True
 
     def write_site() -> None:
-        site.write_site(
-            plan.layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters
-        )
+        site.write_site(plan.layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
 
     def render() -> None:
         display.say("building the pages")

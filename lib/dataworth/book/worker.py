@@ -1,4 +1,4 @@
-"""The process that executes one notebook: `python -m dataworth.book.worker job.json`.
+"""The process that executes one notebook: `python -m dataworth.book.worker job.json PARENT_PID`.
 
 A process of its own because papermill changes the working directory and global I/O handlers, and
 because a clean environment is part of what makes two runs equal.
@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import papermill
-from papermill.exceptions import PapermillExecutionError
-
 FAILED = 3  # exit status: a cell raised
 
 
-def main(job_path: str) -> int:
+def main(job_path: str, parent: int) -> int:
     """Execute job["source"] to job["output"]; write job["report"] with timings or the failure."""
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with_parent, args=(parent,), daemon=True).start()
+    import papermill  # takes seconds, in which the parent may die
+    from papermill.exceptions import PapermillExecutionError
+
     job = json.loads(Path(job_path).read_text())
     report: dict[str, Any] = {"failure": None}
     try:
@@ -83,4 +83,4 @@ def _die_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,232 @@
+"""The whole path on a small book, with real kernels and Jupyter Book."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from click.testing import Result
+from example import make_book
+from typer.testing import CliRunner
+
+from dataworth.book import chapters, execute, site
+from dataworth.book.layout import Layout, open_layout
+from dataworth.cli import app
+
+
+def command(layout: Layout, *words: str) -> list[str]:
+    return [*words, "--root", str(layout.root), "--profile", "smoke"]
+
+
+def call(layout: Layout, *words: str) -> Result:
+    """A command in this process (starting Python and importing jupytext takes seconds)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(layout.root))
+        done = CliRunner().invoke(app, command(layout, *words))
+    sys.modules.pop("example_params", None)
+    return done
+
+
+def start(layout: Layout, *words: str) -> subprocess.Popen[str]:
+    """The same command as a process of its own, to be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dataworth.cli", *command(layout, *words)],
+        env={**os.environ, "PYTHONPATH": str(layout.root)}, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def edit(layout: Layout, old: str, new: str) -> None:
+    path = layout.book / "part" / "line_fit.py"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def stored(layout: Layout) -> dict[str, bytes]:
+    """The products whose bytes must not depend on when and how often a chapter ran."""
+    return {
+        "notebook": (layout.executed / "line_fit.ipynb").read_bytes(),
+        "results": (layout.results / "line-fit.json").read_bytes(),
+    }
+
+
+def running(layout: Layout) -> list[str]:
+    """Command lines of the workers and kernels that still run for this book."""
+    found = []
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        ours = process.info["cwd"] == str(layout.root)
+        if ours and ("ipykernel" in words or "dataworth.book.worker" in words):
+            found.append(words)
+    return found
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """An example book built once; the tests below change it, in order, and build again."""
+    layout = open_layout("smoke", make_book(tmp_path_factory.mktemp("book")))
+    done = call(layout, "book")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip().endswith("_build/html/index.html")
+    return layout
+
+
+@pytest.fixture(scope="module")
+def first(built: Layout) -> dict[str, bytes]:
+    """What an undisturbed execution of the example chapter makes."""
+    return stored(built)
+
+
+def test_the_pages_hold_what_they_promise(built):
+    html = (built.html / "part" / "line_fit.html").read_text()
+    assert 'alt="Points that rise"' in html
+    assert "Points and <em>their</em> line." in html
+    assert "slope of the line" in html and "injected" not in html
+    assert "to stderr" not in html
+    assert html.count("<h1") == 1
+    front = (built.html / "index.html").read_text()
+    assert 'class="verdict verdict-supported">supported</span>' in front
+    assert "The line rises" in front
+    assert "profile <strong>smoke</strong>" in front
+    for name in ("line_fit.py", "line_fit.ipynb"):
+        assert list(built.html.rglob(name)), name
+
+
+def test_the_stored_notebook_is_valid_and_free_of_stamps(built):
+    notebook = nbformat.read(built.executed / "line_fit.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    text = json.dumps(notebook)
+    assert "papermill" not in text
+    assert str(built.root) not in text
+    assert "start_time" not in text and "iopub" not in text
+
+
+def test_the_record_tells_what_ran(built):
+    record = json.loads((built.executed / "line_fit.run.json").read_text())
+    assert record["parameters"] == {"slope": 3.0, "points": 10, "seed": 0}
+    assert record["wall_s"] > 0 and record["peak_memory_mb"] > 10
+    assert record["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert any(c["line"].startswith("generator = ") for c in record["cells"])
+    results = json.loads((built.results / "line-fit.json").read_text())
+    assert results["profile"] == "smoke"
+
+
+def test_nothing_changed_does_nothing(built, first):
+    before = site.html_mark(built).stat().st_mtime_ns
+    done = call(built, "book")
+    assert done.exit_code == 0
+    assert "executing" not in done.output and "building the pages" not in done.output
+    assert site.html_mark(built).stat().st_mtime_ns == before
+    assert stored(built) == first
+
+
+def test_prose_is_merged_without_execution(built, first):
+    edit(built, "First prose", "Better prose")
+    done = call(built, "book")
+    assert done.exit_code == 0, done.output
+    assert "executing" not in done.output
+    assert "Better prose" in (built.html / "part" / "line_fit.html").read_text()
+    (download,) = built.html.rglob("line_fit.ipynb")
+    assert "Better prose" in download.read_text()
+    assert stored(built) == first
+
+
+def test_a_warning_fails_every_build_until_it_is_gone(built):
+    """Sphinx shows a page's warnings only when it reads the page; the second build must fail too.
+
+    A build that was killed leaves the same mark as one that failed.
+    """
+    edit(built, "See {numref}", "See {term}`unknown word` and {numref}")
+    for _ in range(2):
+        done = call(built, "book")
+        assert done.exit_code == 2
+        assert "unknown word" in done.output
+    (built.html / "glossary.html").write_text("half a page")
+    edit(built, "See {term}`unknown word` and {numref}", "See {numref}")
+    assert call(built, "book").exit_code == 0
+    assert "scaling law" in (built.html / "glossary.html").read_text()
+
+
+def test_a_changed_parameter_and_a_damaged_product_run_the_chapter(built):
+    done = call(built, "run", "line_fit", "-p", "points=7")
+    assert done.exit_code == 0 and "changed: parameters" in done.output
+    record = json.loads((built.executed / "line_fit.run.json").read_text())
+    assert record["parameters"]["points"] == 7
+    (built.results / "line-fit.json").write_text("{")
+    (chapter,) = chapters.find(built.root)
+    assert "damaged" in (execute.why_stale(chapter, built, record["key"]) or "")
+
+
+def test_plain_papermill_takes_the_parameter_file_unchanged(example, tmp_path):
+    """The line of the README: the .py made a notebook, the profile's YAML given with -f."""
+    notebook, output = tmp_path / "a.ipynb", tmp_path / "b.ipynb"
+    bin_dir = Path(sys.executable).parent
+    env = {**os.environ, "DATAWORTH_RESULTS": str(tmp_path), "DATAWORTH_PROFILE": "smoke",
+           "DATAWORTH_PROGRESS": str(tmp_path / "progress.jsonl")}  # fmt: skip
+    source = example.book / "part" / "line_fit.py"
+    subprocess.run([bin_dir / "jupytext", "--to", "ipynb", "-o", notebook, source], check=True)
+    subprocess.run(
+        [bin_dir / "papermill", notebook, output, "-f", example.params / "line_fit.yaml"],
+        check=True, env=env, capture_output=True,
+    )  # fmt: skip
+    ours = nbformat.read(output, as_version=4)
+    injected = next(c for c in ours.cells if "injected-parameters" in c.metadata.get("tags", []))
+    assert "slope = 3.0" in injected.source and "points = 10" in injected.source
+
+
+def test_a_failing_cell_is_named_and_nothing_counts(example):
+    edit(example, "y = slope", "raise RuntimeError('no luck')\ny = slope")
+    done = call(example, "book")
+    assert done.exit_code == 2
+    assert "'line-fit' failed in cell" in done.output
+    assert "RuntimeError: no luck" in done.output
+    assert (example.executed / "line_fit.failed.ipynb").is_file()
+    assert not (example.executed / "line_fit.run.json").exists()
+    assert not example.html.exists()
+
+
+def test_interrupt_ends_everything_with_130_and_one_sentence(example):
+    edit(example, "y = slope", "import time; time.sleep(60)\ny = slope")
+    process = start(example, "run", "line-fit")
+    try:
+        assert wait_for(lambda: any("ipykernel" in words for words in running(example)))
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.startswith("Interrupted: finished runs") and err.count("\n") == 1
+    assert wait_for(lambda: not running(example), 5)
+    assert not (example.executed / "line_fit.run.json").exists()
+
+
+@pytest.mark.parametrize("delay", [0.2, 3.0])
+def test_kill_leaves_no_process_and_the_next_run_is_the_same(example, first, delay):
+    process = start(example, "run", "line-fit")
+    try:
+        assert wait_for(lambda: bool(running(example)))
+        time.sleep(delay)
+    finally:
+        process.kill()  # SIGKILL: no handler runs
+        process.communicate()
+    assert wait_for(lambda: not running(example), 10)
+    assert call(example, "run", "line-fit").exit_code == 0
+    assert stored(example) == first

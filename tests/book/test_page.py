@@ -1,0 +1,156 @@
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from dataworth.book import page
+from dataworth.book.chapters import Chapter, Header
+from dataworth.book.parameters import Row
+from dataworth.errors import UserError
+
+HEADER = Header("Title", None, "", "cpu", {"quick": 5.0})
+ROWS = [Row("sizes", [1, 2], [1], "images", "how many"), Row("seed", 3, 0, "", "")]
+RECORD = {
+    "profile": "quick", "started": "2026-01-01T00:00", "finished": "2026-01-01T00:01",
+    "wall_s": 60.0, "peak_memory_mb": 900, "commit": "abc", "key": {"code cells": "k1"},
+    "versions": {"python": "3.11.7"},
+    "device": {"processor": "CPU", "cores": 2, "memory_gb": 8.0, "gpu": None, "system": "Linux"},
+}  # fmt: skip
+SVG = "<svg></svg>"
+
+
+def code(cell_id, source, outputs=(), tags=()):
+    return {
+        "cell_type": "code", "id": cell_id, "source": source, "outputs": list(outputs),
+        "metadata": {"tags": list(tags)} if tags else {}, "execution_count": 1,
+    }  # fmt: skip
+
+
+def prose(cell_id, source):
+    return {"cell_type": "markdown", "id": cell_id, "source": source, "metadata": {}}
+
+
+def figure(**dataworth):
+    return {
+        "output_type": "display_data",
+        "data": {"image/svg+xml": SVG, "text/plain": "<Figure>"},
+        "metadata": {"dataworth": dataworth} if dataworth else {},
+    }
+
+
+def stream(name, text):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def build(tmp_path, outputs, *, source_cells=None, executed_cells=None):
+    chapter = Chapter(tmp_path / "some_chapter.py", "part/some_chapter")
+    cells = [
+        prose("a", "# Title\n\nText."),
+        code("b", "sizes = [1]", tags=["parameters"]),
+        code("c", "show()", tags=["hide-input"]),
+    ]
+    executed = [
+        prose("a", "# Old title"),
+        code("b", "sizes = [1]", tags=["parameters"]),
+        code("x", "sizes = [1, 2]", tags=["injected-parameters"]),
+        code("c", ["sho", "w()"], outputs, tags=["hide-input"]),
+    ]
+    merged = page.merge(
+        chapter, {"cells": source_cells or cells}, {"cells": executed_cells or executed}
+    )
+    return page.build_page(chapter, HEADER, merged, ROWS, RECORD, {"provenance": {"runs": 12}})
+
+
+def test_the_download_is_the_executed_notebook_with_todays_prose(tmp_path):
+    chapter = Chapter(tmp_path / "some_chapter.py", "part/some_chapter")
+    source = {"cells": [prose("new", "# New"), code("b", "a = 1", tags=["parameters"])]}
+    injected = code("i", "a = 2", tags=["injected-parameters"])
+    ran = code("b", ["a = ", "1"], [stream("stdout", "x")], tags=["parameters"])
+    executed = {"cells": [prose("old", "# Old"), ran, injected], "nbformat": 4}
+    merged = page.merge(chapter, source, executed)
+    assert merged["cells"] == [source["cells"][0], ran, injected]
+    assert merged["nbformat"] == 4
+
+
+def test_prose_is_the_sources_and_outputs_are_the_runs(tmp_path):
+    built = build(tmp_path, [stream("stdout", "hello")])
+    kinds = [c["cell_type"] for c in built["cells"]]
+    assert kinds == ["markdown", "markdown", "code", "markdown"]
+    assert built["cells"][0]["source"].startswith("# Title\n")
+    assert built["cells"][2]["outputs"] == [stream("stdout", "hello")]
+    assert built["cells"][2]["metadata"]["tags"] == ["hide-input"]
+
+
+def test_both_parameter_cells_become_one_table(tmp_path):
+    table = build(tmp_path, [])["cells"][1]["source"]
+    assert "| `sizes` | `[1, 2]` | `[1]` | images | how many |" in table
+    assert "about 5 min 0 s expected" in table
+    assert "sizes = [1]" not in str(build(tmp_path, [])["cells"])
+
+
+def test_links_stand_under_the_title_and_provenance_at_the_end(tmp_path):
+    cells = build(tmp_path, [])["cells"]
+    assert "/downloads/some_chapter.py" in cells[0]["source"]
+    assert "/downloads/some_chapter.ipynb" in cells[0]["source"]
+    footer = cells[-1]["source"]
+    for expected in ("seed = 3", "code cells `k1`", "python 3.11.7", "| runs | 12 |", "`abc`"):
+        assert expected in footer
+
+
+def test_alt_text_and_caption_go_where_myst_nb_reads_them(tmp_path):
+    cell = build(tmp_path, [figure(alt="Line\nrises", caption="C", name="fig-a")])["cells"][2]
+    assert cell["metadata"]["mystnb"] == {
+        "image": {"alt": "Line rises"},
+        "figure": {"caption": "C", "name": "fig-a"},
+    }
+    assert cell["outputs"][0]["data"] == {"image/svg+xml": SVG}
+    assert cell["outputs"][0]["metadata"] == {}
+
+
+@pytest.mark.parametrize("figures", [[figure()], [figure(alt="  ", caption="C")]])
+def test_a_figure_without_alt_text_is_refused(tmp_path, figures):
+    with pytest.raises(UserError, match="cell 2 of chapter 'some-chapter' has no alt text"):
+        build(tmp_path, figures)
+
+
+def test_two_figures_in_a_cell_are_refused(tmp_path):
+    with pytest.raises(UserError, match="shows 2 figures"):
+        build(tmp_path, [figure(alt="a"), figure(alt="b")])
+
+
+def test_stderr_and_widgets_are_dropped(tmp_path):
+    widget = {
+        "output_type": "display_data", "metadata": {},
+        "data": {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar"},
+    }  # fmt: skip
+    assert build(tmp_path, [stream("stderr", "100%"), widget])["cells"][2]["outputs"] == []
+
+
+def test_an_error_output_is_refused(tmp_path):
+    error = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
+    with pytest.raises(UserError, match="error output"):
+        build(tmp_path, [error])
+
+
+def test_other_code_than_was_executed_is_a_bug(tmp_path):
+    cells = [prose("a", "# Title"), code("b", "sizes = [1]", tags=["parameters"])]
+    with pytest.raises(ValueError, match="other code cells"):
+        build(tmp_path, [], source_cells=cells)
+
+
+def test_inputs_are_not_changed(tmp_path):
+    outputs = [figure(alt="a", caption="C")]
+    before = copy.deepcopy(outputs)
+    build(tmp_path, outputs)
+    assert outputs == before
+
+
+@given(st.lists(st.lists(st.text(max_size=12), min_size=2, max_size=2), min_size=1, max_size=4))
+def test_a_table_keeps_its_shape_whatever_stands_in_it(body):
+    """Reference: the CommonMark parser under MyST sees as many rows and cells as we wrote."""
+    tokens = MarkdownIt("js-default", {"html": False}).parse(page.table(["a", "b"], body))
+    assert tokens[0].type == "table_open"
+    assert sum(t.type == "tr_open" for t in tokens) == len(body) + 1
+    assert sum(t.type == "td_open" for t in tokens) == 2 * len(body)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parent / "book"))
+
+from example import make_book
+
+from dataworth.cli import app
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(make_book(tmp_path)))
+    yield tmp_path
+    sys.modules.pop("example_params", None)
+
+
+def call(*words: str, root: Path) -> Any:
+    return CliRunner().invoke(app, [*words, "--root", str(root)])
+
+
+def test_list_tells_state_and_parameters(root):
+    rows = json.loads(call("list", "--json", "--profile", "smoke", root=root).stdout)
+    assert [(r["chapter"], r["state"]) for r in rows] == [("line-fit", "not executed yet")]
+    assert rows[0]["parameters"] == {"slope": 3.0, "points": 10, "seed": 0}
+    assert "line-fit" in call("list", "--profile", "smoke", root=root).stdout
+
+
+def test_check_shows_the_cost_and_runs_nothing(root):
+    done = call("check", root=root)
+    assert done.exit_code == 0
+    assert "3 parameters are valid for profile 'paper'" in done.stdout
+    assert "hours" in done.stdout and "15" in done.stdout
+    assert not (root / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "line-fit", "--profile", "smoke", "-p", "slope=-1"], "'slope' is -1"),
+        (["run", "line-fit", "--profile", "smoke", "-p", "points=60"], "the pool holds 50"),
+        (["run", "line-fit", "--profile", "smoke", "-p", "slop=1"], "Unknown parameter 'slop'"),
+        (["run", "line-fit", "--profile", "smoke", "-p", "slope"], "write -p name=value"),
+        (["run", "line-fti", "--profile", "smoke"], "Unknown chapter 'line-fti'"),
+        (["run", "line-fit", "--profile", "paper"], "checked and costed, not run"),
+        (["book", "--profile", "paper"], "dataworth check --profile paper"),
+        (["book", "--profile", "smok"], "Unknown profile 'smok'; params/ has smoke, paper"),
+        (["claims", "--profile", "smoke"], "run: dataworth book --profile smoke"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2_before_any_kernel(root, words, complaint):
+    done = call(*words, root=root)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert not (root / "build" / "smoke" / "work").exists()
+
+
+def test_claims_as_table_and_json(root):
+    claim = {
+        "id": "a", "statement": "The line rises", "source": "S", "published": 2.0, "estimate": 3.1,
+        "interval": [2.5, 3.7], "unit": "per point", "effect": None, "verdict": "supported",
+        "reason": "above 0",
+    }  # fmt: skip
+    result = {"chapter": "line-fit", "title": "T", "profile": "smoke", "claims": [claim]}
+    folder = root / "build" / "smoke" / "results"
+    folder.mkdir(parents=True)
+    (folder / "line-fit.json").write_text(json.dumps(result))
+    assert json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout) == [result]
+    shown = " ".join(call("claims", "--profile", "smoke", root=root).stdout.split())
+    assert "The line" in shown and "supported" in shown
+
+
+def test_unknown_data_set():
+    done = CliRunner().invoke(app, ["data", "status", "no-such-set"])
+    assert done.exit_code == 2
+    assert "no data set 'no-such-set'; the data sets are: fashion-mnist" in done.stderr
+
+
+def test_data_status_tells_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAWORTH_HOME", str(tmp_path))
+    done = CliRunner().invoke(app, ["data", "status"])
+    assert done.exit_code == 0
+    assert "fashion-mnist: missing (dataworth data fetch fashion-mnist)" in done.stdout
+
+
+def test_the_command_line_starts_light():
+    """Nothing heavy is imported before a command needs it."""
+    code = "import sys, dataworth.cli; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "pandas", "scipy.optimize", "matplotlib", "jupytext", "papermill", "sphinx"}
+    assert not heavy & set(loaded.stdout.split())
