@@ -1,20 +1,58 @@
-"""Fit scaling laws to tables of runs: estimates, intervals, equivalence ratios, frontiers."""
+"""Fit scaling laws to tables of runs: estimates, intervals, equivalence ratios, frontiers.
 
-from .equivalence import Equivalence, equivalence
-from .forms import LAWS
+>>> from dataworth.fit import fit
+>>> runs = {"n": [100, 200, 400, 800, 1600], "loss": [2.1, 1.7, 1.42, 1.24, 1.12]}
+>>> result = fit(runs, law="shifted", x="n", y="loss")
+>>> sorted(result.params)
+['E', 'a', 'k']
+>>> 0.4 < result.params["k"] < 0.7
+True
+"""
+
+from .equivalence import Crossing, Equivalence, crossing, equivalence
+from .extrapolate import (
+    Advice,
+    Forecast,
+    Origin,
+    Score,
+    compare,
+    forecast,
+    more_runs,
+    rolling_origin,
+)
+from .forms import LAWS, BrokenPower
+from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .laws import Law, Param, PowerSum, Term
-from .model import Fit, Interval, Prediction, fit
+from .model import Curve, Fit, Interval, Prediction, fit
+from .solver import Status
 
 __all__ = [
     "LAWS",
+    "Advice",
+    "BrokenPower",
+    "Cost",
+    "Crossing",
+    "Curve",
     "Equivalence",
     "Fit",
+    "Forecast",
     "Interval",
     "Law",
+    "Optimum",
+    "Origin",
     "Param",
     "PowerSum",
     "Prediction",
+    "Score",
+    "Status",
     "Term",
+    "allocation_exponent",
+    "compare",
+    "crossing",
     "equivalence",
     "fit",
+    "forecast",
+    "frontier",
+    "more_runs",
+    "rolling_origin",
 ]

@@ -137,7 +137,9 @@ def equivalence(
     if draws_s is not None and draws_r is not None:
         logs = _log_ratios(synthetic, real, draws_s, draws_r, place)
         ratios = np.exp(logs[0])
-        shares = np.array([np.isposinf(ratios).mean(), (ratios == 0).mean(), np.isnan(ratios).mean()])
+        shares = np.array(
+            [np.isposinf(ratios).mean(), (ratios == 0).mean(), np.isnan(ratios).mean()]
+        )
         intervals = [_from_draws(c, v, level) for c, v in zip(centre, logs, strict=True)]
     else:
         intervals = [_from_profile(synthetic, real, place, i, level) for i in (0, 1)]
@@ -153,7 +155,17 @@ def equivalence(
     else:
         case = "extrapolated" if outside else "finite"
     return Equivalence(
-        ratio, marginal, case, n_s, n_r, float(np.exp(log_loss)), outside, *shares.tolist(), ratios
+        ratio,
+        marginal,
+        case,
+        n_s,
+        n_r,
+        float(np.exp(log_loss)),
+        outside,
+        float(shares[0]),
+        float(shares[1]),
+        float(shares[2]),
+        ratios,
     )
 
 
@@ -168,7 +180,9 @@ def _paired(first: Fit, second: Fit) -> tuple[Array | None, Array | None]:
     if (a is None) != (b is None):
         raise UserError("Only one of the fits has draws; fit both with draws or both without.")
     if a is not None and b is not None and len(a) != len(b):
-        raise UserError(f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers.")
+        raise UserError(
+            f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers."
+        )
     return a, b
 
 
@@ -237,7 +251,9 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
     if np.isnan(centre):
         return Interval(np.nan, np.nan, np.nan, level, "profile")
     if which == 0:
-        low, high = _joint_profile(synthetic, real, _ratio_gap(synthetic, real, place), centre, level)
+        low, high = _joint_profile(
+            synthetic, real, _ratio_gap(synthetic, real, place), centre, level
+        )
         return Interval(value, float(np.exp(low)), float(np.exp(high)), level, "profile")
     if not np.isfinite(centre):
         return Interval(value, 0.0, np.inf, level, "wald")
@@ -259,7 +275,9 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
     total = sum(variances)
     dof = total**2 / max(sum(v**2 / d for v, d in zip(variances, dofs, strict=True)), 1e-300)
     half = profile.student_quantile(level, dof) * float(np.sqrt(total))
-    return Interval(value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "wald")
+    return Interval(
+        value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "wald"
+    )
 
 
 @dataclass(frozen=True)
@@ -277,9 +295,7 @@ class Crossing:
     first_wins_below: bool
 
 
-def crossing(
-    first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.95
-) -> Crossing:
+def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.95) -> Crossing:
     """Size at which two curves have equal loss, in log n between the data's range times `reach`.
 
     With draws, the interval is of the draws that cross (their share is reported beside it); the
@@ -324,7 +340,11 @@ def crossing(
         at_c = profile.LossGap(problems, constants, (1.0, 1.0))
         bounds, method = _joint_profile(first, second, at_c, centre, level), "profile"
     value = float(np.exp(centre))
-    before = gap(first.phi[None], second.phi[None], np.array([(centre if np.isfinite(centre) else inner) - 0.1]))
+    before = gap(
+        first.phi[None],
+        second.phi[None],
+        np.array([(centre if np.isfinite(centre) else inner) - 0.1]),
+    )
     return Crossing(
         Interval(value, float(np.exp(bounds[0])), float(np.exp(bounds[1])), level, method),
         share,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +56,7 @@ def problem_of(settings: Settings, x: Array, y: Array, log_x0: Array) -> tuple[P
     matrix, offset, free = constraints(law, log_x0, settings.fixed, settings.tied)
     scaled = x / np.exp(log_x0)
     lower, upper = law.bounds(scaled, y)
-    problem = Problem(
-        law, scaled, settings.objective, matrix, offset, lower[free], upper[free]
-    )
+    problem = Problem(law, scaled, settings.objective, matrix, offset, lower[free], upper[free])
     return problem, free
 
 
@@ -103,9 +102,7 @@ def solve(
         if not len(rows):
             continue
         form = replace(settings, fixed={**settings.fixed, p.name: 0.0})
-        simpler = _best_start(
-            form, x, log_x0, y[rows], target[rows], weights[rows], seeds[rows]
-        )
+        simpler = _best_start(form, x, log_x0, y[rows], target[rows], weights[rows], seeds[rows])
         better = simpler[1] <= value[rows] * (1 + 1e-9) + 1e-300
         phi[rows[better]] = simpler[0][better]
         value[rows[better]], status[rows[better]] = simpler[1][better], simpler[2][better]
@@ -183,7 +180,7 @@ def _other_basin(
     weights: Array,
     phi: Array,
     seed: Array,
-) -> Array:
+) -> Any:
     """Resamples whose seed is a curve apart from the solution, by more than 3 times its residuals.
 
     Only there can the seed lead to another minimum; phi, seed (B,p) -> indices.

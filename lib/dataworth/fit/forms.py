@@ -122,11 +122,13 @@ class M4(Law):
         """logit of the relative height t (B,n), E0 - E (B,1) and the shape c (B,1)."""
         u = np.log(x[..., 0])
         c = np.exp(phi[:, 3, None])
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             gap = np.exp(phi[:, 2, None]) - np.exp(phi[:, 0, None])
             right = phi[:, 1, None] - phi[:, 4, None] * u - (1 - c) * np.log(gap)
         # log sigma(t) - c log sigma(-t) = right; the two asymptotes are t and c t
         t = np.where(right < 0, right, right / c)
+        t = np.where(np.isfinite(t), t, 0.0)
+        right = np.where(np.isfinite(right), right, 0.0)
         for _ in range(30):
             value = -np.logaddexp(0, -t) + c * np.logaddexp(0, t) - right
             up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
@@ -138,15 +140,16 @@ class M4(Law):
 
     def log_value(self, phi: Array, x: Array) -> Array:
         t, gap, _ = self._solve(phi, x)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            log_excess = np.log(gap) - np.logaddexp(0, -t)
+        log_excess = np.log(np.maximum(gap, 1e-300)) - np.logaddexp(0, -t)
         return np.where(gap > 0, np.logaddexp(phi[:, 0, None], log_excess), np.inf)
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
         t, gap, c = self._solve(phi, x)
         floor, ceiling = np.exp(phi[:, 0, None]), np.exp(phi[:, 2, None])
         up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
-        excess, missing = gap * up, gap * (1 - up)  # f - E and E0 - f
+        down = 1 / (1 + np.exp(np.clip(t, -500, 500)))
+        excess = np.maximum(gap * up, 1e-290)  # f - E
+        missing = np.maximum(gap * down, 1e-290)  # E0 - f
         f = floor + excess
         # d [log(f - E) - c log(E0 - f)] = d [log b - k log x]
         slope = 1 / excess + c / missing
@@ -162,9 +165,7 @@ class M4(Law):
         u = np.log(x[:, 0])
         low, high = y.min(1), y.max(1)
         ks = np.geomspace(0.1, 1.5, 3 if size < 100 else 6)
-        shapes = _grid(
-            [1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks
-        )
+        shapes = _grid([1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks)
         floor, ceiling = low[:, None] * shapes[:, 0], high[:, None] * shapes[:, 1]
         # log b by the weighted mean of the left side, then the true residual ranks the seeds
         left = np.log(y[:, None] - floor[..., None])
@@ -194,9 +195,7 @@ class BrokenPower(BasisLaw):
     def __init__(self, breaks: int = 1) -> None:
         self.breaks = breaks
         self.name = "broken" if breaks == 1 else f"broken{breaks}"
-        self.latex = (
-            r"L(x) = E + a x^{-k_0} \prod_i \left(1 + (x/d_i)^{1/s_i}\right)^{-k_i s_i}"
-        )
+        self.latex = r"L(x) = E + a x^{-k_0} \prod_i \left(1 + (x/d_i)^{1/s_i}\right)^{-k_i s_i}"
         self.params = (
             Param("E", zero=True),
             Param("a"),
@@ -296,9 +295,7 @@ class Kaplan(Law):
         u = np.log(x).T
         found, errors = [], []
         for alpha_d in axis:  # y^(1/alpha_D) is linear in two amplitudes
-            basis = np.stack(
-                [np.exp(np.stack([-a / alpha_d * u[0], -u[1]])) for a in axis]
-            )
+            basis = np.stack([np.exp(np.stack([-a / alpha_d * u[0], -u[1]])) for a in axis])
             # a relative residual of y is 1/alpha_D relative residuals of its power
             c, error = project(basis, y ** (1 / alpha_d), weights * alpha_d**2)
             with np.errstate(divide="ignore"):
@@ -411,9 +408,7 @@ class Mixture(BasisLaw):
 
 
 power = PowerSum("power", (Term("a", {"x": "k"}),), r"L(x) = a x^{-k}", exponent_range=(-5.0, 5.0))
-shifted = PowerSum(
-    "shifted", (Term("E"), Term("a", {"x": "k"})), r"L(x) = E + a x^{-k}", floor="E"
-)
+shifted = PowerSum("shifted", (Term("E"), Term("a", {"x": "k"})), r"L(x) = E + a x^{-k}", floor="E")
 chinchilla = PowerSum(
     "chinchilla",
     (Term("E"), Term("A", {"N": "alpha"}), Term("B", {"D": "beta"})),
@@ -458,5 +453,3 @@ def get(law: str | Law) -> Law:
     if law not in LAWS:
         raise UserError(f"Unknown law {law!r}; known are: {', '.join(LAWS)}.")
     return LAWS[law]
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Grouped(Law):
         first, *others = self.labels
         return [(f"{n}[{o}]", f"{n}[{first}]") for n in self.shared for o in others]
 
-    def split(self, x: Array) -> Iterator[tuple[slice, Array, str]]:
+    def split(self, x: Array) -> Iterator[tuple[slice, Any, str]]:
         """For each curve: its block of phi, its rows, its label."""
         size = len(self.base.params)
         for g, label in enumerate(self.labels):
@@ -65,7 +66,8 @@ class Grouped(Law):
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         matrix, shift = self.base.unscale(log_x0[:-1])
-        return np.kron(np.eye(len(self.labels)), matrix), np.tile(shift, len(self.labels))
+        blocks = np.kron(np.eye(len(self.labels)), matrix).astype(float)
+        return blocks, np.tile(shift, len(self.labels))
 
     def bounds(self, x: Array, y: Array) -> tuple[Array, Array]:
         parts = [self.base.bounds(x[rows, :-1], y) for _, rows, _ in self.split(x)]

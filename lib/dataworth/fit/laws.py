@@ -177,7 +177,9 @@ class Law:
 
     def bounds(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Box of phi for data x (n,d) scaled, y: far below `zero_reference` is as good as zero."""
-        low, high = (np.array(side) for side in zip(*(p.bounds() for p in self.params), strict=True))
+        low, high = (
+            np.array(side) for side in zip(*(p.bounds() for p in self.params), strict=True)
+        )
         for j, p in enumerate(self.params):
             if p.zero:
                 low[j] = self.zero_reference(j, x, y) - 16.0
@@ -235,7 +237,7 @@ class PowerSum(Law):
         exponents = [Param(n, log=False, lower=low, upper=high) for n in names]
         object.__setattr__(self, "params", (*amplitudes, *exponents))
         index = {p.name: i for i, p in enumerate(self.params)}
-        # per term: (amplitude index, [(exponent index, variable index, sign of d log / d exponent)])
+        # per term: amplitude index, and (exponent index, variable index, sign) of its powers
         layout = [
             (
                 index[t.amplitude],

@@ -25,6 +25,8 @@ from .table import column, duplicated, numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from .extrapolate import Score
+
 METHODS = ("percentile", "basic", "bca", "profile", "wald")
 
 
@@ -170,7 +172,9 @@ class Fit:
 
     def _draws(self) -> Array:
         if self.draws_phi is None:
-            raise UserError("This fit has no draws; pass bootstrap=, draws= or multipliers= to fit.")
+            raise UserError(
+                "This fit has no draws; pass bootstrap=, draws= or multipliers= to fit."
+            )
         return self.draws_phi
 
     @property
@@ -198,7 +202,7 @@ class Fit:
     def _log_f(self, phi: Array, x: Array) -> Array:
         safe = np.nan_to_num(phi, nan=0.0)
         value = self.law.log_value(safe, x / np.exp(self.log_x0))
-        return np.where(np.isnan(phi).any(1)[:, None], np.nan, value)
+        return np.where(np.isnan(phi).any(axis=1, keepdims=True), np.nan, value)
 
     def points(self, x: Any) -> Array:
         """x as (m,d): a number, a sequence, a mapping of variables, a frame or an (m,d) array."""
@@ -399,7 +403,7 @@ class Fit:
         return ends[0], ends[1]
 
     def profile(self, name: str, level: float = 0.999) -> profile.Trace:
-        """Traced profile of a parameter: values (log for positive ones) and signed root deviance."""
+        """Traced profile: values (log of positive parameters) and signed root deviances."""
         traced, dof = self._profile(quantity := self._parameter(name))
         if traced is None:
             raise UserError("The law has as many parameters as rows; a profile says nothing here.")
@@ -415,7 +419,9 @@ class Fit:
             scale = profile.dispersion(problem, z, target, weights)
             return scale * profile.inverse_hessian(problem, z, target, weights)
         if kind not in ("hc3", "cluster") or (kind == "cluster" and self.curve.cluster is None):
-            raise UserError(f"kind is {kind!r}; allowed are hc3, model, and cluster with a cluster.")
+            raise UserError(
+                f"kind is {kind!r}; allowed are hc3, model, and cluster with a cluster."
+            )
         codes = self.curve.cluster if kind == "cluster" else None
         return profile.sandwich(problem, z, target, weights, codes)
 
@@ -448,11 +454,9 @@ class Fit:
         inside = (points >= self.curve.x.min(0)) & (points <= self.curve.x.max(0))
         return Prediction(mean, low, high, level, ~inside.all(1))
 
-    def _widen(
-        self, mean: Array, low: Array, high: Array, level: float
-    ) -> tuple[Array, Array]:
+    def _widen(self, mean: Array, low: Array, high: Array, level: float) -> tuple[Array, Array]:
         """Add one run's noise to each side of an interval of the mean, in quadrature."""
-        problem, z, target, weights = self._state()
+        problem, z, target, _ = self._state()
         r = problem.predict(z[None])[0] - target
         dof = max(self.n - len(z), 1)
         noise = profile.student_quantile(level, dof) * float(np.sqrt((r**2).sum() / dof))
@@ -461,6 +465,12 @@ class Fit:
         down = np.hypot(centre - objective.transform(low), noise)
         up = np.hypot(objective.transform(high) - centre, noise)
         return objective.inverse(centre - down), objective.inverse(centre + up)
+
+    def compare(self, *laws: str | Law) -> list[Score]:
+        """The same rows under this and other laws, best first; see `compare`."""
+        from .extrapolate import compare_laws
+
+        return compare_laws(self, laws)
 
     # ---- pictures and files
 
@@ -659,7 +669,9 @@ def fit(
         source = column(data, weights, "weights") if isinstance(weights, str) else weights
         weight = numbers(source, "weights", 0.0, strict=False)
         if weight.shape != (n,) or not weight.any():
-            raise UserError(f"weights has shape {weight.shape}; {n} numbers, not all 0, are needed.")
+            raise UserError(
+                f"weights has shape {weight.shape}; {n} numbers, not all 0, are needed."
+            )
     codes = None
     if cluster is not None:
         codes = np.unique(column(data, cluster, "cluster"), return_inverse=True)[1].reshape(-1)

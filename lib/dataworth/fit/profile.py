@@ -21,6 +21,7 @@ from scipy import stats
 from .laws import REACH, Array
 from .solver import Problem, minimise
 
+
 @dataclass(frozen=True)
 class Trace:
     """Points of a profile: psi and the signed root of the scaled deviance, (m,) ascending."""
@@ -76,6 +77,9 @@ class Joint:
             gradient[:, own] = g / scale
             hessian[:, own, own] = h / scale
         return gradient, hessian
+
+
+ScalarFunction = Callable[[Array], Array]
 
 
 class Gap:
@@ -298,7 +302,7 @@ def dispersion(problem: Problem, z: Array, target: Array, weights: Array) -> flo
 
 
 def inverse_hessian(problem: Problem | Joint, z: Array, target: Array, weights: Array) -> Array:
-    """Pseudo-inverse of the Hessian of the objective at z (f,), (f,f); exact Hessian if positive."""
+    """Pseudo-inverse of the Hessian at z (f,), (f,f): the exact Hessian where it is positive."""
     for newton in (True, False):
         _, hessian = problem.derivatives(z[None], target[None], weights[None], newton)
         scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(hessian[0])), 1e-280))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -133,7 +133,7 @@ class Solution:
     iterations: Array
 
 
-def _step(gradient: Array, hessian: Array, free: Array, damping: Array) -> tuple[Array, Array]:
+def _step(gradient: Array, hessian: Array, free: Any, damping: Array) -> tuple[Array, Array]:
     """Damped step on the free coordinates in the scaled metric, and the promised decrease.
 
     Eigenvalues of the scaled Hessian are replaced by their absolute values, so the step goes
@@ -219,6 +219,8 @@ def _minimise_chunk(
             stalled[:] = 0  # a stall of the reweighted steps says nothing about Newton's
         use_newton = bool(newton.all())
         gradient, hessian = problem.derivatives(z, target, weights, use_newton)
+        broken = ~(np.isfinite(gradient).all(1) & np.isfinite(hessian).all((1, 2)))
+        gradient[broken], hessian[broken] = 0.0, 0.0  # a law at the edge of its range: stop there
         at_low = (z <= lower) & (gradient > 0)
         at_high = (z >= upper) & (gradient < 0)
         free = ~(at_low | at_high)
@@ -243,6 +245,7 @@ def _minimise_chunk(
             out_z[index], out_value[index] = z, value
             bounded = ((z <= lower) | (z >= upper)).any(1)
             finished = np.where(bounded, int(Status.AT_BOUND), int(Status.CONVERGED))
+            finished[broken] = Status.MAX_ITERATIONS
             status[index[done]] = finished[done]
             keep = ~done
             index, z, value, damping = index[keep], z[keep], value[keep], damping[keep]

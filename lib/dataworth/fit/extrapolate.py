@@ -1,0 +1,308 @@
+"""Tests of a law beyond its data: rolling origin, choice between laws, forecasts, more runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from dataworth.errors import UserError
+
+from . import forms, profile
+from .estimate import Settings, adapt, solve
+from .laws import Array, Law
+from .model import Curve, Fit, fit
+from .solver import Status
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One split of a rolling origin: fitted up to `until`, scored on the rows beyond.
+
+    rmsle: root mean square of log f - log y; crps: mean continuous ranked probability score of
+    log y under the predicted normal; coverage: share of rows inside the `level` interval of a
+    new run; n_train, n_test: rows.
+    """
+
+    until: float
+    n_train: int
+    n_test: int
+    rmsle: float
+    crps: float
+    coverage: float
+    level: float
+
+
+def refit(fitted: Fit, rows: Any, law: Law | None = None, weights: Array | None = None) -> Fit:
+    """The same estimator on some of the rows, without draws. rows: index or mask."""
+    c = fitted.curve
+    weights = c.weights if weights is None else weights
+    curve = Curve(c.x[rows], c.y[rows], weights[rows])
+    settings = fitted.settings
+    if law is not None:
+        settings = Settings(law, settings.objective)
+    if settings.objective.loss in ("huber", "student", "lad") and law is not None:
+        settings = replace(settings, objective=replace(settings.objective, delta=np.nan))
+        settings = adapt(settings, curve.x, law.log_scale(curve.x), curve.y, curve.weights)
+    log_x0 = settings.law.log_scale(curve.x)
+    phi, value, status = solve(settings, curve.x, log_x0, curve.y[None], curve.weights[None])
+    return Fit(settings, curve, log_x0, phi[0], float(value[0]), Status(int(status[0])), ())
+
+
+def _spread(fitted: Fit, x: Array) -> tuple[Array, float]:
+    """Standard deviation of log y of one new run at x (m,d), and its degrees of freedom."""
+    problem, z, target, weights = fitted._state()
+    dof = max(fitted.n - len(z), 1)
+    noise = profile.dispersion(problem, z, target, weights)
+    covariance = noise * profile.inverse_hessian(problem, z, target, weights)
+    scaled = x / np.exp(fitted.log_x0)
+    jac = problem.law.derivatives(problem.phi(z[None]), scaled)[1][0].T @ problem.matrix
+    r = fitted.residuals()
+    return np.sqrt(np.einsum("ni,ij,nj->n", jac, covariance, jac) + (r**2).sum() / dof), dof
+
+
+def rolling_origin(
+    fitted: Fit, fractions: Sequence[float] = (0.5, 0.6, 0.7, 0.8), level: float = 0.9
+) -> list[Origin]:
+    """Refit on the smallest levels of the first variable, score on the larger ones.
+
+    fractions: shares of the distinct levels to train on; splits that leave fewer levels than the
+    law has parameters, or no level beyond, are left out. Residuals must be of log y.
+
+    Raises:
+        UserError: residuals are not of log y, or no split is possible.
+    """
+    if fitted.settings.objective.residual != "log":
+        raise UserError("rolling_origin scores log y; fit with residual='log'.")
+    first = fitted.curve.x[:, 0]
+    levels = np.unique(first)
+    out = []
+    for count in sorted({round(f * len(levels)) for f in fractions}):
+        if count >= len(levels) or count < 1:
+            continue
+        inside = first <= levels[count - 1]
+        if len(np.unique(fitted.curve.x[inside], axis=0)) < fitted.free + 1:
+            continue
+        part = refit(fitted, inside)
+        x, y = fitted.curve.x[~inside], fitted.curve.y[~inside]
+        error = np.log(part.mean(x)) - np.log(y)
+        spread, dof = _spread(part, x)
+        z = error / spread
+        crps = spread * (
+            z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
+        )
+        covered = np.abs(z) <= profile.student_quantile(level, dof)
+        out.append(
+            Origin(
+                float(levels[count - 1]), int(inside.sum()), int((~inside).sum()),
+                float(np.sqrt((error**2).mean())), float(crps.mean()), float(covered.mean()), level,
+            )
+        )  # fmt: skip
+    if not out:
+        raise UserError(
+            f"The data have {len(levels)} levels of {fitted.law.variables[0]}; too few to hold the "
+            f"largest back and still fit the {fitted.free} parameters of law {fitted.law.name!r}."
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Score:
+    """One law in a comparison on the same rows and loss.
+
+    aicc: small-sample Akaike criterion (Gaussian for L2, quasi-likelihood with the best law's
+    dispersion otherwise), delta: above the best, weight: Akaike weight; rmsle: rolling origin.
+    """
+
+    law: str
+    free: int
+    objective: float
+    aicc: float
+    delta: float
+    weight: float
+    rmsle: float
+    fit: Fit
+
+
+def compare(fits: Sequence[Fit]) -> list[Score]:
+    """Laws on the same rows, best first. A delta below 4 means: the data do not tell them apart.
+
+    Raises:
+        UserError: the fits differ in rows or residuals.
+    """
+    first = fits[0]
+    for one in fits[1:]:
+        same_y = one.n == first.n and np.array_equal(one.curve.y, first.curve.y)
+        a, b = one.settings.objective, first.settings.objective
+        if not same_y or (a.loss, a.residual) != (b.loss, b.residual):
+            raise UserError("compare needs fits of the same rows with the same loss and residual.")
+    n = first.n
+    l2 = first.settings.objective.loss == "l2"
+    best = min(fits, key=lambda one: one.objective)
+    scale = profile.dispersion(*best._state())
+    values = []
+    for one in fits:
+        k = one.free + 1  # and the noise scale
+        room = n - k - 1
+        penalty = 2 * k + (2 * k * (k + 1) / room if room > 0 else np.inf)
+        if l2:
+            values.append(n * np.log(max(2 * one.objective / n, 1e-300)) + penalty)
+        else:
+            shared_delta = replace(one.settings, objective=best.settings.objective)
+            c = one.curve
+            loss = solve(shared_delta, c.x, one.log_x0, c.y[None], c.weights[None])[1][0]
+            values.append(2 * loss / scale + penalty)
+    delta = np.array(values) - np.min(values)
+    weight = np.exp(-delta / 2) / np.exp(-delta / 2).sum()
+    scores = []
+    for one, value, d, w in zip(fits, values, delta, weight, strict=True):
+        try:
+            origins = rolling_origin(one)
+            rmsle = float(np.mean([o.rmsle for o in origins]))
+        except UserError:
+            rmsle = float("nan")
+        scores.append(
+            Score(
+                one.law.name, one.free, one.objective, float(value), float(d), float(w), rmsle, one
+            )
+        )
+    return sorted(scores, key=lambda s: s.delta)
+
+
+def compare_laws(fitted: Fit, laws: Sequence[str | Law]) -> list[Score]:
+    """The fit's rows under its own law and others; laws that need more levels are left out."""
+    fits = [fitted]
+    levels = len(np.unique(fitted.curve.x, axis=0))
+    for law in laws:
+        chosen = forms.get(law)
+        if len(chosen.variables) != len(fitted.law.variables):
+            raise UserError(
+                f"Law {chosen.name!r} has the variables {', '.join(chosen.variables)}; the fit has "
+                f"{', '.join(fitted.law.variables)}."
+            )
+        if chosen.name != fitted.law.name and levels > len(chosen.params):
+            fits.append(refit(fitted, slice(None), chosen))
+    return compare(fits)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The law and recency weighting that predicted best inside the data, fitted to all of it.
+
+    `recency` r weights the row of rank i (by x) with i^r. `scores`: mean inner RMSLE of each
+    (law, recency). Calling the fit's `mean` gives the forecast of the chosen pair.
+    """
+
+    fit: Fit
+    law: str
+    recency: float
+    scores: Mapping[tuple[str, float], float]
+
+
+def forecast(
+    data: Any,
+    *,
+    x: str = "x",
+    y: str = "y",
+    laws: Sequence[str] = ("power", "shifted", "m3"),
+    recency: Sequence[float] = (0.0, 0.5, 1.0, 2.0),
+    fractions: Sequence[float] = (0.5, 0.6, 0.7, 0.8),
+    loss: str = "l2",
+) -> Forecast:
+    """Choose law and recency weighting by an inner rolling origin, then fit all rows.
+
+    Misspecification, not noise, dominates extrapolation error of learning curves, so late rows
+    deserve more weight; how much is what the inner test decides.
+    """
+    base = fit(data, law=laws[0], x=x, y=y, loss=loss)
+    points, target = base.curve.x, base.curve.y
+    rank = stats.rankdata(points[:, 0], method="average")
+    levels = np.unique(points[:, 0])
+    scores: dict[tuple[str, float], float] = {}
+    for name in laws:
+        law = forms.get(name)
+        need = len(law.params) + 1
+        cuts = sorted({round(f * len(levels)) for f in fractions})
+        cuts = [c for c in cuts if need <= c < len(levels)]
+        for r in recency:
+            errors = []
+            for cut in cuts:
+                inside = points[:, 0] <= levels[cut - 1]
+                # score the nearest stretch beyond, of the length that the forecast will be asked
+                beyond = ~inside & (points[:, 0] <= 2.2 * levels[cut - 1])
+                if not beyond.any():
+                    continue
+                part = refit(base, inside, law, rank**r)
+                errors.append(
+                    np.mean((np.log(part.mean(points[beyond])) - np.log(target[beyond])) ** 2)
+                )
+            if errors:
+                scores[name, r] = float(np.sqrt(np.mean(errors)))
+    if not scores:
+        scores = {(laws[0], recency[0]): float("nan")}
+    best = min(scores, key=lambda key: (scores[key], laws.index(key[0])))
+    final = refit(base, slice(None), forms.get(best[0]), rank ** best[1])
+    return Forecast(final, best[0], best[1], scores)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Runs of one size that would narrow an interval to the wanted half width."""
+
+    x: tuple[float, ...]
+    runs: int
+    half_width: float
+
+
+def more_runs(
+    fitted: Fit,
+    name: str,
+    half_width: float,
+    sizes: Sequence[Any],
+    *,
+    level: float = 0.95,
+    most: int = 10_000,
+) -> list[Advice]:
+    """How many more runs, of which size, would settle a parameter, fewest runs first.
+
+    First-order design: the covariance of the present fit is updated by further rows with the
+    present noise (Fedorov 1972). half_width and the answer are in the parameter's unit, for
+    positive parameters other than floors in relative (log) units. Sizes that cannot reach the
+    width with `most` runs are left out.
+
+    Raises:
+        UserError: the half width is not positive.
+    """
+    if not half_width > 0:
+        raise UserError(f"half_width is {half_width!r}; a positive number is needed.")
+    problem, z, target, weights = fitted._state()
+    quantity = fitted._parameter(name)
+    gap = quantity.gap(problem)
+    centre = float(quantity.scalar(problem.phi(z[None]))[0])
+    slope = gap.derivatives(z[None], np.array([centre]), False)[1][0]
+    noise, dof = fitted._noise(slope)
+    covariance = noise * profile.inverse_hessian(problem, z, target, weights)
+    quantile = profile.student_quantile(level, dof)
+    wanted = (half_width / quantile) ** 2
+    now = float(slope @ covariance @ slope)
+    points = np.concatenate([fitted.points(s) for s in sizes])
+    jac = problem.law.derivatives(problem.phi(z[None]), points / np.exp(fitted.log_x0))[1][0].T
+    advice = []
+    for point, row in zip(points, jac @ problem.matrix, strict=True):
+        shared = float(slope @ covariance @ row) ** 2
+        own = float(row @ covariance @ row)
+        # variance after m runs: now - shared / (noise / m + own)
+        runs = 0
+        if now > wanted:
+            room = shared / (now - wanted) - own
+            if room <= 0 or noise / room > most:
+                continue
+            runs = int(np.ceil(noise / room))
+        after = now - shared / (noise / runs + own) if runs else now
+        advice.append(
+            Advice(tuple(point.tolist()), runs, quantile * float(np.sqrt(max(after, 0.0))))
+        )
+    return sorted(advice, key=lambda a: a.runs)

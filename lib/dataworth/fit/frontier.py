@@ -1,0 +1,175 @@
+"""Compute-optimal sizes: argmin L(N, D) under a budget k N^a D^b = C, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataworth.errors import UserError
+
+from . import profile
+from .laws import Array
+from .model import Fit, Interval, _Quantity
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Best split of one budget. `interior`: the loss has its minimum inside the searched range;
+    `extrapolated`: N or D lies outside the fitted data.
+    """
+
+    budget: float
+    n: Interval
+    d: Interval
+    loss: Interval
+    interior: bool
+    extrapolated: bool
+
+    @property
+    def ratio(self) -> float:
+        """D*/N*, for language models the tokens per parameter."""
+        return self.d.value / self.n.value
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Compute C = factor * N^n_power * D^d_power; 6 N D for dense transformers."""
+
+    factor: float = 6.0
+    n_power: float = 1.0
+    d_power: float = 1.0
+
+    def log_d(self, log_c: float, log_n: Array) -> Array:
+        return (log_c - np.log(self.factor) - self.n_power * log_n) / self.d_power
+
+
+def _log_n_closed(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
+    """log N* of the separable law, (B,) (Hoffmann et al. 2022, equation 4, for any cost)."""
+    unscale, shift = fit.law.unscale(fit.log_x0)
+    natural = phi @ unscale.T + shift
+    log_a, log_b, alpha, beta = (natural[:, fit.law.index(n)] for n in ("A", "B", "alpha", "beta"))
+    a, b = cost.n_power, cost.d_power
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_g = np.log(alpha * b) - np.log(beta * a) + log_a - log_b
+        below = b * alpha + a * beta
+        return b / below * log_g + beta / below * (log_c - np.log(cost.factor))
+
+
+def _log_n_search(fit: Fit, phi: Array, log_c: float, cost: Cost, reach: float) -> Array:
+    """log N* by grid and golden section on log N, (B,); ends of the range where it is monotone."""
+    x = np.log(fit.curve.x)
+    lows = [x[:, 0].min()]
+    highs = [x[:, 0].max()]
+    for d in (x[:, 1].min(), x[:, 1].max()):
+        n = (log_c - np.log(cost.factor) - cost.d_power * d) / cost.n_power
+        lows.append(n)
+        highs.append(n)
+    grid = np.linspace(min(lows) - reach, max(highs) + reach, 129)
+
+    def loss(log_n: Array) -> Array:
+        log_d = cost.log_d(log_c, log_n)
+        scaled = np.stack([log_n - fit.log_x0[0], log_d - fit.log_x0[1]], -1)
+        return fit.law.log_value(np.nan_to_num(phi), np.exp(scaled)[:, None])[:, 0]
+
+    values = np.stack([loss(np.full(len(phi), u)) for u in grid], 1)
+    best = values.argmin(1)
+    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
+    golden = (np.sqrt(5) - 1) / 2
+    for _ in range(60):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        keep_left = loss(left) < loss(right)
+        low, high = np.where(keep_left, low, left), np.where(keep_left, right, high)
+    return (low + high) / 2
+
+
+def log_optimum(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
+    """log N* for parameters phi (B,p): closed form for the separable law, else a search."""
+    if fit.law.name == "chinchilla":
+        out = _log_n_closed(fit, phi, log_c, cost)
+    else:
+        out = _log_n_search(fit, phi, log_c, cost, reach=4.0)
+    return np.where(np.isnan(phi).any(1), np.nan, out)
+
+
+def frontier(
+    fit: Fit,
+    budgets: float | Sequence[float],
+    *,
+    cost: Cost | None = None,
+    level: float = 0.95,
+    method: str | None = None,
+) -> list[Optimum]:
+    """Compute-optimal N, D and loss for each budget C = factor N^a D^b (default 6 N D).
+
+    Intervals come from the fit's draws when it has any, else from the profile; the fit's law must
+    have the variables (N, D).
+
+    Raises:
+        UserError: the law has other variables, or a budget is not positive.
+    """
+    cost = cost or Cost()
+    if fit.labels or len(fit.law.variables) != 2:
+        raise UserError(
+            f"Law {fit.law.name!r} has the variables {', '.join(fit.law.variables)}; "
+            "a frontier needs a law of two variables, such as chinchilla."
+        )
+    out = []
+    for budget in np.atleast_1d(np.asarray(budgets, float)):
+        if not (np.isfinite(budget) and budget > 0):
+            raise UserError(f"budget is {budget:g}; a positive number is needed.")
+        out.append(_optimum(fit, float(budget), cost, level, method))
+    return out
+
+
+def _optimum(fit: Fit, budget: float, cost: Cost, level: float, method: str | None) -> Optimum:
+    log_c = float(np.log(budget))
+
+    def log_n(phi: Array) -> Array:
+        return log_optimum(fit, phi, log_c, cost)
+
+    def log_d(phi: Array) -> Array:
+        return cost.log_d(log_c, log_n(phi))
+
+    def log_loss(phi: Array) -> Array:
+        n = log_n(phi)
+        u = np.stack([n - fit.log_x0[0], cost.log_d(log_c, n) - fit.log_x0[1]], -1)
+        u = np.clip(u, -300, 300)
+        return fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None])[:, 0]
+
+    intervals = [interval_of(fit, scalar, level, method) for scalar in (log_n, log_d, log_loss)]
+    n, d, loss = intervals
+    x = fit.curve.x
+    inside = x[:, 0].min() <= n.value <= x[:, 0].max() and x[:, 1].min() <= d.value <= x[:, 1].max()
+    # at an interior optimum a step of N either way, along the budget, costs loss
+    steps = np.log(n.value) + np.array([-0.05, 0.0, 0.05])
+    near = fit.mean(np.exp(np.stack([steps, cost.log_d(log_c, steps)], -1)))
+    interior = bool(near[1] < near[0] and near[1] < near[2])
+    return Optimum(budget, n, d, loss, interior, not inside)
+
+
+def interval_of(
+    fit: Fit, log_scalar: profile.ScalarFunction, level: float = 0.95, method: str | None = None
+) -> Interval:
+    """Interval of any positive scalar, given as log of it by phi (B,p) -> (B,)."""
+    value = float(np.exp(log_scalar(fit.phi[None])[0]))
+    quantity = _Quantity(
+        value,
+        log_scalar,
+        lambda problem: profile.Scalar(lambda z: log_scalar(problem.phi(z))),
+        np.exp,
+        (-np.inf, np.inf),
+    )
+    return fit._interval_of(quantity, level, method)
+
+
+def allocation_exponent(fit: Fit, level: float = 0.95, method: str | None = None) -> Interval:
+    """a in N* ~ C^a of the separable law with C = 6 N D: beta / (alpha + beta)."""
+    i, j = fit.law.index("alpha"), fit.law.index("beta")
+
+    def log_a(phi: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(phi[:, j] / (phi[:, i] + phi[:, j]))
+
+    return interval_of(fit, log_a, level, method)
