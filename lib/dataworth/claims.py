@@ -1,0 +1,169 @@
+"""Claims and verdicts: what a paper says, what our runs say, and whether the two agree.
+
+A claim names the region of values that would bear it out. The verdict follows from the interval of
+our estimate alone: inside the region, outside it, or neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from dataworth.paths import project_root
+
+
+class Verdict(StrEnum):
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of the ledger.
+
+    published: the paper's number in words. estimate, interval: ours, in `unit`; interval ends may
+    be infinite. region: the values that agree with the claim. effect: what the estimate means, in
+    plain words. reason: why the verdict is what it is.
+    """
+
+    id: str
+    statement: str
+    source: str
+    published: str
+    estimate: float
+    interval: tuple[float, float]
+    region: tuple[float, float]
+    unit: str
+    effect: str
+    verdict: Verdict
+    reason: str
+
+
+def judge(interval: tuple[float, float], region: tuple[float, float]) -> Verdict:
+    """Supported if the interval lies in the region, contradicted if they do not meet.
+
+    Raises ValueError if an interval is upside down. NaN ends (unidentified) are inconclusive.
+    """
+    low, high = interval
+    if math.isnan(low) or math.isnan(high):
+        return Verdict.INCONCLUSIVE
+    if low > high or region[0] > region[1]:
+        raise ValueError(f"interval {interval} or region {region} has its ends the wrong way round")
+    if region[0] <= low and high <= region[1]:
+        return Verdict.SUPPORTED
+    if high < region[0] or low > region[1]:
+        return Verdict.CONTRADICTED
+    return Verdict.INCONCLUSIVE
+
+
+def claim(
+    id: str,
+    statement: str,
+    *,
+    source: str,
+    published: str,
+    estimate: float,
+    interval: tuple[float, float],
+    region: tuple[float, float],
+    unit: str,
+    effect: str,
+) -> Claim:
+    """A claim with its verdict computed (`judge`)."""
+    verdict = judge(interval, region)
+    where = {
+        Verdict.SUPPORTED: "lies inside",
+        Verdict.CONTRADICTED: "lies outside",
+        Verdict.INCONCLUSIVE: "reaches beyond",
+    }[verdict]
+    if any(map(math.isnan, interval)):
+        reason = "The runs do not identify this quantity."
+    else:
+        reason = f"The interval {_span(interval)} {where} the claimed range {_span(region)}."
+    return Claim(
+        id, statement, source, published, float(estimate), (float(interval[0]), float(interval[1])),
+        region, unit, effect, verdict, reason,
+    )  # fmt: skip
+
+
+def write(
+    chapter: str,
+    title: str,
+    claims: Sequence[Claim],
+    *,
+    evidence: dict[str, Any],
+    provenance: dict[str, Any],
+) -> Path:
+    """Write the chapter's ledger to `<results>/<chapter>.json` and give its path.
+
+    evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
+    and drawn beside this one (`recorded`).
+
+    The folder is `DATAWORTH_RESULTS` (set by the book's runner), else `build/results`. Infinite and
+    missing numbers become "inf", "-inf" and null, so that the file is plain JSON.
+    """
+    folder = Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "chapter": chapter,
+        "title": title,
+        "profile": os.environ.get("DATAWORTH_PROFILE", "custom"),
+        "claims": [asdict(c) for c in claims],
+        "evidence": evidence,
+        "provenance": provenance,
+    }
+    path = folder / f"{chapter}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def recorded(chapter: str) -> dict[str, Any] | None:
+    """The ledger of the chapter's recorded larger run (`book/recorded/`), if there is one."""
+    root = project_root()
+    path = root / "book" / "recorded" / f"{chapter}.json" if root else None
+    return json.loads(path.read_text()) if path and path.is_file() else None
+
+
+def table(claims: Sequence[Claim]) -> Any:
+    """The verdicts as a pandas table, for a chapter's page."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "claim": c.statement,
+                "published": c.published,
+                "this run [95 % interval]": f"{_number(c.estimate)} {_span(c.interval)} {c.unit}",
+                "verdict": str(c.verdict),
+            }
+            for c in claims
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "not identified"
+    return ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.3g}"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"[{_number(interval[0])}, {_number(interval[1])}]"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value

@@ -1,0 +1,1 @@
+"""Synthetic images: prompts, generators, classifiers, and the studies of Part I."""

@@ -1,0 +1,314 @@
+"""Image classifiers: timm vision transformers on whole-set tensors, one run per spec.
+
+A run trains on the union of its parts (real, synthetic, or both), under one of two budget rules,
+and keeps its logits on every evaluation split, so that later chapters re-analyse runs instead of
+training again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataworth.images.parts import Part, load_parts
+from dataworth.runs import Outcome, Result, Spec, Store, compute
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Vit(BaseModel):
+    """Vision transformer: patch in pixels, width in channels. Any timm model has `name` instead."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "vit_tiny_patch16_224"
+    patch: int = Field(7, ge=1)
+    width: int = Field(64, ge=8)
+    depth: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+
+    def build(self, image_size: int, channels: int, classes: int) -> torch.nn.Module:
+        import timm
+
+        return timm.create_model(
+            self.name,
+            pretrained=False,
+            img_size=image_size,
+            patch_size=self.patch,
+            in_chans=channels,
+            embed_dim=self.width,
+            depth=self.depth,
+            num_heads=self.heads,
+            num_classes=classes,
+        )
+
+
+MODELS: dict[str, Vit] = {
+    "vit-2x64": Vit(),
+    "vit-4x128": Vit(width=128, depth=4, heads=4),
+    "vit-6x192": Vit(patch=4, width=192, depth=6, heads=3),
+    # The paper's two sizes, for 224-pixel images.
+    "vit-b16": Vit(name="vit_base_patch16_224", patch=16, width=768, depth=12, heads=12),
+    "vit-l16": Vit(name="vit_large_patch16_224", patch=16, width=1024, depth=24, heads=16),
+}
+
+
+class Budget(BaseModel):
+    """How long to train. `fixed_steps`: the same number of training samples whatever the subset's
+    size (the rule of DataComp, Gadre et al. 2023); `fixed_epochs`: samples grow with the subset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["fixed_steps", "fixed_epochs"] = "fixed_steps"
+    amount: int = Field(1000, ge=1, description="steps, or epochs, by the rule")
+    batch: int = Field(64, ge=1)
+
+    def steps(self, examples: int) -> int:
+        if self.rule == "fixed_steps":
+            return self.amount
+        return max(1, math.ceil(self.amount * examples / self.batch))
+
+
+class Optimisation(BaseModel):
+    """Learning rates are peak values.
+
+    `muon` (Jordan et al. 2024) steps the matrices inside the transformer blocks and AdamW the rest,
+    at one rate (Muon's update scaled to AdamW's RMS); on this task it reaches AdamW's accuracy in
+    about half the samples. `adamw` alone is the recipe of the papers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
+    decay: float = Field(0.2, ge=0, le=1, description="wsd only: share of the steps")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    ema: float = Field(0.99, ge=0, lt=1, description="decay per step; 0 means none")
+    shift: int = Field(0, ge=0, description="largest random shift, pixels")
+    flip: bool = False
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step, 0 <= step < steps."""
+        warm = self.warmup * steps
+        factor = min(1.0, (step + 1) / warm) if warm else 1.0
+        progress = (step + 1 - warm) / max(steps - warm, 1)
+        if self.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+        else:
+            factor *= min(1.0, (steps - step) / max(self.decay * steps, 1))
+        return self.learning_rate * factor
+
+
+class ClassifierSpec(Spec):
+    """Train on `parts`, evaluate on `evaluations` (splits of the same card)."""
+
+    kind: ClassVar[str] = "classifier"
+    sources: ClassVar[tuple[str, ...]] = (
+        "dataworth.images.classifiers",
+        "dataworth.images.parts",
+        "dataworth.data.images",
+    )
+
+    parts: tuple[Part, ...] = Field(min_length=1)
+    model: Vit = Vit()
+    budget: Budget = Budget()
+    optimisation: Optimisation = Optimisation()
+    card: str = "fashion-mnist"
+    evaluations: tuple[str, ...] = ("validation", "test")
+    seed: int = Field(0, ge=0)
+    keep_weights: bool = Field(False, description="store the model: it serves as a reference")
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`
+        float32 (steps / 50,), and `weight:<name>` if kept; metrics: top-1 and mean cross-entropy
+        per split."""
+        from dataworth.data import load_images
+
+        images, labels = load_parts(self.parts, store)
+        model, losses = train(images, labels, self.model, self.budget, self.optimisation, self.seed)
+        arrays: dict[str, NDArray] = {"losses": losses}
+        metrics: dict[str, float] = {
+            "examples": len(labels),
+            "samples_seen": self.budget.steps(len(labels)) * self.budget.batch,
+        }
+        for split in self.evaluations:
+            held_out = load_images(self.card, split)
+            logits = predict(model, held_out.images)
+            arrays[f"logits_{split}"], arrays[f"labels_{split}"] = logits, np.array(held_out.labels)
+            metrics[f"top1_{split}"] = float((logits.argmax(1) == held_out.labels).mean())
+            metrics[f"loss_{split}"] = float(cross_entropy(logits, held_out.labels).mean())
+        if self.keep_weights:
+            arrays |= {f"weight:{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
+        return Outcome(arrays, metrics)
+
+
+def load_model(result: Result) -> torch.nn.Module:
+    """The trained model of a run that kept its weights."""
+    import torch
+
+    spec = result.spec
+    assert isinstance(spec, ClassifierSpec) and spec.keep_weights
+    state = {
+        k.removeprefix("weight:"): torch.from_numpy(v)
+        for k, v in result.arrays.items()
+        if k.startswith("weight:")
+    }
+    channels = state["patch_embed.proj.weight"].shape[1]
+    side = round((state["pos_embed"].shape[1] - 1) ** 0.5) * spec.model.patch
+    model = spec.model.build(side, channels, len(state["head.bias"]))
+    model.load_state_dict(state)
+    return model.to(compute.device()).eval()
+
+
+def train(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    architecture: Vit,
+    budget: Budget,
+    optimisation: Optimisation,
+    seed: int,
+) -> tuple[torch.nn.Module, NDArray[np.float32]]:
+    """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses."""
+    import torch
+
+    device = compute.device()
+    torch.manual_seed(seed)
+    rng = torch.Generator("cpu").manual_seed(seed)
+    x, y = as_input(images).to(device), torch.from_numpy(np.array(labels)).to(device)
+    classes = 10 if y.max() < 10 else int(y.max()) + 1
+    model = architecture.build(images.shape[1], x.shape[1], classes).to(device)
+    average = None
+    if optimisation.ema:
+        average = torch.optim.swa_utils.AveragedModel(
+            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(optimisation.ema)
+        )
+    optimizers = _optimizers(model, optimisation)
+    steps = budget.steps(len(labels))
+    order, at = _epoch(len(labels), budget.batch, rng), 0
+    augment = Augment(x, optimisation.shift, optimisation.flip)
+    losses, total = [], 0.0
+    model.train()
+    for step in range(steps):
+        if at + budget.batch > len(order):
+            order, at = _epoch(len(labels), budget.batch, rng), 0
+        rows = order[at : at + budget.batch].to(device)
+        at += budget.batch
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = optimisation.rate(step, steps)
+        loss = torch.nn.functional.cross_entropy(
+            model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
+        )
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        if average is not None:
+            average.update_parameters(model)
+        total += loss.item()
+        if (step + 1) % 50 == 0:
+            losses.append(total / 50)
+            total = 0.0
+    final = average.module if average is not None else model
+    return final.eval(), np.array(losses, dtype=np.float32)
+
+
+def _optimizers(model: torch.nn.Module, optimisation: Optimisation) -> list[torch.optim.Optimizer]:
+    """Muon for matrices inside blocks (if chosen), AdamW for the rest; decay only on matrices."""
+    import torch
+
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    chosen = optimisation.optimizer == "muon"
+    matrices = [p for name, p in named if chosen and p.ndim == 2 and "blocks." in name]
+    taken = {id(p) for p in matrices}
+    rest = [p for _, p in named if id(p) not in taken]
+    rate, decay = optimisation.learning_rate, optimisation.weight_decay
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            [
+                {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=rate,
+            fused=True,
+        )
+    ]
+    if matrices:
+        found.append(
+            torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return found
+
+
+def _epoch(examples: int, batch: int, rng: torch.Generator) -> torch.Tensor:
+    """A shuffled pass over the examples; small sets are repeated to fill at least one batch."""
+    import torch
+
+    passes = max(1, math.ceil(batch / examples))
+    return torch.cat([torch.randperm(examples, generator=rng) for _ in range(passes)])
+
+
+class Augment:
+    """Random shift (zero padding) and horizontal flip per image, as one gather per batch."""
+
+    def __init__(self, x: torch.Tensor, shift: int, flip: bool) -> None:
+        import torch
+
+        self.shift, self.flip, self.shape = shift, flip, x.shape[1:]
+        self.padded = torch.nn.functional.pad(x, (shift,) * 4, value=float(x.min())).flatten(2)
+        height, width = x.shape[2:]
+        wide = width + 2 * shift
+        grid = torch.arange(height)[:, None] * wide + torch.arange(width)  # (H, W)
+        self.base = torch.stack([grid, grid.flip(1)]).flatten(1).to(x.device)  # (2, H*W)
+        self.wide = wide
+
+    def __call__(self, rows: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Augmented images (B, C, H, W) of the rows (B,)."""
+        import torch
+
+        count, span = len(rows), 2 * self.shift + 1
+        offset = torch.randint(span * span, (count,), generator=rng)
+        offset = (offset // span) * self.wide + offset % span
+        mirrored = torch.randint(2 if self.flip else 1, (count,), generator=rng)
+        where = self.base[mirrored.to(rows.device)] + offset.to(rows.device)[:, None]  # (B, H*W)
+        picked = self.padded[rows].gather(2, where[:, None].expand(-1, self.shape[0], -1))
+        return picked.view(count, *self.shape)
+
+
+def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
+    """uint8 (N, H, W[, 3]) -> float32 (N, C, H, W), mean and deviation 0.5 as the paper's."""
+    import torch
+
+    x = torch.from_numpy(np.array(images))
+    x = x[:, None] if x.ndim == 3 else x.movedim(-1, 1)
+    return (x.float() / 255 - 0.5) / 0.5
+
+
+def predict(
+    model: torch.nn.Module, images: NDArray[np.uint8], batch: int = 500
+) -> NDArray[np.float32]:
+    """Logits (N, classes)."""
+    import torch
+
+    device = compute.device()
+    with torch.inference_mode():
+        chunks = [
+            model(as_input(images[i : i + batch]).to(device)).float().cpu().numpy()
+            for i in range(0, len(images), batch)
+        ]
+    return np.concatenate(chunks)
+
+
+def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Per-example cross-entropy in nats, (N,); no label smoothing, as in Fan et al. 2023."""
+    z = logits.astype(np.float64)
+    z = z - z.max(1, keepdims=True)
+    return np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels]

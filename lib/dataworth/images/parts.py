@@ -1,0 +1,172 @@
+"""Training sets as values: arrays of example ids of a real split or of a synthetic pool."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataworth.errors import UserError
+from dataworth.images.generators import WEIGHTS, PixelDiffusion
+from dataworth.images.prompts import prompt
+from dataworth.paths import home
+from dataworth.runs import Outcome, Spec, Store
+
+SHARD = 256  # images per generation task
+
+
+class RealPart(BaseModel):
+    """Examples of a data set's split, by content id."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["real"] = "real"
+    card: str = "fashion-mnist"
+    split: str = "classifier_pool"
+    ids: tuple[int, ...] = Field(min_length=1)
+
+    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        from dataworth.data import load_images
+
+        whole = load_images(self.card, self.split)
+        order = np.argsort(whole.ids)
+        at = np.searchsorted(whole.ids, self.ids, sorter=order).clip(max=len(whole) - 1)
+        rows = order[at]
+        if not np.array_equal(whole.ids[rows], self.ids):
+            raise UserError(f"ids hold examples that {self.card}/{self.split} does not have.")
+        return whole.images[rows], whole.labels[rows]
+
+
+class ShardSpec(Spec):
+    """Images `start` to `start + SHARD - 1` of a synthetic pool."""
+
+    kind: ClassVar[str] = "synthetic-images"
+    sources: ClassVar[tuple[str, ...]] = (
+        "dataworth.images.generators",
+        "dataworth.images.prompts",
+        "dataworth.images.captions",
+    )
+
+    weights: str
+    prompt_set: str
+    guidance: float
+    steps: int
+    seed: int
+    classes: int
+    start: int
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `images` uint8 (SHARD, H, W)."""
+        index = range(self.start, self.start + SHARD)
+        prompts = [
+            prompt(self.prompt_set, i % self.classes, image_seed(self.seed, i)) for i in index
+        ]
+        generator = _generator(self.weights)
+        images = generator.generate(
+            prompts, self.guidance, [image_seed(self.seed, i) for i in index], steps=self.steps
+        )
+        return Outcome({"images": images})
+
+
+class SyntheticPool(BaseModel):
+    """An endless list of synthetic images: image i shows class i mod `classes`, from its own seed.
+
+    `guidance` in diffusers' convention (1 = none), `steps` of the solver. `weights` is the sha256
+    of the generator's weights, so another generator is another pool.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    prompt_set: str = "classnames"
+    guidance: float = Field(1.5, ge=0)
+    steps: int = Field(8, ge=1)
+    seed: int = Field(0, ge=0)
+    classes: int = Field(10, ge=1)
+
+    def shards(self, size: int) -> list[ShardSpec]:
+        """The generation tasks that cover the first `size` images."""
+        return [ShardSpec(**self.model_dump(), start=start) for start in range(0, size, SHARD)]
+
+    def load(
+        self, ids: NDArray[np.int64], store: Store
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images (N, H, W) and labels (N,) of the pool's images `ids`; shards must be stored."""
+        shards = {
+            start: store.load(ShardSpec(**self.model_dump(), start=int(start))).arrays["images"]
+            for start in np.unique(ids // SHARD * SHARD)
+        }
+        images = np.stack([shards[i // SHARD * SHARD][i % SHARD] for i in ids])
+        return images, ids % self.classes
+
+
+class SyntheticPart(BaseModel):
+    """Images of a synthetic pool, by index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["synthetic"] = "synthetic"
+    pool: SyntheticPool
+    ids: tuple[int, ...] = Field(min_length=1)
+
+    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return self.pool.load(np.array(self.ids, dtype=np.int64), store)
+
+
+Part = Annotated[RealPart | SyntheticPart, Field(discriminator="source")]
+
+
+def load_parts(
+    parts: tuple[RealPart | SyntheticPart, ...], store: Store
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images and labels of all parts, one after the other."""
+    loaded = [part.load(store) for part in parts]
+    return np.concatenate([x for x, _ in loaded]), np.concatenate([y for _, y in loaded])
+
+
+def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """Row numbers (size,) of a random class-balanced subset; a smaller one is its prefix.
+
+    Rows are drawn class by class in turn from a seeded permutation, so subsets of one seed are
+    nested and every prefix is balanced to within one example per class.
+
+    Raises UserError if a class has too few examples.
+    """
+    rng = np.random.default_rng([seed, 4])
+    classes = np.unique(labels)
+    smallest = min(np.count_nonzero(labels == c) for c in classes)
+    if size > smallest * len(classes):
+        raise UserError(
+            f"size {size} is larger than the {smallest * len(classes)} class-balanced examples "
+            "of the pool."
+        )
+    columns = [rng.permutation(np.flatnonzero(labels == c))[:smallest] for c in classes]
+    return np.stack(columns, axis=1).ravel()[:size]
+
+
+def image_seed(seed: int, index: int) -> int:
+    """The seed of image `index`: distinct for distinct (seed, index)."""
+    return (seed << 40) + index
+
+
+@cache
+def weights_digest(folder: Path) -> str:
+    """sha256 of a generator's weights file."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+@cache
+def _generator(weights: str) -> PixelDiffusion:
+    """The stored generator with this digest: shipped, or trained on this machine."""
+    for file in [
+        *WEIGHTS.glob("*/model.safetensors"),
+        *home().glob("generators/*/model.safetensors"),
+    ]:
+        if weights_digest(file.parent) == weights:
+            return PixelDiffusion.load(file.parent)
+    raise UserError(f"no generator with weights {weights[:12]} is stored; train it again.")

@@ -1,0 +1,78 @@
+"""Device and precision, decided in one place."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def device() -> torch.device:
+    """The GPU if torch sees one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_gpu() -> bool:
+    """Whether torch sees a GPU; does not import torch where no NVIDIA driver is present."""
+    import sys
+    from pathlib import Path
+
+    if "torch" not in sys.modules and not Path("/dev/nvidiactl").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@cache
+def inference_dtype() -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively (GPU, AVX512-BF16, AMX), else float32.
+
+    bf16 matrix products without hardware support are several times slower than float32.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: absent means no
+    native = any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    return torch.bfloat16 if native else torch.float32
+
+
+def single_thread() -> None:
+    """One torch thread: sums are then formed in one order, whatever engine runs the task."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def describe() -> dict[str, str]:
+    """Device, precision and versions for a run's provenance."""
+    import platform
+
+    import torch
+
+    dev = device()
+    name = torch.cuda.get_device_name(dev) if dev.type == "cuda" else _cpu_name()
+    return {
+        "device": f"{dev.type}: {name}",
+        "inference_dtype": str(inference_dtype()).removeprefix("torch."),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    import platform
+    from pathlib import Path
+
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
