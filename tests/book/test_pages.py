@@ -19,7 +19,7 @@ def test_ledger_row(tmp_path):
     text = pages.ledger([chapter], {"a-b": {"claims": [CLAIM]}})
     assert r"x \| y is larger ([chapter](/part/a_b))" in text
     assert "2.35 (Paper 2020, Table 1)" in text
-    assert "1.23 [1, infinite] ratio" in text
+    assert "1.23 [1, ∞] ratio" in text
     assert ">inconclusive</span> wide" in text  # the verdict is text, not only a colour
 
 
@@ -43,9 +43,17 @@ def test_damaged_results_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "not identified"), (math.nan, "not identified"), (-math.inf, "minus infinite"), (math.inf, "infinite"), (0.000123456, "0.000123"), (3, "3"),
-     ("about 5", "about 5")],
-)  # fmt: skip
+    [
+        (None, "not identified"),
+        (math.nan, "not identified"),
+        (math.inf, "∞"),
+        ("inf", "∞"),
+        ("-inf", "−∞"),
+        (0.000123456, "0.000123"),
+        (3, "3"),
+        ("about 5", "about 5"),
+    ],
+)
 def test_numbers(value, text):
     assert pages.number(value) == text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.parameters import Row
-from dataworth.book.progress import spell
+from dataworth.book.progress import count, spell
 from dataworth.errors import UserError
 
 Notebook = dict[str, Any]
@@ -181,7 +181,7 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
         [
             f":::{{admonition}} Scale of this run: profile {profile}",
             ":class: dataworth-scale",
-            f"{time_line} on {machine['cores']} cores of {machine['processor']}"
+            f"{time_line} on {count(machine['cores'], 'core')} of {machine['processor']}"
             f"{', GPU ' + machine['gpu'] if machine['gpu'] else ', no GPU'}. "
             f"The chapter needs: {header.device}.",
             "",
@@ -202,7 +202,7 @@ def provenance_block(
         "commit": f"`{record['commit']}`" if record["commit"] else "not in a git clone",
         "key": ", ".join(f"{name} `{value}`" for name, value in key.items()),
         "seeds": seeds or "none among the parameters",
-        "device": f"{machine['processor']}, {machine['cores']} cores, "
+        "device": f"{machine['processor']}, {count(machine['cores'], 'core')}, "
         f"{machine['memory_gb']} GB memory, GPU: {machine['gpu'] or 'none'}, {machine['system']}",
         "peak memory": f"{record['peak_memory_mb']} MB over all processes of the chapter",
         "versions": ", ".join(f"{n} {v}" for n, v in record["versions"].items()),

@@ -11,7 +11,7 @@ from typing import Any
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
 from dataworth.book.page import table
-from dataworth.book.progress import spell
+from dataworth.book.progress import count, spell
 from dataworth.errors import UserError
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -44,13 +44,15 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """Three significant digits; infinite and missing (None, NaN) values in words."""
+    """Three significant digits; text as it is. Results files write infinity as "inf"."""
+    if value in ("inf", "-inf"):
+        value = float(value)
     if isinstance(value, str):
         return value
     if value is None or math.isnan(value):
         return "not identified"
     if math.isinf(value):
-        return "infinite" if value > 0 else "minus infinite"
+        return "∞" if value > 0 else "−∞"
     return f"{value:.3g}"
 
 
@@ -113,8 +115,8 @@ def scale_line(layout: Layout, records: dict[str, dict[str, Any]]) -> str:
     text = f"This build uses the profile **{layout.profile}**. "
     if machine:
         text += (
-            f"Its {len(records)} executed chapter{'s' if len(records) > 1 else ''} took "
-            f"{spell(total)} on {machine['cores']} cores "
+            f"Executing {count(len(records), 'chapter')} took "
+            f"{spell(total)} on {count(machine['cores'], 'core')} "
             f"({machine['processor']}, GPU: {machine['gpu'] or 'none'}), last on {newest}. "
         )
     return text + "[Run times](run_times) lists every part."
@@ -164,7 +166,7 @@ def run_times(
         else "This book has no executed chapter.",
         "\n## Devices\n",
         *(
-            f"- {m['processor']}, {m['cores']} cores, {m['memory_gb']} GB memory, "
+            f"- {m['processor']}, {count(m['cores'], 'core')}, {m['memory_gb']} GB memory, "
             f"GPU: {m['gpu'] or 'none'}, {m['system']}"
             for m in machines.values()
         ),

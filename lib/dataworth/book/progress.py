@@ -60,6 +60,11 @@ def spell(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def count(number: int, noun: str) -> str:
+    """1 core, 2 cores."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Display:
     """Bars with time left in a terminal, plain lines elsewhere."""
 
