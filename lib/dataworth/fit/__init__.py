@@ -9,7 +9,7 @@
 True
 """
 
-from .equivalence import Crossing, Equivalence, crossing, equivalence
+from .equivalence import Crossing, Equivalence, Worth, crossing, equivalence, worth
 from .extrapolate import (
     Advice,
     Forecast,
@@ -46,6 +46,7 @@ __all__ = [
     "Score",
     "Status",
     "Term",
+    "Worth",
     "allocation_exponent",
     "compare",
     "crossing",
@@ -55,4 +56,5 @@ __all__ = [
     "frontier",
     "more_runs",
     "rolling_origin",
+    "worth",
 ]

@@ -351,3 +351,53 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
         bool(x.min() <= value <= x.max()),
         bool(before[0] < 0),
     )
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What an observed loss says about the real examples that some help was worth.
+
+    `extra`: further real examples that would have given the same loss; `ratio`: `added` / extra,
+    for example synthetic images per real image. `case` is unidentified when the interval of
+    `extra` includes zero or is open: run noise hides the gain.
+    """
+
+    extra: Interval
+    ratio: Interval
+    case: str
+
+
+def worth(
+    real: Fit, n_real: float, loss: float, added: float, *, level: float = 0.95
+) -> Worth:
+    """Real examples that `added` other examples replaced, from one run beside a real-only curve.
+
+    A run on n_real real examples and `added` others reached `loss`; the real-only curve reaches it
+    at f^-1(loss). The interval carries the run's own noise (the curve's residual scale) and the
+    curve's uncertainty at that point, both to first order in log loss.
+    """
+    from .extrapolate import _spread
+
+    if len(real.law.variables) != 1:
+        raise UserError(f"Law {real.law.name!r} has several variables; one is needed here.")
+    if real.settings.objective.residual != "log":
+        raise UserError("worth reads noise in log loss; fit with residual='log'.")
+    log_loss = np.array([np.log(loss)])
+    centre = float(np.exp(_log_inverse(real, real.phi[None], log_loss)[0]))
+    sizes = [centre, np.nan, np.nan]
+    if np.isfinite(centre) and centre > 0:
+        spread, dof = _spread(real, np.array([[centre]]))
+        half = profile.student_quantile(level, dof) * float(spread[0])
+        for i, sign in ((1, 1.0), (2, -1.0)):
+            sizes[i] = float(np.exp(_log_inverse(real, real.phi[None], log_loss + sign * half)[0]))
+    value, low, high = (size - n_real for size in sizes)
+    extra = Interval(value, low, high, level, "wald")
+    identified = low > 0 and np.isfinite(high)
+    ratio = Interval(
+        added / value if value > 0 else np.inf,
+        added / high if high > 0 else 0.0,
+        added / low if low > 0 else np.inf,
+        level,
+        "wald",
+    )
+    return Worth(extra, ratio, "identified" if identified else "unidentified")
