@@ -157,12 +157,11 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    head = ["chapter", "title", "device", f"minutes ({profile})", "state"]
-    _table(head, [[r["chapter"], r["title"], r["device"], _minutes(r), r["state"]] for r in rows])
-
-
-def _minutes(row: dict[str, Any]) -> str:
-    return "" if row["expected_minutes"] is None else f"{row['expected_minutes']:g}"
+    for row in rows:
+        minutes = row["expected_minutes"]
+        expected = "not stated" if minutes is None else f"about {minutes:g} min"
+        _print(f"{row['chapter']}: {row['title']}")
+        _print(f"    {row['device']}, {expected} with profile {profile}; {row['state']}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ CHAPTER = """\
 # %% [markdown]
 # # A line goes through the points
 #
-# First prose. The {term}`scaling law` is $L = a D^{-k}$, see {cite}`hestness2017`.
+# First prose. The {term}`scaling law` is $L = a D^{-k}$, see {cite}`hestness2017predictable`.
 
 # %%
 import json, os, sys

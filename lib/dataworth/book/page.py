@@ -179,7 +179,7 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f":::{{admonition}} Scale of this run: profile {profile}",
+            f":::{{admonition}} This page: profile {profile}",
             ":class: dataworth-scale",
             f"{time_line} on {count(machine['cores'], 'core')} of {machine['processor']}"
             f"{', GPU ' + machine['gpu'] if machine['gpu'] else ', no GPU'}. "
