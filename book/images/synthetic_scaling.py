@@ -76,13 +76,7 @@ seed = 0
 # %%
 from dataworth.images.synthetic_scaling import SyntheticScaling, run
 
-params = SyntheticScaling(
-    card=card, real_sizes=real_sizes, synthetic_sizes=synthetic_sizes, seeds=seeds, model=model,
-    budget_rule=budget_rule, budget=budget, batch=batch, learning_rate=learning_rate, shift=shift,
-    flip=flip, generator=generator, retrain=retrain, prompt_set=prompt_set, guidance=guidance,
-    solver_steps=solver_steps, curve_steps=curve_steps, curve_images=curve_images,
-    resamples=resamples, seed=seed,
-)
+params = SyntheticScaling.from_names(globals())
 study = run(params)
 study.summary()
 
@@ -114,7 +108,7 @@ show(
 # the prompt's class) and the Fréchet distance to real images in that classifier's features.
 
 # %% tags=["hide-input"]
-from dataworth.figures import COLOURS, subplots
+from dataworth.figures import COLOURS, plain_ticks, subplots
 
 quality = study.quality()
 fig, (left, right) = subplots(1, 2, figsize=(8.4, 3.4))
@@ -126,8 +120,7 @@ left.set(xscale="log", xlabel="solver steps", ylabel="recognizability (top-1)")
 right.plot(quality.steps, quality.frechet, "s-", color=COLOURS["synthetic"])
 right.set(xscale="log", xlabel="solver steps", ylabel="Fréchet distance to real")
 for ax in (left, right):
-    ax.set_xticks(quality.steps, quality.steps)
-    ax.minorticks_off()
+    plain_ticks(ax.xaxis, quality.steps)
     ax.axvline(solver_steps, color="#999999", ls=":", lw=1)
 show(
     fig,
@@ -166,10 +159,10 @@ import numpy as np
 from dataworth import claims, published
 from dataworth.figures import scaling_curve
 
-fan = published.fan_exponents().query("evaluation_set == 'ImageNet val' and model == 'ViT-B'")
+fan = published.fan_exponents().query("evaluation_set == 'ImageNet val'")
 k_published = fan.set_index("training_source").k
-k_paper_real = k_published["Real"]
-k_paper_synthetic = k_published.drop("Real")
+k_paper_real = k_published["real"]
+k_paper_synthetic = k_published.drop("real")
 record = claims.recorded("synthetic-scaling")
 
 fig, (ax, right) = subplots(1, 2, figsize=(10, 4.4), width_ratios=(3, 2))
@@ -185,6 +178,8 @@ if record:
         ax.plot(c["sizes"], c["means"], "-", color=COLOURS[arm], lw=0.8, marker=".", alpha=0.6,
                 label=f"recorded larger run, {arm}")
 ax.set(xlabel="training images D", ylabel="test loss (nats)")
+plain_ticks(ax.xaxis, sorted({*real.sizes, *synthetic.sizes}))
+plain_ticks(ax.yaxis)
 ax.legend(fontsize=8)
 rows = [(f"{source} (published)", k, None) for source, k in k_published.items()]
 for arm in ("synthetic", "real"):
@@ -192,7 +187,7 @@ for arm in ("synthetic", "real"):
     rows.append((f"{arm} (this run)", i.value, (i.low, i.high)))
 for y, (_, k, interval) in enumerate(rows):
     mine = interval is not None
-    colour = COLOURS["real" if "eal" in rows[y][0] else "synthetic"]
+    colour = COLOURS["real" if rows[y][0].startswith("real") else "synthetic"]
     right.plot(k, y, "o" if mine else "x", color=colour)
     if mine:
         right.plot(interval, (y, y), color=colour, lw=1.5)
@@ -263,6 +258,8 @@ if record:
             color=COLOURS["accent"], label="recorded larger run")
 ax.set(xscale="log", yscale="log", ylim=(0.3, top), xlabel="real images n",
        ylabel="synthetic images per real image")
+plain_ticks(ax.xaxis, real.sizes)
+plain_ticks(ax.yaxis)
 ax.legend(fontsize=8, loc="upper left")
 show(
     fig,
@@ -281,7 +278,7 @@ show(
 # Whether a straight line describes the curve is judged by what it is for: fitted on all sizes but
 # the largest, does the pure power law predict the loss at the largest size within 5 %?
 
-# %%
+# %% tags=["hide-input"]
 common = sorted(set(real.sizes) & set(synthetic.sizes))[-1]
 at = {arm: list(c.sizes).index(common) for arm, c in {"real": real, "synthetic": synthetic}.items()}
 worse = synthetic.draws[:, at["synthetic"]] / real.draws[:, at["real"]]

@@ -84,6 +84,18 @@ def show(fig: Figure, *, alt: str, caption: str, name: str, raster: bool = False
     display(data, metadata=metadata, raw=True)
 
 
+def plain_ticks(axis: Any, at: ArrayLike | None = None) -> None:
+    """Label a log axis (`ax.xaxis`, `ax.yaxis`) with plain numbers: `at`, or 1, 2, 5, 10, ..."""
+    from matplotlib import ticker
+
+    if at is None:
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    else:
+        axis.set_major_locator(ticker.FixedLocator(np.asarray(at, dtype=float).tolist()))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
 def scaling_curve(
     ax: Axes,
     arm: str,
@@ -128,7 +140,7 @@ def image_grid(
     fig, axes = subplots(
         len(rows), count, figsize=(size * count + 1.6, size * len(rows) + 0.5), squeeze=False
     )
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     for axis_row, (label, images) in zip(axes, rows.items(), strict=True):
         for axis in axis_row:
             axis.set_axis_off()

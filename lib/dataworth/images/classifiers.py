@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataworth.images.parts import Part, load_parts
+from dataworth.images.parts import POOL_SOURCES, Part, load_parts
 from dataworth.runs import Outcome, Result, Spec, Store, compute
 
 if TYPE_CHECKING:
@@ -111,12 +111,6 @@ class ClassifierSpec(Spec):
     """Train on `parts`, evaluate on `evaluations` (splits of the same card)."""
 
     kind: ClassVar[str] = "classifier"
-    sources: ClassVar[tuple[str, ...]] = (
-        "dataworth.images.classifiers",
-        "dataworth.images.parts",
-        "dataworth.data.images",
-    )
-
     parts: tuple[Part, ...] = Field(min_length=1)
     model: Vit = Vit()
     budget: Budget = Budget()
@@ -125,6 +119,11 @@ class ClassifierSpec(Spec):
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model: it serves as a reference")
+
+    def sources(self) -> tuple[str, ...]:
+        drawn = any(part.source == "synthetic" for part in self.parts)
+        pool = POOL_SOURCES if drawn else ("dataworth.images.parts",)
+        return (*pool, "dataworth.images.classifiers")
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataworth.images.classifiers import ClassifierSpec, as_input, load_model
-from dataworth.images.parts import SyntheticPool
+from dataworth.images.parts import POOL_SOURCES, SyntheticPool
 from dataworth.runs import Outcome, Spec, Store, compute
 
 
@@ -17,12 +17,14 @@ class FidelitySpec(Spec):
     """Judge the first `size` images of a pool by a classifier that was trained on real images."""
 
     kind: ClassVar[str] = "fidelity"
-    sources: ClassVar[tuple[str, ...]] = ("dataworth.images.fidelity",)
 
     pool: SyntheticPool
     size: int = Field(ge=2)
     reference: ClassifierSpec
     split: str = "validation"
+
+    def sources(self) -> tuple[str, ...]:
+        return (*POOL_SOURCES, "dataworth.images.classifiers", "dataworth.images.fidelity")
 
     def run(self, store: Store) -> Outcome:
         """Metrics: `recognizability` (top-1 of the reference on the images, against their class;

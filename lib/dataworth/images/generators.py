@@ -76,7 +76,7 @@ def build(config: PixelDiffusionConfig) -> tuple[torch.nn.Module, torch.nn.Modul
     from diffusers import PixArtTransformer2DModel
     from transformers import T5Config, T5EncoderModel
 
-    transformer: torch.nn.Module = PixArtTransformer2DModel(
+    transformer: Any = PixArtTransformer2DModel(
         num_attention_heads=config.heads,
         attention_head_dim=config.width // config.heads,
         in_channels=1,
@@ -90,7 +90,7 @@ def build(config: PixelDiffusionConfig) -> tuple[torch.nn.Module, torch.nn.Modul
         norm_num_groups=1,
         interpolation_scale=1,
     )
-    encoder: torch.nn.Module = T5EncoderModel(
+    encoder: Any = T5EncoderModel(
         T5Config(
             vocab_size=config.vocabulary,
             d_model=config.text_width,

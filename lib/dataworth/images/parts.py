@@ -18,6 +18,12 @@ from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
 
 SHARD = 256  # images per generation task
+POOL_SOURCES = (
+    "dataworth.images.captions",
+    "dataworth.images.generators",
+    "dataworth.images.parts",
+    "dataworth.images.prompts",
+)
 
 
 class RealPart(BaseModel):
@@ -46,12 +52,6 @@ class ShardSpec(Spec):
     """Images `start` to `start + SHARD - 1` of a synthetic pool."""
 
     kind: ClassVar[str] = "synthetic-images"
-    sources: ClassVar[tuple[str, ...]] = (
-        "dataworth.images.generators",
-        "dataworth.images.prompts",
-        "dataworth.images.captions",
-    )
-
     weights: str
     prompt_set: str
     guidance: float
@@ -59,6 +59,9 @@ class ShardSpec(Spec):
     seed: int
     classes: int
     start: int
+
+    def sources(self) -> tuple[str, ...]:
+        return POOL_SOURCES
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `images` uint8 (SHARD, H, W)."""

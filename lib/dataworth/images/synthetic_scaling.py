@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -96,6 +97,11 @@ class SyntheticScaling(BaseModel):
         if name not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return name
+
+    @classmethod
+    def from_names(cls, names: Mapping[str, Any]) -> SyntheticScaling:
+        """Read the parameters from a notebook's names (`globals()`)."""
+        return cls(**{field: names[field] for field in cls.model_fields})
 
     def sizes(self, arm: str) -> tuple[int, ...]:
         return self.real_sizes if arm == "real" else self.synthetic_sizes
@@ -221,7 +227,8 @@ class Study:
                 int(n): f"{100 * (1 - e):.1f} [{100 * (1 - h):.1f}, {100 * (1 - lo):.1f}]"
                 for n, e, lo, h in zip(c.sizes, c.means, low, high, strict=True)
             }
-        return pd.DataFrame(columns).rename_axis("training images")
+        table = pd.DataFrame(columns).sort_index().fillna("")
+        return table.rename_axis("training images")
 
     def provenance(self) -> dict[str, object]:
         """What the ledger records about these runs."""
