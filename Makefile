@@ -39,7 +39,7 @@ distclean: clean
 $(UV): requirements-uv.lock
 	@command -v $(PYTHON3) >/dev/null || { echo "python3 is missing: install it and run make again"; exit 2; }
 	@$(PYTHON3) -m venv --clear .uv >/dev/null || { echo "python3 cannot make a virtual environment: install its venv and pip modules (Debian and Ubuntu: apt-get install python3-venv) and run make again"; exit 2; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@.uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
 # The pinned tree, then this package; done again only when one of the three files changes.

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dataworth.book.progress import Display, Event, Tail, spell
+from dataworth.book.progress import Display, Event, Tail, left, spell
 
 EVENTS = [Event("runs", i, 5, None if i == 0 else 2.0 * (5 - i)) for i in range(6)]
 LINES = b"".join(
@@ -32,10 +32,16 @@ def test_events_do_not_depend_on_where_a_write_was_caught(tmp_path, cuts):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "unknown"), (-3, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
+    [(-3, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
 )
 def test_spell(seconds, text):
     assert spell(seconds) == text
+
+
+def test_time_left_is_said_only_when_known():
+    assert left(EVENTS[0]) == "time left not known yet"
+    assert left(EVENTS[3]) == "4 s left"
+    assert left(EVENTS[5]) == "done"
 
 
 def test_plain_lines_without_a_terminal(tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 PLAIN_EVERY_S = 15.0
 
@@ -48,16 +48,21 @@ def parse(line: bytes) -> Event:
     )
 
 
-def spell(seconds: float | None) -> str:
+def spell(seconds: float) -> str:
     """12 s, 3 min 5 s, 2 h 10 min: a duration for people."""
-    if seconds is None:
-        return "unknown"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def left(event: Event) -> str:
+    """Time left of a batch, in words."""
+    if event.done >= event.total:
+        return "done"
+    return "time left not known yet" if event.eta_s is None else f"{spell(event.eta_s)} left"
 
 
 def count(number: int, noun: str) -> str:
@@ -92,12 +97,12 @@ class Display:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
         ) as self.progress:
-            self.header = self.progress.add_task(name, total=None, note="starting")
+            self.header = self.progress.add_task(name, total=None, count="", note="starting")
             try:
                 yield
             finally:
@@ -118,15 +123,17 @@ class Display:
 
     def _bar(self, progress: Progress, event: Event) -> None:
         if event.label not in self.bars:
-            self.bars[event.label] = progress.add_task(f"  {event.label}", total=1, note="")
-        note = "done" if event.done >= event.total else f"{spell(event.eta_s)} left"
+            self.bars[event.label] = progress.add_task(
+                f"  {event.label}", total=1, count="", note=""
+            )
+        note = left(event)
         bar = self.bars[event.label]
-        progress.update(bar, completed=event.done, total=event.total, note=note)
+        count = f"{event.done}/{event.total}"
+        progress.update(bar, completed=event.done, total=event.total, count=count, note=note)
 
     def _line(self, event: Event) -> None:
         now = time.monotonic()
         finished = event.done >= event.total
         if finished or now - self.said.get(event.label, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
             self.said[event.label] = now
-            left = "done" if finished else f"{spell(event.eta_s)} left"
-            self.say(f"  {self.name}: {event.label} {event.done}/{event.total}, {left}")
+            self.say(f"  {self.name}: {event.label} {event.done}/{event.total}, {left(event)}")
