@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 
-# The first word of each row is the class name used by the `classnames` prompt set.
+# In the order of Fashion-MNIST's labels; the first word of a row is the class name in prompts.
 CLASS_WORDS: tuple[tuple[str, ...], ...] = (
     ("t-shirt", "tee shirt", "top"),
     ("trouser", "trousers", "pants"),

@@ -187,10 +187,8 @@ class PixelDiffusion:
         prompts: Sequence[str],
         guidance: float,
         seeds: Sequence[int],
-        *,
-        steps: int | None = None,
     ) -> NDArray[np.uint8]:
-        """uint8 images (N, 28, 28); see `Generator.generate`. `steps`: solver steps (default 8)."""
+        """uint8 images (N, 28, 28); see `Generator.generate`."""
         import torch
 
         check_request(prompts, guidance, seeds)
@@ -214,7 +212,6 @@ class PixelDiffusion:
                     rows,
                     texts[""],
                     guidance,
-                    steps or self.steps,
                 )
                 pixels = ((x[:count, 0].clamp(-1, 1) + 1) * 127.5).round()
                 out[start : start + count] = pixels.to("cpu", torch.uint8).numpy()
@@ -252,7 +249,6 @@ class PixelDiffusion:
         rows: torch.Tensor,
         null: int,
         guidance: float,
-        steps: int,
     ) -> torch.Tensor:
         """Integrate noise x (B, 1, H, W) to images in [-1, 1] under text rows (B,)."""
         import torch
@@ -262,7 +258,7 @@ class PixelDiffusion:
             rows = torch.cat([rows, torch.full_like(rows, null)])  # (2B,)
         text, text_mask = hidden[rows], mask[rows]
         scheduler = flow_scheduler()
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(self.steps)
         for t in scheduler.timesteps:
             both = torch.cat([x, x]) if guided else x  # (2B, 1, H, W)
             with torch.autocast(

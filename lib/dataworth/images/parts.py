@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataworth.errors import UserError
-from dataworth.images.generators import WEIGHTS, PixelDiffusion
+from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator, PixelDiffusion
 from dataworth.images.prompts import prompt
 from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
@@ -57,7 +57,7 @@ class ShardSpec(Spec):
     guidance: float
     steps: int
     seed: int
-    classes: int
+    names: tuple[str, ...]
     start: int
 
     def sources(self) -> tuple[str, ...]:
@@ -67,20 +67,22 @@ class ShardSpec(Spec):
         """Arrays: `images` uint8 (SHARD, H, W)."""
         index = range(self.start, self.start + SHARD)
         prompts = [
-            prompt(self.prompt_set, i % self.classes, image_seed(self.seed, i)) for i in index
+            prompt(self.prompt_set, self.names[i % len(self.names)], image_seed(self.seed, i))
+            for i in index
         ]
-        generator = _generator(self.weights)
-        images = generator.generate(
-            prompts, self.guidance, [image_seed(self.seed, i) for i in index], steps=self.steps
-        )
+        generator = _generator(self.weights, self.steps)
+        seeds = [image_seed(self.seed, i) for i in index]
+        images = generator.generate(prompts, self.guidance, seeds)
         return Outcome({"images": images})
 
 
 class SyntheticPool(BaseModel):
-    """An endless list of synthetic images: image i shows class i mod `classes`, from its own seed.
+    """An endless list of synthetic images: image i shows class i mod (number of `names`), from its
+    own seed.
 
     `guidance` in diffusers' convention (1 = none), `steps` of the solver. `weights` is the sha256
-    of the generator's weights, so another generator is another pool.
+    of our generator's weights, or `hub:<id>` of a diffusers pipeline: another generator is another
+    pool.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,7 +92,7 @@ class SyntheticPool(BaseModel):
     guidance: float = Field(1.5, ge=0)
     steps: int = Field(8, ge=1)
     seed: int = Field(0, ge=0)
-    classes: int = Field(10, ge=1)
+    names: tuple[str, ...] = Field(min_length=1, description="class names, for prompts")
 
     def shards(self, size: int) -> list[ShardSpec]:
         """The generation tasks that cover the first `size` images."""
@@ -105,7 +107,7 @@ class SyntheticPool(BaseModel):
             for start in np.unique(ids // SHARD * SHARD)
         }
         images = np.stack([shards[i // SHARD * SHARD][i % SHARD] for i in ids])
-        return images, ids % self.classes
+        return images, ids % len(self.names)
 
 
 class SyntheticPart(BaseModel):
@@ -164,12 +166,14 @@ def weights_digest(folder: Path) -> str:
 
 
 @cache
-def _generator(weights: str) -> PixelDiffusion:
-    """The stored generator with this digest: shipped, or trained on this machine."""
+def _generator(weights: str, steps: int) -> Generator:
+    """The generator of a pool: shipped, trained on this machine, or a pipeline from a hub."""
+    if weights.startswith("hub:"):
+        return PipelineGenerator(weights.removeprefix("hub:"), steps=steps)
     for file in [
         *WEIGHTS.glob("*/model.safetensors"),
         *home().glob("generators/*/model.safetensors"),
     ]:
         if weights_digest(file.parent) == weights:
-            return PixelDiffusion.load(file.parent)
+            return PixelDiffusion.load(file.parent, steps=steps)
     raise UserError(f"no generator with weights {weights[:12]} is stored; train it again.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dataworth.errors import UserError
+from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, Optimisation
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
@@ -91,7 +91,7 @@ class SyntheticScaling(BaseModel):
     def _known(cls, name: str, info: ValidationInfo) -> str:
         allowed = {
             "model": tuple(MODELS),
-            "generator": GENERATORS,
+            "generator": tuple(GENERATORS),
             "prompt_set": tuple(PROMPT_SETS),
         }[str(info.field_name)]
         if name not in allowed:
@@ -117,7 +117,8 @@ class SyntheticScaling(BaseModel):
                 f"real_sizes holds {max(params.real_sizes)}, but the {POOL} of {params.card} has "
                 f"{available} images; use sizes up to {available}."
             )
-        if not params.retrain and not (WEIGHTS / params.generator / "model.safetensors").is_file():
+        shipped = GENERATORS[params.generator] is None and not params.retrain
+        if shipped and not (WEIGHTS / params.generator / "model.safetensors").is_file():
             raise UserError(
                 f"generator {params.generator!r} has no shipped weights; set retrain to true."
             )
@@ -130,8 +131,44 @@ class SyntheticScaling(BaseModel):
                 f"{needed >> 20} MiB; free some space or set DATAWORTH_HOME."
             )
 
+    def cost(self) -> list[dict[str, object]]:
+        """What a run needs: images, operations, GPU hours, disk. Computed, nothing is started.
 
-GENERATORS = ("pixel-diffusion",)
+        Operations are counted on shapes alone (torch's meta device); a training step costs three
+        forward passes; GPU hours assume 40 % of 312 TFLOP/s (an A100 in bfloat16).
+        """
+        from dataworth.images.cost import generation_flops, gpu_hours, training_flops
+
+        drawn = max(self.synthetic_sizes)
+        side, channels, draw = generation_flops(self.generator, self.solver_steps)
+        rows: list[dict[str, object]] = [
+            {
+                "step": f"draw {drawn:,} images ({self.generator}, {self.solver_steps} steps)",
+                "PFLOP": float(f"{drawn * draw / 1e15:.3g}"),
+                "GPU hours": gpu_hours(drawn * draw),
+                "disk GB": float(f"{drawn * side * side * channels / 1e9:.3g}"),
+            }
+        ]
+        budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        for arm in ("real", "synthetic"):
+            runs = self.seeds * len(self.sizes(arm))
+            samples = self.seeds * sum(budget.steps(n) * self.batch for n in self.sizes(arm))
+            flops = samples * training_flops(self.model)
+            rows.append(
+                {
+                    "step": f"train {runs} {self.model} on {arm} images",
+                    "PFLOP": float(f"{flops / 1e15:.3g}"),
+                    "GPU hours": gpu_hours(flops),
+                    "disk GB": 0.0,
+                }
+            )
+        return rows
+
+
+GENERATORS: dict[str, str | None] = {
+    "pixel-diffusion": None,
+    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
 
 
 @dataclass(frozen=True)
@@ -184,7 +221,7 @@ class Study:
         real = load_images(self.params.card, POOL)
         largest = max(self.params.synthetic_sizes)
         first = np.concatenate([r.arrays["images"] for r in self.shards[self.pool.steps][:4]])
-        labels = np.arange(min(largest, len(first))) % self.pool.classes
+        labels = np.arange(min(largest, len(first))) % len(self.pool.names)
         return {
             name: np.concatenate(
                 [
@@ -250,18 +287,15 @@ class Study:
 
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    from dataworth.data import load_images
-
     SyntheticScaling.preflight(params)
     store = store or Store()
-    folder = generator_folder(params)
     pool = SyntheticPool(
-        weights=weights_digest(folder),
+        weights=generator_reference(params),
         prompt_set=params.prompt_set,
         guidance=params.guidance,
         steps=params.solver_steps,
         seed=params.seed,
-        classes=len(load_images(params.card, POOL).classes),
+        names=class_names(params.card),
     )
     pools = {n: pool.model_copy(update={"steps": n}) for n in params.curve_steps}
     sizes = dict.fromkeys(pools, params.curve_images)
@@ -307,7 +341,7 @@ def subset(params: SyntheticScaling, arm: str, pool: SyntheticPool, size: int, s
         rows = balanced_subset(np.asarray(whole.labels), size, params.seed + seed)
         return RealPart(card=params.card, split=POOL, ids=tuple(whole.ids[rows].tolist()))
     largest = max(params.synthetic_sizes)
-    labels: NDArray[np.int64] = np.arange(largest - largest % pool.classes) % pool.classes
+    labels: NDArray[np.int64] = np.arange(largest - largest % len(pool.names)) % len(pool.names)
     rows = balanced_subset(labels, size, params.seed + seed)
     return SyntheticPart(pool=pool, ids=tuple(rows.tolist()))
 
@@ -328,10 +362,21 @@ def _spec(
     )
 
 
-def generator_folder(params: SyntheticScaling) -> Path:
-    """Folder of the generator's weights: shipped, or trained here when `retrain` is set."""
+def generator_reference(params: SyntheticScaling) -> str:
+    """What a pool names its generator by: hub id, or digest of weights shipped or trained here."""
+    if hub := GENERATORS[params.generator]:
+        return f"hub:{hub}"
     if not params.retrain:
-        return WEIGHTS / params.generator
+        return weights_digest(WEIGHTS / params.generator)
     from dataworth.images.train_generator import retrained
 
-    return retrained(params.card)
+    return weights_digest(retrained(params.card))
+
+
+def class_names(card_id: str) -> tuple[str, ...]:
+    """The words that stand for the classes in prompts."""
+    from dataworth.data import card
+
+    if card_id == "fashion-mnist":
+        return tuple(words[0] for words in CLASS_WORDS)
+    return tuple(card(card_id).classes)
