@@ -27,7 +27,7 @@ def training_flops(model: str) -> float:
 
 
 def generation_flops(generator: str, steps: int) -> tuple[int, int, float]:
-    """(image side in pixels, channels, operations to draw one guided image: two forward passes a step)."""
+    """(side in pixels, channels, operations for one guided image: two forward passes a step)."""
     import torch
 
     with torch.device("meta"):
