@@ -31,9 +31,7 @@ def test_least_squares_agrees_with_scipy(shifted_runs: Callable[..., Any]) -> No
 
 
 @pytest.mark.parametrize("residual", ["identity", "logit"])
-def test_other_residuals_agree_with_scipy(
-    residual: str, shifted_runs: Callable[..., Any]
-) -> None:
+def test_other_residuals_agree_with_scipy(residual: str, shifted_runs: Callable[..., Any]) -> None:
     runs = shifted_runs(0.2, 2.0, 0.3)
 
     def g(f: np.ndarray) -> np.ndarray:
@@ -103,9 +101,7 @@ def test_refits_are_never_worse_than_bfgs_from_the_same_start(
     chinchilla_runs: dict[str, np.ndarray],
 ) -> None:
     result = fit(chinchilla_runs, law="chinchilla", x=["N", "D"], y="loss", loss="chinchilla")
-    problem, _ = problem_of(
-        result.settings, result.curve.x, result.curve.y, result.log_x0
-    )
+    problem, _ = problem_of(result.settings, result.curve.x, result.curve.y, result.log_x0)
     counts = multiplier_matrix(np.arange(240), 5, seed=1)
     target = np.log(chinchilla_runs["loss"])[None]
     ours = minimise(problem, np.repeat(result.phi[None], 5, 0), target, counts)
@@ -129,9 +125,7 @@ def test_refits_are_never_worse_than_bfgs_from_the_same_start(
     seed=st.integers(0, 1000),
     law=st.sampled_from(["power", "shifted"]),
 )
-def test_units_and_row_order_do_not_matter(
-    unit: float, scale: float, seed: int, law: str
-) -> None:
+def test_units_and_row_order_do_not_matter(unit: float, scale: float, seed: int, law: str) -> None:
     rng = np.random.default_rng(seed)
     x = np.geomspace(1e2, 1e5, 9)
     y = (0.3 + 5 * x**-0.4) * np.exp(0.03 * rng.normal(size=9))

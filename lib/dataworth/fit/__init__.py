@@ -9,7 +9,15 @@
 True
 """
 
-from .equivalence import Crossing, Equivalence, Worth, crossing, equivalence, worth
+from .equivalence import (
+    Crossing,
+    Equivalence,
+    Worth,
+    crossing,
+    equivalence,
+    equivalence_test,
+    worth,
+)
 from .extrapolate import (
     Advice,
     Forecast,
@@ -51,6 +59,7 @@ __all__ = [
     "compare",
     "crossing",
     "equivalence",
+    "equivalence_test",
     "fit",
     "forecast",
     "frontier",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from dataworth.errors import UserError
 
@@ -73,6 +74,39 @@ class Equivalence:
 Place = tuple[str, float]
 
 
+def equivalence_test(
+    synthetic: Fit,
+    real: Fit,
+    ratio: float,
+    at: float | None = None,
+    *,
+    at_real: float | None = None,
+    at_loss: float | None = None,
+) -> float:
+    """Two-sided p-value of "so many synthetic examples equal one real example" at a place.
+
+    From the joint profile of both fits; nan when a fit has no rows to spare.
+    """
+    place = _place(at, at_real, at_loss)
+    _paired(synthetic, real)
+    centre = float(_log_ratios(synthetic, real, synthetic.phi[None], real.phi[None], place)[0][0])
+    if np.isnan(centre):
+        return float("nan")
+    traced, dof = _joint_profile(synthetic, real, _ratio_gap(synthetic, real, place), centre)
+    if traced is None:
+        return float("nan")
+    return float(2 * stats.t.sf(abs(traced.deviance(float(np.log(ratio)))), dof))
+
+
+def _place(at: float | None, at_real: float | None, at_loss: float | None) -> Place:
+    """The one place that was given."""
+    places = {"at": at, "at_real": at_real, "at_loss": at_loss}
+    given = {name: value for name, value in places.items() if value is not None}
+    if len(given) != 1 or not all(np.isfinite(v) and v > 0 for v in given.values()):
+        raise UserError(f"Give exactly one positive at, at_real or at_loss; got {given or 'none'}.")
+    return next(iter(given.items()))
+
+
 def _sizes(
     synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, place: Place
 ) -> tuple[Array, Array, Array]:
@@ -123,11 +157,7 @@ def equivalence(
         UserError: not exactly one place is given, a law has several variables, or only one fit
             has draws, or they have unequal numbers.
     """
-    places = {"at": at, "at_real": at_real, "at_loss": at_loss}
-    given = {name: value for name, value in places.items() if value is not None}
-    if len(given) != 1 or not all(np.isfinite(v) and v > 0 for v in given.values()):
-        raise UserError(f"Give exactly one positive at, at_real or at_loss; got {given or 'none'}.")
-    place = next(iter(given.items()))
+    place = _place(at, at_real, at_loss)
     draws_s, draws_r = _paired(synthetic, real)
     one_s, one_r = synthetic.phi[None], real.phi[None]
     log_s, log_r, log_loss = (v[0] for v in _sizes(synthetic, real, one_s, one_r, place))
@@ -192,9 +222,11 @@ def _from_draws(log_value: float, logs: Array, level: float) -> Interval:
 
 
 def _joint_profile(
-    first: Fit, second: Fit, gap: profile.Gap, centre: float, level: float
-) -> tuple[float, float]:
-    """Profile ends of a scalar of two independent fits' parameters, (z_first, z_second)."""
+    first: Fit, second: Fit, gap: profile.Gap, centre: float
+) -> tuple[profile.Profile | None, float]:
+    """Profile of a scalar of two independent fits' parameters, and its degrees of freedom; none
+    when one of the fits has no rows to spare.
+    """
     states = [one._state() for one in (first, second)]
     problems = [s[0] for s in states]
     at = np.array([centre if np.isfinite(centre) else np.sign(centre) * 14.0])
@@ -204,7 +236,7 @@ def _joint_profile(
     parts = [slope[:cut], slope[cut:]]
     noises = [one._noise(part) for one, part in zip((first, second), parts, strict=True)]
     if min(dof for _, dof in noises) < 1:
-        return -np.inf, np.inf
+        return None, 0.0
     # Welch and Satterthwaite: the degrees of freedom follow the curve that the variance is from
     variances = [
         scale * part @ profile.inverse_hessian(*state) @ part
@@ -216,6 +248,15 @@ def _joint_profile(
     joint = profile.Joint(problems, [scale for scale, _ in noises])
     target, weights = (np.concatenate([s[i] for s in states]) for i in (2, 3))
     traced = profile.Profile(joint, z, target, weights, gap, centre=centre, scale=1.0)
+    return traced, float(dof)
+
+
+def _joint_ends(
+    first: Fit, second: Fit, gap: profile.Gap, centre: float, level: float
+) -> tuple[float, float]:
+    traced, dof = _joint_profile(first, second, gap, centre)
+    if traced is None:
+        return -np.inf, np.inf
     quantile = profile.student_quantile(level, dof)
     return traced.end(-1, quantile, -np.inf), traced.end(1, quantile, np.inf)
 
@@ -251,9 +292,7 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
     if np.isnan(centre):
         return Interval(np.nan, np.nan, np.nan, level, "profile")
     if which == 0:
-        low, high = _joint_profile(
-            synthetic, real, _ratio_gap(synthetic, real, place), centre, level
-        )
+        low, high = _joint_ends(synthetic, real, _ratio_gap(synthetic, real, place), centre, level)
         return Interval(value, float(np.exp(low)), float(np.exp(high)), level, "profile")
     if not np.isfinite(centre):
         return Interval(value, 0.0, np.inf, level, "wald")
@@ -338,7 +377,7 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
         problems = (first._problem, second._problem)
         constants = (-first.log_x0[0], -second.log_x0[0])
         at_c = profile.LossGap(problems, constants, (1.0, 1.0))
-        bounds, method = _joint_profile(first, second, at_c, centre, level), "profile"
+        bounds, method = _joint_ends(first, second, at_c, centre, level), "profile"
     value = float(np.exp(centre))
     before = gap(
         first.phi[None],
@@ -367,9 +406,7 @@ class Worth:
     case: str
 
 
-def worth(
-    real: Fit, n_real: float, loss: float, added: float, *, level: float = 0.95
-) -> Worth:
+def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float = 0.95) -> Worth:
     """Real examples that `added` other examples replaced, from one run beside a real-only curve.
 
     A run on n_real real examples and `added` others reached `loss`; the real-only curve reaches it

@@ -595,7 +595,7 @@ def percentile(draws: Array, level: float) -> tuple[Array, Array]:
     ordered = np.sort(np.where(missing, np.inf, draws), axis=0)
 
     def at(q: float) -> Array:
-        row = np.clip(np.ceil(q * count).astype(int) - 1, 0, None)
+        row = np.clip(np.ceil(q * count - 1e-9).astype(int) - 1, 0, None)
         value = np.take_along_axis(ordered, np.expand_dims(row, 0), 0)[0]
         return np.where(count == 0, np.nan, value)
 

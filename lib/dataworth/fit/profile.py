@@ -327,21 +327,21 @@ def scores(problem: Problem, z: Array, target: Array, weights: Array) -> tuple[A
 def sandwich(
     problem: Problem, z: Array, target: Array, weights: Array, cluster: Any = None
 ) -> Array:
-    """Covariance of z, (f,f): HC3 for independent rows, CR1 for clusters."""
+    """Covariance of z, (f,f): HC3 for independent rows, CR3 (the jackknife's) for clusters."""
     bread = inverse_hessian(problem, z, target, weights)
     row_scores, parts = scores(problem, z, target, weights)
     n, free = row_scores.shape
-    if cluster is None:
-        leverage = np.clip(np.einsum("nij,ji->n", parts, bread), 0, 0.999)
-        row_scores = row_scores / (1 - leverage)[:, None]
-        factor = 1.0
-    else:
-        groups = int(np.max(cluster)) + 1
-        sums = np.zeros((groups, free))
-        np.add.at(sums, cluster, row_scores)
-        row_scores = sums
-        factor = groups / max(groups - 1, 1) * (n - 1) / max(n - free, 1)
-    return factor * bread @ (row_scores.T @ row_scores) @ bread
+    codes = np.arange(n) if cluster is None else cluster
+    groups = int(np.max(codes)) + 1
+    sums, curvatures = np.zeros((groups, free)), np.zeros((groups, free, free))
+    np.add.at(sums, codes, row_scores)
+    np.add.at(curvatures, codes, parts)
+    # leaving a cluster out enlarges its score by (I - A_g H^-1)^-1; a tiny ridge keeps a cluster
+    # that alone decides a parameter finite
+    keep = np.eye(free) * (1 + 1e-9) - curvatures @ bread
+    sums = np.linalg.solve(keep, sums[..., None])[..., 0]
+    factor = 1.0 if cluster is None else (groups - 1) / groups
+    return factor * bread @ (sums.T @ sums) @ bread
 
 
 class Profile:
@@ -417,9 +417,16 @@ class Profile:
 
     def deviance(self, c: float) -> float:
         """Signed root deviance at one value: Student-t distributed when c is true."""
+        if c == self.centre:
+            return 0.0
         self.trace(np.array([c]))
         at = np.abs(np.clip(self.psi, -1e9, 1e9) - c).argmin()
-        return float(self.root[at]) if abs(self.psi[at] - c) < 1e-2 * self.error else np.inf
+        if not np.isfinite(self.psi[at]) or abs(self.psi[at] - c) > 0.3 * self.error:
+            return float(np.copysign(np.inf, c - self.centre))
+        if not np.isfinite(self.centre):
+            return float(self.root[at])
+        # the point reached lies beside c; the root is close to linear in between
+        return float(self.root[at] * (c - self.centre) / (self.psi[at] - self.centre))
 
     def end(self, side: int, quantile: float, limit: float) -> float:
         """End on one side: the farthest value not refused; `limit` if none is refused."""

@@ -1,0 +1,105 @@
+"""Simulated coverage of the default (profile) intervals; writes bench/results/fit_coverage.csv.
+
+One simulation draws a real and a synthetic curve E + a x^-k, fits both and asks whether the 95 %
+interval of k, of E, of the loss at 10 times the largest size, and of the equivalence ratio holds
+the truth. (An interval holds the truth exactly when the test of the truth has p > 0.05.)
+
+    python bench/fit_coverage.py --simulations 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dataworth import __version__
+from dataworth.fit import Fit, equivalence_test, fit
+
+REAL, SYNTHETIC = (0.10, 20.0, 0.45), (0.30, 20.0, 0.40)
+LEVELS = {6: 6, 12: 6, 24: 8, 60: 12, 200: 20}
+NOISE = 0.02
+# noise model, loss that is fitted, number of runs
+CELLS = [
+    *((noise, loss, n)
+      for noise, loss in (("gaussian", "l2"), ("gaussian", "huber"), ("t3", "huber"),
+                          ("outliers", "huber"))
+      for n in LEVELS),
+    *(("clusters", "l2", n) for n in (24, 60, 200)),
+]  # fmt: skip
+QUANTITIES = ("k", "E", "loss at 10x", "ratio")
+
+
+def noise_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Relative noise; `clusters`: pairs of neighbouring rows share most of theirs."""
+    if kind == "t3":
+        return NOISE * rng.standard_t(3, size=n)
+    if kind == "outliers":  # every twentieth run is off by ten times the noise
+        return NOISE * rng.normal(size=n) * np.where(rng.random(n) < 0.05, 10, 1)
+    if kind == "clusters":
+        common = np.repeat(rng.normal(size=n // 2), 2)
+        return NOISE * (0.9 * common + np.sqrt(1 - 0.81) * rng.normal(size=n))
+    return NOISE * rng.normal(size=n)
+
+
+def simulate(truth: tuple[float, float, float], kind: str, loss: str, n: int, rng) -> Fit:
+    floor, a, k = truth
+    x = np.repeat(np.geomspace(250, 64000, LEVELS[n]), n // LEVELS[n] + 1)[:n]
+    y = (floor + a * x**-k) * np.exp(noise_of(kind, n, rng))
+    runs = {"x": x, "y": y, "cluster": np.arange(n) // 2}
+    return fit(runs, law="shifted", loss=loss, cluster="cluster" if kind == "clusters" else None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "fit_coverage.csv"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    n_real = 8000.0
+    loss_real = REAL[0] + REAL[1] * n_real ** -REAL[2]
+    n_synthetic = (SYNTHETIC[1] / (loss_real - SYNTHETIC[0])) ** (1 / SYNTHETIC[2])
+    at_10x = REAL[0] + REAL[1] * 640_000 ** -REAL[2]
+    rows = []
+    for kind, loss, n in CELLS:
+        rng = np.random.default_rng([options.seed, n, sum(map(ord, kind + loss))])
+        start = time.perf_counter()
+        p = np.empty((options.simulations, 4))
+        open_ends = 0
+        for s in range(options.simulations):
+            real = simulate(REAL, kind, loss, n, rng)
+            synthetic = simulate(SYNTHETIC, kind, loss, n, rng)
+            p[s] = (
+                real.test("k", REAL[2]), real.test("E", REAL[0]), real.test_mean(640_000, at_10x),
+                equivalence_test(synthetic, real, n_synthetic / n_real, at_real=n_real),
+            )  # fmt: skip
+            if s < 50:
+                open_ends += real.interval("k").open
+        seconds = time.perf_counter() - start
+        for j, quantity in enumerate(QUANTITIES):
+            covered = float((p[:, j] > 0.05).mean())
+            error = float(np.sqrt(covered * (1 - covered) / options.simulations))
+            rows.append({
+                "noise": kind, "loss": loss, "n": n, "quantity": quantity, "coverage": covered,
+                "standard_error": round(error, 4), "simulations": options.simulations,
+                "open_share_k": open_ends / min(50, options.simulations),
+                "seed": options.seed, "dataworth": __version__, "numpy": np.__version__,
+                "python": platform.python_version(),
+            })  # fmt: skip
+        print(kind, loss, n, [round(float((p[:, j] > 0.05).mean()), 3) for j in range(4)],
+              f"nan {np.isnan(p).sum()}", f"{seconds:.0f} s", flush=True)  # fmt: skip
+    options.out.parent.mkdir(exist_ok=True)
+    with options.out.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
