@@ -113,8 +113,12 @@ from dataworth.figures import COLOURS, plain_ticks, subplots
 quality = study.quality()
 fig, (left, right) = subplots(1, 2, figsize=(8.4, 3.4))
 left.errorbar(
-    quality.steps, quality.recognizability, yerr=quality.half_width, fmt="s-",
-    color=COLOURS["synthetic"], capsize=3,
+    quality.steps,
+    quality.recognizability,
+    yerr=quality.half_width,
+    fmt="s-",
+    color=COLOURS["synthetic"],
+    capsize=3,
 )
 left.set(xscale="log", xlabel="solver steps", ylabel="recognizability (top-1)")
 right.plot(quality.steps, quality.frechet, "s-", color=COLOURS["synthetic"])
@@ -171,12 +175,26 @@ for arm, c in {"real": real, "synthetic": synthetic}.items():
 for k, arm in [(k_paper_real, "real"), (k_paper_synthetic.max(), "synthetic")]:
     c = {"real": real, "synthetic": synthetic}[arm]
     x = np.geomspace(c.sizes[0], c.sizes[-1], 2)
-    ax.plot(x, c.means[0] * (x / x[0]) ** -k, ":", color=COLOURS[arm], lw=1.3,
-            label=f"published slope, {arm} (k = {k:.3f})")
+    ax.plot(
+        x,
+        c.means[0] * (x / x[0]) ** -k,
+        ":",
+        color=COLOURS[arm],
+        lw=1.3,
+        label=f"published slope, {arm} (k = {k:.3f})",
+    )
 if record:
     for arm, c in record["evidence"]["curves"].items():
-        ax.plot(c["sizes"], c["means"], "-", color=COLOURS[arm], lw=0.8, marker=".", alpha=0.6,
-                label=f"recorded larger run, {arm}")
+        ax.plot(
+            c["sizes"],
+            c["means"],
+            "-",
+            color=COLOURS[arm],
+            lw=0.8,
+            marker=".",
+            alpha=0.6,
+            label=f"recorded larger run, {arm}",
+        )
 ax.set(xlabel="training images D", ylabel="test loss (nats)")
 plain_ticks(ax.xaxis, sorted({*real.sizes, *synthetic.sizes}))
 plain_ticks(ax.yaxis)
@@ -228,7 +246,9 @@ import pandas as pd
 from dataworth.fit import equivalence
 
 asked = np.unique(np.round(np.geomspace(real.sizes[0], real.sizes[-1], 9)).astype(int))
-answers = {int(n): equivalence(shifted["synthetic"], shifted["real"], at_real=float(n)) for n in asked}
+answers = {
+    int(n): equivalence(shifted["synthetic"], shifted["real"], at_real=float(n)) for n in asked
+}
 here = equivalence(shifted["synthetic"], shifted["real"], at=float(synthetic.sizes[-1]))
 pd.DataFrame(
     {
@@ -246,7 +266,8 @@ fig, ax = subplots(figsize=(7, 4))
 top = 100.0
 n = np.array(list(answers))
 value, low, high = (
-    np.clip([getattr(a.ratio, end) for a in answers.values()], 0.1, top) for end in ("value", "low", "high")
+    np.clip([getattr(a.ratio, end) for a in answers.values()], 0.1, top)
+    for end in ("value", "low", "high")
 )
 ax.fill_between(n, low, high, color=COLOURS["synthetic"], alpha=0.2, lw=0)
 ax.plot(n, value, "s-", color=COLOURS["synthetic"], label="this run")
@@ -254,10 +275,22 @@ ax.axhspan(3, 8, color=COLOURS["published"], alpha=0.15, lw=0, label="published:
 ax.axhline(1, color="#999999", lw=1, ls=":")
 if record:
     ratio = record["evidence"]["equivalence"]
-    ax.plot(ratio["real"], np.clip(ratio["value"], 0.1, top), ".-", lw=0.8, alpha=0.7,
-            color=COLOURS["accent"], label="recorded larger run")
-ax.set(xscale="log", yscale="log", ylim=(0.3, top), xlabel="real images n",
-       ylabel="synthetic images per real image")
+    ax.plot(
+        ratio["real"],
+        np.clip(ratio["value"], 0.1, top),
+        ".-",
+        lw=0.8,
+        alpha=0.7,
+        color=COLOURS["accent"],
+        label="recorded larger run",
+    )
+ax.set(
+    xscale="log",
+    yscale="log",
+    ylim=(0.3, top),
+    xlabel="real images n",
+    ylabel="synthetic images per real image",
+)
 plain_ticks(ax.xaxis, real.sizes)
 plain_ticks(ax.yaxis)
 ax.legend(fontsize=8, loc="upper left")
@@ -292,7 +325,10 @@ def percentiles(draws):
 def straight(arm, c):
     """Observed over predicted loss at the largest size, predicted by a power law on the others."""
     law = fit(
-        {"n": c.sizes[:-1].astype(float), "loss": c.means[:-1]}, law="power", x="n", y="loss",
+        {"n": c.sizes[:-1].astype(float), "loss": c.means[:-1]},
+        law="power",
+        x="n",
+        y="loss",
         draws=c.draws[:, :-1],
     )
     last = [float(c.sizes[-1])]
