@@ -73,7 +73,7 @@ def execute(spec: Spec, store: Store) -> Result:
     provenance = {
         "started": began.isoformat(timespec="seconds"),
         "wall_seconds": round(time.perf_counter() - started, 2),
-        "code": code_digest(type(spec).sources)[:16],
+        "code": code_digest(spec.sources())[:16],
         "dataworth": __version__,
         **compute.describe(),
     }

@@ -31,14 +31,18 @@ class Spec(BaseModel):
     """Everything that decides a result, and nothing else.
 
     Subclasses add fields, name their `kind` and the modules whose code decides the result
-    (`sources`): a change of that code, comments and docstrings aside, is a change of the key, so
-    the store can never answer with what older code computed.
+    (`sources`, those of the runs they build on included): a change of that code, comments and
+    docstrings aside, is a change of the key, so the store never answers with what older code
+    computed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
-    sources: ClassVar[tuple[str, ...]] = ()
+
+    def sources(self) -> tuple[str, ...]:
+        """Names of the modules whose code decides the result."""
+        return ()
 
     @abstractmethod
     def run(self, store: Store) -> Outcome:
@@ -50,7 +54,7 @@ class Spec(BaseModel):
         content = {
             "kind": self.kind,
             "spec": self.model_dump(mode="json"),
-            "code": code_digest(type(self).sources),
+            "code": code_digest(self.sources()),
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -67,7 +67,7 @@ class Store:
             if any(_sha256(path / name) != mark[name] for name in FILES):
                 raise ValueError("checksum")
             stored = json.loads((path / "result.json").read_text())
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             warnings.warn(f"stored run {path} is damaged; computing it again", stacklevel=2)
             shutil.rmtree(path, ignore_errors=True)
             return None
