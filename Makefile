@@ -26,8 +26,11 @@ test: $(READY)
 	.venv/bin/python -m pytest
 
 lab: $(READY)
-	@.venv/bin/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
-	  --ServerApp.contents_manager_class=jupytext.TextFileContentsManager --LabApp.default_url=/lab/tree/book
+	@mkdir -p .venv/etc/jupyter/labconfig
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}}' \
+	  > .venv/etc/jupyter/labconfig/default_setting_overrides.json
+	@DATAWORTH_RESULTS="$(CURDIR)/build/lab/results" .venv/bin/jupyter lab \
+	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/book $(LAB_OPTIONS)
 
 clean:
 	rm -rf build

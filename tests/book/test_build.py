@@ -78,6 +78,9 @@ def wait_for(condition, seconds=30.0):
     return False
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """An example book built once; the tests below change it, in order, and build again."""

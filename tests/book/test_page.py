@@ -11,7 +11,11 @@ from dataworth.book.parameters import Row
 from dataworth.errors import UserError
 
 HEADER = Header("Title", None, "", "cpu", {"quick": 5.0})
-ROWS = [Row("sizes", [1, 2], [1], "images", "how many"), Row("seed", 3, 0, "", "")]
+ROWS = [
+    Row("sizes", [1, 2], [1], "images", "how many"),
+    Row("seed", 3, 0, "", ""),
+    Row("batch", 64, 64, "images", "per step"),
+]
 RECORD = {
     "profile": "quick", "started": "2026-01-01T00:00", "finished": "2026-01-01T00:01",
     "wall_s": 60.0, "peak_memory_mb": 900, "commit": "abc", "key": {"code cells": "k1"},
@@ -86,6 +90,7 @@ def test_prose_is_the_sources_and_outputs_are_the_runs(tmp_path):
 def test_both_parameter_cells_become_one_table(tmp_path):
     table = build(tmp_path, [])["cells"][1]["source"]
     assert "| `sizes` | `[1, 2]` | `[1]` | images | how many |" in table
+    assert "| `batch` | `64` |  | images | per step |" in table  # the default is not repeated
     assert "about 5 min 0 s expected" in table
     assert "sizes = [1]" not in str(build(tmp_path, [])["cells"])
 

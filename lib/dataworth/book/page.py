@@ -175,7 +175,14 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
     if expected is not None:
         time_line += f" (with nothing stored: about {spell(60 * expected)} expected)"
     body = [
-        [f"`{r.name}`", show_value(r.value), show_value(r.default), r.unit, r.meaning] for r in rows
+        [
+            f"`{r.name}`",
+            show_value(r.value),
+            show_value(r.default) if r.default != r.value else "",
+            r.unit,
+            r.meaning,
+        ]
+        for r in rows
     ]
     return "\n".join(
         [
@@ -185,7 +192,7 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
             f"{', GPU ' + machine['gpu'] if machine['gpu'] else ', no GPU'}. "
             f"The chapter needs: {header.device}.",
             "",
-            table(["parameter", "value", "default", "unit", "meaning"], body),
+            table(["parameter", "value", "default if other", "unit", "meaning"], body),
             ":::",
         ]
     )

@@ -119,6 +119,8 @@ def scale_line(layout: Layout, records: dict[str, dict[str, Any]]) -> str:
             f"{spell(total)} on {count(machine['cores'], 'core')} "
             f"({machine['processor']}, GPU: {machine['gpu'] or 'none'}), last on {newest}. "
         )
+    if layout.profile == "smoke":
+        text += "It only shows that everything runs: its numbers and verdicts mean nothing. "
     return text + "[Run times](run_times) lists every part."
 
 

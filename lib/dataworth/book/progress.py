@@ -128,8 +128,8 @@ class Display:
             )
         note = left(event)
         bar = self.bars[event.label]
-        count = f"{event.done}/{event.total}"
-        progress.update(bar, completed=event.done, total=event.total, count=count, note=note)
+        done = f"{event.done}/{event.total}"
+        progress.update(bar, completed=event.done, total=event.total, count=done, note=note)
 
     def _line(self, event: Event) -> None:
         now = time.monotonic()
