@@ -31,7 +31,7 @@ Y = [2.0, 1.7, 1.45, 1.3, 1.2, 1.12]
         ({}, {"draws": np.ones((3, 5))}, r"draws has shape \(3, 5\); \(B, 6\) is needed"),
         ({}, {"multipliers": -np.ones((3, 6))}, "multipliers.*at least 0"),
         ({}, {"weights": [1.0, 1, 1]}, r"weights has shape \(3,\); 6 numbers"),
-        ({"y": [2, 1.7, 0, 1.3, 1.2, 1]}, {}, "'y' has 0 in row 2; allowed is a finite number above 0"),
+        ({"y": [2, 1.7, 0, 1.3, 1.2, 1]}, {}, "'y' has 0 in row 2; allowed is a finite"),
         ({"y": [2, 1.7, -1, 1.3, 1.2, 1.1]}, {}, "'y' has -1 in row 2"),
         ({"y": [2, 1.7, np.nan, 1.3, 1.2, 1.1]}, {}, "'y' has nan in row 2"),
         ({"x": [0, 200, 400, 800, 1600, 3200]}, {}, "'x' has 0 in row 0"),

@@ -211,6 +211,12 @@ def _best_start(
         for wider in (1000.0, 100.0, 10.0):
             soft = replace(settings.objective, delta=wider * settings.objective.delta)
             start = minimise(replace(problem, objective=soft), start, targets, each_weights).z
+    if each > 2:  # a short race, and only the two best starts of each resample go on
+        race = minimise(problem, start, targets, each_weights, max_iterations=25)
+        best = np.argsort(race.objective.reshape(size, each), axis=1)[:, :2]
+        rows = (np.arange(size)[:, None] * each + best).ravel()
+        start, targets, each_weights = race.z[rows], targets[rows], each_weights[rows]
+        each = 2
     found = minimise(problem, start, targets, each_weights)
     value = found.objective.reshape(size, each)
     row = np.arange(size) * each + value.argmin(1)

@@ -110,6 +110,7 @@ class Law:
     latex: str
     units: tuple[str, ...] = ()  # one label a variable; the same label means the same unit
     may_be_zero: tuple[str, ...] = ()  # variables that allow x = 0
+    cheap_curvature: bool = False  # analytic; a numeric one costs 2 p Jacobians
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ class PowerSum(Law):
     variables: tuple[str, ...] = ("x",)
     floor: str | None = None
     exponent_range: tuple[float, float] = (0.0, 5.0)
-    grid: tuple[float, ...] = ()
+    cheap_curvature = True
 
     def __post_init__(self) -> None:
         amplitudes = [Param(t.amplitude, zero=t.amplitude == self.floor) for t in self.terms]

@@ -52,6 +52,10 @@ class Joint:
     def quadratic(self) -> bool:
         return all(p.quadratic for p in self.parts)
 
+    @property
+    def reweighted_steps(self) -> int:
+        return max(p.reweighted_steps for p in self.parts)
+
     def _split(self, *arrays: Array) -> Any:
         rows = np.cumsum([0, *(p.x.shape[0] for p in self.parts)])
         columns = np.cumsum([0, *(len(p.lower) for p in self.parts)])
@@ -249,6 +253,10 @@ class Constrained:
     def quadratic(self) -> bool:
         return False
 
+    @property
+    def reweighted_steps(self) -> int:
+        return self.base.reweighted_steps
+
     def value(self, z: Array, target: Array, weights: Array) -> Array:
         with np.errstate(all="ignore"):
             data = self.base.value(z, target[:, :-1], weights[:, :-1])
@@ -333,13 +341,14 @@ def sandwich(
     n, free = row_scores.shape
     codes = np.arange(n) if cluster is None else cluster
     groups = int(np.max(codes)) + 1
-    sums, curvatures = np.zeros((groups, free)), np.zeros((groups, free, free))
+    sums: Array = np.zeros((groups, free))
+    curvatures: Array = np.zeros((groups, free, free))
     np.add.at(sums, codes, row_scores)
     np.add.at(curvatures, codes, parts)
     # leaving a cluster out enlarges its score by (I - A_g H^-1)^-1; a tiny ridge keeps a cluster
     # that alone decides a parameter finite
     keep = np.eye(free) * (1 + 1e-9) - curvatures @ bread
-    sums = np.linalg.solve(keep, sums[..., None])[..., 0]
+    sums = np.asarray(np.linalg.solve(keep, sums[..., None])[..., 0], dtype=float)
     factor = 1.0 if cluster is None else (groups - 1) / groups
     return factor * bread @ (sums.T @ sums) @ bread
 

@@ -54,6 +54,11 @@ class Problem:
     def quadratic(self) -> bool:
         return self.objective.loss == "l2"
 
+    @property
+    def reweighted_steps(self) -> int:
+        """Steps before the exact Hessian is used: more where that Hessian is dear."""
+        return 3 if self.law.cheap_curvature else 15
+
     def phi(self, z: Array) -> Array:
         return z if self.plain else z @ self.matrix.T + self.offset
 
@@ -116,6 +121,9 @@ class Objectives(Protocol):
     @property
     def quadratic(self) -> bool: ...
 
+    @property
+    def reweighted_steps(self) -> int: ...
+
     def value(self, z: Array, target: Array, weights: Array) -> Array: ...
 
     def derivatives(
@@ -159,13 +167,14 @@ def minimise(
     target: Array,
     weights: Array,
     *,
-    irls_steps: int = 3,
+    irls_steps: int | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-11,
     chunk_values: int = 60_000,
 ) -> Solution:
     """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise."""
     size, n = len(start), target.shape[1]
+    irls_steps = problem.reweighted_steps if irls_steps is None else irls_steps
     target = np.broadcast_to(target, (size, n))
     weights = np.broadcast_to(weights, (size, n))
     chunk = max(1, chunk_values // problem.work)
