@@ -1,0 +1,96 @@
+"""Specs that the tests run, importable by worker processes; as a script, a batch of slow ones."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from dataworth.runs import Outcome, Spec, Store, run_tasks
+
+
+class Tiny(Spec):
+    kind: ClassVar[str] = "tiny"
+    a: int = 0
+    b: float = 0.5
+    c: str = "x"
+    d: tuple[int, ...] = (1, 2)
+
+    def run(self, store: Store) -> Outcome:
+        rng = np.random.default_rng(self.a)
+        return Outcome(
+            {"values": rng.normal(size=5) * self.b, "d": np.array(self.d)}, {"a": self.a}
+        )
+
+
+class Reordered(Spec):
+    """The fields of `Tiny`, declared in another order."""
+
+    kind: ClassVar[str] = "tiny"
+    d: tuple[int, ...] = (1, 2)
+    c: str = "x"
+    b: float = 0.5
+    a: int = 0
+
+    def run(self, store: Store) -> Outcome:
+        raise NotImplementedError
+
+
+class Recording(Tiny):
+    """Appends its number to a file, so that a test sees what was computed and in what order."""
+
+    kind: ClassVar[str] = "recording"
+    log: str
+
+    def run(self, store: Store) -> Outcome:
+        with Path(self.log).open("a") as file:
+            file.write(f"{self.a}\n")
+        return super().run(store)
+
+
+class Torch(Spec):
+    """Matrix products whose sums depend on how many threads form them."""
+
+    kind: ClassVar[str] = "torch"
+    seed: int
+
+    def run(self, store: Store) -> Outcome:
+        import torch
+
+        torch.manual_seed(self.seed)
+        x = torch.randn(300, 300)
+        y = torch.tanh(x @ x.T / 17) @ torch.randn(300, 64)
+        return Outcome(
+            {"y": y.numpy(), "mean": y.mean().numpy()}, {"threads": torch.get_num_threads()}
+        )
+
+
+class Slow(Tiny):
+    kind: ClassVar[str] = "slow"
+
+    def run(self, store: Store) -> Outcome:
+        time.sleep(0.2)
+        return super().run(store)
+
+
+class BuildsOn(Spec):
+    """Reads another run's result from the store."""
+
+    kind: ClassVar[str] = "builds-on"
+    first: Tiny
+
+    def run(self, store: Store) -> Outcome:
+        return Outcome({"double": 2 * store.load(self.first).arrays["values"]})
+
+
+def slow(count: int) -> list[Slow]:
+    return [Slow(a=i) for i in range(count)]
+
+
+if __name__ == "__main__":
+    from run_specs import slow as importable  # so that workers find the classes by this name
+
+    run_tasks(importable(int(sys.argv[2])), store=Store(sys.argv[1]), workers=int(sys.argv[3]))
