@@ -80,7 +80,8 @@ def solve(
     target = settings.objective.transform(y)
     if isinstance(law, Grouped):
         return _solve_groups(settings, law, x, log_x0, y, weights, warm, starts)
-    seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 60)[:, :starts]
+    seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 60)
+    seeds = seeds[:, : starts if len(law.params) <= 5 else 3 * starts]
     if warm is None:
         phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)
     else:
@@ -211,12 +212,13 @@ def _best_start(
         for wider in (1000.0, 100.0, 10.0):
             soft = replace(settings.objective, delta=wider * settings.objective.delta)
             start = minimise(replace(problem, objective=soft), start, targets, each_weights).z
-    if each > 2:  # a short race, and only the two best starts of each resample go on
-        race = minimise(problem, start, targets, each_weights, max_iterations=25)
-        best = np.argsort(race.objective.reshape(size, each), axis=1)[:, :2]
+    keep, steps = (2, 25) if len(free) <= 5 else (6, 50)
+    if each > keep:  # a short race, and only the best starts of each resample go on
+        race = minimise(problem, start, targets, each_weights, max_iterations=steps)
+        best = np.argsort(race.objective.reshape(size, each), axis=1)[:, :keep]
         rows = (np.arange(size)[:, None] * each + best).ravel()
         start, targets, each_weights = race.z[rows], targets[rows], each_weights[rows]
-        each = 2
+        each = keep
     found = minimise(problem, start, targets, each_weights)
     value = found.objective.reshape(size, each)
     row = np.arange(size) * each + value.argmin(1)
