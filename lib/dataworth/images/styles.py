@@ -20,7 +20,11 @@ def sketch(images: Images) -> Images:
     from scipy import ndimage
 
     x = images.astype(np.float32)
-    edges = np.hypot(ndimage.sobel(x, axis=1), ndimage.sobel(x, axis=2))
+    smooth, slope = [1.0, 2.0, 1.0], [-1.0, 0.0, 1.0]
+    # Not `ndimage.sobel`: on a stack it smooths along N too and mixes neighbouring images.
+    down = ndimage.correlate1d(ndimage.correlate1d(x, smooth, axis=2), slope, axis=1)
+    across = ndimage.correlate1d(ndimage.correlate1d(x, smooth, axis=1), slope, axis=2)
+    edges = np.hypot(down, across)
     return (255 - np.clip(edges * 0.45, 0, 255)).astype(np.uint8)
 
 
