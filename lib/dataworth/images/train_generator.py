@@ -11,6 +11,7 @@ run sees the batches an uninterrupted one would.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import time
@@ -29,7 +30,7 @@ from dataworth.images.generators import (
     encode,
 )
 from dataworth.images.styles import STYLES
-from dataworth.runs import compute
+from dataworth.runs import compute, progress
 
 if TYPE_CHECKING:
     import torch
@@ -158,47 +159,54 @@ def train(
         return PixelDiffusion(averaged["transformer"], averaged["encoder"], tokenizer, config)
 
     started, losses = time.perf_counter(), []
-    for step in range(first, recipe.steps):
-        rng = np.random.default_rng([recipe.seed, 2, step])
-        torch.manual_seed(int(rng.integers(2**31)))
-        chosen = torch.from_numpy(rng.integers(len(pool), size=recipe.batch)).to(device)
-        variant = torch.from_numpy(rng.integers(VARIANTS, size=recipe.batch)).to(device)
-        dropped = torch.from_numpy(rng.random(recipe.batch) < recipe.condition_dropout).to(device)
-        text = torch.where(dropped[:, None], empty_ids, ids[chosen, variant])
-        mask = torch.where(dropped[:, None], empty_mask, masks[chosen, variant])
-        x = pixels[chosen, None].float() / 127.5 - 1  # (B, 1, H, W)
-        t = torch.sigmoid(torch.randn(recipe.batch)).to(device)  # logit-normal (Esser et al. 2024)
-        noise = torch.randn(x.shape).to(device)
-        noisy = torch.lerp(x, noise, t[:, None, None, None])
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        hidden = encoder(input_ids=text, attention_mask=mask).last_hidden_state
-        v = forward(
-            noisy,
-            encoder_hidden_states=hidden,
-            encoder_attention_mask=mask,
-            timestep=t * 1000,
-            return_dict=False,
-        )[0]
-        loss = torch.nn.functional.mse_loss(v, noise - x)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        average.update_parameters(model)
-        losses.append(loss.item())
-        if (step + 1) % report == 0 or step + 1 == recipe.steps:
-            spent = seconds + time.perf_counter() - started
-            row = {
-                "step": step + 1,
-                "loss": round(float(np.mean(losses)), 5),
-                "seconds": round(spent, 1),
-            }
-            with (folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
-            losses = []
-            if (step + 1) % (5 * report) == 0 or step + 1 == recipe.steps:
-                _save_checkpoint(checkpoint, model, average, optimizer, step + 1, spent)
-                average_model().save(folder)
+    with progress("training the generator", recipe.steps - first) as advance:
+        for step in range(first, recipe.steps):
+            rng = np.random.default_rng([recipe.seed, 2, step])
+            torch.manual_seed(int(rng.integers(2**31)))
+            chosen = torch.from_numpy(rng.integers(len(pool), size=recipe.batch)).to(device)
+            variant = torch.from_numpy(rng.integers(VARIANTS, size=recipe.batch)).to(device)
+            dropped = torch.from_numpy(rng.random(recipe.batch) < recipe.condition_dropout).to(
+                device
+            )
+            text = torch.where(dropped[:, None], empty_ids, ids[chosen, variant])
+            mask = torch.where(dropped[:, None], empty_mask, masks[chosen, variant])
+            x = pixels[chosen, None].float() / 127.5 - 1  # (B, 1, H, W)
+            t = torch.sigmoid(torch.randn(recipe.batch)).to(
+                device
+            )  # logit-normal (Esser et al. 2024)
+            noise = torch.randn(x.shape).to(device)
+            noisy = torch.lerp(x, noise, t[:, None, None, None])
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            hidden = encoder(input_ids=text, attention_mask=mask).last_hidden_state
+            v = forward(
+                noisy,
+                encoder_hidden_states=hidden,
+                encoder_attention_mask=mask,
+                timestep=t * 1000,
+                return_dict=False,
+            )[0]
+            loss = torch.nn.functional.mse_loss(v, noise - x)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            average.update_parameters(model)
+            losses.append(loss.item())
+            if (step + 1) % 10 == 0:
+                advance(10)
+            if (step + 1) % report == 0 or step + 1 == recipe.steps:
+                spent = seconds + time.perf_counter() - started
+                row = {
+                    "step": step + 1,
+                    "loss": round(float(np.mean(losses)), 5),
+                    "seconds": round(spent, 1),
+                }
+                with (folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(row) + "\n")
+                losses = []
+                if (step + 1) % (5 * report) == 0 or step + 1 == recipe.steps:
+                    _save_checkpoint(checkpoint, model, average, optimizer, step + 1, spent)
+                    average_model().save(folder)
     return average_model()
 
 
@@ -226,21 +234,27 @@ def _save_checkpoint(
     temporary.replace(path)
 
 
+def generator_pool(card: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, H, W) and labels (N,) a generator may learn from, by class, then by content id."""
+    from dataworth.data import load_images
+
+    pool = load_images(card, "generator_pool")
+    order = np.lexsort((pool.ids, pool.labels))
+    return pool.images[order], pool.labels[order]
+
+
 def retrained(
     card: str, config: PixelDiffusionConfig | None = None, recipe: Recipe | None = None
 ) -> Path:
     """Folder of a generator trained on this machine, trained now if it is not there yet."""
-    import hashlib
-
-    from dataworth.data import load_images
     from dataworth.paths import home
 
     config, recipe = config or PixelDiffusionConfig(), recipe or Recipe()
-    pool = load_images(card, "generator_pool")
     identity = json.dumps([card, asdict(config), asdict(recipe)], sort_keys=True)
     folder = home() / "generators" / f"{card}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     if not (folder / "card.json").is_file():
-        train(pool.images, pool.labels, config, recipe, folder)
+        compute.single_thread()
+        train(*generator_pool(card), config, recipe, folder)
         (folder / "card.json").write_text(
             json.dumps(provenance(card, config, recipe, folder), indent=1)
         )
@@ -258,14 +272,13 @@ def provenance(
         "recipe": asdict(recipe),
         "training_seconds": last["seconds"],
         "final_training_loss": last["loss"],
+        "weights_sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         "machine": compute.describe(),
     }
 
 
 def main() -> None:
     """Command line: train on a card's generator pool and write weights, log and provenance."""
-    from dataworth.data import load_images
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--card", default="fashion-mnist", help="data set (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and log")
@@ -276,8 +289,8 @@ def main() -> None:
     compute.single_thread()
     config = PixelDiffusionConfig()
     recipe = Recipe(steps=arguments.steps, seed=arguments.seed)
-    pool = load_images(arguments.card, "generator_pool")
-    train(pool.images, pool.labels, config, recipe, arguments.out, compiled=arguments.compile)
+    pool = generator_pool(arguments.card)
+    train(*pool, config, recipe, arguments.out, compiled=arguments.compile)
     text = json.dumps(provenance(arguments.card, config, recipe, arguments.out), indent=1)
     (arguments.out / "card.json").write_text(text + "\n")
 

@@ -1,7 +1,16 @@
 """Specs, the result store and the engines: a run is a value, computed once."""
 
-from dataworth.runs.engine import default_workers, execute, run_tasks
+from dataworth.runs.engine import default_workers, execute, progress, run_tasks
 from dataworth.runs.spec import Outcome, Spec
 from dataworth.runs.store import Result, Store
 
-__all__ = ["Outcome", "Result", "Spec", "Store", "default_workers", "execute", "run_tasks"]
+__all__ = [
+    "Outcome",
+    "Result",
+    "Spec",
+    "Store",
+    "default_workers",
+    "execute",
+    "progress",
+    "run_tasks",
+]

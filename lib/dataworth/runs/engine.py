@@ -47,7 +47,7 @@ def run_tasks(
     todo = list({spec.key: spec for spec in specs if found[spec.key] is None}.values())
     if todo:
         workers = min(workers or default_workers(), len(todo))
-        with _progress(label, len(todo)) as advance:
+        with progress(label, len(todo)) as advance:
             if workers == 1:
                 for spec in todo:
                     found[spec.key] = execute(spec, store)
@@ -86,11 +86,11 @@ def _execute_in_worker(spec: Spec, root: Path) -> str:
 
 
 class _Advance(Protocol):
-    def __call__(self) -> None: ...
+    def __call__(self, count: int = 1) -> None: ...
 
 
 @contextmanager
-def _progress(label: str, total: int) -> Iterator[_Advance]:
+def progress(label: str, total: int) -> Iterator[_Advance]:
     """Progress with time left: to the file `DATAWORTH_PROGRESS` if set, else a bar on stderr."""
     done, started = 0, time.monotonic()
     file = os.environ.get("DATAWORTH_PROGRESS")
@@ -103,9 +103,9 @@ def _progress(label: str, total: int) -> Iterator[_Advance]:
             with Path(file).open("a") as lines:
                 lines.write(json.dumps(event) + "\n")
 
-        def advance() -> None:
+        def advance(count: int = 1) -> None:
             nonlocal done
-            done += 1
+            done += count
             write()
 
         write()
@@ -128,4 +128,4 @@ def _progress(label: str, total: int) -> Iterator[_Advance]:
         )
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda: bar.advance(task)
+            yield lambda count=1: bar.advance(task, count)
