@@ -77,6 +77,6 @@ def test_run_times_name_the_slow_cells(tmp_path):
     }  # fmt: skip
     header = Header("Title", None, "", "cpu", {"quick": 2})
     text = pages.run_times(Here(), [chapter], {"a-b": header}, {"a-b": record})
-    assert "| [Title](/part/a_b) | 1 min 15 s | 2 min 0 s | 900 MB | 2026-01-01 | `abc` |" in text
+    assert "| [Title](/part/a_b) | 1 min 15 s | 2 min | 900 MB | 2026-01-01 | `abc` |" in text
     assert "| 2 | `` train() `` | 70.25 |" in text
     assert "import x" not in text

@@ -32,7 +32,7 @@ def test_events_do_not_depend_on_where_a_write_was_caught(tmp_path, cuts):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-3, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
+    [(-3, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (300, "5 min")],
 )
 def test_spell(seconds, text):
     assert spell(seconds) == text

@@ -54,8 +54,10 @@ def spell(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        big, small, units = whole // 60, whole % 60, ("min", "s")
+    else:
+        big, small, units = whole // 3600, whole % 3600 // 60, ("h", "min")
+    return f"{big} {units[0]}" + (f" {small} {units[1]}" if small else "")
 
 
 def left(event: Event) -> str:
