@@ -62,8 +62,8 @@ def test_library_key_covers_data_files_but_not_the_book(tmp_path):
     (tmp_path / "core.py").write_text("a = 1")
 
     def now():
-        keys.library_key.cache_clear()
-        return keys.library_key(tmp_path)
+        keys.package_key.cache_clear()
+        return keys.package_key(tmp_path)
 
     before = now()
     (tmp_path / "book" / "page.py").write_text("a = 2")

@@ -22,7 +22,7 @@ def chapter_key(notebook: Any, values: dict[str, Any], layout: Layout) -> dict[s
     return {
         "code cells": digest([c.source for c in notebook.cells if c.cell_type == "code"]),
         "parameters": digest({"profile": layout.profile, **values}),
-        "library": library_key(Path(dataworth.__file__).parent),
+        "library": package_key(Path(dataworth.__file__).parent),
         "data": data_key(),
         "requirements.lock": file_key(layout.root / "requirements.lock"),
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def file_key(path: Path) -> str:
 
 
 @cache
-def library_key(package: Path) -> str:
+def package_key(package: Path) -> str:
     """Hash of the package's code and data files; comments, docstrings and layout do not count."""
     entries = {}
     for path in sorted(package.rglob("*")):
