@@ -152,7 +152,9 @@ def table(claims: Sequence[Claim]) -> Any:
 def _number(value: float) -> str:
     if math.isnan(value):
         return "not identified"
-    return ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.3g}"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.0e}"
 
 
 def _span(interval: tuple[float, float]) -> str:
