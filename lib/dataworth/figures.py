@@ -92,7 +92,7 @@ def plain_ticks(axis: Any, at: ArrayLike | None = None) -> None:
         axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     else:
         axis.set_major_locator(ticker.FixedLocator(np.asarray(at, dtype=float).tolist()))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_locator(ticker.NullLocator())
 
 
