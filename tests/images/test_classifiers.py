@@ -1,0 +1,319 @@
+"""Classifiers: budgets, schedules, augmentation, determinism, and that they learn."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.special import logsumexp
+from tiny_images import garments
+
+from dataworth.images.classifiers import (
+    MODELS,
+    Augment,
+    Budget,
+    ClassifierSpec,
+    Optimisation,
+    Vit,
+    as_input,
+    cross_entropy,
+    load_model,
+    predict,
+    train,
+)
+from dataworth.images.parts import RealPart
+from dataworth.runs import run_tasks
+
+TINY = Vit(patch=14, width=16, depth=1, heads=2)
+SHORT = Budget(amount=4, batch=8)
+
+
+# --- How long and how fast --------------------------------------------------------------------
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 512))
+def test_budget(amount, examples, batch):
+    assert Budget(amount=amount, batch=batch).steps(examples) == amount
+    steps = Budget(rule="fixed_epochs", amount=amount, batch=batch).steps(examples)
+    assert (steps - 1) * batch < amount * examples <= steps * batch  # the last may be partial
+
+
+rates = st.builds(
+    Optimisation,
+    schedule=st.sampled_from(["cosine", "wsd"]),
+    warmup=st.floats(0, 0.5),
+    decay=st.floats(0, 0.5),
+)
+
+
+@given(rates, st.integers(2, 2000))
+def test_rate_is_between_zero_and_its_peak(optimisation, steps):
+    values = np.array([optimisation.rate(step, steps) for step in range(steps)])
+    assert (values >= 0).all() and (values <= optimisation.learning_rate * (1 + 1e-12)).all()
+
+
+def test_cosine_rate():
+    o = Optimisation(schedule="cosine", warmup=0.1, learning_rate=2.0)
+    values = np.array([o.rate(step, 1000) for step in range(1000)])
+    np.testing.assert_allclose(values[:100], 2 * np.arange(1, 101) / 100)
+    done = np.arange(1, 901) / 900
+    np.testing.assert_allclose(values[100:], 1 + np.cos(np.pi * done), atol=1e-12)
+    assert values[-1] < 1e-5 * o.learning_rate
+    flat = Optimisation(schedule="cosine", warmup=0, learning_rate=2.0)
+    assert flat.rate(0, 1000) == pytest.approx(2, rel=1e-5)
+
+
+def test_wsd_rate():
+    o = Optimisation(schedule="wsd", warmup=0.1, decay=0.2, learning_rate=2.0)
+    values = np.array([o.rate(step, 1000) for step in range(1000)])
+    np.testing.assert_allclose(values[:100], 2 * np.arange(1, 101) / 100)
+    np.testing.assert_array_equal(values[100:801], 2)  # the plateau
+    np.testing.assert_allclose(values[800:], 2 * np.arange(200, 0, -1) / 200)
+    none = Optimisation(schedule="wsd", warmup=0, decay=0, learning_rate=2.0)
+    assert {none.rate(step, 50) for step in range(50)} == {2.0}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"learning_rate": 0}, {"warmup": 1.5}, {"label_smoothing": 1}, {"ema": 1}, {"shift": -1}],
+)
+def test_settings_out_of_range(field):
+    with pytest.raises(ValidationError, match=next(iter(field))):
+        Optimisation(**field)
+    with pytest.raises(ValidationError):
+        Budget(amount=0)
+
+
+# --- Loss and augmentation --------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32), st.floats(-200, 200), st.floats(0.1, 100))
+def test_cross_entropy(seed, level, scale):
+    rng = np.random.default_rng(seed)
+    logits = (level + scale * rng.normal(size=(7, 10))).astype(np.float32)
+    labels = rng.integers(0, 10, 7)
+    wide = logits.astype(np.float64)
+    expected = logsumexp(wide, axis=1) - wide[np.arange(7), labels]
+    np.testing.assert_allclose(cross_entropy(logits, labels), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_cross_entropy_of_ignorance_is_log_of_the_classes():
+    zero = np.zeros((3, 10), np.float32)
+    np.testing.assert_allclose(cross_entropy(zero, np.array([0, 5, 9])), math.log(10))
+
+
+def test_as_input():
+    grey = np.array([[[0, 255], [51, 204]]], np.uint8)
+    np.testing.assert_allclose(as_input(grey)[0, 0], [[-1, 1], [-0.6, 0.6]], atol=1e-6)
+    colour = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    x = as_input(colour)
+    assert x.shape == (2, 3, 4, 5)
+    np.testing.assert_allclose(x[1, 2, 3, 4], colour[1, 3, 4, 2] / 127.5 - 1, atol=1e-6)
+
+
+def sample_images(channels=1, height=6, width=5):
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.random((4, channels, height, width)).astype(np.float32)) - 0.5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augment_nothing_is_the_identity(channels):
+    x = sample_images(channels)
+    rows = torch.tensor([2, 0, 2, 3])
+    assert torch.equal(Augment(x, 0, False)(rows, torch.Generator().manual_seed(0)), x[rows])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_augment_crops_and_mirrors(shift, flip, channels):
+    """Every result is one of the crops of the padded image, mirrored or not, and all occur."""
+    x = sample_images(channels)
+    count = 600
+    rows = torch.arange(count) % len(x)
+    out = Augment(x, shift, flip)(rows, torch.Generator().manual_seed(1)).numpy()
+    around = ((0, 0), (0, 0), (shift, shift), (shift, shift))
+    padded = np.pad(x.numpy(), around, constant_values=x.min())
+    seen = {}
+    for row in range(len(x)):
+        for top in range(2 * shift + 1):
+            for left in range(2 * shift + 1):
+                crop = padded[row, :, top : top + 6, left : left + 5]
+                seen[row, crop.tobytes()] = [top, left, 0, 0]
+                if flip:
+                    seen[row, np.ascontiguousarray(crop[..., ::-1]).tobytes()] = [top, left, 1, 0]
+    for row, image in zip(rows.tolist(), out, strict=True):
+        seen[row, image.tobytes()][-1] += 1  # a KeyError: no such crop
+    places = {}
+    for top, left, mirrored, times in seen.values():
+        key = (top, left, mirrored)
+        places[key] = places.get(key, 0) + times
+    assert len(places) == (2 * shift + 1) ** 2 * (2 if flip else 1)
+    mean = count / len(places)
+    assert all(abs(n - mean) < 5 * math.sqrt(mean) for n in places.values())
+
+
+def test_augment_is_decided_by_its_generator():
+    x, rows = sample_images(), torch.arange(4)
+    a, b, c = (Augment(x, 2, True)(rows, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+# --- Training ---------------------------------------------------------------------------------
+
+
+def weights_of(*args):
+    return train(*args)[0].state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_training_depends_on_its_seed_and_on_nothing_before(optimizer):
+    images, labels = garments(30)
+    recipe = Optimisation(optimizer=optimizer, shift=1, flip=True)
+    first = weights_of(images, labels, TINY, SHORT, recipe, 3)
+    other = weights_of(images[:20], labels[:20], TINY, SHORT, recipe, 4)
+    torch.manual_seed(99)
+    torch.rand(10)
+    again = weights_of(images, labels, TINY, SHORT, recipe, 3)
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_training_does_not_change_its_input():
+    images, labels = garments(20)
+    before = images.copy()
+    images.flags.writeable = False  # as the data room's maps
+    train(images, labels, TINY, SHORT, Optimisation(shift=2), 0)
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_separable_set_is_learned(optimizer):
+    images, labels = garments(100)
+    unseen, truth = garments(50, seed=9)
+    model, losses = train(
+        images,
+        labels,
+        Vit(patch=7, width=32, depth=1, heads=2),
+        Budget(amount=250, batch=32),
+        Optimisation(optimizer=optimizer),
+        0,
+    )
+    logits = predict(model, unseen)
+    assert logits.shape == (50, 10) and logits.dtype == np.float32
+    assert (logits.argmax(1) == truth).mean() > 0.9
+    assert losses.shape == (5,) and losses[-1] < losses[0] / 2
+    np.testing.assert_allclose(predict(model, unseen, batch=7), logits, atol=1e-4)
+
+
+def test_averaging_is_an_exponential_mean_of_the_weights():
+    """Two steps at decay d: the average starts at the first weights, then d w1 + (1 - d) w2."""
+    images, labels = garments(16)
+    o = Optimisation(optimizer="adamw", schedule="wsd", warmup=0, decay=0, ema=0.0)
+    one, two = (weights_of(images, labels, TINY, Budget(amount=n, batch=8), o, 0) for n in (1, 2))
+    averaged = weights_of(
+        images, labels, TINY, Budget(amount=2, batch=8), o.model_copy(update={"ema": 0.75}), 0
+    )
+    for name, value in averaged.items():
+        torch.testing.assert_close(value, 0.75 * one[name] + 0.25 * two[name])
+
+
+def test_muon_steps_the_matrices_of_the_blocks_only():
+    from dataworth.images.classifiers import _optimizers
+
+    model = TINY.build(28, 1, 10)
+    names = {id(p): name for name, p in model.named_parameters()}
+    adamw, muon = _optimizers(model, Optimisation(weight_decay=0.1))
+    stepped = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    kinds = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
+    assert stepped == {f"blocks.0.{kind}.weight" for kind in kinds}
+    rest = [p for group in adamw.param_groups for p in group["params"]]
+    assert {names[id(p)] for p in rest} | stepped == set(names.values())
+    assert len(rest) + len(stepped) == len(names)
+    for group in adamw.param_groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] == 0.1) for p in group["params"])
+    (alone,) = _optimizers(model, Optimisation(optimizer="adamw"))
+    assert sum(len(group["params"]) for group in alone.param_groups) == len(names)
+
+
+@given(st.integers(1, 40), st.integers(1, 16), st.integers(0, 99))
+def test_an_epoch_shows_every_example_equally_often(examples, batch, seed):
+    from dataworth.images.classifiers import _epoch
+
+    order = _epoch(examples, batch, torch.Generator().manual_seed(seed))
+    passes = max(1, math.ceil(batch / examples))
+    assert len(order) >= min(batch, passes * examples)
+    assert torch.bincount(order, minlength=examples).tolist() == [passes] * examples
+
+
+# --- Runs -------------------------------------------------------------------------------------
+
+
+def spec(ids, **changes):
+    fields = {"parts": (RealPart(ids=tuple(ids)),), "model": TINY, "budget": SHORT}
+    return ClassifierSpec(**(fields | changes))
+
+
+POOL = range(1000, 1060)  # ids of the classifier pool of the `splits` fixture
+
+
+def test_a_run_keeps_predictions_and_scores(splits, store):
+    (result,) = run_tasks([spec(POOL, keep_weights=True)], store=store)
+    assert set(splits.calls) == {
+        ("fashion-mnist", split) for split in ("classifier_pool", "validation", "test")
+    }
+    for split in ("validation", "test"):
+        held_out = splits("fashion-mnist", split)
+        logits = result.arrays[f"logits_{split}"]
+        np.testing.assert_array_equal(result.arrays[f"labels_{split}"], held_out.labels)
+        assert logits.dtype == np.float32 and logits.shape == (len(held_out), 10)
+        right = logits.argmax(1) == held_out.labels
+        assert result.metrics[f"top1_{split}"] == pytest.approx(right.mean())
+        wide = logits.astype(float)
+        loss = logsumexp(wide, axis=1) - wide[np.arange(len(wide)), held_out.labels]
+        assert result.metrics[f"loss_{split}"] == pytest.approx(loss.mean())
+        reloaded = predict(load_model(result), held_out.images)
+        np.testing.assert_array_equal(reloaded, logits)
+    assert (result.arrays["logits_test"].std(0) > 0).all()
+
+
+def test_weights_are_stored_on_request_only(splits, store):
+    (result,) = run_tasks([spec(POOL)], store=store)
+    assert not any(name.startswith("weight:") for name in result.arrays)
+
+
+def test_equal_samples_whatever_the_size(splits, store):
+    runs = run_tasks([spec(POOL[:n]) for n in (1, 5, 20, 60)], store=store)
+    assert [r.metrics["examples"] for r in runs] == [1, 5, 20, 60]
+    assert {r.metrics["samples_seen"] for r in runs} == {4 * 8}
+    epochs = Budget(rule="fixed_epochs", amount=2, batch=8)
+    runs = run_tasks([spec(POOL[:n], budget=epochs) for n in (5, 20)], store=store)
+    assert [r.metrics["samples_seen"] for r in runs] == [2 * 8, 5 * 8]
+
+
+def test_order_of_ids_is_part_of_a_run_and_seeds_differ(splits, store):
+    a, b = run_tasks([spec(POOL, seed=0), spec(POOL, seed=1)], store=store)
+    assert (a.arrays["logits_test"] != b.arrays["logits_test"]).any()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_named_model_exists(name):
+    import timm
+
+    assert timm.is_model(MODELS[name].name)
+    with torch.device("meta"):  # shapes only
+        side = 224 if MODELS[name].patch == 16 else 28
+        model = MODELS[name].build(side, 3, 10)
+        assert model(torch.empty(2, 3, side, side)).shape == (2, 10)
+
+
+def test_parameters_of_the_smallest_model():
+    """patch 7, width 64, 2 layers, 16 tokens: written out from Dosovitskiy et al. 2021."""
+    w, tokens = 64, 16
+    block = 2 * 2 * w + (w * 3 * w + 3 * w) + (w * w + w) + (w * 4 * w + 4 * w) + (4 * w * w + w)
+    expected = (49 * w + w) + w + (tokens + 1) * w + 2 * block + 2 * w + (w * 10 + 10)
+    model = MODELS["vit-2x64"].build(28, 1, 10)
+    assert sum(p.numel() for p in model.parameters()) == expected

@@ -1,0 +1,206 @@
+"""Bootstrap curves against closed forms of the variances, and the Frechet distance."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import linalg
+from scipy.special import logsumexp
+
+from dataworth.images.curves import curve
+from dataworth.images.fidelity import FidelitySpec, embed, frechet_distance
+
+EXAMPLES, RESAMPLES = 400, 2500
+
+
+def run(scores, key):
+    """A stored run whose cross-entropy of test example i is exactly scores[i]: two classes with
+    logits (0, b), label 0, loss log(1 + exp(b))."""
+    b = np.log(np.expm1(scores))
+    logits = np.stack([np.zeros_like(b), b], axis=1).astype(np.float64)
+    arrays = {"logits_test": logits, "labels_test": np.zeros(len(b), np.int64)}
+    return SimpleNamespace(arrays=arrays, spec=SimpleNamespace(key=f"{key:08x}" + "0" * 24))
+
+
+def arm(seeds, sizes=2, key=0, spread=0.3, between=0.1, shared=True):
+    """runs[size][seed], with example scores around 2; `shared`: the same examples are hard."""
+    rng = np.random.default_rng(key)
+    hard = rng.normal(0, spread, EXAMPLES)
+    rows = []
+    for n in range(sizes):
+        row = []
+        for s in range(seeds):
+            own = hard if shared else rng.normal(0, spread, EXAMPLES)
+            row.append(
+                run(np.maximum(2 + own + rng.normal(0, between), 0.05), key * 1000 + 10 * n + s)
+            )
+        rows.append(row)
+    return rows
+
+
+def scores_of(rows):
+    return np.stack([[loss_of(r) for r in row] for row in rows])
+
+
+def loss_of(result):
+    z = result.arrays["logits_test"]
+    return logsumexp(z, axis=1) - z[:, 0]
+
+
+def test_values_and_means():
+    rows = arm(seeds=3)
+    c = curve(rows, [10, 100], resamples=5)
+    expected = scores_of(rows).mean(2)
+    np.testing.assert_allclose(c.values, expected, rtol=1e-9)
+    np.testing.assert_allclose(c.means, expected.mean(1), rtol=1e-9)
+    assert c.sizes.tolist() == [10, 100] and c.draws.shape == (5, 2)
+    table = c.table()
+    assert set(table) == {"n", "loss"}
+    np.testing.assert_array_equal(table["n"], [10.0, 100.0])
+
+
+def test_error_is_one_minus_accuracy():
+    result = run(np.array([0.1, 0.2, 5.0, 6.0, 7.0]), 1)  # wrong where the loss exceeds log 2
+    assert curve([[result]], [10], metric="error", resamples=2).means[0] == pytest.approx(0.6)
+
+
+def test_one_seed_gives_the_standard_error_of_a_mean():
+    rows = arm(seeds=1)
+    c = curve(rows, [10, 100], resamples=RESAMPLES)
+    expected = scores_of(rows)[:, 0].std(1) / np.sqrt(EXAMPLES)
+    np.testing.assert_allclose(c.draws.std(0), expected, rtol=0.1)
+    np.testing.assert_allclose(c.draws.mean(0), c.means, atol=4 * expected.max() / RESAMPLES**0.5)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("seeds", [2, 3, 8])
+def test_several_seeds_add_their_variance(seeds, shared):
+    """Var = E[s_w^2] / S + Var(mean over seeds of the weighted scores), where s_w^2 is the sample
+    variance of the seeds' weighted means: s^2 plus what resampling adds to differences of seeds.
+    """
+    rows = arm(seeds=seeds, shared=shared)
+    scores = scores_of(rows)  # (n, S, N)
+    own = scores - scores.mean(1, keepdims=True)
+    between = scores.mean(2).var(1, ddof=1) + own.var(2).sum(1) / EXAMPLES / (seeds - 1)
+    examples = scores.mean(1).var(1) / EXAMPLES
+    c = curve(rows, [10, 100], resamples=RESAMPLES)
+    np.testing.assert_allclose(c.draws.var(0), between / seeds + examples, rtol=0.12)
+    if shared:  # the seeds alone would not explain it, nor the examples alone
+        assert (c.draws.var(0) > 1.1 * examples).all()
+
+
+def test_seeds_are_resampled_at_each_size_on_their_own():
+    """Seeds far apart, examples alike: draws of two sizes are then uncorrelated."""
+    rows = arm(seeds=3, spread=1e-4, between=0.2)
+    draws = curve(rows, [10, 100], resamples=RESAMPLES).draws
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 4 / np.sqrt(RESAMPLES)
+
+
+def test_examples_are_resampled_for_all_sizes_together():
+    rows = arm(seeds=1, between=0.0)
+    draws = curve(rows, [10, 100], resamples=500).draws
+    assert np.corrcoef(draws.T)[0, 1] > 0.999
+
+
+def test_arms_share_their_test_examples():
+    """Two arms with the same scores: every draw of the difference is zero (one seed each)."""
+    one, other = arm(seeds=1, key=0), arm(seeds=1, key=0)
+    other[0][0].spec.key = "f" * 32
+    a, b = (curve(rows, [10, 100], resamples=200) for rows in (one, other))
+    np.testing.assert_array_equal(a.draws - b.draws, 0)
+    assert a.draws.std(0).min() > 0
+    c = curve(one, [10, 100], resamples=200, seed=1)
+    assert (c.draws != a.draws).any()
+
+
+def test_arms_draw_their_seeds_independently():
+    """Seeds far apart, examples alike, other keys: draws of two arms are uncorrelated."""
+    a, b = (
+        curve(arm(seeds=3, key=k, spread=1e-4, between=0.2), [10, 100], resamples=RESAMPLES).draws
+        for k in (1, 2)
+    )
+    assert abs(np.corrcoef(a[:, 0], b[:, 0])[0, 1]) < 4 / np.sqrt(RESAMPLES)
+    assert abs(np.corrcoef(a[:, 1], b[:, 1])[0, 1]) < 4 / np.sqrt(RESAMPLES)
+
+
+def test_interval():
+    c = curve(arm(seeds=2), [10, 100], resamples=RESAMPLES)
+    low, high = c.interval(0.9)
+    inside = (c.draws >= low) & (c.draws <= high)
+    np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.002)
+    wider = c.interval()
+    assert (wider[0] < low).all() and (high < wider[1]).all()
+
+
+# --- Frechet distance -------------------------------------------------------------------------
+
+
+def by_sqrtm(a, b):
+    """The formula of Heusel et al. 2017 as written, with a matrix square root."""
+    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(s_a @ s_b).real
+    return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s_a + s_b - 2 * root)
+
+
+@pytest.mark.parametrize("width", [2, 8, 32])
+def test_frechet_distance_is_the_formula(width):
+    rng = np.random.default_rng(width)
+    a = rng.normal(size=(300, width)) @ rng.normal(size=(width, width))
+    b = rng.normal(size=(200, width)) @ rng.normal(size=(width, width)) + rng.normal(size=width)
+    assert frechet_distance(a, b) == pytest.approx(by_sqrtm(a, b), rel=1e-8)
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), rel=1e-8)
+
+
+def test_frechet_distance_of_identical_sets_is_zero():
+    a = np.random.default_rng(0).normal(size=(100, 16))
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    few = a[:5]  # fewer examples than features: a singular covariance
+    assert frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_distance_of_moved_and_scaled_sets():
+    """A shift by m adds |m|^2; scaling by k leaves (k - 1)^2 tr S."""
+    a = np.random.default_rng(0).normal(size=(100, 16))
+    a -= a.mean(0)
+    shift = np.arange(16.0)
+    assert frechet_distance(a, a + shift) == pytest.approx(np.square(shift).sum())
+    assert frechet_distance(a, 3 * a) == pytest.approx(4 * np.trace(np.cov(a, rowvar=False)))
+
+
+def test_features_lead_to_the_model_s_own_logits():
+    from tiny_images import garments
+
+    from dataworth.images.classifiers import Vit, predict
+
+    model = Vit(patch=14, width=16, depth=1, heads=2).build(28, 1, 10).eval()
+    images, _ = garments(7)
+    features, logits = embed(model, images, batch=3)
+    assert features.shape == (7, 16) and features.dtype == np.float64
+    np.testing.assert_allclose(logits, predict(model, images), atol=1e-5)
+
+
+def test_fidelity_of_a_pool(generator, home, splits, store):
+    from dataworth.images.classifiers import Budget, ClassifierSpec, Vit, load_model
+    from dataworth.images.parts import RealPart, SyntheticPool, weights_digest
+    from dataworth.runs import run_tasks
+
+    generator.save(home / "generators" / "tiny")
+    weights = weights_digest(home / "generators" / "tiny")
+    pool = SyntheticPool(weights=weights, steps=1, names=("dress", "bag"))
+    reference = ClassifierSpec(
+        parts=(RealPart(ids=tuple(range(1000, 1060))),),
+        model=Vit(patch=14, width=16, depth=1, heads=2),
+        budget=Budget(amount=5, batch=8),
+        keep_weights=True,
+    )
+    (trained,) = run_tasks([reference], store=store)
+    run_tasks(pool.shards(30), store=store)
+    (judged,) = run_tasks([FidelitySpec(pool=pool, size=30, reference=reference)], store=store)
+    model = load_model(trained)
+    images, labels = pool.load(np.arange(30), store)
+    features, logits = embed(model, images)
+    real, _ = embed(model, splits("fashion-mnist", "validation").images)
+    correct = logits.argmax(1) == labels
+    np.testing.assert_array_equal(judged.arrays["correct"], correct)
+    assert judged.metrics["recognizability"] == correct.mean()
+    assert judged.metrics["frechet"] == pytest.approx(by_sqrtm(features, real), rel=1e-3)

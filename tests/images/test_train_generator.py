@@ -1,0 +1,185 @@
+"""Training a generator: it learns, resumes bit for bit, and reads the generator pool alone."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_images import CONFIG, garments
+
+from dataworth.images import train_generator
+from dataworth.images.captions import CLASS_WORDS, TEMPLATES
+from dataworth.images.generators import WEIGHTS, PixelDiffusion
+from dataworth.images.styles import STYLES
+from dataworth.images.train_generator import VARIANTS, Recipe, captioned_pool, train
+
+RECIPE = Recipe(steps=30, batch=16, warmup=3, stylised_per_style=4, learning_rate=5e-3, ema=0.8)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return garments(40)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pool, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return train(*pool, CONFIG, RECIPE, folder, report=2), folder
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_few_steps_lower_the_loss(undisturbed):
+    rows = log(undisturbed[1])
+    assert [row["step"] for row in rows] == list(range(2, 31, 2))
+    first, last = rows[0]["loss"], np.mean([row["loss"] for row in rows[-4:]])
+    # v = noise - x; an untrained model predicts 0, whose loss is 1 + E[x^2]
+    x = garments(40)[0] / 127.5 - 1
+    assert first == pytest.approx(1 + np.square(x).mean(), rel=0.15)
+    assert last < 0.85 * first
+
+
+@pytest.mark.parametrize("stop", [13, 20, 29])
+def test_a_resumed_run_equals_an_undisturbed_one(pool, tmp_path, undisturbed, monkeypatch, stop):
+    """Interrupted at a step between checkpoints (10, 20, ...), at one, and just before the end."""
+    rate, reached = Recipe.rate, []
+
+    def interrupted(recipe, step):
+        if step == stop and not reached:
+            reached.append(step)
+            raise KeyboardInterrupt
+        return rate(recipe, step)
+
+    monkeypatch.setattr(Recipe, "rate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(*pool, CONFIG, RECIPE, tmp_path, report=2)
+    assert torch.load(tmp_path / "checkpoint.pt")["step"] == stop // 10 * 10
+    torch.manual_seed(123)  # the process that resumes is another one
+    resumed = train(*pool, CONFIG, RECIPE, tmp_path, report=2)
+    expected, folder = undisturbed
+    for name in ("transformer", "encoder"):
+        mine, theirs = (getattr(g, name).state_dict() for g in (resumed, expected))
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    last, reference = log(tmp_path)[-1], log(folder)[-1]
+    assert (last["step"], last["loss"]) == (reference["step"], reference["loss"])
+
+
+def test_a_finished_run_is_not_trained_again(pool, undisturbed, monkeypatch):
+    expected, folder = undisturbed
+    monkeypatch.setattr(Recipe, "rate", None)  # any step would fail
+    again = train(*pool, CONFIG, RECIPE, folder, report=2)
+    prompts, seeds = ["dress", "bag"], [1, 2]
+    np.testing.assert_array_equal(
+        again.generate(prompts, 2.0, seeds), expected.generate(prompts, 2.0, seeds)
+    )
+
+
+def test_the_seed_decides(pool, tmp_path):
+    short = {"steps": 2, "batch": 4, "stylised_per_style": 2}
+    weights = []
+    for i, seed in enumerate([0, 0, 1]):
+        train(*pool, CONFIG, Recipe(seed=seed, **short), tmp_path / str(i), report=2)
+        weights.append((tmp_path / str(i) / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_rate():
+    recipe = Recipe(steps=1000, warmup=100, decay_share=0.3, learning_rate=2.0)
+    rates = [recipe.rate(step) for step in range(1000)]
+    np.testing.assert_allclose(rates[:100], 2 * np.arange(1, 101) / 100)
+    np.testing.assert_array_equal(rates[100:701], 2)
+    assert (np.diff(rates[700:]) < 0).all()
+    left = (1000 - np.arange(700, 1000)) / 300  # 1 - sqrt: Haegele et al. 2024, equation 1
+    np.testing.assert_allclose(rates[700:], 2 * (1 - np.sqrt(1 - left)), atol=1e-12)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_captioned_pool(pool):
+    images, labels = pool
+    made, texts = captioned_pool(images, labels, RECIPE)
+    copies = 4 * len(STYLES)
+    assert made.shape == (40 + copies, 28, 28) and made.dtype == np.uint8
+    np.testing.assert_array_equal(made[:40], images)
+    assert len(texts) == 40 + copies and all(len(row) == VARIANTS for row in texts)
+    words = [" ".join(t.split("{}")).split() for t in TEMPLATES["sketch"]]
+    for i, row in enumerate(texts):
+        style = "photo" if i < 40 else list(STYLES)[(i - 40) // 4]
+        if style == "photo":
+            assert all(any(name in t for name in CLASS_WORDS[labels[i]]) for t in row)
+        else:
+            of = [k for k in range(40) if (STYLES[style](images[k : k + 1])[0] == made[i]).all()]
+            names = {name for k in of for name in CLASS_WORDS[labels[k]]}
+            assert of and all(any(name in t for name in names) for t in row)
+        if style == "sketch":
+            assert all(any(set(w) <= set(t.split()) for w in words) for t in row)
+    again = captioned_pool(images, labels, RECIPE)
+    np.testing.assert_array_equal(again[0], made)
+    assert again[1] == texts
+
+
+def test_the_command_asks_for_the_generator_pool_alone(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_generator, "PixelDiffusionConfig", lambda: CONFIG)
+    monkeypatch.setattr("sys.argv", ["train", "--out", str(tmp_path / "made"), "--steps", "1"])
+    train_generator.main()
+    assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
+    card = json.loads((tmp_path / "made" / "card.json").read_text())
+    assert card["data"] == "fashion-mnist/generator_pool"
+    assert card["recipe"]["steps"] == 1
+    digest = hashlib.sha256((tmp_path / "made" / "model.safetensors").read_bytes()).hexdigest()
+    assert card["weights_sha256"] == digest
+    assert PixelDiffusion.load(tmp_path / "made").config == CONFIG
+
+
+def test_retrained_trains_once(splits, home, monkeypatch):
+    recipe = Recipe(steps=1, batch=4, stylised_per_style=2)
+    folder = train_generator.retrained("fashion-mnist", CONFIG, recipe)
+    assert folder.parent == home / "generators"
+    assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
+    monkeypatch.setattr(train_generator, "train", None)  # training again would fail
+    assert train_generator.retrained("fashion-mnist", CONFIG, recipe) == folder
+
+
+# --- What was shipped and what it was trained on ----------------------------------------------
+
+SHIPPED = WEIGHTS / "pixel-diffusion"
+
+
+def test_the_shipped_weights_are_those_of_their_card():
+    card = json.loads((SHIPPED / "card.json").read_text())
+    assert card["data"] == "fashion-mnist/generator_pool"
+    digest = hashlib.sha256((SHIPPED / "model.safetensors").read_bytes()).hexdigest()
+    assert card["weights_sha256"] == digest
+    assert card["architecture"] == json.loads((SHIPPED / "config.json").read_text())
+
+
+def test_the_shipped_weights_load():
+    shipped = PixelDiffusion.load(SHIPPED)
+    assert all(p.isfinite().all() for p in shipped.transformer.parameters())
+    stored = load_file(SHIPPED / "model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.bfloat16}
+
+
+def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
+    """Neither as a photograph nor as a stylised copy; by content."""
+    monkeypatch.delenv("DATAWORTH_HOME")
+    from dataworth.data import content_ids, load_images, status
+
+    if not status("fashion-mnist").present:
+        pytest.skip("Fashion-MNIST is not on this machine: dataworth data fetch fashion-mnist")
+    photos, labels = train_generator.generator_pool("fashion-mnist")
+    monkeypatch.setattr(train_generator, "VARIANTS", 1)  # captions do not matter here
+    images, _ = captioned_pool(photos, labels, Recipe())
+    assert len(images) > len(photos) > 0
+    ids = content_ids(images)
+    learnt = load_images("fashion-mnist", "generator_pool")
+    np.testing.assert_array_equal(np.sort(ids[: len(photos)]), learnt.ids)
+    for split in ("classifier_pool", "validation", "test"):
+        held_out = load_images("fashion-mnist", split)
+        assert len(held_out) and not np.isin(ids, held_out.ids).any()

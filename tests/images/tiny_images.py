@@ -1,0 +1,40 @@
+"""Small images and models that tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.images.captions import CLASS_WORDS, TEMPLATES
+from dataworth.images.generators import PixelDiffusion, PixelDiffusionConfig, build
+from dataworth.images.train_generator import train_tokenizer
+
+CONFIG = PixelDiffusionConfig(
+    layers=1, width=32, heads=2, text_layers=1, text_width=16, text_heads=2
+)
+
+
+def garments(count: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Separable images (N, 28, 28): class c is a bright column of blocks at place c, plus noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 10
+    images = rng.integers(0, 60, (count, 28, 28))
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 5)
+        image[2 + 13 * row : 12 + 13 * row, 2 + 5 * column : 6 + 5 * column] += 150
+    return images.astype(np.uint8), labels
+
+
+def random_generator(config: PixelDiffusionConfig, seed: int) -> PixelDiffusion:
+    """Untrained weights; those that start at zero are drawn too, or text would have no effect."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        transformer, encoder = build(config)
+        for parameter in transformer.parameters():
+            if parameter.abs().max() == 0:
+                torch.nn.init.normal_(parameter, std=0.05)
+    words = [[t.format(n) for t in TEMPLATES["photo"] for n in names] for names in CLASS_WORDS]
+    tokenizer = train_tokenizer(words, config)
+    return PixelDiffusion(transformer, encoder, tokenizer, config, name="tiny", steps=3)

@@ -1,0 +1,201 @@
+"""Figures: no picture without words, plain ticks, and the curve that was given is drawn."""
+
+import base64
+import io
+import xml.etree.ElementTree as ET
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from dataworth import figures
+from dataworth.figures import (
+    COLOURS,
+    MARKERS,
+    image_grid,
+    plain_ticks,
+    scaling_curve,
+    show,
+    subplots,
+)
+
+
+@pytest.fixture(autouse=True)
+def restore_style():
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What reaches the notebook: (data, metadata) of each display."""
+    out = []
+
+    def display(data, *, metadata, raw):
+        assert raw
+        out.append((data, metadata))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return out
+
+
+@pytest.mark.parametrize(("alt", "caption"), [("", "c"), ("  \n", "c"), ("a", ""), ("a", " ")])
+def test_no_figure_without_words(shown, alt, caption):
+    fig, _ = subplots()
+    with pytest.raises(ValueError, match="figure 'curve' needs alt text and a caption"):
+        show(fig, alt=alt, caption=caption, name="curve")
+    assert shown == []
+
+
+def test_show_svg(shown):
+    fig, ax = subplots()
+    ax.plot([1, 2], [3, 4])
+    show(fig, alt="A line\n  that rises", caption="Loss *falls*.", name="curve")
+    ((data, metadata),) = shown
+    assert set(data) == {"image/svg+xml"}
+    assert ET.fromstring(data["image/svg+xml"]).tag.endswith("svg")
+    words = {"alt": "A line that rises", "caption": "Loss *falls*.", "name": "curve"}
+    assert metadata == {"dataworth": words}
+    assert not plt.fignum_exists(fig.number)  # a notebook must not show it twice
+
+
+def test_show_png(shown):
+    fig, _ = subplots(figsize=(2, 1))
+    show(fig, alt="a", caption="c", name="n", raster=True)
+    ((data, _),) = shown
+    assert set(data) == {"image/png"}
+    image = plt.imread(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.shape[:2] == (150, 300)
+
+
+@pytest.mark.parametrize("raster", [False, True])
+def test_a_figure_has_the_same_bytes_each_time(shown, raster):
+    for _ in range(2):
+        fig, ax = subplots()
+        ax.plot([1, 2], [3, 4], label="x")
+        ax.legend()
+        show(fig, alt="a", caption="c", name="n", raster=raster)
+    assert shown[0] == shown[1]
+
+
+def labels(axis):
+    axis.axes.figure.canvas.draw()
+    low, high = sorted(axis.get_view_interval())
+    ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+    return [label.get_text() for at, label in ticks if low <= at <= high]
+
+
+def test_ticks_where_they_were_asked():
+    _, ax = subplots()
+    ax.loglog([100, 10_000], [0.5, 2])
+    plain_ticks(ax.xaxis, [100, 320, 1000, 3200, 10_000])
+    assert labels(ax.xaxis) == ["100", "320", "1,000", "3,200", "10,000"]
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+
+
+def test_ticks_at_one_two_five():
+    _, ax = subplots()
+    ax.loglog([1, 2], [0.3, 3.5])
+    plain_ticks(ax.yaxis)
+    ax.set_ylim(0.19, 5.1)
+    assert labels(ax.yaxis) == ["0.2", "0.5", "1", "2", "5"]
+    assert len(ax.yaxis.get_minorticklocs()) == 0
+
+
+def test_ticks_of_large_sets_are_plain_too():
+    """ImageNet's 1,281,167 images and their multiples."""
+    _, ax = subplots()
+    ax.loglog([1e5, 1e7], [1, 2])
+    plain_ticks(ax.xaxis, [125_000, 1_281_167, 4_000_000])
+    assert labels(ax.xaxis) == ["125,000", "1,281,167", "4,000,000"]
+
+
+def test_image_grid():
+    rng = np.random.default_rng(0)
+    rows = {
+        "real": rng.integers(0, 256, (3, 28, 28), dtype=np.uint8),
+        "synthetic": rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
+    }
+    fig = image_grid(rows, columns=["a", "b", "c"])
+    axes = np.array(fig.axes).reshape(2, 3)
+    for i, images in enumerate(rows.values()):
+        for j in range(3):
+            drawn = axes[i, j].get_images()
+            assert len(drawn) == (j < len(images))
+            if drawn:
+                np.testing.assert_array_equal(drawn[0].get_array(), images[j])
+                assert drawn[0].get_clim() == (0, 255)  # greys are not stretched
+            assert not axes[i, j].axison
+    assert [row[0].texts[0].get_text() for row in axes] == ["real", "synthetic"]
+    assert [ax.get_title() for ax in axes[0]] == ["a", "b", "c"]
+    assert image_grid({"one": rows["real"][:1]}).axes[0].get_images()
+
+
+class Law:
+    """3 n^-0.5 with a band of 10 %."""
+
+    def mean(self, n):
+        return 3 * np.asarray(n) ** -0.5
+
+    def predict(self, n):
+        mean = self.mean(n)
+        return type("Prediction", (), {"mean": mean, "low": 0.9 * mean, "high": 1.1 * mean})
+
+
+def test_scaling_curve():
+    _, ax = subplots()
+    sizes, losses = [1000, 10, 100], [0.1, 1.0, 0.3]
+    scaling_curve(ax, "synthetic", sizes, losses, Law(), to=5000)
+    points, law, beyond = ax.get_lines()
+    np.testing.assert_array_equal(points.get_xdata(), sizes)
+    np.testing.assert_array_equal(points.get_ydata(), losses)
+    assert points.get_marker() == MARKERS["synthetic"] and points.get_linestyle() == "None"
+    assert points.get_label() == "synthetic"
+    assert {to_hex(line.get_color()).upper() for line in ax.get_lines()} == {COLOURS["synthetic"]}
+    for line, low, high in ((law, 10, 1000), (beyond, 1000, 5000)):
+        x = line.get_xdata()
+        np.testing.assert_allclose([x[0], x[-1]], [low, high])
+        np.testing.assert_allclose(line.get_ydata(), 3 * x**-0.5)
+    assert beyond.get_linestyle() == "--" and law.get_linestyle() == "-"
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    ratio = corners[:, 1] / (3 * corners[:, 0] ** -0.5)
+    np.testing.assert_allclose(sorted({round(r, 6) for r in ratio}), [0.9, 1.1])
+    assert corners[:, 0].min() >= 10 * (1 - 1e-9) and corners[:, 0].max() <= 1000 * (1 + 1e-9)
+
+
+def test_scaling_curve_without_a_law():
+    _, ax = subplots()
+    scaling_curve(ax, "real", [10, 100], [2, 1], label="ours", filled=False)
+    (points,) = ax.get_lines()
+    assert points.get_label() == "ours" and points.get_markerfacecolor() == "white"
+    scaling_curve(ax, "real", [10, 100], [2, 1], Law(), to=50)  # nothing lies beyond
+    assert len(ax.get_lines()) == 3 and len(ax.collections) == 1
+
+
+def test_scaling_curve_of_a_real_fit():
+    from dataworth import fit
+
+    n = np.geomspace(10, 1e4, 8)
+    noisy = (0.2 + 5 * n**-0.6) * np.exp(0.01 * np.random.default_rng(0).normal(size=8))
+    found = fit.fit({"n": n, "loss": noisy}, law="shifted", x="n", y="loss")
+    _, ax = subplots()
+    scaling_curve(ax, "real", n, noisy, found, to=1e5)
+    _, law, beyond = ax.get_lines()
+    for line in (law, beyond):
+        x = np.asarray(line.get_xdata())
+        np.testing.assert_allclose(line.get_ydata(), 0.2 + 5 * x**-0.6, rtol=0.05)
+
+
+def test_every_arm_has_a_colour_and_a_marker_of_its_own():
+    assert COLOURS.keys() == MARKERS.keys()
+    assert len(set(COLOURS.values())) == len(set(MARKERS.values())) == len(COLOURS)
+    figures.style()
+    assert matplotlib.rcParams["figure.facecolor"] == "white"
