@@ -69,3 +69,18 @@ def fan_exponents() -> pd.DataFrame:
             "model": parts["model"],
         }
     )
+
+
+def measured(name: str) -> pd.DataFrame:
+    """A table that one of this project's benches measured: coverage, extrapolation or exchange.
+
+    Each row names the version and the seed it was measured with; `bench/` has the scripts.
+
+    Raises:
+        UserError: no such table.
+    """
+    path = files("dataworth").joinpath("published_data", f"measured_{name}.csv")
+    if not path.is_file():
+        raise UserError(f"There is no measured table {name!r}; coverage, extrapolation, exchange.")
+    with path.open(encoding="utf-8") as stream:
+        return pd.read_csv(stream)

@@ -237,14 +237,8 @@ def _joint_profile(
     noises = [one._noise(part) for one, part in zip((first, second), parts, strict=True)]
     if min(dof for _, dof in noises) < 1:
         return None, 0.0
-    # Welch and Satterthwaite: the degrees of freedom follow the curve that the variance is from
-    variances = [
-        scale * part @ profile.inverse_hessian(*state) @ part
-        for (scale, _), part, state in zip(noises, parts, states, strict=True)
-    ]
-    dof = sum(variances) ** 2 / max(
-        sum(v**2 / d for v, (_, d) in zip(variances, noises, strict=True)), 1e-300
-    )
+    # the smaller of the two degrees of freedom: safe whichever curve the uncertainty comes from
+    dof = min(dof for _, dof in noises)
     joint = profile.Joint(problems, [scale for scale, _ in noises])
     target, weights = (np.concatenate([s[i] for s in states]) for i in (2, 3))
     traced = profile.Profile(joint, z, target, weights, gap, centre=centre, scale=1.0)
@@ -311,9 +305,7 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
         dofs.append(dof)
     if min(dofs) < 1:
         return Interval(value, 0.0, np.inf, level, "wald")
-    total = sum(variances)
-    dof = total**2 / max(sum(v**2 / d for v, d in zip(variances, dofs, strict=True)), 1e-300)
-    half = profile.student_quantile(level, dof) * float(np.sqrt(total))
+    half = profile.student_quantile(level, min(dofs)) * float(np.sqrt(sum(variances)))
     return Interval(
         value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "wald"
     )

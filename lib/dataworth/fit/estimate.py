@@ -235,8 +235,10 @@ def adapt(settings: Settings, x: Array, log_x0: Array, y: Array, weights: Array)
         return settings
     factor = {"huber": HUBER_TUNING, "student": 1.0, "lad": 1e-3}[objective.loss]
     current = replace(settings, objective=replace(objective, loss="l2", delta=np.inf))
+    warm, starts = None, 8
     for _ in range(3):
-        phi, _, _ = solve(current, x, log_x0, y[None], weights[None])
+        phi, _, _ = solve(current, x, log_x0, y[None], weights[None], warm, starts)
+        warm, starts = phi[0], 1
         problem, free = problem_of(current, x, y, log_x0)
         r = problem.predict(phi[:, free])[0] - objective.transform(y)
         scale = robust_scale(r, problem.matrix.shape[1])

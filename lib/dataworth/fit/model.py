@@ -488,7 +488,7 @@ class Fit:
         if len(self.law.variables) != 1:
             raise UserError(f"Law {self.law.name!r} has several variables; plot takes one.")
         x = self.curve.x[:, 0]
-        grid = np.geomspace(x.min() / 1.3, x.max() * 3, 60)
+        grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
         color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
         ax.scatter(x, self.curve.y, s=18, color=color, zorder=3)
         if self.part_of is None or self.draws_phi is not None:

@@ -389,7 +389,7 @@ class Profile:
             error = error if np.isfinite(error) and error > 0 else 0.1 * max(abs(self.origin), 1e-3)
         self.error = min(error, 1e3)
         unit = gap_error if error is None or change == 0 else abs(change) * self.error
-        self.constrained = Constrained(problem, gap, 200.0 * scale / max(unit, 1e-12) ** 2)
+        self.constrained = Constrained(problem, gap, 1e4 * scale / max(unit, 1e-12) ** 2)
         self.z, self.psi = z[None], np.array([self.origin])
         self.root = np.array([0.0])
         if not np.isfinite(centre):
@@ -434,6 +434,8 @@ class Profile:
             return float(np.copysign(np.inf, c - self.centre))
         if not np.isfinite(self.centre):
             return float(self.root[at])
+        if self.psi[at] == self.centre:  # c is beside the estimate
+            return (c - self.centre) / self.error
         # the point reached lies beside c; the root is close to linear in between
         return float(self.root[at] * (c - self.centre) / (self.psi[at] - self.centre))
 
@@ -458,6 +460,7 @@ class Profile:
                 break
         if not (outward * self.root >= quantile).any():
             return limit
+        guess = np.inf
         for _ in range(8):
             p, r = outward * self.psi, outward * self.root
             refused = r >= quantile
@@ -470,8 +473,9 @@ class Profile:
                 return float(self.centre)
             ra, rb = r[inside][p[inside].argmax()], r[refused][p[refused].argmin()]
             width = outer - inner
+            last = guess
             guess = inner + width * float(np.clip((quantile - ra) / max(rb - ra, 1e-12), 0, 1))
-            if width < 1e-3 * self.error or min(guess - inner, outer - guess) < 2e-4 * self.error:
+            if width < 1e-3 * self.error or abs(guess - last) < 1e-3 * self.error:
                 return float(outward * guess)
             before = len(self.psi)
             self.trace(outward * np.array([guess, (inner + guess) / 2, (guess + outer) / 2]))
