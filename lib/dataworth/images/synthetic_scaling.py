@@ -46,7 +46,7 @@ Sizes = Annotated[tuple[int, ...], Field(min_length=4)]
 class SyntheticScaling(BaseModel):
     """Parameters of the chapter."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     card: str = _field("fashion-mnist", "data set, by the id of its card")
     real_sizes: Sizes = _field(
@@ -72,8 +72,8 @@ class SyntheticScaling(BaseModel):
         1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0
     )
     solver_steps: int = _field(8, "DPM-Solver++ steps per image", "steps", ge=1)
-    curve_steps: tuple[int, ...] = _field(
-        (2, 4, 8, 16), "step counts of the quality curve", "steps"
+    curve_steps: tuple[Annotated[int, Field(ge=1)], ...] = _field(
+        (2, 4, 8, 16), "step counts of the quality curve", "steps", min_length=1
     )
     curve_images: int = _field(256, "images per point of the quality curve", "images", ge=32)
     resamples: int = _field(1000, "bootstrap draws", "draws", ge=100)
@@ -111,11 +111,12 @@ class SyntheticScaling(BaseModel):
         """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
         from dataworth.data import load_images
 
-        available = len(load_images(params.card, POOL))
+        labels = load_images(params.card, POOL).labels
+        available = int(np.unique(labels, return_counts=True)[1].min() * len(np.unique(labels)))
         if max(params.real_sizes) > available:
             raise UserError(
                 f"real_sizes holds {max(params.real_sizes)}, but the {POOL} of {params.card} has "
-                f"{available} images; use sizes up to {available}."
+                f"{available} class-balanced images; use sizes up to {available}."
             )
         shipped = GENERATORS[params.generator] is None and not params.retrain
         if shipped and not (WEIGHTS / params.generator / "model.safetensors").is_file():
@@ -301,7 +302,7 @@ def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     sizes = dict.fromkeys(pools, params.curve_images)
     pools[params.solver_steps], sizes[params.solver_steps] = (
         pool,
-        max(params.curve_images, *params.synthetic_sizes),
+        max(params.curve_images, pool_size(params, pool)),
     )
     specs = {n: pools[n].shards(sizes[n]) for n in pools}
     flat = [spec for shards in specs.values() for spec in shards]
@@ -332,6 +333,12 @@ def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     )
 
 
+def pool_size(params: SyntheticScaling, pool: SyntheticPool) -> int:
+    """Synthetic images that the largest subset is drawn from: whole rounds of the classes."""
+    classes = len(pool.names)
+    return -(-max(params.synthetic_sizes) // classes) * classes
+
+
 def subset(params: SyntheticScaling, arm: str, pool: SyntheticPool, size: int, seed: int) -> Part:
     """The training set of one run: class-balanced, nested in size, drawn anew for each seed."""
     from dataworth.data import load_images
@@ -340,8 +347,7 @@ def subset(params: SyntheticScaling, arm: str, pool: SyntheticPool, size: int, s
         whole = load_images(params.card, POOL)
         rows = balanced_subset(np.asarray(whole.labels), size, params.seed + seed)
         return RealPart(card=params.card, split=POOL, ids=tuple(whole.ids[rows].tolist()))
-    largest = max(params.synthetic_sizes)
-    labels: NDArray[np.int64] = np.arange(largest - largest % len(pool.names)) % len(pool.names)
+    labels: NDArray[np.int64] = np.arange(pool_size(params, pool)) % len(pool.names)
     rows = balanced_subset(labels, size, params.seed + seed)
     return SyntheticPart(pool=pool, ids=tuple(rows.tolist()))
 
