@@ -1,0 +1,192 @@
+"""The study of the first chapter: bad parameters, subsets, and a run from end to end."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dataworth.errors import UserError
+from dataworth.images import parts, synthetic_scaling, train_generator
+from dataworth.images.captions import CLASS_WORDS
+from dataworth.images.classifiers import cross_entropy
+from dataworth.images.parts import SyntheticPool
+from dataworth.images.synthetic_scaling import SyntheticScaling, class_names, run, subset
+
+SIZES = (10, 20, 30, 40)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("model", "resnet-50", "must be one of vit-2x64, vit-4x128"),
+        ("generator", "dall-e", "must be one of pixel-diffusion"),
+        ("prompt_set", "haiku", "must be one of classnames, photo"),
+        ("guidance", -1.0, "greater than or equal to 0"),
+        ("guidance", float("nan"), "finite number"),
+        ("guidance", float("inf"), "finite number"),
+        ("learning_rate", 0.0, "greater than 0"),
+        ("learning_rate", float("inf"), "finite number"),
+        ("real_sizes", (100, 200, 300), "at least 4 items"),
+        ("synthetic_sizes", (100, 200, 300), "at least 4 items"),
+        ("real_sizes", (5, 100, 200, 300), "distinct sizes of at least 10 images"),
+        ("real_sizes", (100, 100, 200, 300), "distinct sizes of at least 10 images"),
+        ("real_sizes", (100, 200, 300, 400, 500.5), "valid integer"),
+        ("seeds", 0, "greater than or equal to 1"),
+        ("budget", 0, "greater than or equal to 1"),
+        ("budget_rule", "fixed_flops", "'fixed_steps' or 'fixed_epochs'"),
+        ("shift", 9, "less than or equal to 8"),
+        ("solver_steps", 0, "greater than or equal to 1"),
+        ("curve_steps", (0, 4), "greater than or equal to 1"),
+        ("curve_steps", (), "at least 1 item"),
+        ("resamples", 10, "greater than or equal to 100"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("colour", "red", "not permitted"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
+    with pytest.raises(ValidationError) as caught:
+        SyntheticScaling(**{field: value})
+    (error,) = caught.value.errors()
+    assert error["loc"][0] == field and words in error["msg"] and "\n" not in error["msg"]
+
+
+def test_sizes_are_sorted():
+    params = SyntheticScaling(real_sizes=(40, 10, 30, 20), synthetic_sizes=(11, 22, 55, 33))
+    assert params.sizes("real") == SIZES and params.sizes("synthetic") == (11, 22, 33, 55)
+
+
+def test_from_names():
+    names = dict(SyntheticScaling().model_dump(), guidance=3.0, unrelated=object())
+    names["real_sizes"] = list(SIZES)  # as a notebook's parameters cell may have it
+    made = SyntheticScaling.from_names(names)
+    assert made == SyntheticScaling(guidance=3.0, real_sizes=SIZES)
+    with pytest.raises(ValidationError, match="guidance"):
+        SyntheticScaling.from_names(names | {"guidance": -1})
+    del names["shift"]
+    with pytest.raises(KeyError, match="shift"):
+        SyntheticScaling.from_names(names)
+
+
+def test_sizes_beyond_the_pool(splits, monkeypatch):
+    small = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES)
+    SyntheticScaling.preflight(small)
+    with pytest.raises(UserError, match="real_sizes holds 70, but the classifier_pool") as caught:
+        SyntheticScaling.preflight(small.model_copy(update={"real_sizes": (10, 20, 30, 70)}))
+    assert "use sizes up to 60." in str(caught.value) and "\n" not in str(caught.value)
+    whole = splits("fashion-mnist", "classifier_pool")
+    for name in ("images", "labels", "ids"):  # 59 images, of one class only 5
+        setattr(whole, name, getattr(whole, name)[:59])
+    monkeypatch.setattr("dataworth.data.load_images", lambda *_: whole)
+    with pytest.raises(UserError, match=r"has 50 class-balanced images; use sizes up to 50\."):
+        SyntheticScaling.preflight(small.model_copy(update={"real_sizes": (10, 20, 30, 55)}))
+
+
+def test_no_weights_and_no_disk(splits, monkeypatch, tmp_path):
+    params = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES)
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic_scaling, "WEIGHTS", tmp_path)
+        with pytest.raises(UserError, match="'pixel-diffusion' has no shipped weights"):
+            SyntheticScaling.preflight(params)
+        SyntheticScaling.preflight(params.model_copy(update={"retrain": True}))
+    from types import SimpleNamespace
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5 * 2**20))
+    with pytest.raises(UserError, match="has 5 MiB free, but the chapter stores up to"):
+        SyntheticScaling.preflight(params)
+
+
+POOL = SyntheticPool(weights="0" * 64, names=class_names("fashion-mnist"))
+
+
+def test_class_names_are_the_words_of_the_captions():
+    assert POOL.names == tuple(row[0] for row in CLASS_WORDS)
+
+
+@pytest.mark.parametrize("arm", ["real", "synthetic"])
+@pytest.mark.parametrize("largest", [40, 45])
+def test_subsets(splits, arm, largest):
+    params = SyntheticScaling(
+        real_sizes=(10, 20, 30, largest), synthetic_sizes=(10, 20, 30, largest)
+    )
+    whole = splits("fashion-mnist", "classifier_pool")
+    labels = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
+    sets = [subset(params, arm, POOL, n, 0).ids for n in params.sizes(arm)]
+    for n, ids in zip(params.sizes(arm), sets, strict=True):
+        assert len(set(ids)) == len(ids) == n
+        assert ids == sets[-1][:n]
+        classes = [labels[i] if arm == "real" else i % 10 for i in ids]
+        counts = np.bincount(classes, minlength=10)
+        assert counts.max() - counts.min() <= 1
+    assert subset(params, arm, POOL, 30, 1).ids != sets[2]
+
+
+@pytest.fixture
+def study(splits, generator, home, store, monkeypatch):
+    """The whole chapter on tiny data, its generator trained on this machine."""
+    generator.save(home / "generators" / "tiny")
+    monkeypatch.setattr(train_generator, "retrained", lambda card: home / "generators" / "tiny")
+    params = SyntheticScaling(
+        real_sizes=SIZES,
+        synthetic_sizes=(10, 20, 30, 45),
+        seeds=2,
+        budget=2,
+        batch=8,
+        solver_steps=2,
+        curve_steps=(1, 2),
+        curve_images=32,
+        resamples=100,
+        retrain=True,
+    )
+    return run(params, store)
+
+
+def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
+    params = study.params
+    for arm in ("real", "synthetic"):
+        rows = study.runs[arm]
+        assert [len(r.spec.parts[0].ids) for row in rows for r in row] == [
+            n for n in params.sizes(arm) for _ in range(2)
+        ]
+        assert {r.spec.parts[0].source for row in rows for r in row} == {arm}
+        assert {r.metrics["samples_seen"] for row in rows for r in row} == {2 * 8}
+        c = study.curve(arm)
+        for i, row in enumerate(rows):
+            for s, r in enumerate(row):
+                loss = cross_entropy(r.arrays["logits_test"], r.arrays["labels_test"]).mean()
+                assert c.values[i, s] == pytest.approx(loss)
+                assert r.metrics["loss_test"] == pytest.approx(loss)
+        assert c.draws.shape == (100, 4)
+    assert {split for _, split in splits.calls} == {"classifier_pool", "validation", "test"}
+    kept = [r for rows in study.runs.values() for row in rows for r in row if r.spec.keep_weights]
+    assert [r.spec for r in kept] == [study.runs["real"][-1][0].spec]
+
+    quality = study.quality()
+    assert list(quality.steps) == [1, 2]
+    assert quality.recognizability.between(0, 1).all() and (quality.frechet > 0).all()
+    summary = study.summary()
+    assert list(summary["runs"]) == [2, 8, 8]
+    gallery = study.gallery(2)
+    assert len(gallery) == 10 and all(images.shape == (4, 28, 28) for images in gallery.values())
+    bag, _ = study.pool.load(np.array([8, 18]), store)
+    np.testing.assert_array_equal(list(gallery.values())[8][2:], bag)
+    accuracy = study.accuracy()
+    assert list(accuracy.index) == [10, 20, 30, 40, 45]
+    error = study.curve("real", metric="error").means
+    assert accuracy.iloc[0, 0].startswith(f"{100 * (1 - error[0]):.1f} [")
+    provenance = study.provenance()
+    assert provenance["runs"] == "16 classifiers, 2 generation tasks"
+    assert study.pool.weights[:16] in provenance["generator weights"]
+
+    # A second time, nothing is computed and the numbers are the same.
+    monkeypatch.setattr("dataworth.runs.engine.execute", None)
+    again = run(params, store)
+    np.testing.assert_array_equal(again.curve("synthetic").draws, study.curve("synthetic").draws)
+    parts._generator.cache_clear()
+
+
+def test_cost_counts_training_samples():
+    """A step costs three forward passes: doubling the budget doubles what training costs."""
+    rows, twice = (SyntheticScaling(budget=budget, guidance=1.5).cost() for budget in (1000, 2000))
+    assert [row["step"].split()[0] for row in rows] == ["draw", "train", "train"]
+    assert twice[0] == rows[0]
+    for a, b in zip(rows[1:], twice[1:], strict=True):
+        assert b["PFLOP"] == pytest.approx(2 * a["PFLOP"], rel=0.01)
