@@ -26,7 +26,7 @@ from dataworth.book.progress import Display
 from dataworth.errors import UserError
 
 POLL_S = 0.2
-MEMORY_EVERY_S = 1.0
+MEMORY_EVERY_S = 5.0  # reading the page tables of torch processes takes a tenth of a second each
 REPORTED = [
     "dataworth",
     "numpy",
