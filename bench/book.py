@@ -4,7 +4,7 @@
 
 The book is built in a copy of the working tree below a temporary folder, with an empty run store
 and the data already fetched (cold means no stored run, not no data). Memory is the largest sum of
-resident sizes over all processes of a build, sampled twice a second.
+resident sizes over all processes of a build, sampled every three seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
 
     def watch() -> None:
         nonlocal peak
-        while not over.wait(0.5):
+        while not over.wait(3):
             peak = max(peak, sum(map(resident, tree(process.pid))))
 
     watcher = threading.Thread(target=watch)
