@@ -11,7 +11,7 @@ import numpy as np
 from .grouped import Grouped
 from .laws import ZERO, Array, Law, constraint_map
 from .objective import HUBER_TUNING, Objective, robust_scale
-from .solver import Problem, Status, minimise
+from .solver import Problem, Status, lifted, minimise
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,12 @@ def problem_of(settings: Settings, x: Array, y: Array, log_x0: Array) -> tuple[P
     matrix, offset, free = constraints(law, log_x0, settings.fixed, settings.tied)
     scaled = x / np.exp(log_x0)
     lower, upper = law.bounds(scaled, y)
-    problem = Problem(law, scaled, settings.objective, matrix, offset, lower[free], upper[free])
+    floors = tuple(
+        (i, law.zero_reference(j, scaled, y)) for i, j in enumerate(free) if law.params[j].zero
+    )
+    problem = Problem(
+        law, scaled, settings.objective, matrix, offset, lower[free], upper[free], floors
+    )
     return problem, free
 
 
@@ -85,7 +90,13 @@ def solve(
     if warm is None:
         phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)
     else:
-        again = np.broadcast_to(warm, (len(y), 1, len(warm)))
+        floors = [
+            (j, law.zero_reference(j, x / np.exp(log_x0), y))
+            for j, p in enumerate(law.params)
+            if p.zero and p.name not in settings.fixed
+        ]
+        again = lifted(warm[None], tuple(floors))[:, 0]
+        again = np.broadcast_to(again, (len(y), *again.shape))
         phi, value, status = _best_start(settings, x, log_x0, y, target, weights, again)
         other = _other_basin(settings, x, log_x0, target, weights, phi, seeds[:, 0])
         if len(other):

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from .laws import REACH, Array
-from .solver import Problem, minimise
+from .solver import Problem, lifted, minimise
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,14 @@ class Joint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lower", np.concatenate([p.lower for p in self.parts]))
         object.__setattr__(self, "upper", np.concatenate([p.upper for p in self.parts]))
+        shifts = np.cumsum([0, *(len(p.lower) for p in self.parts)])
+        pairs = zip(shifts, self.parts, strict=False)
+        floors = tuple((int(s) + i, r) for s, p in pairs for i, r in p.floors)
+        object.__setattr__(self, "floors", floors)
 
     lower: Any = None
     upper: Any = None
+    floors: tuple[tuple[int, float], ...] = ()
 
     @property
     def work(self) -> int:
@@ -399,6 +404,11 @@ class Profile:
         """Solve for the values c and keep the exact profile points that they lead to."""
         known = np.clip(self.psi, -1e6, 1e6)
         start = self.z[np.abs(known[:, None] - c).argmin(0)]
+        count = len(c)
+        if self.directions is None:
+            start = lifted(start, self.problem.floors)
+            variants = len(start)
+            start, c = start.reshape(-1, start.shape[-1]), np.tile(c, variants)
         t, w = _rows(self.target, self.weights, len(c))
         if self.directions is not None:
             start = self.directions(start, c)
@@ -412,7 +422,9 @@ class Profile:
                 good = np.isfinite(self.problem.value(trial, t, w))
             start = np.where(good[:, None], trial, start)
         both = np.concatenate([t, c[:, None]], 1), np.concatenate([w, np.ones((len(c), 1))], 1)
-        end = minimise(self.constrained, start, *both, tolerance=1e-9, max_iterations=100).z
+        found = minimise(self.constrained, start, *both, tolerance=1e-9, max_iterations=100)
+        best = found.objective.reshape(-1, count).argmin(0) * count + np.arange(count)
+        end, c, t, w = found.z[best], c[:count], t[:count], w[:count]
         reached = self.gap.reached(end, c)
         deviance = 2 * (self.problem.value(end, t, w) - self.base) / self.scale
         # a constraint that could not be met (a box edge) says nothing about this value

@@ -40,6 +40,7 @@ class Problem:
     offset: Array
     lower: Array
     upper: Array
+    floors: tuple[tuple[int, float], ...] = ()  # z that may be zero, and where they start to count
 
     @property
     def plain(self) -> bool:
@@ -129,6 +130,24 @@ class Objectives(Protocol):
     def derivatives(
         self, z: Array, target: Array, weights: Array, newton: bool
     ) -> tuple[Array, Array]: ...
+
+
+def lifted(start: Array, floors: tuple[tuple[int, float], ...]) -> Array:
+    """Starts (B,f) and copies of them with each negligible floor raised, (V,B,f).
+
+    In log coordinates a floor near zero has almost no gradient, so a descent that begins there
+    never finds out that a floor would help.
+    """
+    variants = [start]
+    for index, reference in floors:
+        low = start[:, index] < reference - 2.3
+        if not low.any():
+            continue
+        for variant in list(variants):
+            raised = variant.copy()
+            raised[low, index] = reference - 0.7
+            variants.append(raised)
+    return np.stack(variants)
 
 
 @dataclass(frozen=True)
