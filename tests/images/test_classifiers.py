@@ -198,7 +198,7 @@ def test_a_separable_set_is_learned(optimizer):
         images,
         labels,
         Vit(patch=7, width=32, depth=1, heads=2),
-        Budget(amount=250, batch=32),
+        Budget(amount=250, batch=16),
         Optimisation(optimizer=optimizer),
         0,
     )

@@ -27,7 +27,7 @@ def test_inverted_is_an_involution(x):
     np.testing.assert_array_equal(inverted(x).astype(int) + x, 255)
 
 
-@given(images, st.sampled_from([1, 2, 4, 7, 14, 28]))
+@given(images, st.sampled_from([2, 4, 7, 14]))
 def test_pixelated_holds_the_mean_of_each_block(x, block):
     y = pixelated(x, block)
     for i in range(0, 28, block):
