@@ -106,7 +106,9 @@ def bootstrap(draws: int, peers: int) -> dict[str, object]:
         "standard_errors": {name: float(v.std()) for name, v in d.items()},
     }
     if find_spec("simple_scaling_laws") is not None:
-        record["simple_scaling_laws_ms_per_draw"] = simple_scaling_laws(table)
+        peer_ms = simple_scaling_laws(table)
+        record["simple_scaling_laws_ms_per_draw"] = peer_ms
+        record["times_faster_than_simple_scaling_laws"] = peer_ms / (1e3 * elapsed / draws)
     return record
 
 
@@ -115,11 +117,17 @@ def simple_scaling_laws(table: dict[str, np.ndarray], draws: int = 200) -> float
     import polars
     from simple_scaling_laws import fit as peer_fit
 
-    frame = polars.DataFrame(table)
+    n = len(table["loss"])
+    extra = {"run": [str(i) for i in range(n)], "seed": [0] * n, "train": ["a"] * n}
+    frame = polars.DataFrame({**table, **extra, "test": ["b"] * n})
+    columns = {
+        "model_size": "N", "dataset_size": "D", "test_loss": "loss", "training_run_id": "run",
+        "optimizer_seed": "seed", "train_set_id": "train", "test_set_id": "test",
+    }  # fmt: skip
     took = []
-    for n_draws in (1, draws + 1):
+    for n_draws in (10, draws + 10):
         start = time.process_time()
-        peer_fit(frame, law="separable", n_draws=n_draws, seed=0)
+        peer_fit(frame, law="separable-power", columns=columns, n_draws=n_draws, seed=0)
         took.append(time.process_time() - start)
     return 1e3 * (took[1] - took[0]) / draws
 

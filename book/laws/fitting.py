@@ -278,6 +278,7 @@ for (name, values), colour in zip(
               label=f"{name} of the loss")  # fmt: skip
     right.scatter(np.maximum(values, 1e-9), alpha[name], s=10, color=colour, alpha=0.6)
 right.axhline(model.params["alpha"], color="k", ls=":", lw=1)
+right.set_ylim(0, 1.5)
 left.set(xscale="log", xlabel="objective above the best, relative", ylabel="share of starts")
 right.set(xscale="log", xlabel="objective above the best, relative", ylabel="fitted alpha")
 left.legend(fontsize=8)

@@ -111,14 +111,12 @@ for ax, task in zip(axes, ("ImageNet-1k", "ImageNet-100"), strict=True):
         x = data[name]["D"]
         grid = np.geomspace(x.min(), x.max(), 30)
         band = fits[name]["shifted"].predict(grid, level)
-        ax.loglog(x, data[name]["error"], "o", color=COLOURS[colour], ms=5, label=kind)
-        ax.plot(grid, band.mean, color=COLOURS[colour])
-        ax.fill_between(grid, band.low, band.high, color=COLOURS[colour], alpha=0.2, lw=0)
-        ax.plot(grid, fits[name]["power"].mean(grid), ":", color=COLOURS[colour], lw=1.2)
-    ax.set(title=task, xlabel="synthetic images D", ylabel="top-1 error")
-    plain_ticks(
-        ax.xaxis, np.array([1e5, 1e6, 1e7]) if task == "ImageNet-1k" else np.array([1e5, 1e6])
-    )
+        ax.loglog(x / 1e6, data[name]["error"], "o", color=COLOURS[colour], ms=5, label=kind)
+        ax.plot(grid / 1e6, band.mean, color=COLOURS[colour])
+        ax.fill_between(grid / 1e6, band.low, band.high, color=COLOURS[colour], alpha=0.2, lw=0)
+        ax.plot(grid / 1e6, fits[name]["power"].mean(grid), ":", color=COLOURS[colour], lw=1.2)
+    ax.set(title=task, xlabel="synthetic images D (million)", ylabel="top-1 error")
+    plain_ticks(ax.xaxis, [0.3, 1, 3, 10] if task == "ImageNet-1k" else [0.1, 0.3, 1, 3])
     plain_ticks(ax.yaxis, np.round(np.linspace(*ax.get_ylim(), 5), 2))
     ax.legend(fontsize=8)
 one_static = fits["ImageNet-1k, static"]
@@ -274,16 +272,16 @@ for synthetic, colour, marker in ((16000, "accent", "^"), (64000, "synthetic", "
     ok = part[part["case"] == "identified"]
     value = ok["fitted"].to_numpy()
     ends = [value - ok["low"], np.minimum(ok["high"], 100) - value]
-    ax.errorbar(ok["real"], value, yerr=ends, fmt=f"{marker}-", color=COLOURS[colour], ms=5, capsize=2,
+    ax.errorbar(ok["real"] / 1e3, value, yerr=ends, fmt=f"{marker}-", color=COLOURS[colour], ms=5, capsize=2,
                 label=f"{synthetic:,} synthetic images")  # fmt: skip
     hidden = part[part["case"] == "unidentified"]
-    ax.plot(hidden["real"], np.full(len(hidden), 40 if synthetic == 64000 else 33), marker, mfc="white",
+    ax.plot(hidden["real"] / 1e3, np.full(len(hidden), 40 if synthetic == 64000 else 33), marker, mfc="white",
             color=COLOURS[colour], ms=5)  # fmt: skip
-ax.text(2.2e5, 26, "open marks: not identified", fontsize=8)
-ax.set(xscale="log", yscale="log", ylim=(0.5, 50), xlabel="real images n",
+ax.text(220, 26, "open marks: not identified", fontsize=8)
+ax.set(xscale="log", yscale="log", ylim=(0.5, 50), xlabel="real images n (thousand)",
        ylabel="synthetic images per extra real image")  # fmt: skip
-plain_ticks(ax.xaxis, np.array([13000, 51000, 200000, 1300000]))
-plain_ticks(ax.yaxis, np.array([1, 2, 5, 10, 20]))
+plain_ticks(ax.xaxis, [13, 50, 200, 1300])
+plain_ticks(ax.yaxis, [1, 2, 5, 10, 20])
 ax.legend(fontsize=8, loc="lower left")
 show(
     fig,
