@@ -50,7 +50,7 @@ shift = 0
 flip = False
 generator = "pixel-diffusion"
 retrain = False
-prompt_set = "classnames"
+prompt_set = "photo"
 guidance = 1.5
 solver_steps = 8
 curve_steps = [2, 4, 8, 16]
@@ -67,8 +67,8 @@ seed = 0
 # {cite}`chen2024pixart` on 4×4-pixel patches, trained by flow matching {cite}`lipman2023flow` with
 # 10 % {term}`condition dropout`) learned from the generator pool with captions written from the
 # class word and from measurements on the image. Part of that pool is stylised and captioned as such,
-# as the web holds drawings. Synthetic images are drawn from the class name alone, so no real
-# classifier image leaks into a prompt.
+# as the web holds drawings. A synthetic image is drawn from its class name in the plainest CLIP
+# template (`a photo of a coat`), so nothing of a real classifier image leaks into a prompt.
 #
 # Each arm trains the same transformer for the same number of samples at every size
 # ({term}`fixed steps`), and keeps its logits for all test images.

@@ -35,11 +35,17 @@ def call(layout: Layout, *words: str) -> Result:
     return done
 
 
+def restore_interrupt() -> None:
+    """A shell that runs the tests in the background ignores SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(layout: Layout, *words: str) -> subprocess.Popen[str]:
     """The same command as a process of its own, to be killed."""
     return subprocess.Popen(
         [sys.executable, "-m", "dataworth.cli", *command(layout, *words)],
         env={**os.environ, "PYTHONPATH": str(layout.root)}, text=True, start_new_session=True,
+        preexec_fn=restore_interrupt,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

@@ -137,12 +137,18 @@ def test_an_error_in_a_worker_arrives_and_finished_runs_stay(store):
 COUNT = 6
 
 
+def restore_interrupt() -> None:
+    """A shell that runs the tests in the background ignores SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(root: Path, workers: int) -> subprocess.Popen:
     """A process of its own session that runs COUNT slow tasks."""
     script = Path(__file__).with_name("run_specs.py")
     return subprocess.Popen(
         [sys.executable, str(script), str(root), str(COUNT), str(workers)],
         start_new_session=True,
+        preexec_fn=restore_interrupt,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -116,6 +116,7 @@ class ClassifierSpec(Spec):
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
     card: str = "fashion-mnist"
+    card_key: str = Field("", description="the card's key: content of its data, rule of its splits")
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model: it serves as a reference")

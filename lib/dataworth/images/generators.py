@@ -51,8 +51,10 @@ def check_request(prompts: Sequence[str], guidance: float, seeds: Sequence[int])
         raise UserError(
             f"seeds has {len(seeds)} entries for {len(prompts)} prompts; give one seed per prompt."
         )
-    if not guidance >= 0:
-        raise UserError(f"guidance is {guidance}; it must be 0 or more (1 means no guidance).")
+    if not 0 <= guidance < float("inf"):
+        raise UserError(
+            f"guidance is {guidance}; it must be 0 or more and finite (1 means no guidance)."
+        )
 
 
 @dataclass(frozen=True)
@@ -316,6 +318,8 @@ class PipelineGenerator:
         import torch
 
         check_request(prompts, guidance, seeds)
+        if guidance < 1:  # diffusers would silently sample without guidance
+            raise UserError(f"guidance is {guidance}; a diffusers pipeline needs 1 or more.")
         images = []
         for start in range(0, len(prompts), self.batch):
             noise = [

@@ -67,7 +67,7 @@ class SyntheticScaling(BaseModel):
     flip: bool = _field(False, "mirror half of the training images")
     generator: str = _field("pixel-diffusion", "text-to-image model, by name")
     retrain: bool = _field(False, "train the generator here instead of loading the shipped weights")
-    prompt_set: str = _field("classnames", "how a class becomes a prompt")
+    prompt_set: str = _field("photo", "how a class becomes a prompt")
     guidance: float = _field(
         1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0
     )
@@ -355,6 +355,8 @@ def subset(params: SyntheticScaling, arm: str, pool: SyntheticPool, size: int, s
 def _spec(
     params: SyntheticScaling, arm: str, pool: SyntheticPool, size: int, seed: int
 ) -> ClassifierSpec:
+    from dataworth.data import card
+
     return ClassifierSpec(
         parts=(subset(params, arm, pool, size, seed),),
         model=MODELS[params.model],
@@ -363,6 +365,7 @@ def _spec(
             learning_rate=params.learning_rate, shift=params.shift, flip=params.flip
         ),
         card=params.card,
+        card_key=card(params.card).key,
         seed=params.seed + seed,
         keep_weights=arm == "real" and size == max(params.real_sizes) and seed == 0,
     )

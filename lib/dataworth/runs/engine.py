@@ -55,7 +55,12 @@ def run_tasks(
             else:
                 import joblib
 
-                with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+                with joblib.parallel_config(
+                    "loky",
+                    n_jobs=workers,
+                    inner_max_num_threads=1,
+                    idle_worker_timeout=10,  # workers of a killed parent end soon
+                ):
                     finished = joblib.Parallel(return_as="generator_unordered")(
                         joblib.delayed(_execute_in_worker)(spec, store.root) for spec in todo
                     )

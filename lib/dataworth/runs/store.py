@@ -6,7 +6,7 @@
                         complete.json   sha256 of the files above: the completion mark
 
 A result is written under a temporary name and renamed when its mark is in place, so a killed run
-leaves nothing that counts. A damaged entry (mark or checksum wrong) is set aside and recomputed.
+leaves nothing that counts. A damaged entry (mark or checksum wrong) is deleted and recomputed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Store:
         return self.root / spec.kind / spec.key
 
     def get(self, spec: Spec) -> Result | None:
-        """The stored result, or None if it is absent or damaged (then it is set aside)."""
+        """The stored result, or None if it is absent or damaged (then it is deleted)."""
         path = self.path(spec)
         if not path.exists():
             return None
