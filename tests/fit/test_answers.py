@@ -241,9 +241,13 @@ def test_forecast_picks_the_law_and_beats_the_wrong_one() -> None:
     x = np.geomspace(1e2, 1e5, 20)
     rng = np.random.default_rng(0)
     y = (0.5 + 8 * x**-0.5) * np.exp(0.003 * rng.normal(size=20))
-    chosen = forecast({"x": x, "y": y})
+    chosen = forecast({"x": x, "y": y}, laws=["power", "shifted", "m3"], recency=[0, 1])
+    assert chosen.law != "power" and len(chosen.scores) == 6
     truth = 0.5 + 8 * (3e5) ** -0.5
     assert chosen.fit.mean([3e5])[0] == pytest.approx(truth, rel=0.01)
+    default = forecast({"x": x, "y": y})
+    assert default.law == "m4" and default.fit.mean([3e5])[0] == pytest.approx(truth, rel=0.01)
+    assert forecast({"x": x[:4], "y": y[:4]}).law == "shifted"
     wrong = fit({"x": x, "y": y}, law="power").mean([3e5])[0]
     assert abs(np.log(wrong / truth)) > 10 * abs(np.log(chosen.fit.mean([3e5])[0] / truth))
 
