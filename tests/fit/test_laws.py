@@ -116,3 +116,13 @@ def test_nonnegative_least_squares_agrees_with_scipy() -> None:
             np.testing.assert_allclose(
                 nonnegative_lstsq(a.T @ a, a.T @ b), nnls(a, b)[0], atol=1e-8
             )
+
+
+def test_far_points_neither_overflow_nor_vanish() -> None:
+    law = LAWS["shifted"]
+    phi = np.array([[np.log(0.3), 1.0, 4.0]])
+    x = np.exp([[-400.0], [0.0], [400.0]])
+    np.testing.assert_allclose(
+        law.log_value(phi, x)[0], [1601.0, np.log(0.3 + np.e), np.log(0.3)], rtol=1e-12
+    )
+    assert np.isfinite(law.derivatives(phi, x)[1]).all()

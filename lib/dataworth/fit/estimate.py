@@ -85,7 +85,7 @@ def solve(
     target = settings.objective.transform(y)
     if isinstance(law, Grouped):
         return _solve_groups(settings, law, x, log_x0, y, weights, warm, starts)
-    seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 60)
+    seeds = law.seeds(x / np.exp(log_x0), y, weights, 400 if warm is None else 36)
     seeds = seeds[:, : starts if len(law.params) <= 5 else 3 * starts]
     if warm is None:
         phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)

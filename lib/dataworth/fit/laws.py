@@ -267,13 +267,26 @@ class PowerSum(Law):
             return np.broadcast_to(logs[0], (len(phi), x.shape[-2])), [
                 np.ones((len(phi), x.shape[-2]))
             ]
-        top = logs[0]
-        for value in logs[1:]:
-            top = np.maximum(top, value)
-        shares = [np.exp(value - top) for value in logs]
+        top: Array | float = 0.0
+        if not self._moderate(phi, u):
+            for value in logs:
+                top = np.maximum(top, value) if value is not logs[0] else value
+        # a floor is one number a problem, (B,1), until it meets the other terms
+        shares = [np.exp(value - top if isinstance(top, np.ndarray) else value) for value in logs]
         total = sum(shares[1:], shares[0])
         inverse = 1.0 / total
         return top + np.log(total), [s * inverse for s in shares]
+
+    def _moderate(self, phi: Array, u: Array) -> bool:
+        """Whether every sum of terms is surely within the range of exp."""
+        reach = np.abs(u).reshape(len(u), -1).max(1)
+        low = np.full(len(phi), -np.inf)
+        for amplitude, powers in self._layout:
+            spread = sum((np.abs(phi[:, j]) * reach[v] for j, v, _ in powers), np.zeros(len(phi)))
+            if not (phi[:, amplitude] + spread).max() < 600:
+                return False
+            low = np.maximum(low, phi[:, amplitude] - spread)
+        return bool(low.min() > -600)
 
     def log_value(self, phi: Array, x: Array) -> Array:
         return self._shares(phi, x)[0]

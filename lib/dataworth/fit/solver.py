@@ -171,13 +171,48 @@ def _step(gradient: Array, hessian: Array, free: Any, damping: Array) -> tuple[A
     scale = scale * free
     scaled = hessian * scale[:, :, None] * scale[:, None, :]
     g = gradient * scale
-    values, vectors = np.linalg.eigh(scaled)
-    values = np.maximum(np.abs(values), 1e-9)
-    projected = np.einsum("bij,bi->bj", vectors, g)
-    coefficient = -projected / (values + damping[:, None])
-    step = np.einsum("bij,bj->bi", vectors, coefficient) * scale
-    promised = 0.5 * (projected**2 / values).sum(1)
-    return step, promised
+    index = np.arange(scaled.shape[1])
+    scaled[:, index, index] += ~free
+    solution, positive = _cholesky(scaled, -g, damping)
+    promised = -0.5 * (g * solution).sum(1)
+    rest = np.flatnonzero(~positive | (damping > 1e-2))
+    if len(rest):
+        values, vectors = np.linalg.eigh(scaled[rest])
+        values = np.maximum(np.abs(values), 1e-9)
+        projected = np.einsum("bij,bi->bj", vectors, g[rest])
+        coefficient = -projected / (values + damping[rest, None])
+        solution[rest] = np.einsum("bij,bj->bi", vectors, coefficient)
+        promised[rest] = 0.5 * (projected**2 / values).sum(1)
+    return solution * scale, promised
+
+
+def _cholesky(matrix: Array, right: Array, damping: Array) -> tuple[Array, Any]:
+    """Solve (matrix + damping I) x = right for a batch of small systems, and say which are safely
+    positive definite. Elementwise over the batch: faster than LAPACK for a handful of parameters.
+    """
+    size = right.shape[1]
+    lower = [[matrix[:, i, j] for j in range(i + 1)] for i in range(size)]
+    positive = np.ones(len(matrix), bool)
+    x = [right[:, i] for i in range(size)]
+    for i in range(size):
+        for j in range(i):
+            value = lower[i][j]
+            for k in range(j):
+                value = value - lower[i][k] * lower[j][k]
+            lower[i][j] = value * lower[j][j]  # the diagonal holds 1 / L_jj
+        pivot = lower[i][i] + damping
+        for k in range(i):
+            pivot = pivot - lower[i][k] ** 2
+            x[i] = x[i] - lower[i][k] * x[k]
+        good = pivot > 1e-8
+        positive &= good
+        lower[i][i] = 1.0 / np.sqrt(np.where(good, pivot, 1.0))
+        x[i] = x[i] * lower[i][i]
+    for i in reversed(range(size)):
+        for k in range(i + 1, size):
+            x[i] = x[i] - lower[k][i] * x[k]
+        x[i] = x[i] * lower[i][i]
+    return np.stack(x, 1), positive
 
 
 def minimise(
