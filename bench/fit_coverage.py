@@ -1,4 +1,6 @@
-"""Simulated coverage of the default (profile) intervals; writes bench/results/fit_coverage.csv.
+"""Simulated coverage of the default (profile) intervals.
+
+Writes lib/dataworth/published_data/measured_coverage.csv after each setting.
 
 One simulation draws a real and a synthetic curve E + a x^-k, fits both and asks whether the 95 %
 interval of k, of E, of the loss at 10 times the largest size, and of the equivalence ratio holds
@@ -31,6 +33,7 @@ CELLS = [
       for n in LEVELS),
     *(("clusters", "l2", n) for n in (24, 60, 200)),
 ]  # fmt: skip
+OUT = Path(__file__).parents[1] / "lib/dataworth/published_data/measured_coverage.csv"
 QUANTITIES = ("k", "E", "loss at 10x", "ratio")
 
 
@@ -57,9 +60,7 @@ def simulate(truth: tuple[float, float, float], kind: str, loss: str, n: int, rn
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=1000)
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results" / "fit_coverage.csv"
-    )
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     n_real = 8000.0
@@ -94,11 +95,10 @@ def main() -> None:
             })  # fmt: skip
         print(kind, loss, n, [round(float((p[:, j] > 0.05).mean()), 3) for j in range(4)],
               f"nan {np.isnan(p).sum()}", f"{seconds:.0f} s", flush=True)  # fmt: skip
-    options.out.parent.mkdir(exist_ok=True)
-    with options.out.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        with options.out.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ def test_a_resample_without_enough_levels_is_unidentified(
     result = fit(runs, law="shifted", multipliers=counts)
     assert np.isnan(result.draws["k"]).tolist() == [False, True, False]
     assert np.isnan(result.mean_draws([1e3])[:, 0]).tolist() == [False, True, False]
+    assert "unidentified_draws" in result.flags
 
 
 def test_sandwich_of_a_power_law_is_hc3_of_the_regression(

@@ -7,6 +7,13 @@
 ['E', 'a', 'k']
 >>> 0.4 < result.params["k"] < 0.7
 True
+>>> result.params["k"] in result.interval("k")
+True
+>>> poorer = {"n": runs["n"], "loss": [2.4, 2.0, 1.72, 1.54, 1.42]}
+>>> other = fit(poorer, law="shifted", x="n", y="loss")
+>>> answer = equivalence(other, result, at_real=300)
+>>> 1 < answer.ratio.value < 5, answer.case
+(True, 'finite')
 """
 
 from .equivalence import (

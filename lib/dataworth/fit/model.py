@@ -90,7 +90,14 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted law. `draws_phi` (B,p) holds the refits of the resamples, in internal units."""
+    """A fitted law.
+
+    objective: the minimised sum. status: how the search ended. flags: what to know before trusting
+    the numbers: saturated (as many parameters as levels), constant_y, duplicated_rows, E_at_zero,
+    at_bound, not_converged, lack_of_fit, unidentified (flat directions), unidentified_draws and
+    unconverged_draws (more than 1 % of the refits). draws_phi (B,p): refits of the resamples, in
+    internal coordinates; draws_status (B,) their `Status`.
+    """
 
     settings: Settings
     curve: Curve
@@ -703,7 +710,20 @@ def fit(
     phi_draws, _, draws_status = solve(
         settings, points, log_x0, y_draws, m_draws * weight, warm=phi[0], starts=1
     )
-    return replace(result, draws_phi=phi_draws, draws_status=draws_status)
+    flags = [
+        name
+        for name, status in (
+            ("unidentified_draws", Status.UNIDENTIFIED),
+            ("unconverged_draws", Status.MAX_ITERATIONS),
+        )
+        if (draws_status == status).mean() > 0.01
+    ]
+    return replace(
+        result,
+        flags=(*result.flags, *flags),
+        draws_phi=phi_draws,
+        draws_status=draws_status,
+    )
 
 
 def _check_levels(settings: Settings, points: Array, log_x0: Array, names: Sequence[str]) -> int:
