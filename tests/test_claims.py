@@ -191,7 +191,7 @@ def test_recorded(tmp_path, monkeypatch):
 
 def test_table():
     made = [make(), make((0.1, 0.5), estimate=0.3), make((math.nan, math.nan), estimate=math.nan)]
-    table = claims.table(made)
+    table = claims.table(made).data
     assert list(table.verdict) == ["supported", "contradicted", "inconclusive"]
     assert list(table["this run [95 % interval]"]) == [
         "4.5 [3, 6] images",

@@ -169,7 +169,7 @@ k_paper_real = k_published["real"]
 k_paper_synthetic = k_published.drop("real")
 record = claims.recorded("synthetic-scaling")
 
-fig, (ax, right) = subplots(1, 2, figsize=(10, 4.4), width_ratios=(3, 2))
+fig, (ax, right) = subplots(1, 2, figsize=(9, 4.4), width_ratios=(3, 2))
 for arm, c in {"real": real, "synthetic": synthetic}.items():
     scaling_curve(ax, arm, np.repeat(c.sizes, seeds), c.values.ravel(), shifted[arm])
 for k, arm in [(k_paper_real, "real"), (k_paper_synthetic.max(), "synthetic")]:
@@ -199,10 +199,10 @@ ax.set(xlabel="training images D", ylabel="test loss (nats)")
 plain_ticks(ax.xaxis, sorted({*real.sizes, *synthetic.sizes}))
 plain_ticks(ax.yaxis)
 ax.legend(fontsize=8)
-rows = [(f"{source} (published)", k, None) for source, k in k_published.items()]
+rows = [(f"{source.split(' (')[0]}, published", k, None) for source, k in k_published.items()]
 for arm in ("synthetic", "real"):
     i = power[arm].interval("k")
-    rows.append((f"{arm} (this run)", i.value, (i.low, i.high)))
+    rows.append((f"{arm}, this run", i.value, (i.low, i.high)))
 for y, (_, k, interval) in enumerate(rows):
     mine = interval is not None
     colour = COLOURS["real" if rows[y][0].startswith("real") else "synthetic"]
@@ -442,7 +442,7 @@ claims.write(
 # image that does not show its class is a wrong label, at any $D$. That is a floor, and
 # {numref}`fig-scaling` shows whether there is one here. Contrastive training asks only that image and
 # text belong together, so the same image costs it less; the published gap in $k$ is 8 % there, against
-# a factor of two here.
+# a factor of two and more for classifiers.
 #
 # ## Exercises
 #

@@ -133,10 +133,11 @@ def recorded(chapter: str) -> dict[str, Any] | None:
 
 
 def table(claims: Sequence[Claim]) -> Any:
-    """The verdicts as a pandas table, for a chapter's page."""
+    """The verdicts as a pandas table (styled: whole sentences, no row numbers), for a page."""
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         [
             {
                 "claim": c.statement,
@@ -147,6 +148,7 @@ def table(claims: Sequence[Claim]) -> Any:
             for c in claims
         ]
     )
+    return Styler(rows, uuid="verdicts", cell_ids=False).hide()
 
 
 def _number(value: float) -> str:
