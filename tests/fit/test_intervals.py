@@ -233,3 +233,22 @@ def test_wrong_requests_are_refused_in_one_sentence(shifted_runs: Callable[..., 
         result.interval("k", method="magic")
     with pytest.raises(UserError, match="no draws"):
         result.interval("k", method="bca")
+
+
+def test_a_narrow_huber_zone_keeps_its_interval_honest() -> None:
+    # delta = 1e-3 under 2 % noise is nearly least absolute deviations: count how often k is held
+    rng = np.random.default_rng(1)
+    x = np.repeat(np.geomspace(250, 64000, 8), 3)
+    hits = 0
+    for _ in range(100):
+        y = (0.1 + 20 * x**-0.45) * np.exp(0.02 * rng.standard_t(3, size=24))
+        hits += fit({"x": x, "y": y}, law="shifted", loss="chinchilla").test("k", 0.45) > 0.05
+    assert hits >= 90
+
+
+def test_least_absolute_deviations_want_a_bootstrap(shifted_runs: Callable[..., Any]) -> None:
+    runs = shifted_runs()
+    with pytest.raises(UserError, match="fit with bootstrap="):
+        fit(runs, law="shifted", loss="lad").interval("k")
+    drawn = fit(runs, law="shifted", loss="lad", bootstrap=100)
+    assert 0.4 in drawn.interval("k", level=0.99)

@@ -315,6 +315,10 @@ class Fit:
         """Dispersion that scales the deviance of a scalar with this gradient, and its degrees of
         freedom. Clusters inflate it by the scalar's clustered over its naive variance.
         """
+        if self.settings.objective.loss == "lad":
+            raise UserError(
+                "loss='lad' has a kink where a profile needs a curvature; fit with bootstrap=."
+            )
         problem, z, target, weights = self._state()
         scale = profile.dispersion(problem, z, target, weights)
         dof = float((weights > 0).sum() - len(z))

@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from .laws import REACH, Array
+from .objective import robust_scale
 from .solver import Problem, lifted, minimise
 
 
@@ -308,9 +309,17 @@ def dispersion(problem: Problem, z: Array, target: Array, weights: Array) -> flo
     n, free = int(used.sum()), len(problem.lower)
     psi, _, second = problem.objective.psi(problem.predict(z[None])[0] - target)
     mean_second = float((weights * second)[used].sum() / weights[used].sum())
-    mean_second = max(mean_second, 1.0 / n)
+    if problem.objective.loss == "huber" and n > free:
+        # A zone narrower than the noise holds too few residuals to count (and the fit draws
+        # `free` of them into it): count in a wider window and scale down.
+        r = np.abs(problem.predict(z[None])[0] - target)[used]
+        window = 1.06 * robust_scale(r, free) * n**-0.2
+        if problem.objective.delta < window:
+            inside = max(float((r <= window).sum()) - free, 1.0) / (n - free)
+            mean_second = inside * problem.objective.delta / window
+    mean_second = max(mean_second, 1e-9)
     spread = float((weights * psi**2).sum() / max(n - free, 1))
-    huber = 1 + free / n * max(1 - mean_second, 0.0) / mean_second
+    huber = 1 + free / n * max(1 - mean_second, 0.0) / max(mean_second, 0.5)
     return max(spread / mean_second * huber**2, 1e-300)
 
 
