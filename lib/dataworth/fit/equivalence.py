@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from dataworth.errors import UserError
 
@@ -95,7 +94,7 @@ def equivalence_test(
     traced, dof = _joint_profile(synthetic, real, _ratio_gap(synthetic, real, place), centre)
     if traced is None:
         return float("nan")
-    return float(2 * stats.t.sf(abs(traced.deviance(float(np.log(ratio)))), dof))
+    return profile.two_sided(traced.deviance(float(np.log(ratio))), dof)
 
 
 def _place(at: float | None, at_real: float | None, at_loss: float | None) -> Place:

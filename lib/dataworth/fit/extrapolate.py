@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from dataworth.errors import UserError
 
@@ -92,7 +92,7 @@ def rolling_origin(
         spread, dof = _spread(part, x)
         z = error / spread
         crps = spread * (
-            z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
+            z * (2 * special.ndtr(z) - 1) + (np.sqrt(2) * np.exp(-(z**2) / 2) - 1) / np.sqrt(np.pi)
         )
         covered = np.abs(z) <= profile.student_quantile(level, dof)
         out.append(
@@ -202,6 +202,12 @@ class Forecast:
     scores: Mapping[tuple[str, float], float]
 
 
+def average_rank(x: Array) -> Array:
+    """Rank of each value from 1, equal values sharing their mean rank, (n,)."""
+    _, code, count = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[code]
+
+
 def forecast(
     data: Any,
     *,
@@ -222,7 +228,7 @@ def forecast(
     """
     base = fit(data, law="power", x=x, y=y, loss=loss)
     points, target = base.curve.x, base.curve.y
-    rank = stats.rankdata(points[:, 0], method="average")
+    rank = average_rank(points[:, 0])
     levels = np.unique(points[:, 0])
     usable = [name for name in laws if len(forms.get(name).params) < len(levels)]
     if not usable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from dataworth.errors import UserError
 
@@ -389,7 +389,7 @@ class Fit:
         traced, dof = self._profile(quantity)
         if traced is None:
             return float("nan")
-        return float(2 * stats.t.sf(abs(traced.deviance(value)), dof))
+        return profile.two_sided(traced.deviance(value), dof)
 
     def _bca(
         self, quantity: _Quantity, draws: Array, centre: float, level: float
@@ -405,11 +405,11 @@ class Fit:
         acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
         valid = draws[~np.isnan(draws)]
         share = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / max(len(valid), 1)
-        shift = float(stats.norm.ppf(np.clip(share, 1e-4, 1 - 1e-4)))
+        shift = float(special.ndtri(np.clip(share, 1e-4, 1 - 1e-4)))
         ends = []
         for tail in ((1 - level) / 2, (1 + level) / 2):
-            q = shift + stats.norm.ppf(tail)
-            adjusted = stats.norm.cdf(shift + q / (1 - acceleration * q))
+            q = shift + special.ndtri(tail)
+            adjusted = special.ndtr(shift + q / (1 - acceleration * q))
             ends.append(float(np.quantile(valid, adjusted, method="inverted_cdf")))
         return ends[0], ends[1]
 
@@ -799,7 +799,7 @@ def lack_of_fit(result: Fit) -> float:
     if pure <= 0:
         return np.nan
     ratio = (misfit / (levels - result.free)) / (pure / (n - levels))
-    return float(stats.f.sf(ratio, levels - result.free, n - levels))
+    return float(special.fdtrc(levels - result.free, n - levels, ratio))
 
 
 def _resamples(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .laws import REACH, Array
 from .objective import robust_scale
@@ -514,5 +514,10 @@ def _rows(target: Array, weights: Array, size: int) -> tuple[Array, Array]:
     return np.broadcast_to(target, shape), np.broadcast_to(weights, shape)
 
 
+def two_sided(root: float, dof: float) -> float:
+    """p-value of a signed root deviance under Student's t."""
+    return float(2 * special.stdtr(max(dof, 1), -abs(root)))
+
+
 def student_quantile(level: float, dof: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, max(dof, 1)))
+    return float(special.stdtrit(max(dof, 1), (1 + level) / 2))
