@@ -77,7 +77,9 @@ def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json
         table.add_row(name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method)
     Console().print(table)
     for name, value in record.items():
-        if isinstance(value, (str, int, float)) or (isinstance(value, list) and value):
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            value = ", ".join(value) or "none"
+        if isinstance(value, str | int | float):
             Console().print(f"[dim]{name}[/dim] {value}")
 
 
