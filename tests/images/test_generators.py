@@ -20,12 +20,16 @@ from dataworth.images.generators import (
 PROMPTS = ["dress", "a photo of a sandal", "ankle boot"]
 
 
+def with_precision(generator: PixelDiffusion, dtype: torch.dtype) -> PixelDiffusion:
+    made = copy.copy(generator)
+    made.dtype, made.transformer = dtype, copy.deepcopy(generator.transformer).to(dtype)
+    return made
+
+
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
 def at_precision(request, generator):
     """The tiny generator with sampling in one precision, whatever this machine prefers."""
-    made = copy.copy(generator)
-    made.dtype = getattr(torch, request.param)
-    return made
+    return with_precision(generator, getattr(torch, request.param))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
@@ -98,8 +102,7 @@ def reference(g, prompts, guidance, seeds):
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 1.5, 4.0])
 def test_guidance_is_the_stated_formula(generator, guidance):
-    g = copy.copy(generator)
-    g.dtype = torch.float32
+    g = with_precision(generator, torch.float32)
     seeds = [3, 4, 5]
     images = g.generate(PROMPTS, guidance, seeds).astype(int)
     expected = reference(g, PROMPTS, guidance, seeds)
@@ -178,9 +181,9 @@ def test_round_trip_of_saved_weights(generator, tmp_path):
         saved = theirs.state_dict()
         assert mine.state_dict().keys() == saved.keys()
         for name, value in mine.state_dict().items():
-            rounded = value.to(torch.bfloat16).float()
-            assert torch.equal(rounded, saved[name]), name
-            assert saved[name].dtype == torch.float32
+            rounded = value.to(torch.bfloat16)
+            assert torch.equal(rounded, saved[name].to(torch.bfloat16)), name
+            assert torch.equal(saved[name].to(torch.bfloat16).to(saved[name].dtype), saved[name])
     assert (
         encode(first.tokenizer, PROMPTS)[0].tolist()
         == encode(generator.tokenizer, PROMPTS)[0].tolist()

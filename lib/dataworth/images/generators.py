@@ -136,7 +136,8 @@ class PixelDiffusion:
         steps: int = 8,
     ) -> None:
         self.device, self.dtype = compute.device(), compute.inference_dtype()
-        self.transformer = transformer.to(self.device).eval()
+        # Weights and activations in one dtype: on a CPU a tenth faster than autocast.
+        self.transformer = transformer.to(self.device, self.dtype).eval()
         self.encoder = encoder.to(self.device).eval()
         self.tokenizer, self.config, self.name, self.steps = tokenizer, config, name, steps
 
@@ -258,21 +259,18 @@ class PixelDiffusion:
         guided = guidance != 1.0
         if guided:
             rows = torch.cat([rows, torch.full_like(rows, null)])  # (2B,)
-        text, text_mask = hidden[rows], mask[rows]
+        text, text_mask = hidden[rows].to(self.dtype), mask[rows]
         scheduler = flow_scheduler()
         scheduler.set_timesteps(self.steps)
         for t in scheduler.timesteps:
             both = torch.cat([x, x]) if guided else x  # (2B, 1, H, W)
-            with torch.autocast(
-                self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16
-            ):
-                v = self.transformer(
-                    both,
-                    encoder_hidden_states=text,
-                    encoder_attention_mask=text_mask,
-                    timestep=t.to(self.device).expand(len(both)),
-                    return_dict=False,
-                )[0].float()
+            v = self.transformer(
+                both.to(self.dtype),
+                encoder_hidden_states=text,
+                encoder_attention_mask=text_mask,
+                timestep=t.to(self.device).expand(len(both)),
+                return_dict=False,
+            )[0].float()
             if guided:
                 conditional, unconditional = v.chunk(2)
                 v = unconditional + guidance * (conditional - unconditional)

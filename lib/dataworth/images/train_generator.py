@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,9 @@ def train(
     def average_model() -> PixelDiffusion:
         averaged = average.module
         assert isinstance(averaged, torch.nn.ModuleDict)
-        return PixelDiffusion(averaged["transformer"], averaged["encoder"], tokenizer, config)
+        # A copy: the sampler casts its network to the sampling precision in place.
+        copy = deepcopy(averaged)
+        return PixelDiffusion(copy["transformer"], copy["encoder"], tokenizer, config)
 
     started, losses = time.perf_counter(), []
     with progress("training the generator", recipe.steps - first) as advance:
