@@ -6,7 +6,7 @@
 #     params: "dataworth.images.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 6, full: 300, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 7, full: 500, gpu: 30}
 # ---
 
 # %% [markdown]
@@ -43,7 +43,7 @@ synthetic_sizes = [100, 320, 1000, 3200, 10000]
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 700
+budget = 650
 batch = 64
 learning_rate = 3.0e-3
 shift = 0
