@@ -171,7 +171,7 @@ def _run_worker(
 ) -> tuple[int, int]:
     """Exit status of the worker and the peak memory of its process tree in bytes."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    peak, next_look = 0, 0.0
+    peak, next_look = 0, time.monotonic() + 1  # by then the kernel is starting
     with log.open("wb") as stream:
         process = psutil.Popen(
             [
