@@ -60,7 +60,7 @@ class SyntheticScaling(BaseModel):
     budget_rule: Literal["fixed_steps", "fixed_epochs"] = _field(
         "fixed_steps", "what is held equal between sizes"
     )
-    budget: int = _field(650, "length of training", "steps or epochs, by the rule", ge=1)
+    budget: int = _field(700, "length of training", "steps or epochs, by the rule", ge=1)
     batch: int = _field(64, "images per training step", "images", ge=1)
     learning_rate: float = _field(3e-3, "peak learning rate", gt=0)
     shift: int = _field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
