@@ -35,6 +35,7 @@ def plain_loop(images: int) -> float:
     from dataworth.images.generators import PixelDiffusion
 
     model = PixelDiffusion.load()
+    model.transformer.float()  # the sampler casts it to bfloat16 where that is fast
     hidden, mask = model._encode(["coat", ""])
 
     def predict(x: torch.Tensor, t: torch.Tensor, row: int) -> torch.Tensor:
