@@ -279,7 +279,13 @@ def fashion() -> Card:
 
 
 def test_real_splits_are_disjoint_balanced_and_complete(fashion: Card) -> None:
-    sizes = {"generator_pool": 30000, "validation": 2000, "classifier_pool": 28000, "test": 10000}
+    sizes = {
+        "generator_pool": 30000,
+        "validation": 2000,
+        "shift_pool": 4000,
+        "classifier_pool": 24000,
+        "test": 10000,
+    }
     contents: dict[str, set[bytes]] = {}
     for split, size in sizes.items():
         part = load_images(fashion.id, split)

@@ -180,6 +180,6 @@ def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
     ids = content_ids(images)
     learnt = load_images("fashion-mnist", "generator_pool")
     np.testing.assert_array_equal(np.sort(ids[: len(photos)]), learnt.ids)
-    for split in ("classifier_pool", "validation", "test"):
+    for split in ("classifier_pool", "validation", "shift_pool", "test"):
         held_out = load_images("fashion-mnist", split)
         assert len(held_out) and not np.isin(ids, held_out.ids).any()
