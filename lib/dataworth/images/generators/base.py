@@ -1,20 +1,17 @@
-"""Text-to-image generators behind one protocol: `generate(prompts, guidance, seeds) -> images`.
+"""What every generator shares: the protocol, the text encoder, the network, tiles of fixed size.
 
-`PixelDiffusion` is our own small model (the Imagen row of Fan et al. 2023: diffusion in pixel
-space, text encoder beside it). `PipelineGenerator` is any diffusers text-to-image pipeline, from a
-hub id or a local folder.
-
-Guidance follows diffusers: v = v_uncond + w (v_cond - v_uncond), so w = 1 means none. The
-logit form of the slides, l_g = (1 + t) l_c - t l_u, is the same with w = 1 + t.
+Guidance follows diffusers: y = y_uncond + w (y_cond - y_uncond), so w = 1 means none. The logit
+form of Muse, l_g = (1 + t) l_c - t l_u, is the same with w = 1 + t.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 TILE = 64  # images per forward; always padded to this, so an image never depends on its neighbours
 
 
@@ -58,11 +55,14 @@ def check_request(prompts: Sequence[str], guidance: float, seeds: Sequence[int])
 
 
 @dataclass(frozen=True)
-class PixelDiffusionConfig:
-    """Architecture of `PixelDiffusion`: a PixArt transformer on pixels, a T5 text encoder."""
+class NetworkConfig:
+    """A PixArt transformer over a square grid of tokens, and a T5 text encoder beside it.
+
+    A family adds its own fields and says what the grid holds: `grid` = (channels in, channels out,
+    side, patch side).
+    """
 
     image_size: int = 28
-    patch_size: int = 4
     layers: int = 4
     width: int = 128
     heads: int = 4
@@ -72,21 +72,26 @@ class PixelDiffusionConfig:
     text_tokens: int = 20
     vocabulary: int = 512
 
+    @property
+    def grid(self) -> tuple[int, int, int, int]:
+        raise NotImplementedError
 
-def build(config: PixelDiffusionConfig) -> tuple[torch.nn.Module, torch.nn.Module]:
+
+def build(config: NetworkConfig) -> tuple[torch.nn.Module, torch.nn.Module]:
     """Untrained (transformer, text encoder) of a configuration."""
     from diffusers import PixArtTransformer2DModel
     from transformers import T5Config, T5EncoderModel
 
+    channels_in, channels_out, side, patch = config.grid
     transformer: Any = PixArtTransformer2DModel(
         num_attention_heads=config.heads,
         attention_head_dim=config.width // config.heads,
-        in_channels=1,
-        out_channels=1,
+        in_channels=channels_in,
+        out_channels=channels_out,
         num_layers=config.layers,
         cross_attention_dim=config.width,
-        sample_size=config.image_size,
-        patch_size=config.patch_size,
+        sample_size=side,
+        patch_size=patch,
         caption_channels=config.text_width,
         use_additional_conditions=False,
         norm_num_groups=1,
@@ -118,56 +123,96 @@ def encode(
     )
 
 
-class PixelDiffusion:
-    """Flow-matching diffusion transformer in pixel space with classifier-free guidance.
+class TextToImage:
+    """One of our families: weights in a folder, sampling in tiles, classifier-free guidance.
 
-    Training: x_t = (1 - t) x + t e, the model predicts v = e - x (Lipman et al. 2023). Sampling:
-    DPM-Solver++ 2M of diffusers on the flow's sigmas, guidance by one forward of a doubled batch.
+    A family says what its noise is (`_noise`) and how noise becomes an image (`_sample`).
     """
+
+    family: ClassVar[str]
+    config_class: ClassVar[type[NetworkConfig]]
+    default_steps: ClassVar[int] = 8
 
     def __init__(
         self,
         transformer: torch.nn.Module,
         encoder: torch.nn.Module,
         tokenizer: Tokenizer,
-        config: PixelDiffusionConfig,
+        config: Any,
         *,
-        name: str = "pixel-diffusion",
-        steps: int = 8,
+        autoencoder: torch.nn.Module | None = None,
+        name: str | None = None,
+        steps: int | None = None,
     ) -> None:
         self.device, self.dtype = compute.device(), compute.inference_dtype()
         # Weights and activations in one dtype: on a CPU a tenth faster than autocast.
         self.transformer = transformer.to(self.device, self.dtype).eval()
         self.encoder = encoder.to(self.device).eval()
-        self.tokenizer, self.config, self.name, self.steps = tokenizer, config, name, steps
+        self.autoencoder = (
+            None if autoencoder is None else autoencoder.to(self.device, self.dtype).eval()
+        )
+        self.tokenizer, self.config = tokenizer, config
+        self.name, self.steps = name or self.family, steps or self.default_steps
 
     @classmethod
-    def load(
-        cls, folder: str | Path = WEIGHTS / "pixel-diffusion", *, steps: int = 8
-    ) -> PixelDiffusion:
+    def autoencoder_of(cls, config: Any) -> torch.nn.Module | None:
+        """The untrained autoencoder of a configuration; None where images are not encoded."""
+        return None
+
+    @abstractmethod
+    def _noise(self, seed: int) -> torch.Tensor:
+        """All random numbers of one image, drawn on the CPU: the same on any device."""
+
+    @abstractmethod
+    def _sample(
+        self, noise: torch.Tensor, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Pixels (B, 1, H, W) in [-1, 1] from noise (B, ...).
+
+        `predict(x, t)` is the guided prediction, float32, for a grid x (B, C, h, w) at time t in
+        0-1000.
+        """
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        modules = {"transformer.": self.transformer, "encoder.": self.encoder}
+        return modules | ({"autoencoder.": self.autoencoder} if self.autoencoder else {})
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, *, steps: int | None = None) -> Self:
         """Load `config.json`, `tokenizer.json` and `model.safetensors` from a folder."""
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        folder = Path(folder)
-        if not (folder / "model.safetensors").is_file():
-            raise UserError(
-                f"generator weights {folder} not found; train them with "
-                "`python -m dataworth.images.train_generator` or name a folder that holds them."
-            )
-        config = PixelDiffusionConfig(**json.loads((folder / "config.json").read_text()))
+        folder = WEIGHTS / cls.family if folder is None else Path(folder)
+        written = read_config(folder)
+        written.pop("family", None)
+        config = cls.config_class(**written)
         transformer, encoder = build(config)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        made = cls(
+            transformer.float(),
+            encoder,
+            tokenizer,
+            config,
+            autoencoder=cls.autoencoder_of(config),
+            name=folder.name,
+            steps=steps,
+        )
         state = load_file(folder / "model.safetensors")
-        for prefix, module in (("transformer.", transformer), ("encoder.", encoder)):
+        for prefix, module in made._modules().items():
             part = {
-                k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)
+                key.removeprefix(prefix): value
+                for key, value in state.items()
+                if key.startswith(prefix)
             }
-            missing, unexpected = module.load_state_dict(part, strict=False)
+            try:
+                missing, unexpected = module.load_state_dict(part, strict=False)
+            except RuntimeError:  # a shape differs
+                missing, unexpected = [prefix], []
             # T5 ties embed_tokens to `shared`; safetensors stores it once.
             if unexpected or any(not key.endswith("embed_tokens.weight") for key in missing):
                 raise UserError(f"generator weights {folder} do not fit their config.json.")
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return cls(transformer, encoder, tokenizer, config, name=folder.name, steps=steps)
+        return made
 
     def save(self, folder: str | Path) -> None:
         """Write what `load` reads; weights are rounded to bfloat16, once for every machine."""
@@ -177,13 +222,17 @@ class PixelDiffusion:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {}
-        for prefix, module in (("transformer.", self.transformer), ("encoder.", self.encoder)):
+        for prefix, module in self._modules().items():
             for key, value in module.state_dict().items():
                 if not key.endswith("embed_tokens.weight"):
                     state[prefix + key] = value.detach().to("cpu", torch.bfloat16).contiguous()
         save_file(state, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1) + "\n")
+        (folder / "config.json").write_text(json.dumps(self.architecture(), indent=1) + "\n")
         self.tokenizer.save(str(folder / "tokenizer.json"))
+
+    def architecture(self) -> dict[str, Any]:
+        """What `config.json` and the model card say: the family and its configuration."""
+        return describe_config(self.family, self.config)
 
     def generate(
         self,
@@ -191,7 +240,7 @@ class PixelDiffusion:
         guidance: float,
         seeds: Sequence[int],
     ) -> NDArray[np.uint8]:
-        """uint8 images (N, 28, 28); see `Generator.generate`."""
+        """uint8 images (N, H, W); see `Generator.generate`."""
         import torch
 
         check_request(prompts, guidance, seeds)
@@ -207,25 +256,12 @@ class PixelDiffusion:
                 pad = TILE - count
                 rows = torch.from_numpy(np.pad(chosen, (0, pad), mode="edge")).to(self.device)
                 noise = torch.stack([self._noise(s) for s in seeds[start : start + TILE]])
-                noise = torch.cat([noise, noise[-1:].expand(pad, -1, -1, -1)])
-                x = self._solve(
-                    noise.to(self.device),
-                    hidden,
-                    mask,
-                    rows,
-                    texts[""],
-                    guidance,
-                )
-                pixels = ((x[:count, 0].clamp(-1, 1) + 1) * 127.5).round()
+                noise = torch.cat([noise, noise[-1:].expand(pad, *noise.shape[1:])])
+                predict = self._guided(hidden, mask, rows, texts[""], guidance)
+                x = self._sample(noise.to(self.device), predict)
+                pixels = ((x[:count, 0].float().clamp(-1, 1) + 1) * 127.5).round()
                 out[start : start + count] = pixels.to("cpu", torch.uint8).numpy()
         return out
-
-    def _noise(self, seed: int) -> torch.Tensor:
-        import torch
-
-        size = self.config.image_size
-        generator = torch.Generator("cpu").manual_seed(int(seed))  # CPU: the same on any device
-        return torch.randn(1, size, size, generator=generator)
 
     def _encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Text features (T, tokens, text_width) and mask (T, tokens) of distinct texts."""
@@ -244,27 +280,25 @@ class PixelDiffusion:
             masks.append(mask_t[: len(chunk)])
         return torch.cat(features), torch.cat(masks)
 
-    def _solve(
+    def _guided(
         self,
-        x: torch.Tensor,
         hidden: torch.Tensor,
         mask: torch.Tensor,
         rows: torch.Tensor,
         null: int,
         guidance: float,
-    ) -> torch.Tensor:
-        """Integrate noise x (B, 1, H, W) to images in [-1, 1] under text rows (B,)."""
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """`predict(x, t)` under text rows (B,): one forward, of a doubled batch when guided."""
         import torch
 
         guided = guidance != 1.0
         if guided:
             rows = torch.cat([rows, torch.full_like(rows, null)])  # (2B,)
         text, text_mask = hidden[rows].to(self.dtype), mask[rows]
-        scheduler = flow_scheduler()
-        scheduler.set_timesteps(self.steps)
-        for t in scheduler.timesteps:
-            both = torch.cat([x, x]) if guided else x  # (2B, 1, H, W)
-            v = self.transformer(
+
+        def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            both = torch.cat([x, x]) if guided else x  # (2B, C, h, w)
+            y: torch.Tensor = self.transformer(
                 both.to(self.dtype),
                 encoder_hidden_states=text,
                 encoder_attention_mask=text_mask,
@@ -272,66 +306,24 @@ class PixelDiffusion:
                 return_dict=False,
             )[0].float()
             if guided:
-                conditional, unconditional = v.chunk(2)
-                v = unconditional + guidance * (conditional - unconditional)
-            x = scheduler.step(v, t, x, return_dict=False)[0]
-        return x
+                conditional, unconditional = y.chunk(2)
+                y = unconditional + guidance * (conditional - unconditional)
+            return y
+
+        return predict
 
 
-def flow_scheduler() -> Any:
-    """DPM-Solver++ 2M (Lu et al. 2022) for a model that predicts the flow-matching velocity."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    return DPMSolverMultistepScheduler(
-        prediction_type="flow_prediction",
-        use_flow_sigmas=True,
-        flow_shift=1.0,
-        algorithm_type="dpmsolver++",
-        solver_order=2,
-        final_sigmas_type="zero",
-    )
+def read_config(folder: Path) -> dict[str, Any]:
+    """A weights folder's `config.json`; UserError if the folder holds no weights."""
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(
+            f"generator weights {folder} not found; train them with "
+            "`python -m dataworth.images.train_generator` or name a folder that holds them."
+        )
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return config
 
 
-class PipelineGenerator:
-    """Any diffusers text-to-image pipeline (Stable Diffusion, ...), from a hub id or a folder."""
-
-    def __init__(
-        self, source: str | Path, *, steps: int = 50, batch: int = 8, size: int | None = None
-    ) -> None:
-        import torch
-        from diffusers import AutoPipelineForText2Image
-
-        self.device = compute.device()
-        on_gpu = self.device.type == "cuda"
-        self.pipeline = AutoPipelineForText2Image.from_pretrained(
-            str(source), torch_dtype=compute.inference_dtype() if on_gpu else torch.float32
-        ).to(self.device)
-        self.pipeline.set_progress_bar_config(disable=True)
-        self.name, self.steps, self.batch, self.size = str(source), steps, batch, size
-
-    def generate(
-        self, prompts: Sequence[str], guidance: float, seeds: Sequence[int]
-    ) -> NDArray[np.uint8]:
-        """uint8 images (N, H, W, 3); see `Generator.generate`."""
-        import torch
-
-        check_request(prompts, guidance, seeds)
-        if guidance < 1:  # diffusers would silently sample without guidance
-            raise UserError(f"guidance is {guidance}; a diffusers pipeline needs 1 or more.")
-        images = []
-        for start in range(0, len(prompts), self.batch):
-            noise = [
-                torch.Generator("cpu").manual_seed(int(s))
-                for s in seeds[start : start + self.batch]
-            ]
-            result = self.pipeline(
-                prompt=list(prompts[start : start + self.batch]),
-                guidance_scale=guidance,
-                generator=noise,
-                num_inference_steps=self.steps,
-                height=self.size,
-                width=self.size,
-                output_type="np",
-            )
-            images.append((result.images * 255).round().astype(np.uint8))
-        return np.concatenate(images)
+def describe_config(family: str, config: NetworkConfig) -> dict[str, Any]:
+    """Family and configuration as plain values."""
+    return json.loads(json.dumps({"family": family} | asdict(config)))

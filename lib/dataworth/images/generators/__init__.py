@@ -1,0 +1,105 @@
+"""Text-to-image generators behind one protocol: `generate(prompts, guidance, seeds) -> images`.
+
+Three small families of our own, each the stand-in for a row of Fan et al. 2023, and any diffusers
+text-to-image pipeline (`PipelineGenerator`), from a hub id or a local folder.
+
+Guidance follows diffusers: y = y_uncond + w (y_cond - y_uncond), so w = 1 means none. The logit
+form of the slides, l_g = (1 + t) l_c - t l_u, is the same with w = 1 + t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataworth.errors import UserError
+from dataworth.images.generators.base import (
+    WEIGHTS,
+    Generator,
+    NetworkConfig,
+    TextToImage,
+    build,
+    check_request,
+    encode,
+    read_config,
+)
+from dataworth.images.generators.latent import LatentDiffusion, LatentDiffusionConfig
+from dataworth.images.generators.masked import MaskedToken, MaskedTokenConfig
+from dataworth.images.generators.pipeline import PipelineGenerator
+from dataworth.images.generators.pixel import PixelDiffusion, PixelDiffusionConfig, flow_scheduler
+
+__all__ = [
+    "FAMILIES",
+    "WEIGHTS",
+    "Family",
+    "Generator",
+    "LatentDiffusion",
+    "LatentDiffusionConfig",
+    "MaskedToken",
+    "MaskedTokenConfig",
+    "NetworkConfig",
+    "PipelineGenerator",
+    "PixelDiffusion",
+    "PixelDiffusionConfig",
+    "TextToImage",
+    "build",
+    "check_request",
+    "encode",
+    "family_of",
+    "flow_scheduler",
+    "load",
+    "sources",
+]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of generator: our class for it, and what stands behind it on a GPU.
+
+    `row` of Fan et al. 2023; `hub` an open checkpoint of the same kind for `PipelineGenerator`;
+    `hub_steps` the number of steps its pipeline takes by default.
+    """
+
+    made_by: type[TextToImage]
+    row: str
+    hub: str
+    hub_steps: int
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of our own model."""
+        return self.made_by.default_steps
+
+
+FAMILIES: dict[str, Family] = {
+    "pixel-diffusion": Family(PixelDiffusion, "Imagen", "DeepFloyd/IF-I-XL-v1.0", 100),
+    "latent-diffusion": Family(
+        LatentDiffusion, "Stable Diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 50
+    ),
+    "masked-token": Family(MaskedToken, "Muse", "amused/amused-256", 12),
+}
+
+
+def family_of(name: str) -> Family:
+    """The family of a name. Raises UserError for an unknown one."""
+    if name not in FAMILIES:
+        raise UserError(f"family is {name!r}; it must be one of {', '.join(FAMILIES)}.")
+    return FAMILIES[name]
+
+
+def load(folder: str | Path, *, steps: int | None = None) -> TextToImage:
+    """The generator whose weights a folder holds; its `config.json` names the family."""
+    name = read_config(Path(folder)).get("family", "pixel-diffusion")
+    return family_of(name).made_by.load(folder, steps=steps)
+
+
+def sources(family: str) -> tuple[str, ...]:
+    """Names of the modules whose code decides the images of a family, or of `hub` pipelines."""
+    if family == "hub":
+        own = {"dataworth.images.generators.pipeline"}
+    else:
+        own = {k.__module__ for k in family_of(family).made_by.__mro__ if k is not object}
+        if family == "masked-token":
+            own.add(LatentDiffusion.__module__)  # the autoencoder's blocks
+    shared = {"dataworth.images.captions", "dataworth.images.prompts", TextToImage.__module__}
+    return tuple(sorted(own | shared))
