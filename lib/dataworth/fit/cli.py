@@ -28,6 +28,9 @@ Resample = Annotated[str | None, typer.Option(help="case, cluster or wild.")]
 Cluster = Annotated[str | None, typer.Option(help="Column of the clusters.")]
 Weights = Annotated[str | None, typer.Option(help="Column of the weights.")]
 Seed = Annotated[int, typer.Option(help="Seed of the resamples.")]
+Device = Annotated[
+    str | None, typer.Option(help="torch device of the refits, such as cuda; numpy if not given.")
+]
 Level = Annotated[float, typer.Option(help="Level of the intervals.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON also in a terminal.")]
 
@@ -98,6 +101,7 @@ def fit_command(
     bootstrap: Bootstrap = 0,
     resample: Resample = None,
     seed: Seed = 0,
+    device: Device = None,
     level: Level = 0.95,
     as_json: AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf).")] = None,
@@ -107,7 +111,7 @@ def fit_command(
     result = _fit(
         runs, law=law, x=x, y=y, group=group, shared=[s for s in shared.split(",") if s],
         loss=loss, delta=delta, residual=residual, weights=weights, cluster=cluster,
-        bootstrap=bootstrap, resample=resample, seed=seed,
+        bootstrap=bootstrap, resample=resample, seed=seed, device=device,
     )  # fmt: skip
     if save is not None:
         result.to_json(save)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .backend import namespace
 from .grouped import Grouped
 from .laws import ZERO, Array, Law, constraint_map
 from .objective import HUBER_TUNING, Objective, robust_scale
@@ -52,17 +53,17 @@ def constraints(
 
 
 def problem_of(settings: Settings, x: Array, y: Array, log_x0: Array) -> tuple[Problem, list[int]]:
-    law = settings.law
+    """The problem on rows x (n,d), its arrays where y is, and the index of each free parameter."""
+    law, xp = settings.law, namespace(y)
     matrix, offset, free = constraints(law, log_x0, settings.fixed, settings.tied)
     scaled = x / np.exp(log_x0)
     lower, upper = law.bounds(scaled, y)
     floors = tuple(
         (i, law.zero_reference(j, scaled, y)) for i, j in enumerate(free) if law.params[j].zero
     )
-    problem = Problem(
-        law, scaled, settings.objective, matrix, offset, lower[free], upper[free], floors
-    )
-    return problem, free
+    arrays = (xp.asarray(a) for a in (scaled, matrix, offset, lower[free], upper[free]))
+    scaled, matrix, offset, low, high = arrays
+    return Problem(law, scaled, settings.objective, matrix, offset, low, high, floors), free
 
 
 def solve(
@@ -76,12 +77,13 @@ def solve(
 ) -> tuple[Array, Array, Array]:
     """Best minimum over all starts, for each of B resamples.
 
-    y, weights (B,n); warm (p,) a known good start -> phi (B,p), objective (B,), status (B,).
+    y, weights (B,n), both numpy or both tensors of one device, where everything then happens;
+    warm (p,) a known good start -> phi (B,p), objective (B,), status (B,).
     Starts are the best variable-projection seeds of each resample itself, and `warm`. A floor of
     zero is solved as its own problem wherever the free floor came out small, and it is taken when
     the free floor brings nothing.
     """
-    law = settings.law
+    law, xp = settings.law, namespace(y)
     target = settings.objective.transform(y)
     if isinstance(law, Grouped):
         return _solve_groups(settings, law, x, log_x0, y, weights, warm, starts)
@@ -95,8 +97,8 @@ def solve(
             for j, p in enumerate(law.params)
             if p.zero and p.name not in settings.fixed
         ]
-        again = lifted(warm[None], tuple(floors))[:, 0]
-        again = np.broadcast_to(again, (len(y), *again.shape))
+        again = lifted(xp.asarray(warm[None]), tuple(floors))[:, 0]
+        again = xp.broadcast_to(again, (len(y), *again.shape))
         phi, value, status = _best_start(settings, x, log_x0, y, target, weights, again)
         other = _other_basin(settings, x, log_x0, target, weights, phi, seeds[:, 0])
         if len(other):
@@ -106,11 +108,11 @@ def solve(
             better = second[1] < value[other]
             phi[other[better]], value[other[better]] = second[0][better], second[1][better]
             status[other[better]] = second[2][better]
-        seeds = np.concatenate([again, seeds], 1)
+        seeds = xp.concatenate([again, seeds], 1)
     for j, p in enumerate(law.params):
         if not p.zero or p.name in settings.fixed:
             continue
-        rows = np.flatnonzero(phi[:, j] < law.zero_reference(j, x / np.exp(log_x0), y) - 2.3)
+        rows = xp.flatnonzero(phi[:, j] < law.zero_reference(j, x / np.exp(log_x0), y) - 2.3)
         if not len(rows):
             continue
         form = replace(settings, fixed={**settings.fixed, p.name: 0.0})
@@ -121,9 +123,10 @@ def solve(
     # a resample with fewer levels than free parameters does not determine a curve
     code = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.argsort(code, kind="stable")
-    first = np.flatnonzero(np.diff(code[order], prepend=-1))
-    present = np.add.reduceat((weights > 0)[:, order].astype(int), first, axis=1) > 0
-    lacking = present.sum(1) < problem_of(settings, x, y, log_x0)[0].matrix.shape[1]
+    last = np.flatnonzero(np.diff(code[order], append=code.max() + 1))
+    rows = xp.cumsum((weights > 0)[:, order], 1)[:, last]  # rows in the resample up to each level
+    present = (rows[:, 0] > 0) + (rows[:, 1:] > rows[:, :-1]).sum(1)
+    lacking = present < problem_of(settings, x, y, log_x0)[0].matrix.shape[1]
     phi[lacking] = np.nan
     status[lacking] = int(Status.UNIDENTIFIED)
     return phi, value, status
@@ -140,6 +143,7 @@ def _solve_groups(
     starts: int,
 ) -> tuple[Array, Array, Array]:
     """Each curve alone; then, where parameters are shared, all together from those minima."""
+    xp = namespace(y)
     parts = []
     for block, rows, one in law.split(x):
         own = {
@@ -156,22 +160,22 @@ def _solve_groups(
         parts.append(
             solve(alone, x[rows, :-1], log_x0[:-1], y[:, rows], weights[:, rows], start, starts)
         )
-    phi = np.concatenate([p[0] for p in parts], 1)
-    value = np.sum([p[1] for p in parts], 0)
-    status = np.max([p[2] for p in parts], 0)
+    phi = xp.concatenate([p[0] for p in parts], 1)
+    value = sum(p[1] for p in parts[1:]) + parts[0][1]
+    status = xp.amax(xp.stack([p[2] for p in parts]), 0)
     if not law.shared:
         return phi, value, status
     size, base = len(y), len(law.base.params)
-    stacked = np.nan_to_num(phi, nan=0.0).reshape(size, len(law.labels), base)
-    candidates = [stacked] if warm is None else [np.broadcast_to(warm, phi.shape)]
-    for source in (stacked.mean(1), *np.moveaxis(stacked, 1, 0)):
-        start = stacked.copy()
+    stacked = xp.nan_to_num(phi, nan=0.0).reshape(size, len(law.labels), base)
+    candidates = [stacked] if warm is None else [xp.broadcast_to(xp.asarray(warm), phi.shape)]
+    for source in (stacked.mean(1), *xp.moveaxis(stacked, 1, 0)):
+        start = xp.copy(stacked)
         for name in law.shared:
             j = law.base.index(name)
             start[:, :, j] = source[:, None, j]
         candidates.append(start)
-    seeds = np.stack([c.reshape(size, -1) for c in candidates], 1)
-    seeds = np.where(seeds <= ZERO / 2, np.log(y.min()) - 8.0, seeds)
+    seeds = xp.stack([c.reshape(size, -1) for c in candidates], 1)
+    seeds = xp.where(seeds <= ZERO / 2, float(np.log(float(y.min()))) - 8.0, seeds)
     target = settings.objective.transform(y)
     phi, value, status = _best_start(settings, x, log_x0, y, target, weights, seeds)
     floors = [p.name for p in law.base.params if p.zero and p.name in law.shared]
@@ -198,11 +202,12 @@ def _other_basin(
     Only there can the seed lead to another minimum; phi, seed (B,p) -> indices.
     """
     problem, free = problem_of(settings, x, settings.objective.inverse(target), log_x0)
+    xp = namespace(target)
     ours, theirs = problem.predict(phi[:, free]), problem.predict(seed[:, free])
-    share = weights / weights.sum(1, keepdims=True)
-    apart = (share * np.minimum(np.abs(ours - theirs), 1e6)).sum(1)
-    residual = (share * np.abs(ours - target)).sum(1)
-    return np.flatnonzero(apart > 3 * residual)
+    share = weights / weights.sum(1)[:, None]
+    apart = (share * xp.minimum(xp.abs(ours - theirs), 1e6)).sum(1)
+    residual = (share * xp.abs(ours - target)).sum(1)
+    return xp.flatnonzero(apart > 3 * residual)
 
 
 def _best_start(
@@ -215,10 +220,10 @@ def _best_start(
     seeds: Array,
 ) -> tuple[Array, Array, Array]:
     """Minimise from seeds (B,S,p) and keep each resample's best end."""
-    size, each = seeds.shape[:2]
+    (size, each), xp = seeds.shape[:2], namespace(y)
     problem, free = problem_of(settings, x, y, log_x0)
     start = seeds[:, :, free].reshape(size * each, -1)
-    targets, each_weights = np.repeat(target, each, axis=0), np.repeat(weights, each, axis=0)
+    targets, each_weights = xp.repeat(target, each, axis=0), xp.repeat(weights, each, axis=0)
     if settings.objective.loss == "lad":  # follow the minimum while the kink sharpens
         for wider in (1000.0, 100.0, 10.0):
             soft = replace(settings.objective, delta=wider * settings.objective.delta)
@@ -226,14 +231,14 @@ def _best_start(
     keep, steps = (2, 25) if len(free) <= 5 else (6, 50)
     if each > keep:  # a short race, and only the best starts of each resample go on
         race = minimise(problem, start, targets, each_weights, max_iterations=steps)
-        best = np.argsort(race.objective.reshape(size, each), axis=1)[:, :keep]
-        rows = (np.arange(size)[:, None] * each + best).ravel()
+        best = xp.argsort(race.objective.reshape(size, each), 1)[:, :keep]
+        rows = (xp.arange(size)[:, None] * each + best).ravel()
         start, targets, each_weights = race.z[rows], targets[rows], each_weights[rows]
         each = keep
     found = minimise(problem, start, targets, each_weights)
     value = found.objective.reshape(size, each)
-    row = np.arange(size) * each + value.argmin(1)
-    return problem.phi(found.z[row]), value.min(1), found.status[row]
+    row = xp.arange(size) * each + value.argmin(1)
+    return problem.phi(found.z[row]), xp.amin(value, 1), found.status[row]
 
 
 def adapt(settings: Settings, x: Array, log_x0: Array, y: Array, weights: Array) -> Settings:

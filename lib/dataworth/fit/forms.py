@@ -8,6 +8,7 @@ import numpy as np
 
 from dataworth.errors import UserError
 
+from .backend import namespace
 from .laws import Array, Curvature, Law, Param, PowerSum, Term, best_seeds, project
 
 
@@ -36,18 +37,19 @@ class BasisLaw(Law):
 
     def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array], list[dict[int, Array]]]:
         logs, slopes = self.log_basis(phi[:, self.amplitudes :], x)
-        values = np.stack([phi[:, k, None] + log for k, log in enumerate(logs)])
-        top = values.max(0)
-        shares = np.exp(values - top)
+        xp = namespace(phi)
+        values = xp.stack([phi[:, k, None] + log for k, log in enumerate(logs)])
+        top = xp.amax(values, 0)
+        shares = xp.exp(values - top)
         total = shares.sum(0)
-        return top + np.log(total), list(shares / total), slopes
+        return top + xp.log(total), list(shares / total), slopes
 
     def log_value(self, phi: Array, x: Array) -> Array:
         return self._shares(phi, x)[0]
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
         g, shares, slopes = self._shares(phi, x)
-        jac = np.zeros((len(phi), len(self.params), x.shape[-2]))
+        jac = namespace(phi).zeros((len(phi), len(self.params), x.shape[-2]))
         for k, (share, slope) in enumerate(zip(shares, slopes, strict=True)):
             jac[:, k] = share
             for j, d in slope.items():
@@ -59,11 +61,12 @@ class BasisLaw(Law):
         logs, _ = self.log_basis(eta, x)
         basis = np.exp(np.stack(logs, 1))
         amplitudes, error = project(basis, y, weights)
-        floor = np.log(y.min(1) * 1e-4)[:, None, None]
+        xp = namespace(y)
+        floor = xp.log(xp.amin(y, 1) * 1e-4)[:, None, None]
         with np.errstate(divide="ignore"):
-            logs_c = np.maximum(np.log(amplitudes), floor)
-        shape = np.broadcast_to(eta, (len(y), *eta.shape))
-        return best_seeds(np.concatenate([logs_c, shape], -1), error)
+            logs_c = xp.maximum(xp.log(amplitudes), floor)
+        shape = xp.broadcast_to(xp.asarray(eta), (len(y), *eta.shape))
+        return best_seeds(xp.concatenate([logs_c, shape], -1), error)
 
     def _affine(self, entries: Sequence[tuple[str, str, float]]) -> Array:
         """Identity plus entries (row parameter, column parameter, coefficient)."""
@@ -83,9 +86,10 @@ class M3(BasisLaw):
     params = (Param("b"), Param("k", log=False, lower=0.0, upper=5.0), Param("g", zero=True))
 
     def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
-        g = np.exp(eta[:, 1, None])
+        xp = namespace(eta)
+        g = xp.exp(eta[:, 1, None])
         base = 1 / x[..., 0] + g
-        log_base = np.log(base)
+        log_base = xp.log(base)
         return [eta[:, 0, None] * log_base], [{0: log_base, 1: eta[:, 0, None] * g / base}]
 
     def grid(self, x: Array, size: int) -> Array:
@@ -120,62 +124,67 @@ class M4(Law):
 
     def _solve(self, phi: Array, x: Array) -> tuple[Array, Array, Array]:
         """logit of the relative height t (B,n), E0 - E (B,1) and the shape c (B,1)."""
-        u = np.log(x[..., 0])
-        c = np.exp(phi[:, 3, None])
+        xp = namespace(phi)
+        u = xp.log(x[..., 0])
+        c = xp.exp(phi[:, 3, None])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            gap = np.exp(phi[:, 2, None]) - np.exp(phi[:, 0, None])
-            right = phi[:, 1, None] - phi[:, 4, None] * u - (1 - c) * np.log(gap)
+            gap = xp.exp(phi[:, 2, None]) - xp.exp(phi[:, 0, None])
+            right = phi[:, 1, None] - phi[:, 4, None] * u - (1 - c) * xp.log(gap)
         # log sigma(t) - c log sigma(-t) = right; the two asymptotes are t and c t
-        t = np.where(right < 0, right, right / c)
-        t = np.where(np.isfinite(t), t, 0.0)
-        right = np.where(np.isfinite(right), right, 0.0)
+        t = xp.where(right < 0, right, right / c)
+        t = xp.where(xp.isfinite(t), t, 0.0)
+        right = xp.where(xp.isfinite(right), right, 0.0)
         for _ in range(30):
-            value = -np.logaddexp(0, -t) + c * np.logaddexp(0, t) - right
-            up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
+            value = -xp.logaddexp(0, -t) + c * xp.logaddexp(0, t) - right
+            up = 1 / (1 + xp.exp(-xp.clip(t, -500, 500)))
             step = value / (1 - up + c * up)
             t = t - step
-            if not (np.abs(step) > 1e-13 * (1 + np.abs(t))).any():
+            if not (xp.abs(step) > 1e-13 * (1 + xp.abs(t))).any():
                 break
         return t, gap, c
 
     def log_value(self, phi: Array, x: Array) -> Array:
+        xp = namespace(phi)
         t, gap, _ = self._solve(phi, x)
-        log_excess = np.log(np.maximum(gap, 1e-300)) - np.logaddexp(0, -t)
-        return np.where(gap > 0, np.logaddexp(phi[:, 0, None], log_excess), np.inf)
+        log_excess = xp.log(xp.maximum(gap, 1e-300)) - xp.logaddexp(0, -t)
+        return xp.where(gap > 0, xp.logaddexp(phi[:, 0, None], log_excess), np.inf)
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        xp = namespace(phi)
         t, gap, c = self._solve(phi, x)
-        floor, ceiling = np.exp(phi[:, 0, None]), np.exp(phi[:, 2, None])
-        up = 1 / (1 + np.exp(-np.clip(t, -500, 500)))
-        down = 1 / (1 + np.exp(np.clip(t, -500, 500)))
-        excess = np.maximum(gap * up, 1e-290)  # f - E
-        missing = np.maximum(gap * down, 1e-290)  # E0 - f
+        floor, ceiling = xp.exp(phi[:, 0, None]), xp.exp(phi[:, 2, None])
+        up = 1 / (1 + xp.exp(-xp.clip(t, -500, 500)))
+        down = 1 / (1 + xp.exp(xp.clip(t, -500, 500)))
+        excess = xp.maximum(gap * up, 1e-290)  # f - E
+        missing = xp.maximum(gap * down, 1e-290)  # E0 - f
         f = floor + excess
         # d [log(f - E) - c log(E0 - f)] = d [log b - k log x]
         slope = 1 / excess + c / missing
-        jac = np.empty((len(phi), 5, x.shape[-2]))
+        jac = xp.empty((len(phi), 5, x.shape[-2]))
         jac[:, 0] = floor / excess / slope / f
         jac[:, 1] = 1 / slope / f
         jac[:, 2] = c * ceiling / missing / slope / f
-        jac[:, 3] = c * np.log(missing) / slope / f
-        jac[:, 4] = -np.log(x[..., 0]) / slope / f
-        return np.log(f), jac, self._numeric_curvature(phi, x)
+        jac[:, 3] = c * xp.log(missing) / slope / f
+        jac[:, 4] = -xp.log(x[..., 0]) / slope / f
+        return xp.log(f), jac, self._numeric_curvature(phi, x)
 
     def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
-        u = np.log(x[:, 0])
-        low, high = y.min(1), y.max(1)
+        xp = namespace(y)
+        u = xp.asarray(np.log(x[:, 0]))
+        low, high = xp.amin(y, 1), xp.amax(y, 1)
         ks = np.geomspace(0.1, 1.5, 3 if size < 100 else 6)
-        shapes = _grid([1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks)
+        grid = _grid([1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks)
+        shapes = xp.asarray(grid)
         floor, ceiling = low[:, None] * shapes[:, 0], high[:, None] * shapes[:, 1]
         # log b by the weighted mean of the left side, then the true residual ranks the seeds
-        left = np.log(y[:, None] - floor[..., None])
-        left = left - np.exp(shapes[:, 2])[:, None] * np.log(ceiling[..., None] - y[:, None])
-        share = (weights / weights.sum(1, keepdims=True))[:, None]
+        left = xp.log(y[:, None] - floor[..., None])
+        left = left - xp.exp(shapes[:, 2])[:, None] * xp.log(ceiling[..., None] - y[:, None])
+        share = (weights / weights.sum(1)[:, None])[:, None]
         b = (share * (left + shapes[:, 3, None] * u)).sum(-1)
-        parts = np.broadcast_arrays(np.log(floor), b, np.log(ceiling), shapes[:, 2], shapes[:, 3])
-        phi = np.stack(parts, -1)
+        parts = xp.broadcast_arrays(xp.log(floor), b, xp.log(ceiling), shapes[:, 2], shapes[:, 3])
+        phi = xp.stack(parts, -1)
         flat = phi.reshape(-1, 5)
-        r = self.log_value(flat, x).reshape(*phi.shape[:2], -1) - np.log(y)[:, None]
+        r = self.log_value(flat, xp.asarray(x)).reshape(*phi.shape[:2], -1) - xp.log(y)[:, None]
         return best_seeds(phi, (weights[:, None] * r**2).sum(-1))
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
@@ -212,20 +221,21 @@ class BrokenPower(BasisLaw):
         )
 
     def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
-        u = np.log(x[..., 0])
+        xp = namespace(eta)
+        u = xp.log(x[..., 0])
         log = -eta[:, 0, None] * u
-        slopes = {0: np.broadcast_to(-u, log.shape)}
+        slopes = {0: xp.broadcast_to(-u, log.shape)}
         for i in range(self.breaks):
             k, d = eta[:, 1 + 3 * i, None], eta[:, 2 + 3 * i, None]
-            s = np.exp(eta[:, 3 + 3 * i, None])
+            s = xp.exp(eta[:, 3 + 3 * i, None])
             z = (u - d) / s
-            soft = np.logaddexp(0, z)
-            up = np.exp(z - soft)  # logistic(z)
+            soft = xp.logaddexp(0, z)
+            up = xp.exp(z - soft)  # logistic(z)
             log = log - k * s * soft
             slopes[1 + 3 * i] = -s * soft
             slopes[2 + 3 * i] = k * up
             slopes[3 + 3 * i] = -k * s * (soft - z * up)
-        return [np.zeros_like(log), log], [{}, slopes]
+        return [xp.zeros_like(log), log], [{}, slopes]
 
     def grid(self, x: Array, size: int) -> Array:
         u = np.log(x[:, 0])
@@ -271,42 +281,44 @@ class Kaplan(Law):
     )
 
     def _parts(self, phi: Array, x: Array) -> tuple[Array, Array, Array, Array]:
-        u = np.moveaxis(np.log(x), -1, 0)
+        xp = namespace(phi)
+        u = xp.moveaxis(xp.log(x), -1, 0)
         first = phi[:, 2, None] / phi[:, 3, None] * (phi[:, 0, None] - u[0])
         second = phi[:, 1, None] - u[1]
-        total = np.logaddexp(first, second)
-        return first, total, np.exp(first - total), np.exp(second - total)
+        total = xp.logaddexp(first, second)
+        return first, total, xp.exp(first - total), xp.exp(second - total)
 
     def log_value(self, phi: Array, x: Array) -> Array:
         return phi[:, 3, None] * self._parts(phi, x)[1]
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
         first, total, p, q = self._parts(phi, x)
-        jac = np.empty((len(phi), 4, x.shape[-2]))
+        xp = namespace(phi)
+        jac = xp.empty((len(phi), 4, x.shape[-2]))
         jac[:, 0] = phi[:, 2, None] * p
         jac[:, 1] = phi[:, 3, None] * q
-        jac[:, 2] = p * (phi[:, 0, None] - np.log(x[..., 0]))
+        jac[:, 2] = p * (phi[:, 0, None] - xp.log(x[..., 0]))
         jac[:, 3] = total - p * first
         return phi[:, 3, None] * total, jac, self._numeric_curvature(phi, x)
 
     def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
         side = max(5, round(size**0.5))
         axis = np.geomspace(0.02, 1.0, side)
-        u = np.log(x).T
+        u, xp = np.log(x).T, namespace(y)
         found, errors = [], []
-        for alpha_d in axis:  # y^(1/alpha_D) is linear in two amplitudes
+        for alpha_d in axis.tolist():  # y^(1/alpha_D) is linear in two amplitudes
             basis = np.stack([np.exp(np.stack([-a / alpha_d * u[0], -u[1]])) for a in axis])
             # a relative residual of y is 1/alpha_D relative residuals of its power
             c, error = project(basis, y ** (1 / alpha_d), weights * alpha_d**2)
             with np.errstate(divide="ignore"):
-                logs = np.maximum(np.log(c), -50.0)
-            phi = np.empty((*c.shape[:2], 4))
-            phi[..., 0] = logs[..., 0] * alpha_d / axis
+                logs = xp.maximum(xp.log(c), -50.0)
+            phi = xp.empty((*c.shape[:2], 4))
+            phi[..., 0] = logs[..., 0] * xp.asarray(alpha_d / axis)
             phi[..., 1] = logs[..., 1]
-            phi[..., 2], phi[..., 3] = axis, alpha_d
+            phi[..., 2], phi[..., 3] = xp.asarray(axis), alpha_d
             found.append(phi)
             errors.append(error)
-        return best_seeds(np.concatenate(found, 1), np.concatenate(errors, 1))
+        return best_seeds(xp.concatenate(found, 1), xp.concatenate(errors, 1))
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         return np.eye(4), np.array([log_x0[0], log_x0[1], 0.0, 0.0])
@@ -339,17 +351,18 @@ class Repetition(BasisLaw):
     @staticmethod
     def _effective(total: Array, unique: Array, log_r: Array) -> tuple[Array, Array]:
         """log effective size and its derivative by log R*."""
-        r = np.exp(log_r)
-        q = np.maximum(total / unique - 1, 0) / r
-        gain = -np.expm1(-q)
+        xp = namespace(log_r)
+        r = xp.exp(log_r)
+        q = xp.maximum(total / unique - 1, 0) / r
+        gain = -xp.expm1(-q)
         size = 1 + r * gain
-        return np.log(unique) + np.log(size), r * (gain - q * np.exp(-q)) / size
+        return xp.log(unique) + xp.log(size), r * (gain - q * xp.exp(-q)) / size
 
     def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
         n, dn = self._effective(x[..., 0], x[..., 2], eta[:, 2, None])
         d, dd = self._effective(x[..., 1], x[..., 3], eta[:, 3, None])
         alpha, beta = eta[:, 0, None], eta[:, 1, None]
-        return [np.zeros_like(n), -alpha * n, -beta * d], [
+        return [namespace(n).zeros_like(n), -alpha * n, -beta * d], [
             {},
             {0: -n, 2: -alpha * dn},
             {1: -d, 3: -beta * dd},
@@ -387,12 +400,13 @@ class Mixture(BasisLaw):
 
     def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
         real, synthetic = x[..., 0], x[..., 1]
-        log_s = np.log(np.where(synthetic > 0, synthetic, 1.0))
-        worth = np.where(synthetic > 0, np.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
-        total = np.maximum(real + worth, 1e-300)
-        log_total, share = np.log(total), worth / total
+        xp = namespace(eta)
+        log_s = xp.log(xp.where(synthetic > 0, synthetic, 1.0))
+        worth = xp.where(synthetic > 0, xp.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
+        total = xp.maximum(real + worth, 1e-300)
+        log_total, share = xp.log(total), worth / total
         beta = eta[:, 0, None]
-        return [np.zeros_like(log_total), -beta * log_total], [
+        return [xp.zeros_like(log_total), -beta * log_total], [
             {},
             {0: -log_total, 1: -beta * share, 2: -beta * share * log_s},
         ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .backend import namespace
 from .laws import Array, Curvature, Law
 
 
@@ -38,18 +39,19 @@ class Grouped(Law):
         """For each curve: its block of phi, its rows, its label."""
         size = len(self.base.params)
         for g, label in enumerate(self.labels):
-            rows = np.flatnonzero(x[..., -1].reshape(-1, x.shape[-2])[0] == g)
+            rows = namespace(x).flatnonzero(x[..., -1].reshape(-1, x.shape[-2])[0] == g)
             yield slice(g * size, (g + 1) * size), rows, label
 
     def log_value(self, phi: Array, x: Array) -> Array:
-        out = np.empty((len(phi), x.shape[-2]))
+        out = namespace(phi).empty((len(phi), x.shape[-2]))
         for block, rows, _ in self.split(x):
             out[:, rows] = self.base.log_value(phi[:, block], x[..., rows, :-1])
         return out
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
-        g = np.empty((len(phi), x.shape[-2]))
-        jac = np.zeros((len(phi), len(self.params), x.shape[-2]))
+        xp = namespace(phi)
+        g = xp.empty((len(phi), x.shape[-2]))
+        jac = xp.zeros((len(phi), len(self.params), x.shape[-2]))
         parts = []
         for block, rows, _ in self.split(x):
             value, slope, bend = self.base.derivatives(phi[:, block], x[..., rows, :-1])
@@ -58,7 +60,7 @@ class Grouped(Law):
             parts.append((block, rows, bend))
 
         def curvature(c: Array) -> Array:
-            out = np.zeros((len(phi), len(self.params), len(self.params)))
+            out = xp.zeros((len(phi), len(self.params), len(self.params)))
             for block, rows, bend in parts:
                 out[:, block, block] = bend(c[:, rows])
             return out

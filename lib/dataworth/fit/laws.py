@@ -6,6 +6,8 @@ the plain value of exponents, with x divided by its geometric mean: that brings 
 of a Chinchilla-type problem from about 1e13 down to about 1e3. Every change between internal and
 natural coordinates is affine, so fixing, tying and sharing parameters are linear constraints.
 
+`log_value`, `derivatives` and `seeds` compute on numpy arrays or torch tensors alike (`backend`).
+
 Shapes: B problems, n rows, p parameters, d variables.
 """
 
@@ -19,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
+
+from .backend import namespace
 
 Array = NDArray[np.float64]
 Curvature = Callable[[Array], Array]
@@ -60,21 +64,21 @@ class Param:
 
 def _solve_small(gram: Array, rhs: Array) -> Array:
     """Solve many K x K positive systems elementwise by Cramer's rule, K <= 3; (..., K)."""
-    size = rhs.shape[-1]
+    size, xp = rhs.shape[-1], namespace(rhs)
     if size == 1:
         return rhs / gram[..., 0]
     if size > 3:
-        ridge = 1e-13 * np.einsum("...kk->...k", gram).max(-1)[..., None, None]
-        return np.linalg.solve(gram + ridge * np.eye(size), rhs[..., None])[..., 0]
+        ridge = 1e-13 * xp.amax(xp.einsum("...kk->...k", gram), -1)[..., None, None]
+        return xp.linalg.solve(gram + ridge * xp.eye(size), rhs[..., None])[..., 0]
     a, b, d = gram[..., 0, 0], gram[..., 0, 1], gram[..., 1, 1]
     p, q = rhs[..., 0], rhs[..., 1]
     if size == 2:
-        return np.stack([p * d - q * b, a * q - b * p], -1) / (a * d - b * b)[..., None]
+        return xp.stack([p * d - q * b, a * q - b * p], -1) / (a * d - b * b)[..., None]
     c, e, f = gram[..., 0, 2], gram[..., 1, 2], gram[..., 2, 2]
     r = rhs[..., 2]
     aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
     dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
-    top = np.stack(
+    top = xp.stack(
         [aa * p + bb * q + cc * r, bb * p + dd * q + ee * r, cc * p + ee * q + ff * r], -1
     )
     return top / (a * aa + b * bb + c * cc)[..., None]
@@ -85,19 +89,19 @@ def nonnegative_lstsq(gram: Array, rhs: Array) -> Array:
 
     gram: (..., K, K), rhs: (..., K) -> (..., K). Exact for the few amplitudes of a law (K <= 4).
     """
-    size = rhs.shape[-1]
-    best = np.zeros_like(rhs)
-    best_gain = np.zeros(rhs.shape[:-1])
+    size, xp = rhs.shape[-1], namespace(rhs)
+    best = xp.zeros_like(rhs)
+    best_gain = xp.zeros(rhs.shape[:-1])
     for code in range(1, 2**size):
         active = [k for k in range(size) if code >> k & 1]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             solution = _solve_small(gram[..., active, :][..., :, active], rhs[..., active])
             gain = (solution * rhs[..., active]).sum(-1)  # decrease of the sum of squares
-            better = (solution >= 0).all(-1) & (gain > best_gain) & np.isfinite(gain)
-        best_gain = np.where(better, gain, best_gain)
-        full = np.zeros_like(rhs)
+            better = (solution >= 0).all(-1) & (gain > best_gain) & xp.isfinite(gain)
+        best_gain = xp.where(better, gain, best_gain)
+        full = xp.zeros_like(rhs)
         full[..., active] = solution
-        best = np.where(better[..., None], full, best)
+        best = xp.where(better[..., None], full, best)
     return best
 
 
@@ -137,14 +141,14 @@ class Law:
         """Curvature by central differences of the analytic Jacobian."""
 
         def curvature(c: Array) -> Array:
-            size = phi.shape[1]
-            out = np.empty((len(phi), size, size))
+            size, xp = phi.shape[1], namespace(phi)
+            out = xp.empty((len(phi), size, size))
             for j in range(size):
-                step = np.zeros(size)
+                step = xp.zeros(size)
                 step[j] = 1e-5
                 change = self.derivatives(phi + step, x)[1] - self.derivatives(phi - step, x)[1]
-                out[:, :, j] = np.matmul(change, c[..., None])[..., 0] / 2e-5
-            return (out + out.transpose(0, 2, 1)) / 2
+                out[:, :, j] = xp.matmul(change, c[..., None])[..., 0] / 2e-5
+            return (out + out.mT) / 2
 
         return curvature
 
@@ -173,7 +177,9 @@ class Law:
         return np.where((at_low > at_high) & ~np.isnan(log_loss), out, np.nan)
 
     def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
-        """Starting points. y (B,n), weights (B,n) on relative residuals -> (B,S,p)."""
+        """Starting points, (B,S,p). x (n,d) numpy; y (B,n) and weights (B,n) on relative residuals
+        are numpy or tensors, and so is the answer.
+        """
         raise NotImplementedError
 
     def bounds(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -188,7 +194,7 @@ class Law:
 
     def zero_reference(self, j: int, x: Array, y: Array) -> float:
         """Internal value far below which parameter j, which may be zero, has no effect."""
-        return float(np.log(y.min()))
+        return float(np.log(float(y.min())))
 
     def log_scale(self, x: Array) -> Array:
         """log of what each variable is divided by, (d,): its geometric mean over positive rows.
@@ -256,7 +262,8 @@ class PowerSum(Law):
 
     def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array]]:
         """log f (B,n) and the share of each term in f, one (B,n) per term."""
-        u = np.moveaxis(np.log(x), -1, 0)
+        xp = namespace(phi)
+        u = xp.moveaxis(xp.log(x), -1, 0)
         logs = []
         for amplitude, powers in self._layout:
             value = phi[:, amplitude, None]
@@ -264,28 +271,31 @@ class PowerSum(Law):
                 value = value + (sign * phi[:, j, None]) * u[v]
             logs.append(value)
         if len(logs) == 1:
-            return np.broadcast_to(logs[0], (len(phi), x.shape[-2])), [
-                np.ones((len(phi), x.shape[-2]))
+            return xp.broadcast_to(logs[0], (len(phi), x.shape[-2])), [
+                xp.ones((len(phi), x.shape[-2]))
             ]
         top: Array | float = 0.0
         if not self._moderate(phi, u):
-            for value in logs:
-                top = np.maximum(top, value) if value is not logs[0] else value
+            top = logs[0]
+            for value in logs[1:]:
+                top = xp.maximum(top, value)
+            logs = [value - top for value in logs]
         # a floor is one number a problem, (B,1), until it meets the other terms
-        shares = [np.exp(value - top if isinstance(top, np.ndarray) else value) for value in logs]
+        shares = [xp.exp(value) for value in logs]
         total = sum(shares[1:], shares[0])
         inverse = 1.0 / total
-        return top + np.log(total), [s * inverse for s in shares]
+        return top + xp.log(total), [s * inverse for s in shares]
 
     def _moderate(self, phi: Array, u: Array) -> bool:
         """Whether every sum of terms is surely within the range of exp."""
-        reach = np.abs(u).reshape(len(u), -1).max(1)
-        low = np.full(len(phi), -np.inf)
+        xp = namespace(phi)
+        reach = xp.amax(xp.abs(u).reshape(len(u), -1), 1)
+        low = xp.full(len(phi), -np.inf)
         for amplitude, powers in self._layout:
-            spread = sum((np.abs(phi[:, j]) * reach[v] for j, v, _ in powers), np.zeros(len(phi)))
+            spread = sum((xp.abs(phi[:, j]) * reach[v] for j, v, _ in powers), xp.zeros(len(phi)))
             if not (phi[:, amplitude] + spread).max() < 600:
                 return False
-            low = np.maximum(low, phi[:, amplitude] - spread)
+            low = xp.maximum(low, phi[:, amplitude] - spread)
         return bool(low.min() > -600)
 
     def log_value(self, phi: Array, x: Array) -> Array:
@@ -293,24 +303,25 @@ class PowerSum(Law):
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
         g, shares = self._shares(phi, x)
-        u = np.moveaxis(np.log(x), -1, 0)
-        jac = np.zeros((len(phi), len(self.params), x.shape[-2]))
+        xp = namespace(phi)
+        u = xp.moveaxis(xp.log(x), -1, 0)
+        jac = xp.zeros((len(phi), len(self.params), x.shape[-2]))
         for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
             jac[:, amplitude] += share
             for j, v, sign in powers:
                 jac[:, j] += share * (sign * u[v])
 
         def curvature(c: Array) -> Array:
-            out = -np.matmul(jac * c[:, None], jac.transpose(0, 2, 1))
+            out = -xp.matmul(jac * c[:, None], jac.mT)
             for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-                columns = [(amplitude, np.ones(x.shape[:-1]))]
+                columns = [(amplitude, xp.ones(x.shape[:-1]))]
                 columns += [(j, sign * u[v]) for j, v, sign in powers]
                 pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
-                products = np.stack([columns[i][1] * columns[j][1] for i, j in pairs], -1)
+                products = xp.stack([columns[i][1] * columns[j][1] for i, j in pairs], -1)
                 if products.ndim == 2:
                     moments = (c * share) @ products
                 else:  # rows of its own for each problem
-                    moments = np.einsum("bn,bnk->bk", c * share, products)
+                    moments = xp.einsum("bn,bnk->bk", c * share, products)
                 for column, (i, j) in enumerate(pairs):
                     row, col = columns[i][0], columns[j][0]
                     out[:, row, col] += moments[:, column]
@@ -364,35 +375,37 @@ class PowerSum(Law):
             basis[:, t] = np.exp(exponent)
         amplitudes, error = project(basis, y, weights)
         amplitude_index = [a for a, _ in self._layout]
-        out = np.broadcast_to(phi, (len(y), *phi.shape)).copy()
-        floor = np.log(y.min(1) * 1e-4)[:, None, None]
+        xp = namespace(y)
+        out = xp.copy(xp.broadcast_to(xp.asarray(phi), (len(y), *phi.shape)))
+        floor = xp.log(xp.amin(y, 1) * 1e-4)[:, None, None]
         with np.errstate(divide="ignore"):
-            out[:, :, amplitude_index] = np.maximum(np.log(amplitudes), floor)
+            out[:, :, amplitude_index] = xp.maximum(xp.log(amplitudes), floor)
         return best_seeds(out, error)
 
 
 def project(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
     """Variable projection: best amplitudes c >= 0 of sum_k c_k basis_k for each grid point.
 
-    basis (Q,K,n), y (B,n), weights (B,n) on relative residuals -> c (B,Q,K), error (B,Q).
+    basis (Q,K,n) numpy, y (B,n), weights (B,n) on relative residuals -> c (B,Q,K), error (B,Q).
     """
-    q, k, n = basis.shape
+    (q, k, n), xp = basis.shape, namespace(y)
     w = weights / y**2
-    scale = np.sqrt((basis**2).mean(-1, keepdims=True))
-    scaled = basis / scale
+    size = np.sqrt((basis**2).mean(-1, keepdims=True))
+    scale, scaled = xp.asarray(size), xp.asarray(basis / size)
     products = (scaled[:, :, None] * scaled[:, None]).reshape(-1, n)
     gram = (w @ products.T).reshape(len(y), q, k, k)
     rhs = ((w * y) @ scaled.reshape(-1, n).T).reshape(len(y), q, k)
     c = nonnegative_lstsq(gram, rhs)
-    fitted = np.einsum("bqk,bqk->bq", c, rhs)
-    error = weights.sum(1, keepdims=True) - fitted  # sum w y^2 minus the explained part
+    fitted = xp.einsum("bqk,bqk->bq", c, rhs)
+    error = weights.sum(1)[:, None] - fitted  # sum w y^2 minus the explained part
     return c / scale[..., 0], error
 
 
 def best_seeds(phi: Array, error: Array) -> Array:
     """Grid points ordered from the best, phi (B,Q,p), error (B,Q)."""
-    order = np.argsort(error, axis=1)
-    return np.take_along_axis(phi, order[..., None], axis=1)
+    xp = namespace(phi)
+    order = xp.argsort(error, 1)
+    return phi[xp.arange(len(phi))[:, None], order]
 
 
 def constraint_map(

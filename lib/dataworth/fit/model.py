@@ -14,6 +14,7 @@ from scipy import special
 from dataworth.errors import UserError
 
 from . import forms, profile
+from .backend import on_device, to_numpy
 from .estimate import Settings, adapt, constraints, problem_of, solve
 from .grouped import Grouped
 from .laws import ZERO, Array, Law
@@ -634,6 +635,7 @@ def fit(
     bootstrap: int = 0,
     resample: str | None = None,
     seed: int = 0,
+    device: str | None = None,
 ) -> Fit:
     """Fit a law to the rows of a table.
 
@@ -653,12 +655,16 @@ def fit(
         bootstrap, resample, seed: number and kind (case, cluster, wild) of own resamples, used
             when neither draws nor multipliers are given; default kind: cluster if there is a
             cluster column, else case (within each curve).
+        device: where the refits run: None is numpy; "cuda" or "cpu" are torch tensors there, the
+            same code in the same double precision (worth it from about 1e5 refits on a graphics
+            card). The estimate itself is one small problem and always numpy's.
 
     Raises:
         UserError: a column is missing, not numeric, not positive or not finite, or there are
             fewer levels of x than the law has free parameters.
     """
     chosen = forms.get(law)
+    on_device(np.empty(0), device)  # a wrong device is refused before anything is computed
     variables = [x] if isinstance(x, str) else list(x)
     if len(variables) != len(chosen.variables):
         raise UserError(
@@ -711,9 +717,9 @@ def fit(
     if resampled is None:
         return result
     y_draws, m_draws = resampled
-    phi_draws, _, draws_status = solve(
-        settings, points, log_x0, y_draws, m_draws * weight, warm=phi[0], starts=1
-    )
+    y_draws, m_draws = (on_device(a, device) for a in (y_draws, m_draws * weight))
+    refits = solve(settings, points, log_x0, y_draws, m_draws, warm=phi[0], starts=1)
+    phi_draws, _, draws_status = (to_numpy(a) for a in refits)
     flags = [
         name
         for name, status in (

@@ -12,6 +12,7 @@ import numpy as np
 
 from dataworth.errors import UserError
 
+from .backend import namespace
 from .laws import Array
 
 LOSSES = ("l2", "huber", "lad", "student", "chinchilla")
@@ -35,50 +36,56 @@ class Objective:
 
     def transform(self, y: Array) -> Array:
         """g(y) for observations."""
+        xp = namespace(y)
         if self.residual == "log":
-            return np.log(y)
+            return xp.log(y)
         if self.residual == "logit":
-            return np.log(y) - np.log1p(-y)
+            return xp.log(y) - xp.log1p(-y)
         return y
 
     def inverse(self, t: Array) -> Array:
+        xp = namespace(t)
         if self.residual == "log":
-            return np.exp(t)
+            return xp.exp(t)
         if self.residual == "logit":
-            return 1.0 / (1.0 + np.exp(-t))
+            return 1.0 / (1.0 + xp.exp(-t))
         return t
 
     def of_log(self, log_f: Array) -> tuple[Array, Array | float, Array | float]:
         """g(f) and its first two derivatives by log f."""
         if self.residual == "log":
             return log_f, 1.0, 0.0
-        f = np.exp(np.minimum(log_f, 700.0))
+        xp = namespace(log_f)
+        f = xp.exp(xp.minimum(log_f, 700.0))
         if self.residual == "identity":
             return f, f, f
         # logit f is defined below 1; a prediction of 1 or more is refused by an infinite value
         inside = f < 1
-        safe = np.where(inside, f, 0.5)
-        value = np.where(inside, np.log(safe) - np.log1p(-safe), np.inf)
+        safe = xp.where(inside, f, 0.5)
+        value = xp.where(inside, xp.log(safe) - xp.log1p(-safe), np.inf)
         return value, 1 / (1 - safe), safe / (1 - safe) ** 2
 
     def _side(self, r: Array) -> Array | float:
-        return 1.0 if self.asymmetry == 1.0 else np.where(r > 0, self.asymmetry, 1.0)
+        if self.asymmetry == 1.0:
+            return 1.0
+        xp = namespace(r)
+        return xp.where(r > 0, self.asymmetry * xp.ones_like(r), 1.0)
 
     def rho(self, r: Array) -> Array:
-        d = self.delta
+        d, xp = self.delta, namespace(r)
         if self.loss == "l2" or not np.isfinite(d):
             value = 0.5 * r * r
         elif self.loss == "student":
-            value = (STUDENT_DOF + 1) / 2 * d * d * np.log1p(r * r / (STUDENT_DOF * d * d))
+            value = (STUDENT_DOF + 1) / 2 * d * d * xp.log1p(r * r / (STUDENT_DOF * d * d))
         else:
-            inner = np.minimum(np.abs(r), d)
-            value = inner * (np.abs(r) - 0.5 * inner)
+            inner = xp.minimum(xp.abs(r), d)
+            value = inner * (xp.abs(r) - 0.5 * inner)
         return value * self._side(r)
 
     def psi(self, r: Array) -> tuple[Array, Array, Array]:
         """rho'(r), the reweighting rho'(r)/r, and rho''(r)."""
-        d = self.delta
-        one = np.ones_like(r)
+        d, xp = self.delta, namespace(r)
+        one = xp.ones_like(r)
         if self.loss == "l2" or not np.isfinite(d):
             first, weight, second = r, one, one
         elif self.loss == "student":
@@ -87,10 +94,10 @@ class Objective:
             first = weight * r
             second = weight * (2 / q - 1)
         else:
-            size = np.abs(r)
-            weight = d / np.maximum(size, d)
+            size = xp.abs(r)
+            weight = d / xp.maximum(size, d)
             first = r * weight
-            second = (size <= d).astype(float)
+            second = xp.asarray(size <= d, dtype=xp.float64)
         side = self._side(r)
         return first * side, weight * side, second * side
 

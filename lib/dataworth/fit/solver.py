@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .backend import namespace
 from .laws import Array, Law
 from .objective import Objective
 
@@ -71,15 +72,16 @@ class Problem:
         """Objective (B,); rows of no weight do not count even where the law is not finite."""
         r = self.predict(z) - target
         total = (weights * self.objective.rho(r)).sum(1)
-        return np.where(np.isfinite(total), total, np.inf)
+        xp = namespace(total)
+        return xp.where(xp.isfinite(total), total, np.inf)
 
     def jacobian(self, z: Array) -> tuple[Array, Array]:
         """g(f) (B,n) and its derivative by z (B,f,n)."""
         log_f, jac, _ = self.law.derivatives(self.phi(z), self.x)
         value, first, _ = self.objective.of_log(log_f)
         if not self.plain:
-            jac = np.einsum("bpn,pf->bfn", jac, self.matrix)
-        if isinstance(first, np.ndarray):
+            jac = namespace(jac).einsum("bpn,pf->bfn", jac, self.matrix)
+        if not isinstance(first, float):
             jac = jac * first[:, None]
         return value, jac
 
@@ -87,18 +89,18 @@ class Problem:
         self, z: Array, target: Array, weights: Array, newton: bool
     ) -> tuple[Array, Array]:
         """Gradient (B,f) and Hessian (B,f,f): reweighted Gauss-Newton, or exact when `newton`."""
-        phi = self.phi(z)
+        phi, xp = self.phi(z), namespace(z)
         log_f, jac, curvature = self.law.derivatives(phi, self.x)
         g, first, second = self.objective.of_log(log_f)
         psi, reweight, curve = self.objective.psi(g - target)
         c = weights * psi * first
-        gradient = np.matmul(jac, c[..., None])[..., 0]
+        gradient = xp.matmul(jac, c[..., None])[..., 0]
         diagonal = weights * (curve if newton else reweight)
-        if isinstance(first, np.ndarray):
+        if not isinstance(first, float):
             diagonal = diagonal * first * first
             if newton:
                 diagonal = diagonal + weights * psi * second
-        hessian = np.matmul(jac * diagonal[:, None], jac.transpose(0, 2, 1))
+        hessian = xp.matmul(jac * diagonal[:, None], jac.mT)
         if newton:
             hessian += curvature(c)
         if not self.plain:
@@ -138,16 +140,17 @@ def lifted(start: Array, floors: tuple[tuple[int, float], ...]) -> Array:
     In log coordinates a floor near zero has almost no gradient, so a descent that begins there
     never finds out that a floor would help.
     """
+    xp = namespace(start)
     variants = [start]
     for index, reference in floors:
         low = start[:, index] < reference - 2.3
         if not low.any():
             continue
         for variant in list(variants):
-            raised = variant.copy()
+            raised = xp.copy(variant)
             raised[low, index] = reference - 0.7
             variants.append(raised)
-    return np.stack(variants)
+    return xp.stack(variants)
 
 
 @dataclass(frozen=True)
@@ -166,22 +169,24 @@ def _step(gradient: Array, hessian: Array, free: Any, damping: Array) -> tuple[A
     Eigenvalues of the scaled Hessian are replaced by their absolute values, so the step goes
     downhill also where the exact Hessian is indefinite.
     """
-    diagonal = np.abs(np.einsum("bii->bi", hessian))
-    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max(1, keepdims=True) + 1e-280))
+    xp = namespace(hessian)
+    diagonal = xp.abs(xp.einsum("bii->bi", hessian))
+    least = 1e-12 * xp.amax(diagonal, 1)[:, None] + 1e-280
+    scale = 1.0 / xp.sqrt(xp.maximum(diagonal, least))
     scale = scale * free
     scaled = hessian * scale[:, :, None] * scale[:, None, :]
     g = gradient * scale
-    index = np.arange(scaled.shape[1])
+    index = xp.arange(scaled.shape[1])
     scaled[:, index, index] += ~free
     solution, positive = _cholesky(scaled, -g, damping)
     promised = -0.5 * (g * solution).sum(1)
-    rest = np.flatnonzero(~positive | (damping > 1e-2))
+    rest = xp.flatnonzero(~positive | (damping > 1e-2))
     if len(rest):
-        values, vectors = np.linalg.eigh(scaled[rest])
-        values = np.maximum(np.abs(values), 1e-9)
-        projected = np.einsum("bij,bi->bj", vectors, g[rest])
+        values, vectors = xp.linalg.eigh(scaled[rest])
+        values = xp.maximum(xp.abs(values), 1e-9)
+        projected = xp.einsum("bij,bi->bj", vectors, g[rest])
         coefficient = -projected / (values + damping[rest, None])
-        solution[rest] = np.einsum("bij,bj->bi", vectors, coefficient)
+        solution[rest] = xp.einsum("bij,bj->bi", vectors, coefficient)
         promised[rest] = 0.5 * (projected**2 / values).sum(1)
     return solution * scale, promised
 
@@ -190,9 +195,9 @@ def _cholesky(matrix: Array, right: Array, damping: Array) -> tuple[Array, Any]:
     """Solve (matrix + damping I) x = right for a batch of small systems, and say which are safely
     positive definite. Elementwise over the batch: faster than LAPACK for a handful of parameters.
     """
-    size = right.shape[1]
+    size, xp = right.shape[1], namespace(right)
     lower = [[matrix[:, i, j] for j in range(i + 1)] for i in range(size)]
-    positive = np.ones(len(matrix), bool)
+    positive = damping >= 0
     x = [right[:, i] for i in range(size)]
     for i in range(size):
         for j in range(i):
@@ -205,14 +210,14 @@ def _cholesky(matrix: Array, right: Array, damping: Array) -> tuple[Array, Any]:
             pivot = pivot - lower[i][k] ** 2
             x[i] = x[i] - lower[i][k] * x[k]
         good = pivot > 1e-8
-        positive &= good
-        lower[i][i] = 1.0 / np.sqrt(np.where(good, pivot, 1.0))
+        positive = positive & good
+        lower[i][i] = 1.0 / xp.sqrt(xp.where(good, pivot, 1.0))
         x[i] = x[i] * lower[i][i]
     for i in reversed(range(size)):
         for k in range(i + 1, size):
             x[i] = x[i] - lower[k][i] * x[k]
         x[i] = x[i] * lower[i][i]
-    return np.stack(x, 1), positive
+    return xp.stack(x, 1), positive
 
 
 def minimise(
@@ -224,18 +229,25 @@ def minimise(
     irls_steps: int | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-11,
-    chunk_values: int = 60_000,
+    chunk_values: int | None = None,
 ) -> Solution:
-    """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise."""
-    size, n = len(start), target.shape[1]
+    """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise.
+
+    All arrays are numpy, or all are tensors on one device. `chunk_values` bounds what one chunk
+    holds: by default the processor's cache, or about a gigabyte of a graphics card.
+    """
+    size, n, xp = len(start), target.shape[1], namespace(start)
+    if chunk_values is None:
+        host = xp is np or xp.device.type == "cpu"
+        chunk_values = 60_000 if host else 6_000_000
     irls_steps = problem.reweighted_steps if irls_steps is None else irls_steps
-    target = np.broadcast_to(target, (size, n))
-    weights = np.broadcast_to(weights, (size, n))
+    target = xp.broadcast_to(target, (size, n))
+    weights = xp.broadcast_to(weights, (size, n))
     chunk = max(1, chunk_values // problem.work)
     parts = [
         _minimise_chunk(
             problem,
-            np.clip(start[i : i + chunk], problem.lower, problem.upper),
+            xp.clip(start[i : i + chunk], problem.lower, problem.upper),
             target[i : i + chunk],
             weights[i : i + chunk],
             irls_steps,
@@ -245,7 +257,7 @@ def minimise(
         for i in range(0, size, chunk)
     ]
     fields = zip(*((s.z, s.objective, s.status, s.iterations) for s in parts), strict=True)
-    return Solution(*(np.concatenate(f) for f in fields))
+    return Solution(*(xp.concatenate(f) for f in fields))
 
 
 def _minimise_chunk(
@@ -257,61 +269,60 @@ def _minimise_chunk(
     max_iterations: int,
     tolerance: float,
 ) -> Solution:
-    size = len(z)
-    out_z = z.copy()
+    size, xp = len(z), namespace(z)
+    out_z = xp.copy(z)
     out_value = problem.value(z, target, weights)
-    status = np.full(size, int(Status.MAX_ITERATIONS))
-    iterations = np.zeros(size, int)
-    dead = ~np.isfinite(out_value)
-    status[dead] = Status.UNIDENTIFIED
-    index = np.flatnonzero(~dead)
+    status = xp.full(size, int(Status.MAX_ITERATIONS))
+    iterations = xp.full(size, 0)
+    dead = ~xp.isfinite(out_value)
+    status[dead] = int(Status.UNIDENTIFIED)
+    index = xp.flatnonzero(~dead)
     lower, upper = problem.lower, problem.upper
     z, value, target, weights = z[index], out_value[index], target[index], weights[index]
-    damping = np.full(len(index), 1e-3)
-    newton = np.zeros(len(index), bool)
-    stalled = np.zeros(len(index), int)
+    damping = xp.full(len(index), 1e-3)
+    stalled = xp.full(len(index), 0)
     quadratic = problem.quadratic
     # decreases below rounding of the residuals cannot be seen
-    rounding = (weights * (1e-15 * (1 + np.abs(target))) ** 2).sum(1)
+    rounding = (weights * (1e-15 * (1 + xp.abs(target))) ** 2).sum(1)
     for iteration in range(max_iterations):
         if not len(index):
             break
-        if iteration == (irls_steps):
-            newton[:] = True
-            damping[:] = np.minimum(damping, 1e-3)
-            stalled[:] = 0  # a stall of the reweighted steps says nothing about Newton's
-        use_newton = bool(newton.all())
+        use_newton = iteration >= irls_steps
+        if iteration == irls_steps:
+            damping = xp.minimum(damping, 1e-3)
+            stalled = xp.full(len(index), 0)  # what stalls reweighted steps need not stall Newton's
         gradient, hessian = problem.derivatives(z, target, weights, use_newton)
-        broken = ~(np.isfinite(gradient).all(1) & np.isfinite(hessian).all((1, 2)))
+        broken = ~(xp.isfinite(gradient).all(1) & xp.isfinite(hessian).all((1, 2)))
         gradient[broken], hessian[broken] = 0.0, 0.0  # a law at the edge of its range: stop there
         at_low = (z <= lower) & (gradient > 0)
         at_high = (z >= upper) & (gradient < 0)
         free = ~(at_low | at_high)
         step, promised = _step(gradient, hessian, free, damping)
-        trial = np.clip(z + step, lower, upper)
+        trial = xp.clip(z + step, lower, upper)
         trial_value = problem.value(trial, target, weights)
         good = trial_value <= value
         gain = value - trial_value
         # a Newton step that promises and brings next to nothing: converged
         small = promised <= tolerance * value + rounding
         settled = small & (use_newton | (quadratic & (promised <= 1e-3 * tolerance * value)))
-        z = np.where(good[:, None], trial, z)
-        value = np.where(good, trial_value, value)
-        damping = np.where(good, np.maximum(damping * 0.1, 1e-12), damping * 8)
+        z = xp.where(good[:, None], trial, z)
+        value = xp.where(good, trial_value, value)
+        damping = xp.where(good, xp.maximum(damping * 0.1, 1e-12), damping * 8)
         if use_newton:
-            tiny = ~good | (gain <= 1e-13 * np.abs(value))
-            stalled = np.where(tiny, stalled + 1, 0)
-            damping = np.where(good & (damping < 1e-9), 0.0, np.maximum(damping, 1e-12 * ~good))
+            tiny = ~good | (gain <= 1e-13 * xp.abs(value))
+            stalled = xp.where(tiny, stalled + 1, 0)
+            damping = xp.where(good, damping, xp.maximum(damping, 1e-12))
+            damping = xp.where(good & (damping < 1e-9), 0.0, damping)
         iterations[index] += 1
         done = settled | (stalled >= 14)
         if done.any() or iteration == max_iterations - 1:
             out_z[index], out_value[index] = z, value
             bounded = ((z <= lower) | (z >= upper)).any(1)
-            finished = np.where(bounded, int(Status.AT_BOUND), int(Status.CONVERGED))
-            finished[broken] = Status.MAX_ITERATIONS
+            finished = xp.where(bounded, int(Status.AT_BOUND), int(Status.CONVERGED))
+            finished[broken] = int(Status.MAX_ITERATIONS)
             status[index[done]] = finished[done]
             keep = ~done
             index, z, value, damping = index[keep], z[keep], value[keep], damping[keep]
-            newton, stalled, rounding = newton[keep], stalled[keep], rounding[keep]
+            stalled, rounding = stalled[keep], rounding[keep]
             target, weights = target[keep], weights[keep]
     return Solution(out_z, out_value, status, iterations)
