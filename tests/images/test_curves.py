@@ -194,7 +194,7 @@ def test_fidelity_of_a_pool(generator, home, splits, store):
         keep_weights=True,
     )
     (trained,) = run_tasks([reference], store=store)
-    run_tasks(pool.shards(30), store=store)
+    run_tasks(pool.shards(range(30)), store=store)
     (judged,) = run_tasks([FidelitySpec(pool=pool, size=30, reference=reference)], store=store)
     model = load_model(trained)
     images, labels = pool.load(np.arange(30), store)

@@ -81,10 +81,10 @@ def test_synthetic_images_do_not_depend_on_the_size_of_the_pool(pool, tmp_path, 
     from dataworth.runs import Store
 
     small, large = Store(tmp_path / "small"), Store(tmp_path / "large")
-    assert [s.start for s in pool.shards(SHARD)] == [0]
-    assert [s.start for s in pool.shards(SHARD + 1)] == [0, SHARD]
-    run_tasks(pool.shards(10), store=small)
-    run_tasks(pool.shards(SHARD + 10), store=large)
+    assert [s.start for s in pool.shards(range(SHARD))] == [0]
+    assert [s.start for s in pool.shards(range(SHARD + 1))] == [0, SHARD]
+    run_tasks(pool.shards(range(10)), store=small)
+    run_tasks(pool.shards(range(SHARD + 10)), store=large)
     ids = np.array([3, 0, 100, SHARD - 1])
     images, labels = pool.load(ids, small)
     again, _ = pool.load(ids, large)
@@ -103,7 +103,7 @@ def test_synthetic_images_do_not_depend_on_the_size_of_the_pool(pool, tmp_path, 
 
 
 def test_parts_are_joined_in_order(pool, splits, store):
-    run_tasks(pool.shards(5), store=store)
+    run_tasks(pool.shards(range(5)), store=store)
     synthetic = SyntheticPart(pool=pool, ids=(4, 2))
     images, labels = load_parts((RealPart(ids=(1003,)), synthetic), store)
     assert images.shape == (3, 28, 28) and labels.tolist() == [3, 4 % 3, 2]
@@ -122,7 +122,7 @@ def test_seeds_of_images_are_distinct(one, other):
 def test_a_generator_that_is_not_here(store, home):
     lost = SyntheticPool(weights="f" * 64, names=("dress",))
     with pytest.raises(UserError, match="no generator with weights ffffffffffff is stored"):
-        run_tasks(lost.shards(1), store=store)
+        run_tasks(lost.shards([0]), store=store)
 
 
 # --- Keys -------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_a_generator_that_is_not_here(store, home):
 POOL = SyntheticPool(weights="0" * 64, names=("dress", "bag"))
 REAL, DRAWN = RealPart(ids=(1, 2)), SyntheticPart(pool=POOL, ids=(1, 2))
 RUNS = {
-    "shard": POOL.shards(1)[0],
+    "shard": POOL.shards([0])[0],
     "real": ClassifierSpec(parts=(REAL,)),
     "synthetic": ClassifierSpec(parts=(DRAWN,)),
     "mixed": ClassifierSpec(parts=(REAL, DRAWN)),
@@ -162,7 +162,7 @@ def test_keys_follow_the_code_that_decides_a_run(monkeypatch, module):
 
 
 def test_keys_follow_the_generator_and_its_settings():
-    keys = {POOL.shards(1)[0].key}
+    keys = {POOL.shards([0])[0].key}
     for change in (
         {"weights": "1" * 64},
         {"prompt_set": "photo"},
@@ -172,7 +172,7 @@ def test_keys_follow_the_generator_and_its_settings():
         {"names": ("bag", "dress")},
     ):
         other = POOL.model_copy(update=change)
-        keys.add(other.shards(1)[0].key)
+        keys.add(other.shards([0])[0].key)
         assert (
             ClassifierSpec(parts=(SyntheticPart(pool=other, ids=(1, 2)),)).key
             != RUNS["synthetic"].key

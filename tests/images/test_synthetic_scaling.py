@@ -5,11 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from dataworth.errors import UserError
-from dataworth.images import parts, synthetic_scaling, train_generator
+from dataworth.images import parts, train_generator
 from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import cross_entropy
-from dataworth.images.parts import SyntheticPool
-from dataworth.images.synthetic_scaling import SyntheticScaling, class_names, run, subset
+from dataworth.images.parts import SHARD, SyntheticPool
+from dataworth.images.study import class_names
+from dataworth.images.synthetic_scaling import SyntheticScaling, run
 
 SIZES = (10, 20, 30, 40)
 
@@ -17,7 +18,7 @@ SIZES = (10, 20, 30, 40)
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("model", "resnet-50", "must be one of vit-2x64, vit-4x128"),
+        ("model", "resnet-50", "must be one of vit-2x32, vit-2x64"),
         ("generator", "dall-e", "must be one of pixel-diffusion"),
         ("prompt_set", "haiku", "must be one of classnames, photo"),
         ("guidance", -1.0, "greater than or equal to 0"),
@@ -51,7 +52,7 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
 
 def test_sizes_are_sorted():
     params = SyntheticScaling(real_sizes=(40, 10, 30, 20), synthetic_sizes=(11, 22, 55, 33))
-    assert params.sizes("real") == SIZES and params.sizes("synthetic") == (11, 22, 33, 55)
+    assert params.real_sizes == SIZES and params.synthetic_sizes == (11, 22, 33, 55)
 
 
 def test_from_names():
@@ -67,9 +68,11 @@ def test_from_names():
 
 
 def test_sizes_beyond_the_pool(splits, monkeypatch):
-    small = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES)
+    small = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
     SyntheticScaling.preflight(small)
-    with pytest.raises(UserError, match="real_sizes holds 70, but the classifier_pool") as caught:
+    with pytest.raises(
+        UserError, match="of 70 images was asked for, but the classifier_pool"
+    ) as caught:
         SyntheticScaling.preflight(small.model_copy(update={"real_sizes": (10, 20, 30, 70)}))
     assert "use sizes up to 60." in str(caught.value) and "\n" not in str(caught.value)
     whole = splits("fashion-mnist", "classifier_pool")
@@ -81,9 +84,9 @@ def test_sizes_beyond_the_pool(splits, monkeypatch):
 
 
 def test_no_weights_and_no_disk(splits, monkeypatch, tmp_path):
-    params = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES)
+    params = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
     with monkeypatch.context() as patch:
-        patch.setattr(synthetic_scaling, "WEIGHTS", tmp_path)
+        patch.setattr("dataworth.images.study.WEIGHTS", tmp_path)
         with pytest.raises(UserError, match="'pixel-diffusion' has no shipped weights"):
             SyntheticScaling.preflight(params)
         SyntheticScaling.preflight(params.model_copy(update={"retrain": True}))
@@ -101,22 +104,27 @@ def test_class_names_are_the_words_of_the_captions():
     assert POOL.names == tuple(row[0] for row in CLASS_WORDS)
 
 
-@pytest.mark.parametrize("arm", ["real", "synthetic"])
-@pytest.mark.parametrize("largest", [40, 45])
-def test_subsets(splits, arm, largest):
-    params = SyntheticScaling(
-        real_sizes=(10, 20, 30, largest), synthetic_sizes=(10, 20, 30, largest)
-    )
+def test_real_subsets_are_balanced_and_nested(splits):
+    params = SyntheticScaling()
     whole = splits("fashion-mnist", "classifier_pool")
     labels = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
-    sets = [subset(params, arm, POOL, n, 0).ids for n in params.sizes(arm)]
-    for n, ids in zip(params.sizes(arm), sets, strict=True):
-        assert len(set(ids)) == len(ids) == n
-        assert ids == sets[-1][:n]
-        classes = [labels[i] if arm == "real" else i % 10 for i in ids]
-        counts = np.bincount(classes, minlength=10)
+    sets = [params.real(n, 0).ids for n in (10, 15, 40)]
+    for ids in sets:
+        assert len(set(ids)) == len(ids) and ids == sets[-1][: len(ids)]
+        counts = np.bincount([labels[i] for i in ids], minlength=10)
         assert counts.max() - counts.min() <= 1
-    assert subset(params, arm, POOL, 30, 1).ids != sets[2]
+    assert params.real(40, 1).ids != sets[2]
+
+
+def test_synthetic_subsets_are_balanced_and_nested_and_apart():
+    params = SyntheticScaling()
+    sets = [params.synthetic(POOL, n, 1).ids for n in (10, 15, 5120)]
+    for ids in sets:
+        assert ids == sets[-1][: len(ids)]
+        counts = np.bincount([i % 10 for i in ids], minlength=10)
+        assert counts.max() - counts.min() <= 1
+    assert not set(sets[-1]) & set(params.synthetic(POOL, 5120, 0).ids)
+    assert min(sets[-1]) % SHARD == 0  # no generation task serves two runs
 
 
 @pytest.fixture
@@ -127,6 +135,8 @@ def study(splits, generator, home, store, monkeypatch):
     params = SyntheticScaling(
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),
+        other_sizes=(10, 20, 30),
+        epochs=1,
         seeds=2,
         budget=2,
         batch=8,
@@ -144,7 +154,7 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
     for arm in ("real", "synthetic"):
         rows = study.runs[arm]
         assert [len(r.spec.parts[0].ids) for row in rows for r in row] == [
-            n for n in params.sizes(arm) for _ in range(2)
+            n for n in study.arms[arm].sizes for _ in range(2)
         ]
         assert {r.spec.parts[0].source for row in rows for r in row} == {arm}
         assert {r.metrics["samples_seen"] for row in rows for r in row} == {2 * 8}
@@ -156,25 +166,29 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
                 assert r.metrics["loss_test"] == pytest.approx(loss)
         assert c.draws.shape == (100, 4)
     assert {split for _, split in splits.calls} == {"classifier_pool", "validation", "test"}
-    kept = [r for rows in study.runs.values() for row in rows for r in row if r.spec.keep_weights]
-    assert [r.spec for r in kept] == [study.runs["real"][-1][0].spec]
+    assert set(study.runs) == set(params.arms())
+    assert {r.spec.model.width for row in study.runs["real, vit-2x32"] for r in row} == {32}
+    epochs = study.runs["synthetic, fixed epochs"]
+    assert [row[0].metrics["samples_seen"] for row in epochs] == [16, 24, 32]
+    for arm, rows in study.runs.items():
+        kept = {s for row in rows for s, r in enumerate(row) if r.spec.keep_weights}
+        assert kept == ({0} if arm.startswith("real") else set())
 
     quality = study.quality()
     assert list(quality.steps) == [1, 2]
     assert quality.recognizability.between(0, 1).all() and (quality.frechet > 0).all()
     summary = study.summary()
-    assert list(summary["runs"]) == [2, 8, 8]
+    assert list(summary["runs"]) == [2, 8, 8, 6, 6, 6, 6]
     gallery = study.gallery(2)
     assert len(gallery) == 10 and all(images.shape == (4, 28, 28) for images in gallery.values())
-    bag, _ = study.pool.load(np.array([8, 18]), store)
+    bag, _ = params.pool().load(np.array([8, 18]), store)
     np.testing.assert_array_equal(list(gallery.values())[8][2:], bag)
     accuracy = study.accuracy()
     assert list(accuracy.index) == [10, 20, 30, 40, 45]
     error = study.curve("real", metric="error").means
     assert accuracy.iloc[0, 0].startswith(f"{100 * (1 - error[0]):.1f} [")
     provenance = study.provenance()
-    assert provenance["runs"] == "16 classifiers, 2 generation tasks"
-    assert study.pool.weights[:16] in provenance["generator weights"]
+    assert provenance["runs"] == "40 classifier, 2 synthetic-images, 2 fidelity"
 
     # A second time, nothing is computed and the numbers are the same.
     monkeypatch.setattr("dataworth.runs.engine.execute", None)

@@ -49,6 +49,7 @@ class Vit(BaseModel):
 
 
 MODELS: dict[str, Vit] = {
+    "vit-2x32": Vit(width=32),
     "vit-2x64": Vit(),
     "vit-4x128": Vit(width=128, depth=4, heads=4),
     "vit-6x192": Vit(patch=4, width=192, depth=6, heads=3),

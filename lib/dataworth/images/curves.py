@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from dataworth.images.classifiers import cross_entropy
 from dataworth.runs import Result
 
 Array = NDArray[np.float64]
+CHUNK = 100  # draws per matrix product
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,54 @@ def curve(
     are resampled at every size on their own; deviations from their mean are widened by
     sqrt(S / (S - 1)), without which S resampled seeds understate their variance.
     """
-    scores = np.stack(
-        [np.stack([_scores(result, split, metric) for result in row]) for row in runs]
-    )  # (n, S, N)
-    n, count, examples = scores.shape
-    rng = np.random.default_rng([seed, 5])
+    values = scores(runs, split=split, metric=metric)
+    draws = resample(values, resamples=resamples, seed=seed, arm=hash_of(runs))
+    return Curve(np.asarray(sizes, dtype=np.int64), values.mean(2), draws)
+
+
+def scores(runs: Sequence[Sequence[Result]], *, split: str = "test", metric: str = "loss") -> Array:
+    """Per-example scores (n, seeds, N) of `runs[size][seed]` on an evaluation set."""
+    return np.stack([np.stack([_scores(result, split, metric) for result in row]) for row in runs])
+
+
+def resample(
+    values: Array,
+    *,
+    resamples: int,
+    seed: int,
+    arm: int,
+    rows: NDArray[np.intp] | None = None,
+) -> Array:
+    """Bootstrap versions (B, n) of the means over seeds and examples of `values` (n, seeds, N).
+
+    Draw b takes the same examples for every arm of one `seed`. `arm` is a number of the arm's own:
+    its training seeds are drawn independently of another's. `rows`: positions of the examples to
+    average over (those of one class); they are resampled as they are within the whole set, and a
+    draw that holds none of them is NaN.
+    """
+    n, count, examples = values.shape
+    flat = values.reshape(n * count, examples)
+    flat = flat if rows is None else flat[:, rows]
+    centres = np.empty((resamples, n, count))
+    for start in range(0, resamples, CHUNK):
+        weights = example_counts(examples, resamples, seed)[start : start + CHUNK]
+        weights = (weights if rows is None else weights[:, rows]).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            mean = (flat @ weights.T) / weights.sum(1)
+        centres[start : start + CHUNK] = mean.T.reshape(-1, n, count)
     widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0
-    draws = np.empty((resamples, n))
-    for b in range(resamples):
-        weights = rng.multinomial(examples, np.full(examples, 1 / examples)) / examples
-        resampled = scores @ weights  # (n, S)
-        centre = resampled.mean(1)
-        pick = np.random.default_rng([seed, 6, b, hash_of(runs)]).integers(count, size=(n, count))
-        again = np.take_along_axis(resampled, pick, axis=1).mean(1)
-        draws[b] = centre + widen * (again - centre)
-    return Curve(np.asarray(sizes, dtype=np.int64), scores.mean(2), draws)
+    pick = np.random.default_rng([seed, 6, arm]).integers(count, size=(resamples, n, count))
+    centre = centres.mean(2)
+    return centre + widen * (np.take_along_axis(centres, pick, axis=2).mean(2) - centre)
+
+
+@lru_cache(maxsize=2)
+def example_counts(examples: int, resamples: int, seed: int) -> NDArray[np.uint8]:
+    """How often each draw takes each example, (B, N)."""
+    rng = np.random.default_rng([seed, 5])
+    even = np.full(examples, 1 / examples)
+    counts = [rng.multinomial(examples, even).astype(np.uint8) for _ in range(resamples)]
+    return np.stack(counts)
 
 
 def hash_of(runs: Sequence[Sequence[Result]]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataworth.errors import UserError
-from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator, PixelDiffusion
+from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
+from dataworth.images.generators import load as load_generator
 from dataworth.images.prompts import prompt
 from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
@@ -21,6 +23,11 @@ SHARD = 256  # images per generation task
 POOL_SOURCES = (
     "dataworth.images.captions",
     "dataworth.images.generators",
+    "dataworth.images.generators.base",
+    "dataworth.images.generators.latent",
+    "dataworth.images.generators.masked",
+    "dataworth.images.generators.pipeline",
+    "dataworth.images.generators.pixel",
     "dataworth.images.parts",
     "dataworth.images.prompts",
 )
@@ -94,9 +101,15 @@ class SyntheticPool(BaseModel):
     seed: int = Field(0, ge=0)
     names: tuple[str, ...] = Field(min_length=1, description="class names, for prompts")
 
-    def shards(self, size: int) -> list[ShardSpec]:
-        """The generation tasks that cover the first `size` images."""
-        return [ShardSpec(**self.model_dump(), start=start) for start in range(0, size, SHARD)]
+    @property
+    def block(self) -> int:
+        """Images set apart for one training run; runs take theirs from blocks of their own."""
+        return len(self.names) * SHARD * 2**14
+
+    def shards(self, ids: Iterable[int]) -> list[ShardSpec]:
+        """The generation tasks that cover the images `ids`."""
+        starts = sorted({int(i) // SHARD * SHARD for i in ids})
+        return [ShardSpec(**self.model_dump(), start=start) for start in starts]
 
     def load(
         self, ids: NDArray[np.int64], store: Store
@@ -175,5 +188,5 @@ def _generator(weights: str, steps: int) -> Generator:
         *home().glob("generators/*/model.safetensors"),
     ]:
         if weights_digest(file.parent) == weights:
-            return PixelDiffusion.load(file.parent, steps=steps)
+            return load_generator(file.parent, steps=steps)
     raise UserError(f"no generator with weights {weights[:12]} is stored; train it again.")

@@ -1,0 +1,261 @@
+"""What every image chapter shares: its common parameters, and training sets and runs made of them.
+
+Chapters that ask for the same run share it: equal parameters give equal specs, and the store
+answers. A chapter's own module adds parameters and says which runs it needs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from dataworth.errors import UserError
+from dataworth.images.captions import CLASS_WORDS
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, Optimisation
+from dataworth.images.generators import WEIGHTS
+from dataworth.images.parts import (
+    RealPart,
+    ShardSpec,
+    SyntheticPart,
+    SyntheticPool,
+    balanced_subset,
+    weights_digest,
+)
+from dataworth.images.prompts import PROMPT_SETS
+from dataworth.paths import home
+from dataworth.runs import Result, Store, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POOL = "classifier_pool"
+
+# A name of ours has weights in the package; the others are diffusers pipelines of a hub.
+GENERATORS: dict[str, str | None] = {
+    "pixel-diffusion": None,
+    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+}
+
+
+def field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
+    """A parameter of a chapter: its default, meaning and unit, as the page's table shows them."""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
+
+
+def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Training-set sizes, sorted. Raises ValueError if two are equal or one is below 10."""
+    if any(size < 10 for size in sizes) or len(set(sizes)) < len(sizes):
+        raise ValueError("must be distinct sizes of at least 10 images")
+    return tuple(sorted(sizes))
+
+
+class ImageStudy(BaseModel):
+    """Parameters of every image chapter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    card: str = field("fashion-mnist", "data set, by the id of its card")
+    seeds: int = field(2, "training runs per size and arm", "runs", ge=1)
+    model: str = field("vit-2x64", "classifier, by name")
+    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field(
+        "fixed_steps", "what is held equal between sizes"
+    )
+    budget: int = field(400, "length of training", "steps or epochs, by the rule", ge=1)
+    batch: int = field(128, "images per training step", "images", ge=1)
+    learning_rate: float = field(5e-3, "peak learning rate", gt=0)
+    shift: int = field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
+    flip: bool = field(False, "mirror half of the training images")
+    generator: str = field("pixel-diffusion", "text-to-image model, by name")
+    retrain: bool = field(False, "train the generator here instead of loading the shipped weights")
+    prompt_set: str = field("photo", "how a class becomes a prompt")
+    guidance: float = field(
+        1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0
+    )
+    solver_steps: int = field(8, "sampling steps per image", "steps", ge=1)
+    resamples: int = field(1000, "bootstrap draws", "draws", ge=100)
+    seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0)
+
+    @field_validator("model", "generator", "prompt_set")
+    @classmethod
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        allowed = {
+            "model": tuple(MODELS),
+            "generator": tuple(GENERATORS),
+            "prompt_set": tuple(PROMPT_SETS),
+        }[str(info.field_name)]
+        if name not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return name
+
+    @classmethod
+    def from_names(cls, names: Mapping[str, Any]) -> Self:
+        """Read the parameters from a notebook's names (`globals()`)."""
+        return cls(**{name: names[name] for name in cls.model_fields})
+
+    def pool(self, **changes: Any) -> SyntheticPool:
+        """The synthetic pool of the parameters; `changes` name `generator`, `prompt_set`,
+        `guidance` or `steps` otherwise."""
+        generator = changes.pop("generator", self.generator)
+        pool = SyntheticPool(
+            weights=self.weights(generator),
+            prompt_set=self.prompt_set,
+            guidance=self.guidance,
+            steps=self.solver_steps,
+            seed=self.seed,
+            names=class_names(self.card),
+        )
+        return pool.model_copy(update=changes)
+
+    def weights(self, generator: str) -> str:
+        """What a pool calls its generator: a hub id, or the digest of weights shipped or trained
+        here."""
+        if hub := GENERATORS[generator]:
+            return f"hub:{hub}"
+        if not self.retrain:
+            return weights_digest(WEIGHTS / generator)
+        from dataworth.images.train_generator import retrained
+
+        return weights_digest(retrained(self.card))
+
+    def real(self, size: int, seed: int) -> RealPart:
+        """`size` real images for training run `seed` (0, 1, ...): balanced, nested in size."""
+        from dataworth.data import load_images
+
+        whole = load_images(self.card, POOL)
+        rows = balanced_subset(np.asarray(whole.labels), size, self.seed + seed)
+        return RealPart(card=self.card, split=POOL, ids=tuple(whole.ids[rows].tolist()))
+
+    def synthetic(self, pool: SyntheticPool, size: int, seed: int) -> SyntheticPart:
+        """`size` images of the pool for training run `seed`: balanced, nested in size, and none in
+        common with another run, so that the spread over runs includes that of the generator."""
+        first = seed * pool.block
+        return SyntheticPart(pool=pool, ids=tuple(range(first, first + size)))
+
+    def classifier(
+        self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any
+    ) -> ClassifierSpec:
+        """Training run `seed` on the union of `parts`; `changes` name `model` (by name), `budget`
+        or other fields of the spec. Run 0 on real images keeps its weights: it can judge images."""
+        from dataworth.data import card
+
+        return ClassifierSpec(
+            parts=parts,
+            model=MODELS[changes.pop("model", self.model)],
+            budget=changes.pop(
+                "budget", Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+            ),
+            optimisation=Optimisation(
+                learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
+            ),
+            card=self.card,
+            card_key=card(self.card).key,
+            seed=self.seed + seed,
+            keep_weights=seed == 0 and all(part.source == "real" for part in parts),
+            **changes,
+        )
+
+    def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
+        """Refuse what cannot run: a real pool smaller than `real` images, a generator without
+        weights, less disk than `runs` results need."""
+        from dataworth.data import load_images
+
+        labels = load_images(self.card, POOL).labels
+        available = int(np.unique(labels, return_counts=True)[1].min() * len(np.unique(labels)))
+        if real > available:
+            raise UserError(
+                f"a real training set of {real} images was asked for, but the {POOL} of "
+                f"{self.card} has {available} class-balanced images; use sizes up to {available}."
+            )
+        for generator in (self.generator, *generators):
+            shipped = GENERATORS[generator] is None and not self.retrain
+            if shipped and not (WEIGHTS / generator / "model.safetensors").is_file():
+                raise UserError(
+                    f"generator {generator!r} has no shipped weights; set retrain to true."
+                )
+        home().mkdir(parents=True, exist_ok=True)
+        needed = (200 + 3 * runs) * 2**20
+        if (free := shutil.disk_usage(home()).free) < needed:
+            raise UserError(
+                f"{home()} has {free >> 20} MiB free, but the chapter stores up to "
+                f"{needed >> 20} MiB; free some space or set DATAWORTH_HOME."
+            )
+
+
+Grid = Mapping[Hashable, Sequence[Sequence[ClassifierSpec]]]
+Runs = dict[Hashable, list[list[Result]]]
+
+
+def run_classifiers(grid: Grid, store: Store) -> Runs:
+    """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
+    missing, then trains what is missing."""
+    specs = [spec for rows in grid.values() for row in rows for spec in row]
+    draw(specs, store)
+    done = iter(run_tasks(specs, store=store, label="classifiers"))
+    return {arm: [[next(done) for _ in row] for row in rows] for arm, rows in grid.items()}
+
+
+def draw(specs: Iterable[ClassifierSpec], store: Store) -> list[Result]:
+    """Draw the synthetic images that `specs` train on; results of all their generation tasks."""
+    parts = [p for spec in specs for p in spec.parts if isinstance(p, SyntheticPart)]
+    shards: dict[ShardSpec, None] = {}
+    for pool in dict.fromkeys(part.pool for part in parts):
+        ids = np.unique([i for part in parts if part.pool == pool for i in part.ids])
+        shards |= dict.fromkeys(pool.shards(ids))
+    # Most steps first: the longest tasks do not end alone.
+    return run_tasks(
+        sorted(shards, key=lambda shard: -shard.steps), store=store, label="synthetic images"
+    )
+
+
+def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:
+    """What was run: number of tasks and core minutes, by kind."""
+    import pandas as pd
+
+    rows = {
+        kind: {r.spec.key: r.provenance["wall_seconds"] for r in found}
+        for kind, found in kinds.items()
+    }
+    return pd.DataFrame(
+        {
+            "runs": {kind: len(seconds) for kind, seconds in rows.items()},
+            "core minutes": {kind: round(sum(s.values()) / 60, 2) for kind, s in rows.items()},
+        }
+    )
+
+
+def provenance(params: ImageStudy, results: Iterable[Result]) -> dict[str, object]:
+    """What the ledger records about a chapter's runs."""
+    found = {r.spec.key: r for r in results}
+    kinds: dict[str, int] = {}
+    for r in found.values():
+        kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1
+    sample = next(iter(found.values())).provenance
+    minutes = sum(r.provenance["wall_seconds"] for r in found.values()) / 60
+    keys = sorted(found)
+    return {
+        "runs": ", ".join(f"{count} {kind}" for kind, count in kinds.items()),
+        "compute": f"{minutes:.1f} core minutes",
+        "device": sample["device"],
+        "torch": sample["torch"],
+        "sampling precision": sample["inference_dtype"],
+        "seeds": ", ".join(str(params.seed + s) for s in range(params.seeds)),
+        "run keys": f"{keys[0][:12]} … {keys[-1][:12]}",
+    }
+
+
+def flatten(runs: Runs) -> list[Result]:
+    """All results of a grid."""
+    return [r for rows in runs.values() for row in rows for r in row]
+
+
+def class_names(card_id: str) -> tuple[str, ...]:
+    """The words that stand for the classes in prompts."""
+    from dataworth.data import card
+
+    if card_id == "fashion-mnist":
+        return tuple(words[0] for words in CLASS_WORDS)
+    return tuple(card(card_id).classes)
