@@ -20,6 +20,9 @@ class LatentDiffusionConfig(NetworkConfig):
     `channels` of the autoencoder at full, half, quarter, ... resolution.
     """
 
+    layers: int = 3
+    width: int = 96
+    heads: int = 3
     channels: tuple[int, ...] = (16, 32, 64)
     latent_channels: int = 4
 

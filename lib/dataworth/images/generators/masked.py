@@ -29,6 +29,9 @@ class MaskedTokenConfig(NetworkConfig):
     codebook entry.
     """
 
+    layers: int = 3
+    width: int = 96
+    heads: int = 3
     channels: tuple[int, ...] = (16, 32, 64)
     codes: int = 256
     code_width: int = 8
