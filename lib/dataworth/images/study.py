@@ -7,7 +7,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -185,8 +185,8 @@ class ImageStudy(BaseModel):
             )
 
 
-Grid = Mapping[Hashable, Sequence[Sequence[ClassifierSpec]]]
-Runs = dict[Hashable, list[list[Result]]]
+Grid = Mapping[str, Sequence[Sequence[ClassifierSpec]]]
+Runs = dict[str, list[list[Result]]]
 
 
 def run_classifiers(grid: Grid, store: Store) -> Runs:
@@ -206,9 +206,8 @@ def draw(specs: Iterable[ClassifierSpec], store: Store) -> list[Result]:
         ids = np.unique([i for part in parts if part.pool == pool for i in part.ids])
         shards |= dict.fromkeys(pool.shards(ids))
     # Most steps first: the longest tasks do not end alone.
-    return run_tasks(
-        sorted(shards, key=lambda shard: -shard.steps), store=store, label="synthetic images"
-    )
+    ordered = sorted(shards, key=lambda shard: -shard.steps)
+    return run_tasks(ordered, store=store, label="synthetic images")
 
 
 def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:

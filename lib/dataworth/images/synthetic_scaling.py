@@ -255,7 +255,7 @@ class Study:
 
         columns = {}
         for arm in self.runs:
-            c = self.curve(str(arm), split=split, metric="error")
+            c = self.curve(arm, split=split, metric="error")
             low, high = c.interval()
             columns[f"{arm}, top-1 %"] = {
                 int(n): f"{100 * (1 - e):.1f} [{100 * (1 - h):.1f}, {100 * (1 - lo):.1f}]"
