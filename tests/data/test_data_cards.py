@@ -28,7 +28,7 @@ def test_unknown_names_are_answered_with_the_legal_ones() -> None:
         UserError, match=r"no data set 'fasion'; the data sets are: .*fashion-mnist"
     ):
         card("fasion")
-    with pytest.raises(UserError, match="no split 'train'; it has generator_pool, validation, cl"):
+    with pytest.raises(UserError, match="no split 'train'; it has generator_pool, validation, sh"):
         load_images("fashion-mnist", "train")
 
 

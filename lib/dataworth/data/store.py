@@ -26,17 +26,21 @@ from dataworth.data import providers as provide
 from dataworth.data.catalog import Card, LocalSource, Source
 from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import (
-    READERS,
     FormatError,
     import_datasets,
     read_datasets,
+    read_idx,
     write_parquet,
 )
+from dataworth.data.icons import read_iconify
 from dataworth.data.splits import Decoded, content_sha256
 from dataworth.errors import UserError
 from dataworth.paths import data_dir
 
 MARK = "source.json"
+
+READERS = {"idx": read_idx, "iconify": read_iconify}
+"""Readers of the formats that `datasets` does not know, by the name used on the cards."""
 
 
 @dataclass(frozen=True)
