@@ -23,6 +23,8 @@ from dataworth.images.classifiers import (
     load_model,
     predict,
     train,
+    uniform_batches,
+    weighted_batches,
 )
 from dataworth.images.parts import RealPart
 from dataworth.runs import run_tasks
@@ -317,3 +319,73 @@ def test_parameters_of_the_smallest_model():
     expected = (49 * w + w) + w + (tokens + 1) * w + 2 * block + 2 * w + (w * 10 + 10)
     model = MODELS["vit-2x64"].build(28, 1, 10)
     assert sum(p.numel() for p in model.parameters()) == expected
+
+
+# --- Parts that weigh more or less than they hold ---------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.floats(0.01, 10)), min_size=1, max_size=4),
+    st.integers(1, 64),
+    st.integers(0, 2**31),
+)
+def test_shares_of_the_samples_are_the_weights(groups, batch, seed):
+    rng = torch.Generator().manual_seed(seed)
+    stream = weighted_batches(groups, batch, rng)
+    rows = torch.cat([next(stream) for _ in range(30)]).numpy()
+    starts = np.cumsum([0, *(size for size, _ in groups)])
+    total = sum(weight for _, weight in groups)
+    for (size, weight), start in zip(groups, starts, strict=False):
+        mine = rows[(rows >= start) & (rows < start + size)]
+        assert abs(len(mine) - len(rows) * weight / total) < 2 + 2 * math.log(len(rows))
+        times = np.bincount(mine - start, minlength=size)
+        assert times.max() - times.min() <= 1  # passes: nobody waits for two rounds
+
+
+def test_uniform_batches_pass_over_the_examples():
+    stream = uniform_batches(10, 4, torch.Generator().manual_seed(0))
+    rows = [next(stream) for _ in range(4)]
+    for one, two in (rows[:2], rows[2:]):  # two batches a pass, two examples left out
+        assert len(set(torch.cat([one, two]).tolist())) == 8
+    small = next(uniform_batches(3, 8, torch.Generator().manual_seed(0)))
+    assert sorted(np.bincount(small.numpy(), minlength=3)) in ([2, 3, 3],)
+
+
+def test_no_weights_and_sizes_as_weights_are_the_same_objective(splits, store):
+    """Two parts at their natural weight see every example as often as without weights."""
+    two = (RealPart(ids=tuple(POOL[:20])), RealPart(ids=tuple(POOL[20:])))
+    stream = weighted_batches([(20, 20), (40, 40)], 30, torch.Generator().manual_seed(0))
+    times = np.bincount(torch.cat([next(stream) for _ in range(40)]).numpy(), minlength=60)
+    assert set(times) <= {19, 20, 21}
+    plain, weighted, heavy = run_tasks(
+        [
+            spec(POOL, parts=two),
+            spec(POOL, parts=two, part_weights=(1, 2)),
+            spec(POOL, parts=two, part_weights=(9, 1)),
+        ],
+        store=store,
+    )
+    keys = {run.spec.key for run in (plain, weighted, heavy)}
+    assert len(keys) == 3
+    assert {run.metrics["samples_seen"] for run in (plain, weighted, heavy)} == {4 * 8}
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan"))])
+def test_bad_weights_are_refused(weights):
+    two = (RealPart(ids=(1, 2)), RealPart(ids=(3, 4)))
+    with pytest.raises(ValidationError, match="part_weights"):
+        ClassifierSpec(parts=two, part_weights=weights)
+
+
+def test_a_part_that_weighs_more_is_learned_better():
+    """Labels of the two parts contradict each other: the heavy one decides."""
+    images, labels = garments(60)
+    both, wrong = np.concatenate([images, images]), (labels + 1) % 10
+    truth = np.concatenate([labels, wrong])
+    recipe = Optimisation(learning_rate=5e-3, ema=0)
+    model_of = lambda groups: train(  # noqa: E731
+        both, truth, Vit(width=32, depth=1), Budget(amount=100, batch=32), recipe, 0, groups=groups
+    )[0]
+    for weights, winner in (((9, 1), labels), ((1, 9), wrong)):
+        answer = predict(model_of([(60, weights[0]), (60, weights[1])]), images).argmax(1)
+        assert (answer == winner).mean() > 0.8

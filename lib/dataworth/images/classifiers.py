@@ -8,11 +8,12 @@ training again.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth.images.parts import POOL_SOURCES, Part, load_parts
 from dataworth.runs import Outcome, Result, Spec, Store, compute
@@ -109,10 +110,16 @@ class Optimisation(BaseModel):
 
 
 class ClassifierSpec(Spec):
-    """Train on `parts`, evaluate on `evaluations` (splits of the same card)."""
+    """Train on `parts`, evaluate on `evaluations` (splits of the same card).
+
+    `part_weights`: the share of each part in the training samples, up to a common factor; without
+    it every example is seen equally often, so that a part weighs what it holds. It is a sampling
+    weight: in expectation the weighted empirical risk of Jain, Montanari and Sasoglu 2024.
+    """
 
     kind: ClassVar[str] = "classifier"
     parts: tuple[Part, ...] = Field(min_length=1)
+    part_weights: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
     model: Vit = Vit()
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
@@ -121,6 +128,14 @@ class ClassifierSpec(Spec):
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model: it serves as a reference")
+
+    @model_validator(mode="after")
+    def _one_weight_a_part(self) -> Self:
+        if self.part_weights is not None and len(self.part_weights) != len(self.parts):
+            raise ValueError(
+                f"part_weights has {len(self.part_weights)} entries for {len(self.parts)} parts"
+            )
+        return self
 
     def sources(self) -> tuple[str, ...]:
         drawn = any(part.source == "synthetic" for part in self.parts)
@@ -134,7 +149,12 @@ class ClassifierSpec(Spec):
         from dataworth.data import load_images
 
         images, labels = load_parts(self.parts, store)
-        model, losses = train(images, labels, self.model, self.budget, self.optimisation, self.seed)
+        groups = None
+        if self.part_weights is not None:
+            groups = [(len(p.ids), w) for p, w in zip(self.parts, self.part_weights, strict=True)]
+        model, losses = train(
+            images, labels, self.model, self.budget, self.optimisation, self.seed, groups=groups
+        )
         arrays: dict[str, NDArray] = {"losses": losses}
         metrics: dict[str, float] = {
             "examples": len(labels),
@@ -176,8 +196,14 @@ def train(
     budget: Budget,
     optimisation: Optimisation,
     seed: int,
+    *,
+    groups: Sequence[tuple[int, float]] | None = None,
 ) -> tuple[torch.nn.Module, NDArray[np.float32]]:
-    """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses."""
+    """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses.
+
+    groups: consecutive blocks of the examples as (number, weight), where the weights are the
+    blocks' shares of the samples; without it every example is seen equally often.
+    """
     import torch
 
     device = compute.device()
@@ -193,15 +219,16 @@ def train(
         )
     optimizers = _optimizers(model, optimisation)
     steps = budget.steps(len(labels))
-    order, at = _epoch(len(labels), budget.batch, rng), 0
+    batches = (
+        weighted_batches(groups, budget.batch, rng)
+        if groups
+        else uniform_batches(len(labels), budget.batch, rng)
+    )
     augment = Augment(x, optimisation.shift, optimisation.flip)
     losses, total = [], 0.0
     model.train()
     for step in range(steps):
-        if at + budget.batch > len(order):
-            order, at = _epoch(len(labels), budget.batch, rng), 0
-        rows = order[at : at + budget.batch].to(device)
-        at += budget.batch
+        rows = next(batches).to(device)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = optimisation.rate(step, steps)
@@ -247,6 +274,44 @@ def _optimizers(model: torch.nn.Module, optimisation: Optimisation) -> list[torc
             torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
         )
     return found
+
+
+def uniform_batches(examples: int, batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
+    """Endless rows (batch,) in shuffled passes; what does not fill a batch is left out."""
+    while True:
+        order = _epoch(examples, batch, rng)
+        for at in range(0, len(order) - batch + 1, batch):
+            yield order[at : at + batch]
+
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def weighted_batches(
+    groups: Sequence[tuple[int, float]], batch: int, rng: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Endless rows (batch,) in which blocks of examples, (number, weight) each, have shares
+    proportional to their weights; within a block, shuffled passes.
+
+    Sample j belongs to the block that holds the fractional part of j times the golden ratio: after
+    any number of samples the shares are exact to a few samples, whatever the weights.
+    """
+    import torch
+
+    sizes, weights = zip(*groups, strict=True)
+    starts, ends = np.cumsum([0, *sizes]), np.cumsum(weights) / sum(weights)
+    waiting = [torch.empty(0, dtype=torch.int64) for _ in sizes]
+    at = 0
+    while True:
+        block = np.searchsorted(ends, (np.arange(at, at + batch) + 0.5) * GOLDEN % 1, side="right")
+        at += batch
+        rows = []
+        for b, count in enumerate(np.bincount(block, minlength=len(sizes)).tolist()):
+            while len(waiting[b]) < count:
+                waiting[b] = torch.cat([waiting[b], torch.randperm(sizes[b], generator=rng)])
+            rows.append(waiting[b][:count] + int(starts[b]))
+            waiting[b] = waiting[b][count:]
+        yield torch.cat(rows)
 
 
 def _epoch(examples: int, batch: int, rng: torch.Generator) -> torch.Tensor:
