@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption, measure
-from dataworth.images.prompts import PROMPT_SETS, prompt
 
 
 def rectangle(top, left, height, width, grey=255):
@@ -148,15 +146,3 @@ def test_class_words_are_ten_disjoint_rows_and_templates_take_one_name():
     names = [name for row in CLASS_WORDS for name in row]
     assert len(CLASS_WORDS) == 10 and len(set(names)) == len(names)
     assert all(t.count("{}") == 1 for row in TEMPLATES.values() for t in row)
-
-
-def test_prompts():
-    assert prompt("classnames", "ankle boot", 1) == "ankle boot"
-    assert prompt("photo", "t-shirt", 1) == "a photo of a t-shirt"
-    assert {prompt(name, "bag", seed) for name in PROMPT_SETS for seed in range(3)} == {
-        "bag",
-        "a photo of a bag",
-    }
-    with pytest.raises(UserError, match=r"prompt_set is 'haiku'.*classnames, photo") as caught:
-        prompt("haiku", "bag", 0)
-    assert "\n" not in str(caught.value)

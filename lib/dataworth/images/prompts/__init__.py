@@ -1,0 +1,71 @@
+"""Prompt sets: from a class name to the text a generator is given.
+
+The nine sets of Fan et al. 2023, and `photo`. Each is a function of the class name, the image's
+seed (from which it may draw words) and the card that lists the class; one module for each kind, so
+that a change of one leaves the images made from the others valid (`sources`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dataworth.errors import UserError
+from dataworth.images.prompts import descriptions, in_captions, places, templates, word2sen
+
+_MODULES = (templates, descriptions, places, word2sen, in_captions)
+PROMPT_SETS: dict[str, Callable[..., str]] = {
+    name: function for module in _MODULES for name, function in module.SETS.items()
+}
+_SOURCES = {name: module.SOURCES for module in _MODULES for name in module.SETS}
+
+TAKES_MODEL = frozenset({*word2sen.SETS, *in_captions.SETS})
+"""Sets that may name a model of a hub: `word2sen:<hub id>`."""
+
+LEAKS_REAL_DATA = frozenset(in_captions.SETS)
+"""Sets whose prompts tell something of the real training images."""
+
+
+def prompt_sets() -> tuple[str, ...]:
+    """Names of all prompt sets."""
+    return tuple(PROMPT_SETS)
+
+
+def split_name(prompt_set: str) -> tuple[str, str]:
+    """`set:model` -> (set, hub id or folder of a model, or nothing).
+
+    Raises UserError for an unknown set, or a model where the set takes none.
+    """
+    base, colon, model = prompt_set.partition(":")
+    if base not in PROMPT_SETS:
+        raise UserError(
+            f"prompt_set is {prompt_set!r}; it must be one of {', '.join(PROMPT_SETS)}."
+        )
+    if colon and (base not in TAKES_MODEL or not model):
+        raise UserError(
+            f"prompt_set is {prompt_set!r}; a model's hub id may follow the colon of "
+            f"{', '.join(sorted(TAKES_MODEL))} only."
+        )
+    return base, model
+
+
+def prompt(prompt_set: str, name: str, seed: int, card: str = "fashion-mnist") -> str:
+    """The prompt of one image of the class `name`; the same arguments give the same text.
+
+    Raises UserError for an unknown prompt set, and for a class or card without the words it needs.
+    """
+    base, model = split_name(prompt_set)
+    if not name.strip():
+        raise UserError("name is empty; it must be a class name.")
+    if model:
+        return PROMPT_SETS[base](name, seed, card, model)
+    return PROMPT_SETS[base](name, seed, card)
+
+
+def sources(prompt_set: str) -> tuple[str, ...]:
+    """Names of the modules whose code decides the prompts of this set, for the keys of runs."""
+    return _SOURCES[split_name(prompt_set)[0]]
+
+
+def leaks_real_data(prompt_set: str) -> bool:
+    """Whether prompts of this set tell something of the real training images."""
+    return split_name(prompt_set)[0] in LEAKS_REAL_DATA

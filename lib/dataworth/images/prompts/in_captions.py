@@ -1,0 +1,117 @@
+"""*IN-Captions*: the class name and the caption of a real image (`tench, a man holding a fish`).
+
+**It leaks real data.** The captions describe images of the classifier pool, so that pools made
+from these prompts know something of the real training distribution, which class names alone do
+not tell. Comparisons that call a pool free of real data must leave it out (`LEAKS_REAL_DATA`).
+
+Fashion-MNIST's captions are those of `captions`: class word, measured attributes, template.
+`in-captions:<hub id or folder>` asks an image captioning model instead, for example
+`in-captions:Salesforce/blip2-opt-2.7b` (BLIP-2, as in Fan et al. 2023).
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import UserError
+from dataworth.images.captions import attributes, caption
+from dataworth.images.prompts.vocabulary import class_words
+
+SOURCES = (
+    "dataworth.images.captions",
+    "dataworth.images.prompts.in_captions",
+    "dataworth.images.prompts.vocabulary",
+)
+SPLIT = "classifier_pool"
+MEASURED = "fashion-mnist"  # the card whose attributes `captions` measures
+PER_CLASS = 100  # images of a class that a captioning model is asked about
+BATCH = 16
+_TAG = 34
+
+
+def in_captions(name: str, seed: int, card: str, model: str = "") -> str:
+    """`c, caption`: the caption of one classifier-pool image of the class, drawn by the seed.
+
+    UserError for a card without measured captions when no model is named.
+    """
+    label = class_words(name, card).label
+    rng = np.random.default_rng([seed, _TAG])
+    if model:
+        texts = model_captions(card, label, model)
+        return f"{name}, {texts[rng.integers(len(texts))]}".removesuffix(", ")
+    if card != MEASURED:
+        raise UserError(
+            f"prompt_set is 'in-captions', which needs a captioning model for {card}: "
+            "write in-captions:Salesforce/blip2-opt-2.7b or another hub id or folder."
+        )
+    words = _attributes(card)[label]
+    return f"{name}, {caption(label, words[rng.integers(len(words))], rng)}"
+
+
+@cache
+def _attributes(card: str) -> dict[int, list[list[str]]]:
+    """Label -> attribute words of each of its classifier-pool images."""
+    from dataworth.data import load_images
+
+    pool = load_images(card, SPLIT)
+    found: dict[int, list[list[str]]] = {}
+    for label, words in zip(pool.labels, attributes(pool.images, pool.labels), strict=True):
+        found.setdefault(int(label), []).append(words)
+    return found
+
+
+@cache
+def model_captions(card: str, label: int, model: str) -> tuple[str, ...]:
+    """Captions by a model of 100 classifier-pool images of a class (all, if there are fewer)."""
+    from dataworth.data import load_images
+
+    pool = load_images(card, SPLIT)
+    rows = np.flatnonzero(pool.labels == label)
+    rng = np.random.default_rng([zlib.crc32(card.encode()), label, _TAG])
+    return tuple(described(pool.images[np.sort(rng.permutation(rows)[:PER_CLASS])], model))
+
+
+def described(images: NDArray[np.uint8], model: str) -> list[str]:
+    """Greedy captions of uint8 images (N, H, W) or (N, H, W, 3) by an image captioning model.
+
+    `model` is a hub id or a folder for `from_pretrained` (BLIP, BLIP-2). UserError when it cannot
+    be loaded.
+    """
+    import torch
+    from PIL import Image
+
+    processor, captioner = _loaded(model)
+    texts: list[str] = []
+    for start in range(0, len(images), BATCH):
+        pictures = [Image.fromarray(x).convert("RGB") for x in images[start : start + BATCH]]
+        inputs = processor(images=pictures, return_tensors="pt").to(captioner.device)
+        with torch.inference_mode():
+            drawn = captioner.generate(**inputs, do_sample=False, max_new_tokens=24)
+        texts += processor.batch_decode(drawn, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+@cache
+def _loaded(model: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from dataworth.runs import compute
+
+    try:
+        processor = AutoProcessor.from_pretrained(model)
+        captioner: Any = AutoModelForImageTextToText.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"prompt_set names the captioning model {model!r}, which cannot be loaded "
+            f"({str(error).splitlines()[0].rstrip('.')}); it must be the hub id or folder of an "
+            "image captioning model."
+        ) from error
+    return processor, captioner.to(compute.device()).eval()
+
+
+SETS = {"in-captions": in_captions}

@@ -1,0 +1,51 @@
+"""Prompts from the class name and a fixed template: *Classnames* and *CLIP templates*.
+
+`templates.json` holds open_clip's OPENAI_IMAGENET_TEMPLATES (80; Radford et al. 2021) and
+SIMPLE_IMAGENET_TEMPLATES (7), word for word; it is written by `make_tables`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+
+from dataworth.images.prompts.vocabulary import read_table
+
+SOURCES = ("dataworth.images.prompts.templates",)
+TEMPLATES_SHA256 = "f99a5e381a908cbcbe1e4d65abaee40dead6523821c3bb5e5568bc5e7ae6012c"
+_TAG = 31
+
+
+def classnames(name: str, seed: int, card: str) -> str:
+    """The class name alone: no real image is consulted (Fan et al. 2023, *Classnames*)."""
+    return name
+
+
+def photo(name: str, seed: int, card: str) -> str:
+    """`a photo of a <class name>`, the best known CLIP template."""
+    return f"a photo of a {name}"
+
+
+@cache
+def templates(prompt_set: str) -> tuple[str, ...]:
+    """The 7 or 80 templates of `clip-7` or `clip-80`, with `{}` for the class name."""
+    return tuple(json.loads(read_table("templates.json", TEMPLATES_SHA256))[prompt_set])
+
+
+def clip_7(name: str, seed: int, card: str) -> str:
+    """One of CLIP's 7 templates, drawn by the seed (Fan et al. 2023, *CLIP templates*)."""
+    return _drawn(templates("clip-7"), seed).format(name)
+
+
+def clip_80(name: str, seed: int, card: str) -> str:
+    """One of CLIP's 80 templates, drawn by the seed (Fan et al. 2023, *CLIP templates*)."""
+    return _drawn(templates("clip-80"), seed).format(name)
+
+
+def _drawn(choices: tuple[str, ...], seed: int) -> str:
+    return choices[np.random.default_rng([seed, _TAG]).integers(len(choices))]
+
+
+SETS = {"classnames": classnames, "photo": photo, "clip-7": clip_7, "clip-80": clip_80}

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from dataworth.errors import UserError
+from dataworth.images.captions import CLASS_WORDS, attributes
+from dataworth.images.prompts import (
+    LEAKS_REAL_DATA,
+    PROMPT_SETS,
+    in_captions,
+    leaks_real_data,
+    make_tables,
+    places,
+    prompt,
+    prompt_sets,
+    sources,
+    word2sen,
+)
+from dataworth.images.prompts.templates import templates
+from dataworth.images.prompts.vocabulary import vocabulary
+from dataworth.runs.spec import code_digest
+
+GARMENTS = [words[0] for words in CLASS_WORDS]
+NINE = {
+    *("classnames", "description", "hypernyms", "description-places", "hypernyms-places"),
+    *("word2sen", "clip-7", "clip-80", "in-captions"),
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh(splits):
+    """No caption of another test's images."""
+    caches = (in_captions._attributes, in_captions.model_captions, in_captions._loaded)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_the_nine_sets_and_photo():
+    assert set(prompt_sets()) == NINE | {"photo"} == set(PROMPT_SETS)
+
+
+@pytest.mark.parametrize("prompt_set", PROMPT_SETS)
+def test_prompts_of_the_garments(prompt_set):
+    for name in GARMENTS:
+        for seed in (0, 7 << 40):
+            text = prompt(prompt_set, name, seed)
+            assert text == prompt(prompt_set, name, seed)
+            assert name in text and text == text.strip() and "{" not in text and "  " not in text
+
+
+@pytest.mark.parametrize("prompt_set", sorted(set(PROMPT_SETS) - {"in-captions", "word2sen"}))
+def test_prompts_of_imagenet(prompt_set):
+    names = list(vocabulary("imagenet-1k"))
+    texts = [prompt(prompt_set, name, 5, "imagenet-1k") for name in names]
+    assert all(name in text for name, text in zip(names, texts, strict=True))
+    assert len(set(texts)) == 1000
+
+
+def test_word2sen_of_imagenet():
+    for name in list(vocabulary("imagenet-1k"))[::40]:
+        assert name in prompt("word2sen", name, 1, "imagenet-1k")
+    every = [word2sen.nearest(words.ancestry) for words in vocabulary("imagenet-1k").values()]
+    assert len(set(every)) > 10  # kinds of things are told apart
+
+
+def test_templates_without_a_draw():
+    assert prompt("classnames", "ankle boot", 1) == "ankle boot"
+    assert prompt("photo", "t-shirt", 1) == "a photo of a t-shirt"
+
+
+def test_examples_of_the_paper():
+    """The examples that Fan et al. 2023 give for each set."""
+    say = lambda prompt_set: prompt(prompt_set, "tench", 0, "imagenet-1k")  # noqa: E731
+    assert say("classnames") == "tench"
+    assert say("description").startswith(
+        "tench, freshwater dace-like game fish of Europe and western Asia"
+    )
+    assert say("hypernyms") == "tench, Tinca tinca, cyprinid, cyprinid fish"
+    large = {prompt("clip-7", "tench", seed, "imagenet-1k") for seed in range(100)}
+    assert "a photo of the large tench." in large
+
+
+def test_synsets_of_the_garments():
+    assert prompt("hypernyms", "t-shirt", 0) == "t-shirt, jersey, tee shirt, shirt"
+    assert prompt("hypernyms", "ankle boot", 0) == "ankle boot, boot, footwear, footgear"
+    assert prompt("hypernyms", "sneaker", 0) == "sneaker, gym shoe, tennis shoe, shoe"
+    assert prompt("description", "sandal", 0) == (
+        "sandal, a shoe consisting of a sole fastened by straps to the foot"
+    )
+    assert list(vocabulary("fashion-mnist")) == GARMENTS
+    clothes_or_container = {"03127399", "03099154"}  # WordNet 3.1: covering; container
+    for words in vocabulary("fashion-mnist").values():
+        assert words.ancestry[0] == "00001740"  # entity
+        assert clothes_or_container & set(words.ancestry)
+
+
+def test_tables_agree_with_timm_and_open_clip():
+    if not importlib.util.find_spec("open_clip"):  # looked for, not imported: that loads torch
+        pytest.skip("open_clip is not installed")
+    metadata = make_tables.clip_metadata()
+    for prompt_set, theirs in {
+        "clip-7": metadata.SIMPLE_IMAGENET_TEMPLATES,
+        "clip-80": metadata.OPENAI_IMAGENET_TEMPLATES,
+    }.items():
+        assert [t.format("owl") for t in templates(prompt_set)] == [t("owl") for t in theirs]
+    classes = vocabulary("imagenet-1k")
+    differ = {i for i, name in enumerate(classes) if name != metadata.IMAGENET_CLASSNAMES[i]}
+    assert differ == {744, 836}  # the second missile and the first sunglasses, told apart
+    assert (list(classes)[744], list(classes)[836]) == ("projectile", "sunglass")
+    folder = make_tables.package_folder("timm") / "data" / "_info"
+    ids = (folder / "imagenet_synsets.txt").read_text().split()
+    assert [words.synset for words in classes.values()] == ids
+    definitions = make_tables.timm_table("imagenet_synset_to_definition.txt")
+    lemmas = make_tables.timm_table("imagenet_synset_to_lemma.txt")
+    for words in (*classes.values(), *vocabulary("fashion-mnist").values()):
+        assert words.definition == definitions[words.synset]
+        assert ", ".join(words.lemmas) == lemmas[words.synset]
+
+
+def test_wordnet_lines_are_read(tmp_path):
+    """Two lines of data.noun; a hypernym of tench becomes its h_c."""
+    (tmp_path / "data.noun").write_text(
+        "  1 This software and database\n"
+        "01441762 05 n 02 cyprinid 0 cyprinid_fish 0 001 @ 01440849 n 0000 | soft-finned fish  \n"
+        "01443405 05 n 02 tench 0 Tinca_tinca 0 002 @ 01441762 n 0000 #m 01443296 n 0000 "
+        '| freshwater game fish; "he caught a tench"; "a tench, alive"  \n'
+    )
+    nouns = make_tables.read_synsets(tmp_path / "data.noun")
+    tench = nouns["01443405"]
+    assert tench.lemmas == ("tench", "Tinca tinca") and tench.hypernyms == ("01441762",)
+    assert tench.definition == "freshwater game fish"
+    assert tench.examples == ("he caught a tench", "a tench, alive")
+    assert nouns["01441762"].lemmas[1] == "cyprinid fish" and tench.file == 5
+
+
+@pytest.mark.parametrize(("prompt_set", "kinds"), [("clip-7", 7), ("clip-80", 80)])
+def test_seeds_spread_over_templates(prompt_set, kinds):
+    # Seeds of neighbouring images of one pool: the worst case for independence.
+    counts = Counter(prompt(prompt_set, "dress", (2 << 40) + i) for i in range(50 * kinds))
+    assert len(counts) == kinds
+    assert chisquare(list(counts.values())).pvalue > 0.001
+
+
+def test_seeds_spread_over_places_and_sentences():
+    texts = Counter(prompt("hypernyms-places", "bag", i) for i in range(40 * len(places.PLACES)))
+    assert {text.split(" inside ")[1] for text in texts} == set(places.PLACES)
+    assert chisquare(list(texts.values())).pvalue > 0.001
+    assert len(set(places.PLACES)) == len(places.PLACES) > 100
+    drawn = {prompt("word2sen", "bag", i) for i in range(2000)}
+    assert drawn == set(word2sen.sentences("bag", "fashion-mnist")) and len(drawn) == 100
+
+
+def test_trigrams_know_only_what_they_saw():
+    """One sentence: nothing else can come out; two that cross: their four combinations."""
+    rng = np.random.default_rng(0)
+    one = word2sen.Trigrams([["she", "wore", "a", "{}", "today"]])
+    assert one.sample(rng) == ["she", "wore", "a", "{}", "today"]
+    two = word2sen.Trigrams([["his", "{}", "was", "old"], ["her", "{}", "was", "new"]])
+    drawn = {" ".join(two.sample(rng)) for _ in range(400)}
+    assert drawn == {f"{who} {{}} was {how}" for who in ("his", "her") for how in ("old", "new")}
+
+
+def test_sentences_are_short_and_have_the_right_article():
+    for name in GARMENTS:
+        for text in word2sen.sentences(name, "fashion-mnist"):
+            assert len(text.replace(name, "x").split()) <= word2sen.LONGEST
+    boots = " ".join(f" {text} " for text in word2sen.sentences("ankle boot", "fashion-mnist"))
+    assert " an ankle boot" in boots and " a ankle boot" not in boots
+
+
+def test_in_captions_describe_classifier_pool_images_only(splits):
+    texts = {prompt("in-captions", name, seed) for name in GARMENTS for seed in range(50)}
+    assert set(splits.calls) == {("fashion-mnist", "classifier_pool")}
+    pool = splits("fashion-mnist", "classifier_pool")
+    known = {word for row in attributes(pool.images, pool.labels) for word in row}
+    described = {word for text in texts for word in text.split(", ", 1)[1].split()}
+    every = {"dark", "bright", "plain", "patterned", "slim", "wide", "heeled", "flat", "high"}
+    assert described & every and not described & every - known
+    assert all(text.split(", ")[0] in GARMENTS for text in texts)
+
+
+def test_the_set_that_leaks_says_so():
+    assert set(LEAKS_REAL_DATA) == {"in-captions"}
+    assert leaks_real_data("in-captions:some/model") and not leaks_real_data("word2sen:some/model")
+    assert "leaks real data" in str(in_captions.__doc__)
+
+
+def test_prompts_are_fast():
+    for prompt_set in PROMPT_SETS:
+        for name in GARMENTS:
+            prompt(prompt_set, name, 0)
+        start = time.process_time()
+        for i in range(2000):
+            prompt(prompt_set, GARMENTS[i % 10], i)
+        assert time.process_time() - start < 0.4, prompt_set  # 0.1 s measured at most
+
+
+def test_prompts_need_no_torch():
+    code = (
+        "import sys; from dataworth.images.prompts import prompt, prompt_sets\n"
+        "[prompt(s, 'dress', 1) for s in prompt_sets() if s != 'in-captions']\n"
+        "assert not {'torch', 'timm', 'open_clip', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- Keys -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt_set", PROMPT_SETS)
+def test_sources_are_the_modules_that_decide(prompt_set):
+    """Every module of the package that the set's own module imports, and that module."""
+    names = sources(prompt_set)
+    assert len(code_digest(names)) == 64
+    for name in names:
+        short = name.removeprefix("dataworth.images.")
+        tree = ast.parse(
+            (Path(in_captions.__file__).parents[1] / f"{short.replace('.', '/')}.py").read_text()
+        )
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        deciding = {m for m in imported if m and m.startswith("dataworth.images")}
+        if not name.endswith("prompts.templates"):  # takes the reader of files alone
+            assert deciding <= set(names)
+    assert sources("word2sen:a/b") == sources("word2sen")
+    assert ("dataworth.images.prompts.word2sen" in names) == (prompt_set == "word2sen")
+
+
+# --- Models of a hub ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Folders of an untrained T5 and an untrained BLIP-2, as `save_pretrained` writes them."""
+    pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessor,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["<pad>", "</s>", "<unk>", "<image>"]
+    text = ["a dark plain dress and a bag on the floor of the photo with one man holding fish"]
+    words.train_from_iterator(text, trainers.WordLevelTrainer(special_tokens=special))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token="<pad>",
+        bos_token="</s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+    )
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vocab = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    folders = tmp_path_factory.mktemp("hub")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        t5 = T5Config(
+            d_model=16,
+            d_kv=8,
+            d_ff=16,
+            num_layers=1,
+            num_heads=2,
+            decoder_start_token_id=0,
+            **vocab,
+        )
+        T5ForConditionalGeneration(t5).save_pretrained(folders / "t5")
+        blip = Blip2Config(
+            vision_config={**size, "intermediate_size": 16, "image_size": 28, "patch_size": 14},
+            qformer_config={
+                **size,
+                "vocab_size": len(tokenizer),
+                "intermediate_size": 16,
+                "encoder_hidden_size": 16,
+            },
+            text_config={
+                "model_type": "opt",
+                "ffn_dim": 16,
+                "word_embed_proj_dim": 16,
+                "max_position_embeddings": 64,
+                "bos_token_id": 1,
+                **size,
+                **vocab,
+            },
+            num_query_tokens=4,
+            image_token_index=3,
+        )
+        Blip2ForConditionalGeneration(blip).save_pretrained(folders / "blip")
+    tokenizer.save_pretrained(folders / "t5")
+    shape = {"height": 28, "width": 28}
+    processor = Blip2Processor(BlipImageProcessor(size=shape), tokenizer, num_query_tokens=4)
+    processor.save_pretrained(folders / "blip")
+    return folders
+
+
+def test_t5_writes_the_sentences(tiny):
+    import torch
+
+    model = str(tiny / "t5")
+    before = torch.random.get_rng_state()
+    texts = word2sen.t5_sentences("dress", model)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert len(set(texts)) == len(texts) == 100
+    word2sen.t5_sentences.cache_clear()
+    assert word2sen.t5_sentences("dress", model) == texts
+    assert word2sen.t5_sentences("bag", model) != texts
+    assert prompt(f"word2sen:{model}", "dress", 3) in texts
+
+
+def test_blip_describes_classifier_pool_images(tiny, splits):
+    model = str(tiny / "blip")
+    text = prompt(f"in-captions:{model}", "dress", 3)
+    assert text.startswith("dress") and text == prompt(f"in-captions:{model}", "dress", 3)
+    assert splits.calls == [("fashion-mnist", "classifier_pool")]
+    texts = in_captions.model_captions("fashion-mnist", 3, model)
+    assert len(texts) == 6  # all that the tiny pool has of the class
+    pool = splits("fashion-mnist", "classifier_pool")
+    images = pool.images[pool.labels == 3]
+    assert in_captions.described(images, model) == list(texts)
+    assert in_captions.described(np.stack([images] * 3, -1), model) == list(texts)  # colour
+
+
+def test_models_that_are_not_there(tmp_path):
+    for prompt_set, kind in (("word2sen", "sentence"), ("in-captions", "captioning")):
+        with pytest.raises(UserError, match=f"{kind} model '{tmp_path}', which cannot be loaded"):
+            prompt(f"{prompt_set}:{tmp_path}", "dress", 0)
+
+
+# --- Bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("haiku", "bag", 0), "prompt_set is 'haiku'; it must be one of classnames, photo"),
+        (("clip-7:a/b", "bag", 0), "prompt_set is 'clip-7:a/b'; a model's hub id may follow"),
+        (("word2sen:", "bag", 0), "prompt_set is 'word2sen:'; a model's hub id may follow"),
+        (("classnames", " ", 0), "name is empty"),
+        (("description", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
+        (("word2sen", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
+        (("in-captions", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
+        (("hypernyms", "bag", 0, "mnist"), "card is 'mnist'; class words are known for"),
+        (("in-captions", "tench", 0, "imagenet-1k"), "write in-captions:Salesforce/blip2-opt-2.7b"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, said):
+    with pytest.raises(UserError) as caught:
+        prompt(*arguments)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
