@@ -28,8 +28,8 @@ SIZES = (10, 20, 30, 40)
         ("learning_rate", float("inf"), "finite number"),
         ("real_sizes", (100, 200, 300), "at least 4 items"),
         ("synthetic_sizes", (100, 200, 300), "at least 4 items"),
-        ("real_sizes", (5, 100, 200, 300), "distinct sizes of at least 10 images"),
-        ("real_sizes", (100, 100, 200, 300), "distinct sizes of at least 10 images"),
+        ("real_sizes", (5, 80, 320, 1280), "distinct sizes of at least 10 images"),
+        ("real_sizes", (80, 80, 320, 1280), "distinct sizes of at least 10 images"),
         ("real_sizes", (100, 200, 300, 400, 500.5), "valid integer"),
         ("seeds", 0, "greater than or equal to 1"),
         ("budget", 0, "greater than or equal to 1"),
@@ -51,15 +51,17 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
 
 
 def test_sizes_are_sorted():
-    params = SyntheticScaling(real_sizes=(40, 10, 30, 20), synthetic_sizes=(11, 22, 55, 33))
-    assert params.real_sizes == SIZES and params.synthetic_sizes == (11, 22, 33, 55)
+    params = SyntheticScaling(
+        real_sizes=(40, 10, 30, 20), synthetic_sizes=(30, 10, 55, 20), other_sizes=(20, 30, 10)
+    )
+    assert params.real_sizes == SIZES and params.synthetic_sizes == (10, 20, 30, 55)
 
 
 def test_from_names():
     names = dict(SyntheticScaling().model_dump(), guidance=3.0, unrelated=object())
-    names["real_sizes"] = list(SIZES)  # as a notebook's parameters cell may have it
+    names["other_sizes"] = list(names["other_sizes"])  # as a notebook's parameters cell may have it
     made = SyntheticScaling.from_names(names)
-    assert made == SyntheticScaling(guidance=3.0, real_sizes=SIZES)
+    assert made == SyntheticScaling(guidance=3.0)
     with pytest.raises(ValidationError, match="guidance"):
         SyntheticScaling.from_names(names | {"guidance": -1})
     del names["shift"]

@@ -90,10 +90,10 @@ class Optimisation(BaseModel):
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     schedule: Literal["cosine", "wsd"] = "cosine"
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
+    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps")
     decay: float = Field(0.2, ge=0, le=1, description="wsd only: share of the steps")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
-    ema: float = Field(0.99, ge=0, lt=1, description="decay per step; 0 means none")
+    ema: float = Field(0.97, ge=0, lt=1, description="decay per step; 0 means none")
     shift: int = Field(0, ge=0, description="largest random shift, pixels")
     flip: bool = False
 

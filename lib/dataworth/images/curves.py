@@ -39,6 +39,11 @@ class Curve:
         low, high = np.quantile(self.draws, [tail, 1 - tail], axis=0)
         return low, high
 
+    def at(self, sizes: Sequence[int]) -> Curve:
+        """The curve on some of its sizes. Raises ValueError if it lacks one."""
+        rows = [self.sizes.tolist().index(n) for n in sizes]
+        return Curve(self.sizes[rows], self.values[rows], self.draws[:, rows])
+
     def table(self) -> dict[str, Array]:
         """Columns `n` and `loss`, for `dataworth.fit.fit(..., draws=self.draws)`."""
         return {"n": self.sizes.astype(float), "loss": self.means}

@@ -64,9 +64,9 @@ class ImageStudy(BaseModel):
     budget_rule: Literal["fixed_steps", "fixed_epochs"] = field(
         "fixed_steps", "what is held equal between sizes"
     )
-    budget: int = field(400, "length of training", "steps or epochs, by the rule", ge=1)
+    budget: int = field(300, "length of training", "steps or epochs, by the rule", ge=1)
     batch: int = field(128, "images per training step", "images", ge=1)
-    learning_rate: float = field(5e-3, "peak learning rate", gt=0)
+    learning_rate: float = field(8e-3, "peak learning rate", gt=0)
     shift: int = field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
     flip: bool = field(False, "mirror half of the training images")
     generator: str = field("pixel-diffusion", "text-to-image model, by name")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
@@ -52,13 +52,13 @@ class SyntheticScaling(ImageStudy):
     """Parameters of the chapter."""
 
     real_sizes: Sizes = field(
-        (100, 320, 1000, 3200, 10000), "training-set sizes of the real arm", "images"
+        (80, 320, 1280, 5120, 10240), "training-set sizes of the real arm", "images"
     )
     synthetic_sizes: Sizes = field(
-        (100, 320, 1000, 2560, 5120), "training-set sizes of the synthetic arm", "images"
+        (80, 320, 1280, 5120), "training-set sizes of the synthetic arm", "images"
     )
     other_sizes: OtherSizes = field(
-        (320, 1000, 2560), "training-set sizes of the arms below", "images"
+        (80, 320, 1280), "training-set sizes of the arms below", "images"
     )
     other_generators: tuple[str, ...] = field((), "further text-to-image models, by name")
     other_prompt_sets: tuple[str, ...] = field((), "further prompt sets, by name")
@@ -86,6 +86,16 @@ class SyntheticScaling(ImageStudy):
             if name not in allowed:
                 raise ValueError(f"must be of {', '.join(allowed)}")
         return names
+
+    @model_validator(mode="after")
+    def _comparable(self) -> SyntheticScaling:
+        for arm in ("real_sizes", "synthetic_sizes"):
+            if lacking := set(self.other_sizes) - set(getattr(self, arm)):
+                raise ValueError(
+                    f"other_sizes holds {min(lacking)}, which {arm} lacks; every arm is compared "
+                    "with the main ones at the same sizes"
+                )
+        return self
 
     def arms(self) -> dict[str, Arm]:
         """The scaling curves of the chapter by name; `real` and `synthetic` are its main ones."""
