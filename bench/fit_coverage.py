@@ -1,6 +1,7 @@
 """Simulated coverage of the default (profile) intervals.
 
-Writes lib/dataworth/published_data/measured_coverage.csv after each setting.
+Writes lib/dataworth/published_data/measured_coverage.csv after each setting; `--runs 6 12` measures
+only the settings with so many runs and keeps the other rows of the file.
 
 One simulation draws a real and a synthetic curve E + a x^-k, fits both and asks whether the 95 %
 interval of k, of E, of the loss at 10 times the largest size, and of the equivalence ratio holds
@@ -62,13 +63,20 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs", type=int, nargs="*", default=sorted(LEVELS))
     options = parser.parse_args()
     n_real = 8000.0
     loss_real = REAL[0] + REAL[1] * n_real ** -REAL[2]
     n_synthetic = (SYNTHETIC[1] / (loss_real - SYNTHETIC[0])) ** (1 / SYNTHETIC[2])
     at_10x = REAL[0] + REAL[1] * 640_000 ** -REAL[2]
-    rows = []
+    measured = {}  # rows of each setting, in the order of CELLS
+    if options.out.is_file():
+        with options.out.open(encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                measured.setdefault((row["noise"], row["loss"], int(row["n"])), []).append(row)
     for kind, loss, n in CELLS:
+        if n not in options.runs:
+            continue
         rng = np.random.default_rng([options.seed, n, sum(map(ord, kind + loss))])
         start = time.perf_counter()
         p = np.empty((options.simulations, 4))
@@ -83,6 +91,7 @@ def main() -> None:
             if s < 50:
                 open_ends += real.interval("k").open
         seconds = time.perf_counter() - start
+        rows = measured[kind, loss, n] = []
         for j, quantity in enumerate(QUANTITIES):
             covered = float((p[:, j] > 0.05).mean())
             error = float(np.sqrt(covered * (1 - covered) / options.simulations))
@@ -98,7 +107,8 @@ def main() -> None:
         with options.out.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            for cell in CELLS:
+                writer.writerows(measured.get(cell, []))
 
 
 if __name__ == "__main__":

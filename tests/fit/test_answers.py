@@ -61,6 +61,7 @@ def test_ratio_interval_of_power_laws_agrees_with_the_delta_method() -> None:
         s2 = 2 * one.objective / (len(X) - 2)
         at = (np.log(n) - u.mean()) ** 2 / ((u - u.mean()) ** 2).sum()
         variance.append(s2 * (1 / len(X) + at))
+    assert result.ratio.method == "profile" and result.marginal.method == "delta"
     half = stats.t.ppf(0.975, 32) * np.sqrt(sum(variance)) / synthetic.params["k"]
     centre = np.log(result.ratio.value)
     assert np.log(result.ratio.low) == pytest.approx(centre - half, rel=0.03)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dataworth.errors import UserError
-from dataworth.fit import fit
+from dataworth.fit import LAWS, fit
 
 X = [100.0, 200, 400, 800, 1600, 3200]
 Y = [2.0, 1.7, 1.45, 1.3, 1.2, 1.12]
@@ -40,6 +40,16 @@ Y = [2.0, 1.7, 1.45, 1.3, 1.2, 1.12]
         ({"y": [2, 1.7, 1.4, 1.3, 1.2, 0.9]}, {"residual": "logit"}, "reaches 1 or more"),
         ({"x": [100] * 3 + [200] * 3}, {"law": "shifted"}, "3 free parameters; the data have 6"),
         ({"x": [], "y": []}, {}, "no rows"),
+        ({"x": X[:5]}, {}, r"'x' has shape \(5,\) and 'y' \(6,\); one number a row"),
+        ({"x": 100.0, "y": 2.0}, {}, "one number a row is needed"),
+        ({"x": X[:1], "y": Y[:1]}, {}, "2 free parameters; the data have 1 rows at 1 different x"),
+        ({"x": [5.0] * 6}, {}, "2 free parameters; the data have 6 rows at 1 different x"),
+        ({"c": [1, 1, 2, 2, 3, np.nan]}, {"cluster": "c"}, "'c' has no value in row 5; cluster"),
+        ({"c": ["a", None, "b"] * 2}, {"group": "c"}, "'c' has no value in row 1; group"),
+        ({}, {"fixed": {"k": np.nan}}, "fixed holds k at nan; allowed is a finite number"),
+        ({}, {"fixed": {"a": -1.0}}, "fixed holds a at -1.0; allowed is a number of 0 or more"),
+        ({}, {"bootstrap": 2.5}, "bootstrap is 2.5; a whole number of 0 or more"),
+        ({}, {"bootstrap": 5, "seed": "a"}, "seed is 'a'; a whole number of 0 or more"),
     ],
 )  # fmt: skip
 def test_one_sentence_names_field_value_and_what_is_allowed(
@@ -48,6 +58,40 @@ def test_one_sentence_names_field_value_and_what_is_allowed(
     with pytest.raises(UserError, match=sentence) as caught:
         fit({"x": X, "y": Y, **change}, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_a_table_is_refused() -> None:
+    for data, kind in (([1, 2, 3], "list"), (None, "NoneType"), (np.ones((3, 2)), "ndarray")):
+        with pytest.raises(UserError, match=f"The data are a {kind}; a pandas or polars frame"):
+            fit(data)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda r: r.interval("k", level=95), "level is 95; a number between 0 and 1"),
+        (lambda r: r.predict([100.0], level=0), "level is 0; a number between 0 and 1"),
+        (lambda r: r.predict(["a"]), "'x' is not numeric"),
+        (lambda r: r.predict([-5.0]), "'x' has -5 in row 0; allowed is a finite number above 0"),
+        (lambda r: r.mean([np.nan]), "'x' has nan in row 0"),
+        (lambda r: r.mean({"size": [1.0]}), "x names the column 'x'; the data have size"),
+        (lambda r: r["real"], "no curve 'real'; its curves are: none"),
+        (lambda r: fit({"x": X[:3], "y": Y[:3]}).compare("shifted"), "a comparison needs 3 more"),
+    ],
+)
+def test_wrong_questions_to_a_fit_are_refused(ask: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        ask(fit({"x": X, "y": Y}))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_constant_losses_are_flagged_under_every_law(name: str) -> None:
+    rows = np.arange(20)
+    variables = LAWS[name].variables
+    runs = {v: np.geomspace(10, 1e4, 20) * (1 + i + rows % 3) for i, v in enumerate(variables)}
+    result = fit({**runs, "y": np.ones(20)}, law=name, x=list(variables))
+    assert "constant_y" in result.flags
+    np.testing.assert_allclose(result.mean(result.curve.x), 1, rtol=1e-2)
 
 
 def test_contradicting_constraints_are_refused() -> None:
@@ -60,6 +104,10 @@ def test_flags_for_what_can_be_fitted_but_not_trusted() -> None:
     assert "constant_y" in constant.flags and constant.params["k"] == pytest.approx(0, abs=1e-9)
     duplicated = fit({"x": X * 2, "y": Y * 2}, law="shifted")
     assert "duplicated_rows" in duplicated.flags
+    few = {"x": X, "y": Y}
+    assert "few_rows" in fit(few, law="shifted").flags and fit(few, law="power").flags == ()
+    assert fit(few, law="power", loss="lad").flags == ("no_interval",)
+    assert fit(few, law="power", loss="lad", bootstrap=20).flags == ()
     saturated = fit({"x": X[:3], "y": Y[:3]}, law="shifted")
     assert "saturated" in saturated.flags
     step = fit({"x": X, "y": [2.0, 1, 1, 1, 1, 1]}, law="shifted")

@@ -57,8 +57,12 @@ def test_ratio_and_frontier(
     real, synthetic = (fit(pd.read_csv(t), law="shifted", x="n", y="loss") for t in tables)
     want = equivalence(synthetic, real, at_real=2000)
     assert json.loads(done.output)["ratio"]["value"] == pytest.approx(want.ratio.value)
-    runs = tmp_path / "runs.csv"
+    runs, picture = tmp_path / "runs.csv", tmp_path / "fit.svg"
     pd.DataFrame(chinchilla_runs).to_csv(runs, index=False)
+    done = runner.invoke(app, ["fit", str(runs), "--law", "chinchilla", "--x", "N,D", "--y", "loss",
+                               "--bootstrap", "20", "--plot", str(picture)])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "observed loss" in picture.read_text(encoding="utf-8")
     done = runner.invoke(app, ["frontier", str(runs), "--budget", "1e21", "--budget", "1e22"])
     assert done.exit_code == 0, done.output
     optima = json.loads(done.output)["optima"]
@@ -70,6 +74,14 @@ def test_ratio_and_frontier(
     [
         (["fit", "missing.csv"], "no file 'missing.csv'"),
         (["fit", "{real}", "--x", "size"], "'size'; the data have n, loss"),
+        (
+            ["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "no/where.svg"],
+            "cannot be written",
+        ),
+        (["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "x.doc"], "cannot be written"),
+        (["fit", "{real}", "--x", "n", "--y", "loss", "--level", "95"], "level is 95"),
+        (["fit", "{real}", "--x", "n", "--y", "loss", "--device", "abacus"], "no such device"),
+        (["ratio", "{real}", "{real}", "--x", "n", "--y", "loss"], "exactly one positive at"),
         (["frontier", "{real}", "--budget", "1e21", "--cost", "6,1"], None),
         (["frontier", "{real}", "--budget", "1e21", "--cost", "six"], "--cost is 'six'"),
     ],

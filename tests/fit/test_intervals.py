@@ -248,7 +248,22 @@ def test_a_narrow_huber_zone_keeps_its_interval_honest() -> None:
 
 def test_least_absolute_deviations_want_a_bootstrap(shifted_runs: Callable[..., Any]) -> None:
     runs = shifted_runs()
-    with pytest.raises(UserError, match="fit with bootstrap="):
-        fit(runs, law="shifted", loss="lad").interval("k")
+    alone = fit(runs, law="shifted", loss="lad")
+    interval = alone.interval("k")
+    assert "no_interval" in alone.flags and interval.open and interval.method == "none"
+    assert alone.summary()["parameters"]["k"]["high"] is None
+    for ask in (lambda: alone.interval("k", method="profile"), lambda: alone.test("k", 0.4)):
+        with pytest.raises(UserError, match="fit with bootstrap="):
+            ask()
     drawn = fit(runs, law="shifted", loss="lad", bootstrap=100)
     assert 0.4 in drawn.interval("k", level=0.99)
+
+
+def test_any_scalar_of_the_parameters_has_an_interval(shifted_runs: Callable[..., Any]) -> None:
+    result = fit(shifted_runs(), law="shifted", bootstrap=60)
+    for method in ("profile", "wald", "percentile"):
+        want = result.interval("k", method=method)
+        got = result.interval_of(lambda p: 2 * p["k"], method=method)
+        np.testing.assert_allclose([2 * v for v in want], list(got), rtol=2e-3)
+    size = result.interval_of(lambda p: (p["a"] / (0.5 - p["E"])) ** (1 / p["k"]))
+    assert size.value == pytest.approx((5 / 0.2) ** 2.5, rel=0.5) and size.low < size.value

@@ -113,13 +113,16 @@ def fit_command(
         loss=loss, delta=delta, residual=residual, weights=weights, cluster=cluster,
         bootstrap=bootstrap, resample=resample, seed=seed, device=device,
     )  # fmt: skip
-    if save is not None:
-        result.to_json(save)
-    if plot is not None:
-        import matplotlib
+    try:
+        if save is not None:
+            result.to_json(save)
+        if plot is not None:
+            import matplotlib
 
-        matplotlib.use("Agg")
-        result.plot().figure.savefig(plot)  # type: ignore[union-attr]
+            matplotlib.use("Agg")
+            result.plot().figure.savefig(plot)  # type: ignore[union-attr]
+    except (OSError, ValueError) as error:  # no such folder, no such picture format
+        raise UserError(f"{str(plot or save)!r} cannot be written: {error}.") from error
     rows = {name: result.interval(name, level) for name in result.law.names}
     _show(result.summary(level), f"{law} law, n = {result.n}", rows, as_json)
 

@@ -10,7 +10,7 @@ from dataworth.errors import UserError
 
 from . import profile
 from .laws import REACH, Array
-from .model import Fit, Interval, percentile
+from .model import Fit, Interval, check_level, percentile
 
 CASES = ("finite", "infinite", "extrapolated", "unidentified")
 
@@ -38,7 +38,10 @@ class Equivalence:
     """Synthetic examples per real example at equal loss.
 
     `ratio` = n_synthetic / n_real (average over all examples), `marginal` = further synthetic
-    examples that match one further real example there. Ends may be infinite.
+    examples that match one further real example there. Ends may be infinite. Their intervals'
+    `method` says how they were made: with draws both are percentiles; without, the ratio's is a
+    profile and the marginal's is "delta" (first order in the log of the ratio: symmetric there, and
+    less exact than a profile far from the data).
 
     `case`: finite; infinite (the synthetic curve's floor lies above that loss); extrapolated
     (finite, but one of the two sizes lies outside its data); unidentified (the draws leave the
@@ -156,6 +159,7 @@ def equivalence(
         UserError: not exactly one place is given, a law has several variables, or only one fit
             has draws, or they have unequal numbers.
     """
+    check_level(level)
     place = _place(at, at_real, at_loss)
     draws_s, draws_r = _paired(synthetic, real)
     one_s, one_r = synthetic.phi[None], real.phi[None]
@@ -288,7 +292,7 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
         low, high = _joint_ends(synthetic, real, _ratio_gap(synthetic, real, place), centre, level)
         return Interval(value, float(np.exp(low)), float(np.exp(high)), level, "profile")
     if not np.isfinite(centre):
-        return Interval(value, 0.0, np.inf, level, "wald")
+        return Interval(value, 0.0, np.inf, level, "delta")
     states = [one._state() for one in (synthetic, real)]
     cut = len(states[0][1])
 
@@ -303,10 +307,10 @@ def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: fl
         variances.append(scale * float(part @ profile.inverse_hessian(*state) @ part))
         dofs.append(dof)
     if min(dofs) < 1:
-        return Interval(value, 0.0, np.inf, level, "wald")
+        return Interval(value, 0.0, np.inf, level, "delta")
     half = profile.student_quantile(level, min(dofs)) * float(np.sqrt(sum(variances)))
     return Interval(
-        value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "wald"
+        value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "delta"
     )
 
 
@@ -402,7 +406,7 @@ def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float =
 
     A run on n_real real examples and `added` others reached `loss`; the real-only curve reaches it
     at f^-1(loss). The interval carries the run's own noise (the curve's residual scale) and the
-    curve's uncertainty at that point, both to first order in log loss.
+    curve's uncertainty at that point, both to first order in log loss (method "delta").
     """
     from .extrapolate import _spread
 
@@ -419,13 +423,13 @@ def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float =
         for i, sign in ((1, 1.0), (2, -1.0)):
             sizes[i] = float(np.exp(_log_inverse(real, real.phi[None], log_loss + sign * half)[0]))
     value, low, high = (size - n_real for size in sizes)
-    extra = Interval(value, low, high, level, "wald")
+    extra = Interval(value, low, high, level, "delta")
     identified = low > 0 and np.isfinite(high)
     ratio = Interval(
         added / value if value > 0 else np.inf,
         added / high if high > 0 else 0.0,
         added / low if low > 0 else np.inf,
         level,
-        "wald",
+        "delta",
     )
     return Worth(extra, ratio, "identified" if identified else "unidentified")

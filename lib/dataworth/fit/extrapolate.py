@@ -131,7 +131,7 @@ def compare(fits: Sequence[Fit]) -> list[Score]:
     """Laws on the same rows, best first. A delta below 4 means: the data do not tell them apart.
 
     Raises:
-        UserError: the fits differ in rows or residuals.
+        UserError: the fits differ in rows or residuals, or too few rows for every law.
     """
     first = fits[0]
     for one in fits[1:]:
@@ -155,6 +155,10 @@ def compare(fits: Sequence[Fit]) -> list[Score]:
             c = one.curve
             loss = solve(shared_delta, c.x, one.log_x0, c.y[None], c.weights[None])[1][0]
             values.append(2 * loss / scale + penalty)
+    if not np.isfinite(values).any():
+        raise UserError(
+            f"The data have {n} rows; a comparison needs 3 more than a law's parameters."
+        )
     delta = np.array(values) - np.min(values)
     weight = np.exp(-delta / 2) / np.exp(-delta / 2).sum()
     scores = []

@@ -21,7 +21,7 @@ from .laws import ZERO, Array, Law
 from .objective import Objective, make
 from .resample import multiplier_matrix, wild_targets
 from .solver import Problem, Status
-from .table import column, duplicated, numbers
+from .table import column, duplicated, labels_of, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,11 @@ METHODS = ("percentile", "basic", "bca", "profile", "wald")
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval; an end is infinite when the data do not close it."""
+    """A value with its interval; an end is infinite when the data do not close it.
+
+    method: percentile, basic or bca (draws), profile, wald (sandwich covariance), delta (first
+    order, covariance of the model), or none (there is no interval: both ends are open).
+    """
 
     value: float
     low: float
@@ -94,10 +98,12 @@ class Fit:
     """A fitted law.
 
     objective: the minimised sum. status: how the search ended. flags: what to know before trusting
-    the numbers: saturated (as many parameters as levels), constant_y, duplicated_rows, E_at_zero,
-    at_bound, not_converged, lack_of_fit, unidentified (flat directions), unidentified_draws and
-    unconverged_draws (more than 1 % of the refits). draws_phi (B,p): refits of the resamples, in
-    internal coordinates; draws_status (B,) their `Status`.
+    the numbers: saturated (as many parameters as levels), few_rows (under three rows a parameter:
+    intervals without draws err on the wide side, a 95 % interval covers up to 98 %), no_interval
+    (LAD without draws: every interval is open), constant_y, duplicated_rows, E_at_zero, at_bound,
+    not_converged, lack_of_fit (F test against replicates, L2 only), unidentified (flat directions),
+    unidentified_draws and unconverged_draws (more than 1 % of the refits). draws_phi (B,p): refits
+    of the resamples, in internal coordinates; draws_status (B,) their `Status`.
     """
 
     settings: Settings
@@ -218,16 +224,22 @@ class Fit:
             raise UserError(f"Choose a curve first: fit[label], label in {', '.join(self.labels)}.")
         names = self.law.variables
         if isinstance(x, Mapping) or hasattr(x, "columns"):
-            columns = [np.atleast_1d(np.asarray(x[v], float)) for v in names]
-            return np.stack(np.broadcast_arrays(*columns), -1)
-        array = np.asarray(x, float)
-        if len(names) == 1:
-            return array.reshape(-1, 1)
-        if array.shape[-1:] != (len(names),):
-            raise UserError(
-                f"x has shape {array.shape}; the last axis must be ({', '.join(names)})."
-            )
-        return array.reshape(-1, len(names))
+            given = [np.atleast_1d(column(x, v, "x")) for v in names]
+            array = np.stack(np.broadcast_arrays(*given), -1)
+        else:
+            array = np.asarray(x)
+            if len(names) == 1:
+                array = array.reshape(-1, 1)
+            if array.shape[-1:] != (len(names),):
+                raise UserError(
+                    f"x has shape {array.shape}; the last axis must be ({', '.join(names)})."
+                )
+            array = array.reshape(-1, len(names))
+        columns = [
+            numbers(array[:, j], v, 0.0, strict=v not in self.law.may_be_zero)
+            for j, v in enumerate(names)
+        ]
+        return np.stack(columns, -1)
 
     def mean(self, x: Any) -> Array:
         """f(x), (m,)."""
@@ -244,9 +256,35 @@ class Fit:
 
         method: percentile, basic or bca from the draws; profile (of the objective that was
         minimised, open ends reported as infinite); wald (sandwich). Default: percentile when the
-        fit has draws, else profile.
+        fit has draws, else profile. LAD has no profile: without draws both ends are open, the
+        method is "none" and the fit carries the flag no_interval.
         """
         return self._interval_of(self._parameter(name), level, method)
+
+    def interval_of(
+        self,
+        scalar: Callable[[Mapping[str, Array]], Array],
+        level: float = 0.95,
+        method: str | None = None,
+    ) -> Interval:
+        """Interval of any scalar of the parameters, by the same methods.
+
+        scalar: a smooth function of {name: values (B,)} in natural units, to (B,), such as
+        `lambda p: p["alpha"] / p["beta"]`.
+        """
+
+        def psi(phi: Array) -> Array:
+            natural = self._natural(phi)
+            return scalar({name: natural[:, j] for j, name in enumerate(self.law.names)})
+
+        quantity = _Quantity(
+            float(psi(self.phi[None])[0]),
+            psi,
+            lambda problem: profile.Scalar(lambda z: psi(problem.phi(z))),
+            _same,
+            (-np.inf, np.inf),
+        )
+        return self._interval_of(quantity, level, method)
 
     def interval_mean(self, x: Any, level: float = 0.95, method: str | None = None) -> Interval:
         """Interval of f at one point x, by the same methods."""
@@ -294,6 +332,10 @@ class Fit:
         )
 
     def _interval_of(self, quantity: _Quantity, level: float, method: str | None) -> Interval:
+        check_level(level)
+        if method is None and self.draws_phi is None and self.settings.objective.loss == "lad":
+            low, high = (float(quantity.back(end)) for end in (-np.inf, np.inf))
+            return Interval(quantity.value, low, high, level, "none")
         method = method or ("percentile" if self.draws_phi is not None else "profile")
         if method not in METHODS:
             raise UserError(f"method is {method!r}; allowed are {', '.join(METHODS)}.")
@@ -419,6 +461,7 @@ class Fit:
         traced, dof = self._profile(quantity := self._parameter(name))
         if traced is None:
             raise UserError("The law has as many parameters as rows; a profile says nothing here.")
+        check_level(level)
         quantile = profile.student_quantile(level, dof)
         for side, limit in zip((-1, 1), quantity.limits, strict=True):
             traced.end(side, quantile, limit)
@@ -445,6 +488,7 @@ class Fit:
         kind "mean": interval of f(x). kind "new-run": interval of one further run at x, which adds
         the residual noise (resampled residuals with draws, a t interval without).
         """
+        check_level(level)
         points = self.points(x)
         mean = self.mean(points)
         if kind not in ("mean", "new-run"):
@@ -487,7 +531,10 @@ class Fit:
     # ---- pictures and files
 
     def plot(self, ax: Axes | None = None, level: float = 0.95, label: str | None = None) -> Axes:
-        """Points, law and band of a law of one variable, on logarithmic axes."""
+        """Points, law and band on logarithmic axes; for a law of several variables, the observed
+        against the fitted loss, coloured by the first variable. An open band is cut at ten times
+        the range of the losses.
+        """
         import matplotlib.pyplot as plt
 
         if ax is None:
@@ -497,16 +544,23 @@ class Fit:
                 self[one].plot(ax, level, one)
             ax.legend()
             return ax
+        x, y = self.curve.x[:, 0], self.curve.y
         if len(self.law.variables) != 1:
-            raise UserError(f"Law {self.law.name!r} has several variables; plot takes one.")
-        x = self.curve.x[:, 0]
+            ends = [y.min() / 1.03, y.max() * 1.03]
+            ax.plot(ends, ends, color="0.6", linewidth=1)
+            dots = ax.scatter(self.mean(self.curve.x), y, c=np.log10(np.maximum(x, 1)), s=18)
+            ax.figure.colorbar(dots, ax=ax, label=f"log10 {self.law.variables[0]}")
+            ax.set(xscale="log", yscale="log", xlabel="fitted loss", ylabel="observed loss")
+            return ax
         grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
         color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
-        ax.scatter(x, self.curve.y, s=18, color=color, zorder=3)
+        ax.scatter(x, y, s=18, color=color, zorder=3)
         if self.part_of is None or self.draws_phi is not None:
             band = self.predict(grid, level)
-            low = np.maximum(band.low, 1e-300)
-            ax.fill_between(grid, low, band.high, color=color, alpha=0.2, linewidth=0)
+            drawn = np.concatenate([y, band.mean])
+            least, most = drawn.min() / 10, drawn.max() * 10
+            low, high = (np.clip(end, least, most) for end in (band.low, band.high))
+            ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
         ax.set(xscale="log", yscale="log", xlabel=self.law.variables[0], ylabel="loss")
         return ax
 
@@ -594,6 +648,12 @@ class Fit:
         )  # fmt: skip
 
 
+def check_level(level: float) -> None:
+    """UserError unless the level of an interval lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UserError(f"level is {level!r}; a number between 0 and 1 is needed, such as 0.95.")
+
+
 def _finite(value: float) -> float | None:
     """JSON has no infinity; null stands for an open end."""
     return float(value) if np.isfinite(value) else None
@@ -676,6 +736,12 @@ def fit(
         for name, v in zip(variables, chosen.variables, strict=True)
     ]
     target = numbers(column(data, y, "y"), y, 0.0 if residual != "identity" else None)
+    for name, values in zip(variables, columns, strict=True):
+        if values.shape != target.shape or target.ndim != 1:
+            raise UserError(
+                f"Column {name!r} has shape {values.shape} and {y!r} {target.shape}; one number a "
+                "row is needed in each."
+            )
     points, n = np.stack(columns, -1), len(target)
     if n == 0:
         raise UserError("The data have no rows.")
@@ -691,18 +757,23 @@ def fit(
             )
     codes = None
     if cluster is not None:
-        codes = np.unique(column(data, cluster, "cluster"), return_inverse=True)[1].reshape(-1)
+        codes = np.unique(labels_of(data, cluster, "cluster"), return_inverse=True)[1].reshape(-1)
     curve_codes = np.zeros(n, int)
     ties = list(tied)
     if group is not None:
         labels, curve_codes = np.unique(
-            column(data, group, "group").astype(str), return_inverse=True
+            labels_of(data, group, "group").astype(str), return_inverse=True
         )
         points = np.column_stack([points, curve_codes])
         grouped = Grouped(chosen, labels.tolist(), shared)
         chosen, ties = grouped, ties + grouped.ties
     elif shared:
         raise UserError(f"shared is {list(shared)!r}; it needs group, the column of the curves.")
+    for name, number in (fixed or {}).items():
+        positive = chosen.params[chosen.index(name)].log
+        if not np.isfinite(number) or (positive and number < 0):
+            allowed = "a number of 0 or more" if positive else "a finite number"
+            raise UserError(f"fixed holds {name} at {number!r}; allowed is {allowed}.")
     settings = Settings(chosen, make(loss, residual, delta, asymmetry), dict(fixed or {}), ties)
     log_x0 = chosen.log_scale(points)
     levels = _check_levels(settings, points, log_x0, variables)
@@ -715,7 +786,8 @@ def fit(
     result = replace(result, flags=_flags(result, levels))
     resampled = _resamples(result, curve_codes, draws, multipliers, bootstrap, resample, seed)
     if resampled is None:
-        return result
+        missing = ("no_interval",) if settings.objective.loss == "lad" else ()
+        return replace(result, flags=(*result.flags, *missing))
     y_draws, m_draws = resampled
     y_draws, m_draws = (on_device(a, device) for a in (y_draws, m_draws * weight))
     refits = solve(settings, points, log_x0, y_draws, m_draws, warm=phi[0], starts=1)
@@ -765,6 +837,8 @@ def _flags(result: Fit, levels: int) -> tuple[str, ...]:
     curve, law = result.curve, result.law
     if levels == result.free:
         flags.append("saturated")
+    elif int((curve.weights > 0).sum()) < 3 * result.free:
+        flags.append("few_rows")
     if np.ptp(curve.y) == 0:
         flags.append("constant_y")
     if duplicated(curve.x, curve.y):
@@ -839,8 +913,9 @@ def _resamples(
                 else None)  # fmt: skip
         numbers(m_draws.ravel(), "multipliers", 0.0, strict=False)
         return y_draws, m_draws
-    if bootstrap < 0:
-        raise UserError(f"bootstrap is {bootstrap}; a number of resamples of 0 or more is needed.")
+    for name, value in (("bootstrap", bootstrap), ("seed", seed)):
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise UserError(f"{name} is {value!r}; a whole number of 0 or more is needed.")
     if not bootstrap:
         return None
     cluster = result.curve.cluster

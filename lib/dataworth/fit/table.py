@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,29 @@ def column(data: Any, name: str, what: str) -> Any:
     Raises:
         UserError: there is no such column; the sentence lists the columns that exist.
     """
+    if not (hasattr(data, "columns") or isinstance(data, Mapping)):
+        raise UserError(
+            f"The data are a {type(data).__name__}; a pandas or polars frame or a mapping of "
+            "arrays is needed."
+        )
     known = [str(c) for c in (data.columns if hasattr(data, "columns") else data)]
     if name not in known:
         raise UserError(f"{what} names the column {name!r}; the data have {', '.join(known)}.")
     return np.asarray(data[name])
+
+
+def labels_of(data: Any, name: str, what: str) -> Any:
+    """data[name], one label a row: numbers as they are, everything else as text.
+
+    Raises:
+        UserError: there is no such column, or a label is missing.
+    """
+    values = column(data, name, what)
+    missing = np.array([v is None or v != v for v in values.tolist()], bool)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise UserError(f"Column {name!r} has no value in row {row}; {what} needs a label a row.")
+    return values.astype(str) if values.dtype == object else values
 
 
 def numbers(values: Any, name: str, minimum: float | None = None, strict: bool = True) -> Array:
