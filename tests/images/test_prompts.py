@@ -40,7 +40,7 @@ NINE = {
 @pytest.fixture(autouse=True)
 def fresh(splits):
     """No caption of another test's images."""
-    caches = (in_captions._attributes, in_captions.model_captions, in_captions._loaded)
+    caches = (in_captions._pool, in_captions.model_captions, in_captions._loaded)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -49,7 +49,7 @@ def fresh(splits):
 
 
 def test_the_nine_sets_and_photo():
-    assert set(prompt_sets()) == NINE | {"photo"} == set(PROMPT_SETS)
+    assert set(prompt_sets()) == NINE | {"photo", "styles"} == set(PROMPT_SETS)
 
 
 @pytest.mark.parametrize("prompt_set", PROMPT_SETS)

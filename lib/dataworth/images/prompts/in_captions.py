@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from dataworth.errors import UserError
 from dataworth.images.captions import attributes, caption
 from dataworth.images.prompts.vocabulary import class_words
+
+if TYPE_CHECKING:
+    from dataworth.data import ImageSet
 
 SOURCES = (
     "dataworth.images.captions",
@@ -49,31 +52,28 @@ def in_captions(name: str, seed: int, card: str, model: str = "") -> str:
             f"prompt_set is 'in-captions', which needs a captioning model for {card}: "
             "write in-captions:Salesforce/blip2-opt-2.7b or another hub id or folder."
         )
-    words = _attributes(card)[label]
-    return f"{name}, {caption(label, words[rng.integers(len(words))], rng)}"
+    pool, rows = _pool(card)
+    row = rows[label][rng.integers(len(rows[label]))]
+    (words,) = attributes(pool.images[row : row + 1], [label])
+    return f"{name}, {caption(label, words, rng)}"
 
 
 @cache
-def _attributes(card: str) -> dict[int, list[list[str]]]:
-    """Label -> attribute words of each of its classifier-pool images."""
+def _pool(card: str) -> tuple[ImageSet, dict[int, NDArray[np.intp]]]:
+    """The classifier pool, and the rows of each label in it."""
     from dataworth.data import load_images
 
     pool = load_images(card, SPLIT)
-    found: dict[int, list[list[str]]] = {}
-    for label, words in zip(pool.labels, attributes(pool.images, pool.labels), strict=True):
-        found.setdefault(int(label), []).append(words)
-    return found
+    return pool, {int(c): np.flatnonzero(pool.labels == c) for c in np.unique(pool.labels)}
 
 
 @cache
 def model_captions(card: str, label: int, model: str) -> tuple[str, ...]:
     """Captions by a model of 100 classifier-pool images of a class (all, if there are fewer)."""
-    from dataworth.data import load_images
-
-    pool = load_images(card, SPLIT)
-    rows = np.flatnonzero(pool.labels == label)
+    pool, rows = _pool(card)
     rng = np.random.default_rng([zlib.crc32(card.encode()), label, _TAG])
-    return tuple(described(pool.images[np.sort(rng.permutation(rows)[:PER_CLASS])], model))
+    chosen = np.sort(rng.permutation(rows[label])[:PER_CLASS])
+    return tuple(described(pool.images[chosen], model))
 
 
 def described(images: NDArray[np.uint8], model: str) -> list[str]:
