@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataworth.data import Card, card, fetch, icons, load_images, status
+from dataworth.data import Card, card, content_ids, fetch, icons, load_images, status
 from dataworth.data.catalog import IconSource
 from dataworth.data.formats import FormatError
 from dataworth.data.icons import icon_choices, rasterised, read_iconify, svg
@@ -159,3 +161,27 @@ def test_licences_of_the_packages_are_those_of_the_card() -> None:
     assert all(re.match("(MIT|ISC|Apache|CC-BY)", spdx) for spdx in licences)
     assert all(package.attribution for package in provider.packages)
     assert provider.size < 15e6
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_real_fetch_of_the_icons(tmp_path: Path) -> None:
+    """The pinned packages, rendered here, are the images that the card pins."""
+    pytest.importorskip("resvg_py")
+    if not shutil.which("npm"):
+        pytest.skip("npm is not on this machine")
+    asked = subprocess.run(
+        ["npm", "view", "@iconify-json/lucide", "name", "--fetch-timeout=10000"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    if asked.returncode:
+        pytest.skip(f"the npm registry cannot be reached: {asked.stderr.strip()[:200]}")
+    fetch("fashion-icons", root=tmp_path)
+    found = load_images("fashion-icons", "noto", root=tmp_path)
+    assert len(found) == 15 and found.images.shape[1:] == (28, 28)
+    np.testing.assert_array_equal(found.ids, content_ids(found.images))
+    corners = found.images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert np.median(corners) == 0  # a dark ground, as under the photographs
