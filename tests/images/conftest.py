@@ -11,7 +11,17 @@ import pytest
 from tiny_images import CONFIG, garments, random_generator
 
 from dataworth.images import parts
-from dataworth.runs import Store
+from dataworth.images.shifts import SHIFTS, ShiftSet
+from dataworth.runs import Outcome, Spec, Store
+
+
+class NoShiftPool(Spec):
+    """Stands for the division of the shift pool where the shifted sets are given."""
+
+    kind = "no-shift-pool"
+
+    def run(self, store: Store) -> Outcome:
+        return Outcome()
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +48,8 @@ def generator():
 
 @pytest.fixture
 def splits(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], SimpleNamespace]:
-    """Synthetic splits in the place of the data room; `splits.calls` records what was asked."""
+    """Synthetic splits in the place of the data room, and four small shifted sets; `splits.calls`
+    records what was asked of the data room."""
     sizes = {"classifier_pool": 60, "validation": 30, "test": 40, "generator_pool": 50}
     calls = []
 
@@ -52,6 +63,12 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], SimpleNamesp
         def __len__(self) -> int:
             return len(self.labels)
 
+    def shift(name: str, card: str = "fashion-mnist", *, store: Store | None = None) -> ShiftSet:
+        images, labels = garments(20, seed=10 + SHIFTS.index(name))
+        return ShiftSet(name, images, labels, np.arange(20), np.full(20, "shift_pool"))
+
     monkeypatch.setattr("dataworth.data.load_images", load_images)
+    monkeypatch.setattr("dataworth.images.shifts.shift", shift)
+    monkeypatch.setattr("dataworth.images.shifts.shift_pool_spec", lambda card: NoShiftPool())
     load_images.calls = calls
     return load_images

@@ -134,13 +134,18 @@ RUNS = {
     "real": ClassifierSpec(parts=(REAL,)),
     "synthetic": ClassifierSpec(parts=(DRAWN,)),
     "mixed": ClassifierSpec(parts=(REAL, DRAWN)),
+    "shifted": ClassifierSpec(parts=(REAL,), evaluations=("test", "sketch")),
     "fidelity": FidelitySpec(pool=POOL, size=4, reference=ClassifierSpec(parts=(REAL,))),
 }
 CHANGED = {  # module -> runs whose results its code decides
-    "generators": {"shard", "synthetic", "mixed", "fidelity"},
+    "generators.pixel": {"shard", "synthetic", "mixed", "fidelity"},
+    "generators.latent": set(),
+    "prompts.templates": {"shard", "synthetic", "mixed", "fidelity"},
+    "prompts.word2sen": set(),
+    "shifts": {"shifted"},
     "prompts": {"shard", "synthetic", "mixed", "fidelity"},
-    "parts": {"shard", "real", "synthetic", "mixed", "fidelity"},
-    "classifiers": {"real", "synthetic", "mixed", "fidelity"},
+    "parts": {"shard", "real", "synthetic", "mixed", "fidelity", "shifted"},
+    "classifiers": {"real", "synthetic", "mixed", "fidelity", "shifted"},
     "fidelity": {"fidelity"},
     "styles": set(),
     "curves": set(),
@@ -168,6 +173,8 @@ def test_keys_follow_the_generator_and_its_settings():
         {"prompt_set": "photo"},
         {"guidance": 2.0},
         {"steps": 9},
+        {"family": "latent-diffusion"},
+        {"card": "imagenet-1k"},
         {"seed": 1},
         {"names": ("bag", "dress")},
     ):
@@ -177,7 +184,7 @@ def test_keys_follow_the_generator_and_its_settings():
             ClassifierSpec(parts=(SyntheticPart(pool=other, ids=(1, 2)),)).key
             != RUNS["synthetic"].key
         )
-    assert len(keys) == 7
+    assert len(keys) == 9
 
 
 @pytest.mark.parametrize(

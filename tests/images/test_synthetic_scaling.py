@@ -133,7 +133,7 @@ def test_synthetic_subsets_are_balanced_and_nested_and_apart():
 def study(splits, generator, home, store, monkeypatch):
     """The whole chapter on tiny data, its generator trained on this machine."""
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(train_generator, "retrained", lambda card: home / "generators" / "tiny")
+    monkeypatch.setattr(train_generator, "retrained", lambda card, **_: home / "generators" / "tiny")
     params = SyntheticScaling(
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dataworth.images.parts import POOL_SOURCES, Part, load_parts
+from dataworth.images import shifts
+from dataworth.images.parts import Part, load_parts
 from dataworth.runs import Outcome, Result, Spec, Store, compute
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class Optimisation(BaseModel):
 
 
 class ClassifierSpec(Spec):
-    """Train on `parts`, evaluate on `evaluations` (splits of the same card).
+    """Train on `parts`, evaluate on `evaluations`: splits of the card, or shifts (`shifts.SHIFTS`).
 
     `part_weights`: the share of each part in the training samples, up to a common factor; without
     it every example is seen equally often, so that a part weighs what it holds. It is a sampling
@@ -124,7 +126,7 @@ class ClassifierSpec(Spec):
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
     card: str = "fashion-mnist"
-    card_key: str = Field("", description="the card's key: content of its data, rule of its splits")
+    card_key: str = Field("", description="`shifts.evaluation_key`: the data it is evaluated on")
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model: it serves as a reference")
@@ -138,16 +140,14 @@ class ClassifierSpec(Spec):
         return self
 
     def sources(self) -> tuple[str, ...]:
-        drawn = any(part.source == "synthetic" for part in self.parts)
-        pool = POOL_SOURCES if drawn else ("dataworth.images.parts",)
-        return (*pool, "dataworth.images.classifiers")
+        drawn = [part.pool.sources() for part in self.parts if part.source == "synthetic"]
+        own = ("dataworth.images.parts", "dataworth.images.classifiers")
+        return tuple(sorted({*own, *shifts.sources(self.evaluations), *chain(*drawn)}))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`
         float32 (steps / 50,), and `weight:<name>` if kept; metrics: top-1 and mean cross-entropy
         per split."""
-        from dataworth.data import load_images
-
         images, labels = load_parts(self.parts, store)
         groups = None
         if self.part_weights is not None:
@@ -160,12 +160,12 @@ class ClassifierSpec(Spec):
             "examples": len(labels),
             "samples_seen": self.budget.steps(len(labels)) * self.budget.batch,
         }
-        for split in self.evaluations:
-            held_out = load_images(self.card, split)
-            logits = predict(model, held_out.images)
-            arrays[f"logits_{split}"], arrays[f"labels_{split}"] = logits, np.array(held_out.labels)
-            metrics[f"top1_{split}"] = float((logits.argmax(1) == held_out.labels).mean())
-            metrics[f"loss_{split}"] = float(cross_entropy(logits, held_out.labels).mean())
+        for name in self.evaluations:
+            held_out, truth = shifts.evaluation_set(self.card, name, store=store)
+            logits = predict(model, held_out)
+            arrays[f"logits_{name}"], arrays[f"labels_{name}"] = logits, np.array(truth)
+            metrics[f"top1_{name}"] = float((logits.argmax(1) == truth).mean())
+            metrics[f"loss_{name}"] = float(cross_entropy(logits, truth).mean())
         if self.keep_weights:
             arrays |= {f"weight:{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
         return Outcome(arrays, metrics)

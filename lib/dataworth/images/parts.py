@@ -15,22 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from dataworth.errors import UserError
 from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
 from dataworth.images.generators import load as load_generator
+from dataworth.images.generators import sources as generator_sources
 from dataworth.images.prompts import prompt
+from dataworth.images.prompts import sources as prompt_sources
 from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
 
 SHARD = 256  # images per generation task
-POOL_SOURCES = (
-    "dataworth.images.captions",
-    "dataworth.images.generators",
-    "dataworth.images.generators.base",
-    "dataworth.images.generators.latent",
-    "dataworth.images.generators.masked",
-    "dataworth.images.generators.pipeline",
-    "dataworth.images.generators.pixel",
-    "dataworth.images.parts",
-    "dataworth.images.prompts",
-)
 
 
 class RealPart(BaseModel):
@@ -59,7 +50,9 @@ class ShardSpec(Spec):
     """Images `start` to `start + SHARD - 1` of a synthetic pool."""
 
     kind: ClassVar[str] = "synthetic-images"
+    family: str
     weights: str
+    card: str
     prompt_set: str
     guidance: float
     steps: int
@@ -68,17 +61,17 @@ class ShardSpec(Spec):
     start: int
 
     def sources(self) -> tuple[str, ...]:
-        return POOL_SOURCES
+        return pool_sources(self.family, self.prompt_set)
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `images` uint8 (SHARD, H, W)."""
         index = range(self.start, self.start + SHARD)
+        seeds = [image_seed(self.seed, i) for i in index]
         prompts = [
-            prompt(self.prompt_set, self.names[i % len(self.names)], image_seed(self.seed, i))
-            for i in index
+            prompt(self.prompt_set, self.names[i % len(self.names)], seed, self.card)
+            for i, seed in zip(index, seeds, strict=True)
         ]
         generator = _generator(self.weights, self.steps)
-        seeds = [image_seed(self.seed, i) for i in index]
         images = generator.generate(prompts, self.guidance, seeds)
         return Outcome({"images": images})
 
@@ -87,19 +80,26 @@ class SyntheticPool(BaseModel):
     """An endless list of synthetic images: image i shows class i mod (number of `names`), from its
     own seed.
 
-    `guidance` in diffusers' convention (1 = none), `steps` of the solver. `weights` is the sha256
+    `guidance` in diffusers' convention (1 = none), `steps` of the sampler. `weights` is the sha256
     of our generator's weights, or `hub:<id>` of a diffusers pipeline: another generator is another
-    pool.
+    pool. `family` is that of our generator, or `hub`; `card` lists the classes and, for the prompt
+    set `in-captions`, holds the images that captions are written from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    family: str = "pixel-diffusion"
     weights: str
+    card: str = "fashion-mnist"
     prompt_set: str = "classnames"
     guidance: float = Field(1.5, ge=0)
     steps: int = Field(8, ge=1)
     seed: int = Field(0, ge=0)
     names: tuple[str, ...] = Field(min_length=1, description="class names, for prompts")
+
+    def sources(self) -> tuple[str, ...]:
+        """Names of the modules whose code decides the images."""
+        return pool_sources(self.family, self.prompt_set)
 
     @property
     def block(self) -> int:
@@ -165,6 +165,12 @@ def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[
         )
     columns = [rng.permutation(np.flatnonzero(labels == c))[:smallest] for c in classes]
     return np.stack(columns, axis=1).ravel()[:size]
+
+
+def pool_sources(family: str, prompt_set: str) -> tuple[str, ...]:
+    """Names of the modules whose code decides a pool's images."""
+    found = {*generator_sources(family), *prompt_sources(prompt_set), "dataworth.images.parts"}
+    return tuple(sorted(found))
 
 
 def image_seed(seed: int, index: int) -> int:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dataworth.errors import UserError
+from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, Optimisation
-from dataworth.images.generators import WEIGHTS
+from dataworth.images.generators import FAMILIES, WEIGHTS
 from dataworth.images.parts import (
     RealPart,
     ShardSpec,
@@ -25,7 +27,7 @@ from dataworth.images.parts import (
     balanced_subset,
     weights_digest,
 )
-from dataworth.images.prompts import PROMPT_SETS
+from dataworth.images.prompts import split_name
 from dataworth.paths import home
 from dataworth.runs import Result, Store, run_tasks
 
@@ -33,11 +35,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POOL = "classifier_pool"
+Names = TypeVar("Names", str, tuple[str, ...])
 
-# A name of ours has weights in the package; the others are diffusers pipelines of a hub.
-GENERATORS: dict[str, str | None] = {
-    "pixel-diffusion": None,
-    "stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+
+@dataclass(frozen=True)
+class NamedGenerator:
+    """A generator that a chapter can name: weights shipped under that name, or a hub's pipeline."""
+
+    family: str
+    hub: str | None = None
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps where a chapter does not say otherwise."""
+        found = FAMILIES[self.family]
+        return found.hub_steps if self.hub else found.steps
+
+
+GENERATORS: dict[str, NamedGenerator] = {
+    "pixel-diffusion": NamedGenerator("pixel-diffusion"),
+    "latent-diffusion": NamedGenerator("latent-diffusion"),
+    "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion"),
+    "masked-token": NamedGenerator("masked-token"),
+    "stable-diffusion-v1-5": NamedGenerator("latent-diffusion", FAMILIES["latent-diffusion"].hub),
+    "deepfloyd-if": NamedGenerator("pixel-diffusion", FAMILIES["pixel-diffusion"].hub),
+    "amused-256": NamedGenerator("masked-token", FAMILIES["masked-token"].hub),
 }
 
 
@@ -51,6 +73,16 @@ def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     if any(size < 10 for size in sizes) or len(set(sizes)) < len(sizes):
         raise ValueError("must be distinct sizes of at least 10 images")
     return tuple(sorted(sizes))
+
+
+def check_prompt_sets(names: Names) -> Names:
+    """Raises ValueError for a prompt set that does not exist."""
+    for name in (names,) if isinstance(names, str) else names:
+        try:
+            split_name(name)
+        except UserError as error:
+            raise ValueError(str(error).partition("; it ")[2] or str(error)) from None
+    return names
 
 
 class ImageStudy(BaseModel):
@@ -79,17 +111,19 @@ class ImageStudy(BaseModel):
     resamples: int = field(1000, "bootstrap draws", "draws", ge=100)
     seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0)
 
-    @field_validator("model", "generator", "prompt_set")
+    @field_validator("model", "generator")
     @classmethod
     def _known(cls, name: str, info: ValidationInfo) -> str:
-        allowed = {
-            "model": tuple(MODELS),
-            "generator": tuple(GENERATORS),
-            "prompt_set": tuple(PROMPT_SETS),
-        }[str(info.field_name)]
+        tables: dict[str, Mapping[str, object]] = {"model": MODELS, "generator": GENERATORS}
+        allowed = tables[str(info.field_name)]
         if name not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return name
+
+    @field_validator("prompt_set")
+    @classmethod
+    def _known_prompts(cls, name: str) -> str:
+        return check_prompt_sets(name)
 
     @classmethod
     def from_names(cls, names: Mapping[str, Any]) -> Self:
@@ -101,10 +135,12 @@ class ImageStudy(BaseModel):
         `guidance` or `steps` otherwise."""
         generator = changes.pop("generator", self.generator)
         pool = SyntheticPool(
+            family="hub" if GENERATORS[generator].hub else GENERATORS[generator].family,
             weights=self.weights(generator),
+            card=self.card,
             prompt_set=self.prompt_set,
             guidance=self.guidance,
-            steps=self.solver_steps,
+            steps=self.solver_steps if generator == self.generator else GENERATORS[generator].steps,
             seed=self.seed,
             names=class_names(self.card),
         )
@@ -113,13 +149,13 @@ class ImageStudy(BaseModel):
     def weights(self, generator: str) -> str:
         """What a pool calls its generator: a hub id, or the digest of weights shipped or trained
         here."""
-        if hub := GENERATORS[generator]:
+        if hub := GENERATORS[generator].hub:
             return f"hub:{hub}"
         if not self.retrain:
             return weights_digest(WEIGHTS / generator)
         from dataworth.images.train_generator import retrained
 
-        return weights_digest(retrained(self.card))
+        return weights_digest(retrained(self.card, family=GENERATORS[generator].family))
 
     def real(self, size: int, seed: int) -> RealPart:
         """`size` real images for training run `seed` (0, 1, ...): balanced, nested in size."""
@@ -140,8 +176,7 @@ class ImageStudy(BaseModel):
     ) -> ClassifierSpec:
         """Training run `seed` on the union of `parts`; `changes` name `model` (by name), `budget`
         or other fields of the spec. Run 0 on real images keeps its weights: it can judge images."""
-        from dataworth.data import card
-
+        evaluations = self.evaluations()
         return ClassifierSpec(
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],
@@ -152,11 +187,16 @@ class ImageStudy(BaseModel):
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,
-            card_key=card(self.card).key,
+            card_key=shifts.evaluation_key(self.card, evaluations),
+            evaluations=evaluations,
             seed=self.seed + seed,
             keep_weights=seed == 0 and all(part.source == "real" for part in parts),
             **changes,
         )
+
+    def evaluations(self) -> tuple[str, ...]:
+        """Names of the evaluation sets: splits of the card, and its shifted sets if it has any."""
+        return ("validation", "test", *(shifts.SHIFTS if self.card in shifts.ICONS else ()))
 
     def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
         """Refuse what cannot run: a real pool smaller than `real` images, a generator without
@@ -171,7 +211,7 @@ class ImageStudy(BaseModel):
                 f"{self.card} has {available} class-balanced images; use sizes up to {available}."
             )
         for generator in (self.generator, *generators):
-            shipped = GENERATORS[generator] is None and not self.retrain
+            shipped = GENERATORS[generator].hub is None and not self.retrain
             if shipped and not (WEIGHTS / generator / "model.safetensors").is_file():
                 raise UserError(
                     f"generator {generator!r} has no shipped weights; set retrain to true."
@@ -193,6 +233,8 @@ def run_classifiers(grid: Grid, store: Store) -> Runs:
     """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
     missing, then trains what is missing."""
     specs = [spec for rows in grid.values() for row in rows for spec in row]
+    shifted = {s.card for s in specs if set(s.evaluations) & set(shifts.SHIFTS)}
+    run_tasks([shifts.shift_pool_spec(card) for card in sorted(shifted)], store=store)
     draw(specs, store)
     done = iter(run_tasks(specs, store=store, label="classifiers"))
     return {arm: [[next(done) for _ in row] for row in rows] for arm, rows in grid.items()}

@@ -14,12 +14,12 @@ from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
-from dataworth.images.prompts import PROMPT_SETS
 from dataworth.images.study import (
     GENERATORS,
     POOL,
     ImageStudy,
     Runs,
+    check_prompt_sets,
     check_sizes,
     field,
     flatten,
@@ -74,18 +74,19 @@ class SyntheticScaling(ImageStudy):
     def _distinct(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
         return check_sizes(sizes)
 
-    @field_validator("other_generators", "other_prompt_sets", "other_model")
+    @field_validator("other_generators", "other_model")
     @classmethod
     def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
-        allowed = {
-            "other_generators": tuple(GENERATORS),
-            "other_prompt_sets": tuple(PROMPT_SETS),
-            "other_model": tuple(MODELS),
-        }[str(info.field_name)]
+        allowed: Mapping[str, object] = MODELS if info.field_name == "other_model" else GENERATORS
         for name in (names,) if isinstance(names, str) else names:
             if name not in allowed:
                 raise ValueError(f"must be of {', '.join(allowed)}")
         return names
+
+    @field_validator("other_prompt_sets")
+    @classmethod
+    def _known_prompt_sets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return check_prompt_sets(names)
 
     @model_validator(mode="after")
     def _comparable(self) -> SyntheticScaling:
