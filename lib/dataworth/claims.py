@@ -85,7 +85,7 @@ def claim(
     if any(map(math.isnan, interval)):
         reason = "The runs do not identify this quantity."
     else:
-        reason = f"The interval {_span(interval)} {where} the claimed range {_span(region)}."
+        reason = f"The interval {span(interval)} {where} the claimed range {span(region)}."
     return Claim(
         id, statement, source, published, float(estimate), (float(interval[0]), float(interval[1])),
         region, unit, effect, verdict, reason,
@@ -142,7 +142,7 @@ def table(claims: Sequence[Claim]) -> Any:
             {
                 "claim": c.statement,
                 "published": c.published,
-                "this run [95 % interval]": f"{_number(c.estimate)} {_span(c.interval)} {c.unit}",
+                "this run [95 % interval]": f"{number(c.estimate)} {span(c.interval)} {c.unit}",
                 "verdict": str(c.verdict),
             }
             for c in claims
@@ -151,16 +151,22 @@ def table(claims: Sequence[Claim]) -> Any:
     return Styler(rows, uuid="verdicts", cell_ids=False).hide()
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
+def number(value: float | str | None) -> str:
+    """Three significant digits for a reader; "inf" and null as in a results file, text as it is."""
+    if value in ("inf", "-inf"):
+        value = float(value)
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
         return "not identified"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.0e}"
+    return f"{value:.3g}"
 
 
-def _span(interval: tuple[float, float]) -> str:
-    return f"[{_number(interval[0])}, {_number(interval[1])}]"
+def span(interval: Sequence[float | str | None]) -> str:
+    """An interval for a reader, such as "[0.4, ∞]"."""
+    return f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ import pytest
 
 from dataworth.book import pages
 from dataworth.book.chapters import Chapter, Header
+from dataworth.claims import number
 from dataworth.errors import UserError
 
 CLAIM = {
@@ -55,7 +56,7 @@ def test_damaged_results_are_refused(tmp_path):
     ],
 )
 def test_numbers(value, text):
-    assert pages.number(value) == text
+    assert number(value) == text
 
 
 def test_front_page_fills_marks_and_refuses_unknown_ones():

@@ -75,7 +75,7 @@ def test_ratio_and_frontier(
         (["fit", "missing.csv"], "no file 'missing.csv'"),
         (["fit", "{real}", "--x", "size"], "'size'; the data have n, loss"),
         (
-            ["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "no/where.svg"],
+            ["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "no/a.svg"],
             "cannot be written",
         ),
         (["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "x.doc"], "cannot be written"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from html import escape as html_escape
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
 from dataworth.book.page import table
 from dataworth.book.progress import count, spell
+from dataworth.claims import number, span
 from dataworth.errors import UserError
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -43,24 +43,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def number(value: Any) -> str:
-    """Three significant digits; text as it is. Results files write infinity as "inf"."""
-    if value in ("inf", "-inf"):
-        value = float(value)
-    if isinstance(value, str):
-        return value
-    if value is None or math.isnan(value):
-        return "not identified"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.3g}"
-
-
 def estimate(claim: dict[str, Any]) -> str:
     """Estimate with interval and unit."""
     text = number(claim.get("estimate"))
     if interval := claim.get("interval"):
-        text += f" [{number(interval[0])}, {number(interval[1])}]"
+        text += f" {span(interval)}"
     return f"{text} {claim.get('unit') or ''}".strip()
 
 
