@@ -1,12 +1,13 @@
-"""Guided sampling speed on this machine's cores, against two named peers in the same run.
+"""Guided sampling speed of our families on this machine's cores, and two named peers' in the same
+run.
 
     .venv/bin/python bench/sampling.py [--workers 2] [--images 512]
 
-Ours is what a chapter runs: `PixelDiffusion`, DPM-Solver++ at the chapter's step count, one forward
-of a doubled batch, bfloat16 where the processor has it, one single-threaded process per core. The
-peers get the same processes, images and step count: the same network sampled as a plain loop (two
-forwards in float32, Euler flow matching of diffusers), and diffusers' attention U-Net of about the
-same size. Times exclude imports and the first batch.
+Ours is what a chapter runs: the shipped weights at the family's step count, one forward of a
+doubled batch, bfloat16 where the processor has it, one single-threaded process per core. The peers
+get the same processes, images and steps as `pixel-diffusion`: its network sampled as a plain loop
+(two forwards in float32, Euler flow matching of diffusers), and diffusers' attention U-Net of about
+the same size. Times exclude imports and the first batch.
 """
 
 from __future__ import annotations
@@ -18,15 +19,31 @@ import time
 GUIDANCE, STEPS = 1.5, 8
 
 
-def ours(images: int) -> float:
-    from dataworth.images.generators import PixelDiffusion
+def ours(images: int, family: str = "pixel-diffusion") -> float:
+    from dataworth.images.generators import FAMILIES, WEIGHTS, build, load
 
-    model = PixelDiffusion.load(steps=STEPS)
+    folder = WEIGHTS / family
+    if folder.is_dir():
+        model = load(folder)
+    else:  # untrained weights take as long
+        made_by = FAMILIES[family].made_by
+        config, tokenizer = made_by.config_class(), load(WEIGHTS / "pixel-diffusion").tokenizer
+        model = made_by(
+            *build(config), tokenizer, config, autoencoder=made_by.autoencoder_of(config)
+        )
     prompts, seeds = ["coat"] * images, list(range(images))
     model.generate(prompts[:64], GUIDANCE, seeds[:64])
     started = time.perf_counter()
     model.generate(prompts, GUIDANCE, seeds)
     return time.perf_counter() - started
+
+
+def latent(images: int) -> float:
+    return ours(images, "latent-diffusion")
+
+
+def masked(images: int) -> float:
+    return ours(images, "masked-token")
 
 
 def plain_loop(images: int) -> float:
@@ -112,15 +129,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--images", type=int, default=512, help="per worker, a multiple of 64")
     arguments = parser.parse_args()
-    print(f"{arguments.workers} workers, {STEPS} steps, guidance {GUIDANCE}")
+    from dataworth.images.generators import FAMILIES
+
+    print(f"{arguments.workers} workers, guidance {GUIDANCE}")
     base = rate("ours", arguments.images, arguments.workers)
-    print(f"{'PixelDiffusion (chapter)':34} {base:7.1f} images/s")
+    print(f"{'pixel-diffusion, 8 steps':34} {base:7.1f} images/s")
+    for name, family in (("latent", "latent-diffusion"), ("masked", "masked-token")):
+        found = rate(name, arguments.images, arguments.workers)
+        label = f"{family}, {FAMILIES[family].steps} steps"
+        print(f"{label:34} {found:7.1f} images/s   {found / base:.2f}x pixel-diffusion")
     for name, label, share in (
         ("plain_loop", "same network, plain float32 loop", 1),
         ("unet", "diffusers UNet2DModel, plain loop", 4),
     ):
         peer = rate(name, max(64, arguments.images // share // 64 * 64), arguments.workers)
-        print(f"{label:34} {peer:7.1f} images/s   ours is {base / peer:.1f}x")
+        print(f"{label:34} {peer:7.1f} images/s   pixel-diffusion is {base / peer:.1f}x")
 
 
 if __name__ == "__main__":

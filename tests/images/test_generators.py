@@ -10,7 +10,6 @@ from tiny_images import CONFIG, random_generator
 
 from dataworth.errors import UserError
 from dataworth.images.generators import (
-    PipelineGenerator,
     PixelDiffusion,
     check_request,
     encode,
@@ -233,122 +232,6 @@ def test_missing_and_unfitting_weights(generator, tmp_path):
     config.write_text(json.dumps(json.loads(config.read_text()) | {"layers": 2}))
     with pytest.raises(UserError, match=r"do not fit their config\.json"):
         PixelDiffusion.load(tmp_path / "tiny")
-
-
-# --- Pipelines of diffusers -------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pipeline_folder(tmp_path_factory):
-    """A Stable Diffusion with random weights, 16 x 16 pixels, as `save_pretrained` leaves it."""
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    folder = tmp_path_factory.mktemp("pipeline")
-    letters = [chr(c) for c in range(33, 127)]
-    tokens = [*letters, *(x + "</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        pipeline = StableDiffusionPipeline(
-            vae=AutoencoderKL(
-                block_out_channels=(8, 8),
-                down_block_types=("DownEncoderBlock2D",) * 2,
-                up_block_types=("UpDecoderBlock2D",) * 2,
-                norm_num_groups=4,
-                sample_size=16,
-            ),
-            text_encoder=CLIPTextModel(
-                CLIPTextConfig(
-                    vocab_size=len(tokens),
-                    hidden_size=16,
-                    intermediate_size=32,
-                    num_hidden_layers=1,
-                    num_attention_heads=2,
-                    max_position_embeddings=16,
-                    bos_token_id=len(tokens) - 2,
-                    eos_token_id=len(tokens) - 1,
-                )
-            ),
-            tokenizer=tokenizer,
-            unet=UNet2DConditionModel(
-                sample_size=8,
-                block_out_channels=(8, 16),
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-                layers_per_block=1,
-                cross_attention_dim=16,
-                attention_head_dim=2,
-                norm_num_groups=4,
-            ),
-            scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    pipeline.save_pretrained(folder / "model")
-    return folder / "model"
-
-
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return PipelineGenerator(pipeline_folder, steps=3, batch=4)
-
-
-def test_pipeline_images(pipeline, pipeline_folder):
-    prompts, seeds = ["dress", "bag", "bag", "boot", "coat"], [1, 2, 3, 4, 5]  # two batches
-    images = pipeline.generate(prompts, 2.0, seeds)
-    assert images.shape == (5, 16, 16, 3) and images.dtype == np.uint8
-    assert pipeline.name == str(pipeline_folder)
-    assert len({image.tobytes() for image in images}) == 5
-    for i in range(5):
-        alone = pipeline.generate([prompts[i]], 2.0, [seeds[i]])[0].astype(int)
-        # A batch of another size sums in another order: at most one grey level.
-        assert np.abs(alone - images[i]).max() <= 1
-    np.testing.assert_array_equal(pipeline.generate(prompts, 2.0, seeds), images)
-    assert (pipeline.generate(prompts, 6.0, seeds) != images).any()
-
-
-def test_pipeline_gives_what_diffusers_gives(pipeline, pipeline_folder):
-    from diffusers import StableDiffusionPipeline
-
-    direct = StableDiffusionPipeline.from_pretrained(pipeline_folder, safety_checker=None)
-    direct.set_progress_bar_config(disable=True)
-    image = direct(
-        "dress",
-        guidance_scale=2.0,
-        num_inference_steps=3,
-        generator=torch.Generator().manual_seed(9),
-    ).images[0]
-    mine = pipeline.generate(["dress"], 2.0, [9])[0]
-    assert np.abs(np.asarray(image).astype(int) - mine).max() <= 1
-
-
-def test_pipeline_size(pipeline_folder):
-    made = PipelineGenerator(pipeline_folder, steps=1, size=32)
-    assert made.generate(["dress"], 2.0, [1]).shape == (1, 32, 32, 3)
-
-
-def test_pipeline_refuses_what_it_cannot_serve(pipeline):
-    with pytest.raises(UserError, match="guidance is -1"):
-        pipeline.generate(["a"], -1.0, [1])
-    with pytest.raises(UserError, match="seeds has 0 entries"):
-        pipeline.generate(["a"], 2.0, [])
-
-
-def test_pipeline_does_not_ignore_guidance_below_one(pipeline):
-    """diffusers switches guidance off below 1, so such a request is refused."""
-    with pytest.raises(UserError, match=r"guidance is 0\.5"):
-        pipeline.generate(["dress"], 0.5, [1])
 
 
 def test_generators_with_equal_weights_are_equal():

@@ -29,7 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.images.captions import attributes, caption
-from dataworth.images.generators import FAMILIES, NetworkConfig, TextToImage, encode, family_of
+from dataworth.images.generators import (
+    FAMILIES,
+    NetworkConfig,
+    TextToImage,
+    class_of,
+    encode,
+    family_of,
+)
 from dataworth.images.generators.base import build, describe_config
 from dataworth.images.styles import STYLES
 from dataworth.runs import compute, progress
@@ -146,7 +153,7 @@ def train(
 
     folder.mkdir(parents=True, exist_ok=True)
     device = compute.device()
-    made_by = next(f.made_by for f in FAMILIES.values() if f.made_by.config_class is type(config))
+    made_by = class_of(config)
     pool, texts = captioned_pool(images, labels, recipe)
     tokenizer = train_tokenizer(texts, config)
     flat_ids, flat_mask = encode(tokenizer, [t for row in texts for t in row])
@@ -154,8 +161,8 @@ def train(
     masks = torch.from_numpy(flat_mask).view(len(texts), VARIANTS, -1).to(device)
     empty_ids, empty_mask = (torch.from_numpy(a[0]).to(device) for a in encode(tokenizer, [""]))
     pixels = torch.from_numpy(pool).to(device)
-    coder = train_autoencoder(pixels, config, made_by, autoencoder, recipe.seed, folder)
-    examples = pixels[:, None] if coder is None else encoded(made_by, coder, pixels)
+    coder = train_autoencoder(pixels, config, autoencoder, recipe.seed, folder, report=report)
+    examples = pixels[:, None] if coder is None else encoded(coder, pixels)
 
     torch.manual_seed(recipe.seed)
     transformer, encoder = build(config)
@@ -185,22 +192,20 @@ def train(
 
         return objective(predict, examples[chosen], config)
 
-    def assemble(average: torch.nn.Module) -> TextToImage:
-        # A copy: the sampler casts its network to the sampling precision in place.
-        copy: Any = deepcopy(average)
-        return made_by(
-            copy["transformer"], copy["encoder"], tokenizer, config, autoencoder=deepcopy(coder)
-        )
+    def save(average: torch.nn.Module) -> None:
+        # A copy: the sampler casts its networks to the sampling precision in place.
+        copy: Any = deepcopy({"network": average, "autoencoder": coder})
+        network = copy["network"]
+        made_by(
+            network["transformer"],
+            network["encoder"],
+            tokenizer,
+            config,
+            autoencoder=copy["autoencoder"],
+        ).save(folder)
 
-    average = optimise(
-        model,
-        loss,
-        recipe,
-        folder,
-        report=report,
-        save=lambda module: assemble(module).save(folder),
-    )
-    return assemble(average)
+    optimise(model, loss, recipe, folder, report=report, save=save)
+    return made_by.load(folder)
 
 
 # --- Objectives: (predict, examples (B, ...), config) -> loss ----------------------------------
@@ -259,10 +264,11 @@ OBJECTIVES: dict[str, Callable[[Predict, torch.Tensor, Any], torch.Tensor]] = {
 def train_autoencoder(
     pixels: torch.Tensor,
     config: Any,
-    made_by: type[TextToImage],
     recipe: Optimisation,
     seed: int,
     folder: Path,
+    *,
+    report: int = 50,
 ) -> Any:
     """The family's autoencoder, trained on uint8 pixels (N, H, W); None if it has none.
 
@@ -274,7 +280,7 @@ def train_autoencoder(
     import torch
 
     torch.manual_seed(seed)
-    model: Any = made_by.autoencoder_of(config)
+    model: Any = class_of(config).autoencoder_of(config)
     if model is None:
         return None
     device = compute.device()
@@ -308,15 +314,15 @@ def train_autoencoder(
             y = model.decoder(model.post_quant_conv(z)).float()
         return (y - x).square().mean() + (y - x).abs().mean() + extra
 
-    average = optimise(model, loss, recipe, folder, name="autoencoder")
+    average = optimise(model, loss, recipe, folder, name="autoencoder", report=report)
     made = deepcopy(average).eval()
     if not quantised:
-        standardise(made, encoded(made_by, made, pixels))
+        standardise(made, encoded(made, pixels))
     # What is saved is bfloat16: the second stage sees the latents that a sampler will decode.
     return made.to(torch.bfloat16).float()
 
 
-def encoded(made_by: type[TextToImage], model: Any, pixels: torch.Tensor) -> torch.Tensor:
+def encoded(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     """Latents float32 (N, C, h, w), the posterior's mean, or tokens int64 (N, h, w)."""
     import torch
 
@@ -468,9 +474,8 @@ def retrained(
     """
     from dataworth.paths import home
 
-    made_by = family_of(family).made_by
-    config, recipe = config or made_by.config_class(), recipe or RECIPES[family]
-    facts = {"card": card} | _facts(made_by, config, recipe, autoencoder)
+    config, recipe = config or default_config(family), recipe or RECIPES[family]
+    facts = {"card": card} | _facts(config, recipe, autoencoder)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "generators" / f"{card}-{digest}"
     if not (folder / "card.json").is_file():
@@ -480,10 +485,14 @@ def retrained(
     return folder
 
 
-def _facts(
-    made_by: type[TextToImage], config: Any, recipe: Recipe, autoencoder: Optimisation
-) -> dict[str, Any]:
+def default_config(family: str) -> Any:
+    """The configuration of the shipped weights."""
+    return family_of(family).made_by.config_class()
+
+
+def _facts(config: Any, recipe: Recipe, autoencoder: Optimisation) -> dict[str, Any]:
     """Architecture and recipes; the autoencoder's only where there is one."""
+    made_by = class_of(config)
     two_stages = made_by.autoencoder_of is not TextToImage.autoencoder_of
     facts = {
         "architecture": describe_config(made_by.family, config),
@@ -500,12 +509,11 @@ def provenance(
     autoencoder: Optimisation = AUTOENCODER,
 ) -> dict[str, Any]:
     """What a model card must say: data, architecture, recipe, time, final loss, machine."""
-    made_by = next(f.made_by for f in FAMILIES.values() if f.made_by.config_class is type(config))
     logs = [folder / "log.jsonl", folder / "autoencoder-log.jsonl"]
     last, *first = [json.loads(f.read_text().splitlines()[-1]) for f in logs if f.is_file()]
     return {
         "data": f"{card}/generator_pool",
-        **_facts(made_by, config, recipe, autoencoder),
+        **_facts(config, recipe, autoencoder),
         "training_seconds": last["seconds"],
         "final_training_loss": last["loss"],
         **{f"autoencoder_{k}": row[k] for row in first for k in ("seconds", "loss")},
@@ -534,7 +542,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     compute.single_thread()
-    config = family_of(arguments.family).made_by.config_class()
+    config = default_config(arguments.family)
     recipe = replace(RECIPES[arguments.family], seed=arguments.seed)
     if arguments.steps:
         recipe = replace(recipe, steps=arguments.steps)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dataworth.errors import UserError
 from dataworth.images.generators.base import (
@@ -44,6 +45,7 @@ __all__ = [
     "TextToImage",
     "build",
     "check_request",
+    "class_of",
     "encode",
     "family_of",
     "flow_scheduler",
@@ -85,6 +87,11 @@ def family_of(name: str) -> Family:
     if name not in FAMILIES:
         raise UserError(f"family is {name!r}; it must be one of {', '.join(FAMILIES)}.")
     return FAMILIES[name]
+
+
+def class_of(config: Any) -> type[TextToImage]:
+    """The family a configuration belongs to."""
+    return next(f.made_by for f in FAMILIES.values() if f.made_by.config_class is type(config))
 
 
 def load(folder: str | Path, *, steps: int | None = None) -> TextToImage:
