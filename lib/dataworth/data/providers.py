@@ -60,7 +60,8 @@ def describe(source: Source) -> str:
         case HubSource():
             return f"the hub repository {source.repo}"
         case IconSource():
-            return f"the npm packages {source.version}"
+            first, others = source.packages[0].package, len(source.packages) - 1
+            return f"the npm packages {first} and {others} more"
         case PackageSource():
             names = {"debian": "Debian", "npm": "npm", "pypi": "PyPI"}
             return f"the {names[source.kind]} package {source.package}"
