@@ -35,3 +35,12 @@ def test_fan_exponents_as_in_the_headline_figure() -> None:
     assert k["real", "ImageNet zero-shot"] == 0.387
     # data factor that halves the loss, 2**(1/k): 3.7 for real images
     assert 2 ** (1 / k["real", "ImageNet val"]) == pytest.approx(3.72, abs=0.01)
+
+
+def test_azizi_mixing():
+    rows = published.azizi_mixing().set_index(["pixels", "ratio"])
+    assert list(rows.index.levels[0]) == [64, 256, 1024] and len(rows) == 3 + 9 + 9
+    assert rows.top1[1024, 1.0] == 78.12 and rows.top1[256, 9.0] == 75.04
+    assert rows.relative_error[1024, 1.0] == pytest.approx(21.88 / 23.61)
+    assert rows.relative_error[1024, 9.0] > 1 > rows.relative_error[1024, 2.0]
+    assert rows.relative_error[64, 9.0] == pytest.approx(1 - 4.35 / 31.4)

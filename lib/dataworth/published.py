@@ -71,6 +71,38 @@ def fan_exponents() -> pd.DataFrame:
     )
 
 
+def azizi_mixing() -> pd.DataFrame:
+    """ImageNet's training set with growing numbers of synthetic images beside it, ResNet-50.
+
+    Azizi et al. 2023 (arXiv 2304.08466), Table 4 (256 and 1024 pixels) and Figure 6 (64 pixels, a
+    gain over a baseline of about 68.6 %). Columns: `pixels`, `ratio` (synthetic images per real
+    image), `top1` (percent) and `relative_error` (error divided by that of real images alone).
+    """
+    rows = table(paper="Azizi et al. 2023", setting="ResNet-50, ")
+    sums = rows[rows["table_or_figure"] == "Table 4"]
+    real = sums[sums["setting"].str.contains("real only")].iloc[0]
+    added = sums[sums["setting"].str.contains("synthetic at")]
+    large = pd.DataFrame(
+        {
+            "pixels": added["setting"].str.extract(r"at (\d+)px")[0].astype(int),
+            "ratio": added["x"] / real["x"] - 1,
+            "top1": added["y"],
+            "relative_error": (100 - added["y"]) / (100 - real["y"]),
+        }
+    )
+    gains = rows[rows["table_or_figure"] == "Figure 6"]
+    baseline = gains["setting"].str.extract(r"about ([\d.]+)")[0].astype(float)
+    small = pd.DataFrame(
+        {
+            "pixels": 64,
+            "ratio": gains["x"] / real["x"],
+            "top1": baseline + gains["y"],
+            "relative_error": 1 - gains["y"] / (100 - baseline),
+        }
+    )
+    return pd.concat([small, large]).sort_values(["pixels", "ratio"], ignore_index=True)
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 

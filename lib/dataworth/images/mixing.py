@@ -1,0 +1,353 @@
+"""The study behind the chapter *mixing*: real and synthetic images in one training set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from dataworth.images.classifiers import ClassifierSpec
+from dataworth.images.curves import Curve, curve
+from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.study import Runs, check_sizes, field, flatten, provenance, run_classifiers
+from dataworth.images.study import summary as summary_of
+from dataworth.runs import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dataworth.fit import Fit
+
+Array = NDArray[np.float64]
+Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
+Ratios = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+Shares = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
+PURE = ("real", "synthetic")
+RULES = {
+    "n + m/ρ": "synthetic images count as the real ones that they replace",
+    "n + m": "synthetic images count as real ones",
+    "n or m": "the better of the two sets alone",
+}
+"""Ways to predict a mixed set's loss from the two pure curves."""
+
+
+class Mixing(Reanalysis):
+    """Parameters of the chapter."""
+
+    mixed_sizes: Sizes = field((80, 320, 1280), "real images in the mixed training sets", "images")
+    ratios: Ratios = field(
+        (1.0, 4.0, 16.0),
+        "synthetic images per real image, as far as the synthetic arm reaches",
+        "images per image",
+    )
+    weighted_size: int = field(80, "real images of the weighted mixture", "images", ge=10)
+    weighted_ratio: float = field(
+        16.0, "synthetic images per real image of the weighted mixture", "images per image", gt=0
+    )
+    shares: Shares = field(
+        (0.3, 0.6), "share of synthetic images among the training samples of the weighted mixture"
+    )
+
+    _sorted = field_validator("mixed_sizes")(check_sizes)
+
+    @field_validator("ratios", "shares")
+    @classmethod
+    def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("must be distinct")
+        return tuple(sorted(values))
+
+    @model_validator(mode="after")
+    def _has_baselines(self) -> Self:
+        if strangers := set(self.mixed_sizes) - set(self.real_sizes):
+            raise ValueError(f"mixed_sizes holds {min(strangers)}, which is not in real_sizes")
+        if any(len(self.added(n)) < 2 for n in self.mixed_sizes):
+            raise ValueError(
+                "ratios must leave at least two mixed sets for every one of mixed_sizes with no "
+                f"more than {self.synthetic_sizes[-1]} synthetic images"
+            )
+        if self.weighted_size not in self.mixed_sizes:
+            raise ValueError("weighted_size must be one of mixed_sizes")
+        if round(self.weighted_ratio * self.weighted_size) not in self.added(self.weighted_size):
+            raise ValueError("weighted_ratio must be one of ratios, within the synthetic arm")
+        return self
+
+    def added(self, real: int) -> tuple[int, ...]:
+        """Numbers of synthetic images that are mixed with `real` real ones."""
+        reach = self.synthetic_sizes[-1]
+        return tuple(m for m in (round(r * real) for r in self.ratios) if m <= reach)
+
+    @property
+    def weighted_added(self) -> int:
+        """Synthetic images of the weighted mixture."""
+        return round(self.weighted_ratio * self.weighted_size)
+
+    def mixed(self, real: int, synthetic: int, share: float | None = None) -> list[ClassifierSpec]:
+        """Training runs, one a seed, on the union of a real and a synthetic set. `share` of the
+        samples is synthetic; without it every image is seen equally often."""
+        weights = {} if share is None else {"part_weights": (1 - share, share)}
+        return [
+            self.classifier(
+                self.real(real, s), self.synthetic(self.pool(), synthetic, s), seed=s, **weights
+            )
+            for s in range(self.seeds)
+        ]
+
+    @classmethod
+    def preflight(cls, params: Mixing) -> None:
+        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
+        cells = sum(len(params.added(n)) for n in params.mixed_sizes) + len(params.shares)
+        pure = len(params.real_sizes) + len(params.synthetic_sizes)
+        params.check(real=max(params.real_sizes), runs=params.seeds * (cells + pure))
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Finished runs: `runs["real"]` and `runs["synthetic"]` by size, `runs["mixed, n"]` by number
+    of synthetic images, `runs["weighted"]` by share; each as [value][seed]."""
+
+    params: Mixing
+    runs: Runs
+
+    def pure(self, arm: str, metric: str = "loss", split: str = "test") -> Curve:
+        """The scaling curve of `real` or `synthetic` images alone."""
+        sizes = {"real": self.params.real_sizes, "synthetic": self.params.synthetic_sizes}
+        return self._curve(arm, sizes[arm], metric, split)
+
+    def mixed(self, real: int, metric: str = "loss") -> Curve:
+        """Loss against the number of synthetic images beside `real` real ones, none first."""
+        alone, added = self.pure("real", metric), self._curve(*self._cells(real), metric)
+        at = self.params.real_sizes.index(real)
+        return Curve(
+            np.concatenate([[0], added.sizes]),
+            np.concatenate([alone.values[[at]], added.values]),
+            np.concatenate([alone.draws[:, [at]], added.draws], axis=1),
+        )
+
+    def weighted(self, split: str = "test") -> tuple[Array, Curve]:
+        """Shares of synthetic images among the samples, rising, and the loss at each. The first is
+        0 (real images alone), one is the natural share, the last is 1 where the synthetic arm was
+        run at that size."""
+        p = self.params
+        n, m = p.weighted_size, p.weighted_added
+        parts = [(0.0, self.pure("real", split=split), p.real_sizes.index(n))]
+        parts += [(self.natural, self._curve(*self._cells(n), split=split), p.added(n).index(m))]
+        own = self._curve("weighted", range(len(p.shares)), split=split)
+        parts += [(share, own, i) for i, share in enumerate(p.shares)]
+        if m in p.synthetic_sizes:
+            alone = self.pure("synthetic", split=split)
+            parts.append((1.0, alone, p.synthetic_sizes.index(m)))
+        parts.sort(key=lambda part: part[0])
+        joined = Curve(
+            np.arange(len(parts)),
+            np.stack([c.values[i] for _, c, i in parts]),
+            np.stack([c.draws[:, i] for _, c, i in parts], axis=1),
+        )
+        return np.array([share for share, _, _ in parts]), joined
+
+    @property
+    def natural(self) -> float:
+        """Share of synthetic images among the samples when every image counts the same."""
+        n, m = self.params.weighted_size, self.params.weighted_added
+        return m / (n + m)
+
+    def best_share(self) -> tuple[float, Estimate]:
+        """The share with the lowest validation loss among `shares`, and its test loss divided by
+        that of the natural share."""
+        shares, chosen = self.weighted("validation")
+        own = np.flatnonzero(np.isin(shares, self.params.shares))
+        best = own[chosen.means[own].argmin()]
+        shares, test = self.weighted()
+        natural = int(np.abs(shares - self.natural).argmin())
+        return float(shares[best]), ratio(test, best, natural)
+
+    def relative(self, metric: str = "loss") -> pd.DataFrame:
+        """Loss (or error) of every mixed set divided by that of its real images alone: columns
+        `real`, `synthetic`, `ratio`, `value`, `low`, `high`."""
+        import pandas as pd
+
+        rows = []
+        for n in self.params.mixed_sizes:
+            c = self.mixed(n, metric)
+            for i in range(1, len(c.sizes)):
+                e = ratio(c, i, 0)
+                rows.append((n, int(c.sizes[i]), c.sizes[i] / n, e.value, e.low, e.high))
+        columns = ["real", "synthetic", "ratio", "value", "low", "high"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def laws(self) -> dict[str, Fit]:
+        """E + a D^-k on the two pure curves, by arm."""
+        from dataworth.fit import fit
+
+        curves = {arm: self.pure(arm) for arm in PURE}
+        return {
+            arm: fit(c.table(), law="shifted", x="n", y="loss", draws=c.draws)
+            for arm, c in curves.items()
+        }
+
+    @cached_property
+    def surface(self) -> Fit:
+        """The joint law E + B (n_real + k n_syn^g)^-beta on all pure and mixed runs."""
+        from dataworth.fit import fit
+
+        real, synthetic = self.pure("real"), self.pure("synthetic")
+        none = [np.zeros(len(c.sizes)) for c in (real, synthetic)]
+        mixed = [self._curve(*self._cells(n)) for n in self.params.mixed_sizes]
+        beside = [
+            np.full(len(c.sizes), n) for c, n in zip(mixed, self.params.mixed_sizes, strict=True)
+        ]
+        curves = [real, synthetic, *mixed]
+        table = {
+            "n_real": np.concatenate([real.sizes, none[1], *beside]),
+            "n_syn": np.concatenate([none[0], synthetic.sizes, *(c.sizes for c in mixed)]),
+            "loss": np.concatenate([c.means for c in curves]),
+        }
+        draws = np.concatenate([c.draws for c in curves], axis=1)
+        return fit(table, law="mixture", x=("n_real", "n_syn"), y="loss", draws=draws)
+
+    def exchange(self, synthetic: float) -> Estimate:
+        """Synthetic images per real image on the fitted surface: m / (k m^g) at m = `synthetic`."""
+        found, draws = self.surface.params, self.surface.draws
+        return estimate(
+            synthetic ** (1 - found["g"]) / found["k"], synthetic ** (1 - draws["g"]) / draws["k"]
+        )
+
+    def predictions(self) -> pd.DataFrame:
+        """Every mixed set's measured loss and what the pure curves alone predict, by rule
+        (`RULES`): columns `real`, `synthetic`, `rule`, `measured`, `predicted`, `low` and `high` of
+        measured / predicted, and `covered`: whether that interval holds 1."""
+        import pandas as pd
+
+        rows = [
+            (n, m, rule, measured, predicted, e.low, e.high, e.low <= 1 <= e.high)
+            for n, m, rule, measured, predicted, e in self._predicted()
+        ]
+        columns = ["real", "synthetic", "rule", "measured", "predicted", "low", "high", "covered"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def errors(self) -> dict[str, Estimate]:
+        """Root mean squared error of log loss over all mixed sets, by rule."""
+        found: dict[str, list[Estimate]] = {rule: [] for rule in RULES}
+        for _, _, rule, _, _, e in self._predicted():
+            found[rule].append(e)
+        return {
+            rule: estimate(
+                np.sqrt(np.mean([np.log(e.value) ** 2 for e in cells])),
+                np.sqrt(np.mean([np.log(e.draws) ** 2 for e in cells], axis=0)),
+            )
+            for rule, cells in found.items()
+        }
+
+    def worth(self) -> pd.DataFrame:
+        """Synthetic images per real image by two questions, for every mixed set: when *added* to
+        the real ones (m over the further real images that would have given the mixed loss), and
+        when they *replace* them (m over the real images that give the loss of m synthetic ones
+        alone). Columns `real`, `synthetic`, and `<question>`, `<question>_low`,
+        `<question>_high`; infinite where adding does not help."""
+        import pandas as pd
+
+        real, rows = self.laws["real"], []
+        for n in self.params.mixed_sizes:
+            c = self._curve(*self._cells(n))
+            for i, m in enumerate(c.sizes):
+                extra = (
+                    _inverse(real.params, c.means[i]) - n,
+                    _inverse(real.draws, c.draws[:, i]) - n,
+                )
+                alone = _replaced(self.laws, float(m))
+                row: list[float] = [n, int(m)]
+                for value, draws in (extra, alone):
+                    with np.errstate(divide="ignore"):
+                        per = m / np.maximum([value], 0), m / np.maximum(draws, 0)
+                    low, high = np.quantile(per[1], [0.025, 0.975], method="nearest")
+                    row += [float(per[0][0]), float(low), float(high)]
+                rows.append(row)
+        ends = ["", "_low", "_high"]
+        columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
+        return pd.DataFrame(rows, columns=["real", "synthetic", *columns])
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by arm; the pure arms are shared."""
+        return summary_of(
+            {arm: [r for row in rows for r in row] for arm, rows in self.runs.items()}
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        return provenance(self.params, flatten(self.runs))
+
+    def _cells(self, real: int) -> tuple[str, tuple[int, ...]]:
+        return f"mixed, {real}", self.params.added(real)
+
+    def _curve(
+        self, arm: str, sizes: tuple[int, ...] | range, metric: str = "loss", split: str = "test"
+    ) -> Curve:
+        p = self.params
+        return curve(
+            self.runs[arm], sizes, split=split, metric=metric, resamples=p.resamples, seed=p.seed
+        )
+
+    def _predicted(self) -> list[tuple[int, int, str, float, float, Estimate]]:
+        """(real, synthetic, rule, measured, predicted, measured / predicted) of every mixed set."""
+        real, synthetic = self.laws["real"], self.laws["synthetic"]
+        rows = []
+        for n in self.params.mixed_sizes:
+            c = self._curve(*self._cells(n))
+            for i, m in enumerate(c.sizes.tolist()):
+                like, like_draws = _replaced(self.laws, float(m))
+                by_rule = {
+                    "n + m/ρ": (
+                        _value(real.params, n + like), _value(real.draws, n + like_draws)
+                    ),
+                    "n + m": (_value(real.params, n + m), _value(real.draws, n + m)),
+                    "n or m": (
+                        np.minimum(_value(real.params, n), _value(synthetic.params, m)),
+                        np.minimum(_value(real.draws, n), _value(synthetic.draws, m)),
+                    ),
+                }  # fmt: skip
+                for rule, (value, draws) in by_rule.items():
+                    e = estimate(float(c.means[i] / value), c.draws[:, i] / draws)
+                    rows.append((n, m, rule, float(c.means[i]), float(value), e))
+        return rows
+
+
+def ratio(c: Curve, above: int, below: int) -> Estimate:
+    """The mean at one position of a curve divided by that at another, with its interval."""
+    return estimate(float(c.means[above] / c.means[below]), c.draws[:, above] / c.draws[:, below])
+
+
+def _value(law: dict[str, float] | dict[str, Array], size: float | Array) -> Array:
+    """E + a D^-k for parameters or draws (B,) of them; the floor E for infinite D."""
+    return np.asarray(law["E"] + law["a"] * np.power(size, -np.asarray(law["k"])))
+
+
+def _inverse(law: dict[str, float] | dict[str, Array], loss: float | Array) -> Array:
+    """Size at which E + a D^-k has fallen to a loss; infinite at or below the floor."""
+    with np.errstate(divide="ignore"):
+        excess = np.maximum(np.asarray(loss) - law["E"], 0)
+        return np.power(excess / law["a"], -1 / np.asarray(law["k"]))
+
+
+def _replaced(laws: dict[str, Fit], synthetic: float) -> tuple[float, Array]:
+    """Real images that alone give the loss of so many synthetic ones alone, and draws of it."""
+    from dataworth.fit import equivalence
+
+    answer = equivalence(laws["synthetic"], laws["real"], at=synthetic)
+    with np.errstate(divide="ignore"):
+        return answer.n_real, synthetic / answer.ratio_draws
+
+
+def run(params: Mixing, store: Store | None = None) -> Mixed:
+    """Run what is missing and collect the study; the pure arms are those of *synthetic scaling*."""
+    Mixing.preflight(params)
+    _, grid = params.stored(PURE)
+    for n in params.mixed_sizes:
+        grid[f"mixed, {n}"] = [params.mixed(n, m) for m in params.added(n)]
+    n, m = params.weighted_size, params.weighted_added
+    grid["weighted"] = [params.mixed(n, m, share) for share in params.shares]
+    return Mixed(params, run_classifiers(grid, store or Store()))
