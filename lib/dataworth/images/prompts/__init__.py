@@ -1,8 +1,8 @@
 """Prompt sets: from a class name to the text a generator is given.
 
-The nine sets of Fan et al. 2023, and `photo`. Each is a function of the class name, the image's
-seed (from which it may draw words) and the card that lists the class; one module for each kind, so
-that a change of one leaves the images made from the others valid (`sources`).
+The nine sets of Fan et al. 2023, and `photo` and `styles`. Each is a function of the class name,
+the image's seed (from which it may draw words) and the card that lists the class; one module for
+each kind, so that a change of one leaves the images made from the others valid (`sources`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dataworth.errors import UserError
-from dataworth.images.prompts import descriptions, in_captions, places, templates, word2sen
+from dataworth.images.prompts import descriptions, in_captions, places, styles, templates, word2sen
 
-_MODULES = (templates, descriptions, places, word2sen, in_captions)
+_MODULES = (templates, descriptions, places, word2sen, in_captions, styles)
 PROMPT_SETS: dict[str, Callable[..., str]] = {
     name: function for module in _MODULES for name, function in module.SETS.items()
 }

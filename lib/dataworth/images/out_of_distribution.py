@@ -1,0 +1,252 @@
+"""The study behind the chapter *out of distribution*: stored runs on shifted sets, and a 2x2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.curves import Curve, curve, hash_of, resample, scores
+from dataworth.images.parts import SyntheticPool
+from dataworth.images.prompts import PROMPT_SETS
+from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.shifts import SHIFTS
+from dataworth.images.study import (
+    GENERATORS,
+    Runs,
+    check_sizes,
+    field,
+    flatten,
+    provenance,
+    run_classifiers,
+    summary,
+)
+from dataworth.images.synthetic_scaling import OtherSizes
+from dataworth.runs import Result, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+SETS = ("test", *SHIFTS)
+DRAWN = ("sketch", "r")  # the shifted sets that hold drawings
+EFFECTS = ("drawings in the pool", "style words", "interaction")
+# Per cell: (without, plain), (without, styles), (with, plain), (with, styles).
+CONTRASTS = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, -0.5, 0.5], [1.0, -1.0, -1.0, 1.0]])
+
+
+class OutOfDistribution(Reanalysis):
+    """Parameters of the chapter."""
+
+    other_sizes: OtherSizes = field(
+        (80, 320, 1280), "training-set sizes of the arms below", "images"
+    )
+    other_generators: tuple[str, ...] = field((), "further text-to-image models, by name")
+    other_prompt_sets: tuple[str, ...] = field((), "further prompt sets, by name")
+    with_drawings: str = field(
+        "latent-diffusion", "2x2: generator that learned from photos and drawings, by name"
+    )
+    without_drawings: str = field(
+        "latent-diffusion-no-drawings", "2x2: the same without drawings, by name"
+    )
+    style_prompt_set: str = field("styles", "2x2: prompt set that asks for styles in half")
+    cause_size: int = field(1024, "2x2: training images per run", "images", ge=10)
+    cause_budget: int = field(150, "2x2: length of training", "steps", ge=1)
+
+    _sorted = field_validator("other_sizes")(check_sizes)
+
+    @field_validator(
+        "other_generators",
+        "other_prompt_sets",
+        "with_drawings",
+        "without_drawings",
+        "style_prompt_set",
+    )
+    @classmethod
+    def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
+        allowed = PROMPT_SETS if "prompt" in str(info.field_name) else GENERATORS
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in allowed:
+                raise ValueError(f"must be of {', '.join(allowed)}")
+        return names
+
+    @model_validator(mode="after")
+    def _two_by_two(self) -> Self:
+        for a, b in (("with_drawings", "without_drawings"), ("style_prompt_set", "prompt_set")):
+            if getattr(self, a) == getattr(self, b):
+                raise ValueError(f"{a} and {b} are both {getattr(self, a)!r}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if strangers := set(self.other_sizes) - (set(self.real_sizes) & set(self.synthetic_sizes)):
+            raise ValueError(
+                f"other_sizes holds {min(strangers)}, which real_sizes or synthetic_sizes lacks; "
+                "arms are compared at the same sizes"
+            )
+        return self
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Names of the scaling curves, real images first."""
+        return ("real", "synthetic", *self.other_generators, *self.other_prompt_sets)
+
+    def cells(self) -> dict[tuple[str, str], SyntheticPool]:
+        """The 2x2 by (generator, prompt set), in the order of `CONTRASTS`."""
+        return {
+            (generator, prompts): self.pool(generator=generator, prompt_set=prompts)
+            for generator in (self.without_drawings, self.with_drawings)
+            for prompts in (self.prompt_set, self.style_prompt_set)
+        }
+
+    def factorial(self) -> list[list[ClassifierSpec]]:
+        """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row."""
+        budget = Budget(amount=self.cause_budget, batch=self.batch)
+        size, seeds = self.cause_size, range(self.seeds)
+        return [
+            *(
+                [
+                    self.classifier(self.synthetic(pool, size, s), seed=s, budget=budget)
+                    for s in seeds
+                ]
+                for pool in self.cells().values()
+            ),
+            [self.classifier(self.real(size, s), seed=s, budget=budget) for s in seeds],
+        ]
+
+    @classmethod
+    def preflight(cls, params: OutOfDistribution) -> None:
+        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
+        params.check(
+            real=max(*params.real_sizes, params.cause_size),
+            generators=(*params.other_generators, params.with_drawings, params.without_drawings),
+            runs=params.seeds * (5 + len(params.arms) * len(params.real_sizes)),
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """Finished runs: `runs[arm][size][seed]`; `factorial[cell][seed]`, real images in row 4."""
+
+    params: OutOfDistribution
+    sizes: Mapping[str, Sequence[int]]
+    runs: Runs
+    factorial: list[list[Result]]
+    store: Store
+
+    def curve(self, arm: str, *, split: str, metric: str = "loss") -> Curve:
+        """The scaling curve of an arm on an evaluation set (see `curves.curve`)."""
+        p = self.params
+        return curve(
+            self.runs[arm],
+            self.sizes[arm],
+            split=split,
+            metric=metric,
+            resamples=p.resamples,
+            seed=p.seed,
+        )
+
+    def exponent(self, arm: str, split: str) -> Estimate:
+        """k of loss = a D^-k over `other_sizes`; negative where loss grows with D. It depends on
+        the range of sizes, so all arms get the same one."""
+        from dataworth.fit import fit
+
+        c = self.curve(arm, split=split).at(self.params.other_sizes)
+        law = fit(c.table(), law="power", x="n", y="loss", draws=c.draws)
+        return estimate(law.params["k"], law.draws["k"])
+
+    def advantage(self, arm: str, split: str) -> Estimate:
+        """Top-1 of an arm minus that of real images, in points, at the largest of `other_sizes`."""
+        size = self.params.other_sizes[-1:]
+        ours, real = (self.curve(a, split=split, metric="error").at(size) for a in (arm, "real"))
+        return estimate(
+            100 * (real.means - ours.means).item(), 100 * (real.draws - ours.draws)[:, 0]
+        )
+
+    def cell_accuracy(self, splits: Sequence[str]) -> tuple[Array, Array]:
+        """Top-1 in percent of the rows of `factorial`, (5,), mean over seeds and then over the
+        sets `splits`, and bootstrap versions (B, 5)."""
+        p, means, draws = self.params, [], []
+        for split in splits:
+            errors = scores(self.factorial, split=split, metric="error")
+            arm = hash_of(self.factorial)
+            drawn = resample(errors, resamples=p.resamples, seed=p.seed, arm=arm)
+            means.append(100 * (1 - errors.mean((1, 2))))
+            draws.append(100 * (1 - drawn))
+        return np.mean(means, axis=0), np.mean(draws, axis=0)
+
+    def effects(self, splits: Sequence[str]) -> dict[str, Estimate]:
+        """Main effects and interaction of the 2x2 on top-1, in points, mean over `splits`."""
+        means, draws = self.cell_accuracy(splits)
+        value, resampled = factorial_effects(means[:4]), factorial_effects(draws[:, :4])
+        return {e: estimate(value[i], resampled[:, i]) for i, e in enumerate(EFFECTS)}
+
+    def shifted_examples(self) -> dict[str, NDArray[np.uint8]]:
+        """Of each evaluation set, one image of every class that it has: (classes, H, W)."""
+        from dataworth.images.shifts import evaluation_set
+
+        p, rows = self.params, {}
+        for split in SETS:
+            images, labels = evaluation_set(p.card, split, store=self.store)
+            rng = np.random.default_rng([p.seed, 41])
+            rows[split] = np.stack(
+                [images[rng.choice(np.flatnonzero(labels == c))] for c in np.unique(labels)]
+            )
+        return rows
+
+    def cell_examples(self, count: int) -> dict[str, NDArray[np.uint8]]:
+        """The first `count` images of each cell of the 2x2."""
+        return {
+            f"{generator}, {prompts}": pool.load(np.arange(count), self.store)[0]
+            for (generator, prompts), pool in self.params.cells().items()
+        }
+
+    def accuracy(self) -> pd.DataFrame:
+        """Top-1 in percent, mean and 95 % interval, by evaluation set and arm, largest size."""
+        import pandas as pd
+
+        table: dict[str, dict[str, str]] = {}
+        for split in SETS:
+            for arm in self.runs:
+                c = self.curve(arm, split=split, metric="error")
+                e = estimate(100 * (1 - c.means[-1]), 100 * (1 - c.draws[:, -1]))
+                column = f"{arm} ({c.sizes[-1]})"
+                table.setdefault(column, {})[split] = f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"
+        return pd.DataFrame(table).rename_axis("evaluation set")
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by kind."""
+        return summary(
+            {
+                **{
+                    f"classifiers, {arm}": [r for row in rows for r in row]
+                    for arm, rows in self.runs.items()
+                },
+                "classifiers, 2x2": [r for row in self.factorial for r in row],
+            }
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        return provenance(self.params, flatten({**self.runs, "2x2": self.factorial}))
+
+
+def factorial_effects(cells: Array) -> Array:
+    """(..., 4) cell means in the order of `CONTRASTS` -> (..., 3): main effect of drawings, main
+    effect of style words, and their interaction (the difference of the differences)."""
+    return np.asarray(cells @ CONTRASTS.T)
+
+
+def run(params: OutOfDistribution, store: Store | None = None) -> Study:
+    """Run what is missing and collect the study."""
+    OutOfDistribution.preflight(params)
+    store = store or Store()
+    sizes, grid = params.stored(params.arms)
+    done = run_classifiers({**grid, "2x2": params.factorial()}, store)
+    return Study(params, sizes, {arm: done[arm] for arm in grid}, done["2x2"], store)

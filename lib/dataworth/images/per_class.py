@@ -1,0 +1,377 @@
+"""The study behind the chapter *per class*: groups of classes, causes, an intervention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import field_validator
+
+from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.curves import Curve, hash_of, resample, scores
+from dataworth.images.fidelity import FidelitySpec, recall_and_f1
+from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
+from dataworth.images.prompts import PROMPT_SETS
+from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.study import POOL, Runs, field, flatten, provenance, run_classifiers, summary
+from dataworth.runs import Result, Store, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Who = Literal["weak", "other", "all"]
+
+GROUPS = ("easy", "scaling", "poor")
+
+
+class PerClass(Reanalysis):
+    """Parameters of the chapter."""
+
+    easy_accuracy: float = field(
+        0.8, "easy: a class whose top-1 reaches this at the smallest size", gt=0, le=1
+    )
+    poor_accuracy: float = field(
+        0.6, "poor: a class whose top-1 stays below this at the largest size", gt=0, le=1
+    )
+    judged_images: int = field(
+        2560, "synthetic images judged by the reference classifier", "images", ge=20
+    )
+    weakest: int = field(2, "classes treated by the intervention", "classes", ge=1)
+    fix_prompt_set: str = field("clip-7", "intervention: other prompts for the weakest classes")
+    fix_guidance: float = field(
+        3.0, "intervention: other guidance for the weakest classes", "1 = none", ge=0
+    )
+    fix_size: int = field(768, "intervention: training images per run", "images", ge=10)
+    fix_budget: int = field(150, "intervention: length of training", "steps", ge=1)
+
+    @field_validator("fix_prompt_set")
+    @classmethod
+    def _known_prompts(cls, name: str) -> str:
+        if name not in PROMPT_SETS:
+            raise ValueError(f"must be one of {', '.join(PROMPT_SETS)}")
+        return name
+
+    def fidelity(self, reference: ClassifierSpec) -> FidelitySpec:
+        """The pool of the synthetic arm, judged by a classifier trained on real images."""
+        size = min(self.judged_images, max(self.synthetic_sizes))
+        return FidelitySpec(pool=self.pool(), size=size, reference=reference)
+
+    def fix_pools(self) -> dict[str, SyntheticPool]:
+        """The synthetic pools that replace the weakest classes' images, by intervention."""
+        return {
+            f"prompts: {self.fix_prompt_set}": self.pool(prompt_set=self.fix_prompt_set),
+            f"guidance: {self.fix_guidance:g}": self.pool(guidance=self.fix_guidance),
+        }
+
+    def fixes(self, weak: Sequence[int]) -> dict[str, list[ClassifierSpec]]:
+        """Runs by intervention, `[seed]`: synthetic images as before; the images of the classes
+        `weak` from another pool; and those images real, which no generator can improve on."""
+        pool, budget = self.pool(), Budget(amount=self.fix_budget, batch=self.batch)
+        classes = len(pool.names)
+        found: dict[str, list[ClassifierSpec]] = {}
+        for s in range(self.seeds):
+            ids = self.synthetic(pool, self.fix_size, s).ids
+            rest = tuple(i for i in ids if i % classes not in weak)
+            taken = tuple(i for i in ids if i % classes in weak)
+            kept = SyntheticPart(pool=pool, ids=rest)
+            replaced: dict[str, tuple[RealPart | SyntheticPart, ...]] = {
+                "as before": (SyntheticPart(pool=pool, ids=ids),)
+            }
+            for name, other in self.fix_pools().items():
+                replaced[name] = (kept, SyntheticPart(pool=other, ids=taken))
+            replaced["real images"] = (kept, self.real_of(weak, s))
+            for name, parts in replaced.items():
+                spec = self.classifier(*parts, seed=s, budget=budget)
+                found.setdefault(name, []).append(spec)
+        return found
+
+    def real_of(self, classes: Sequence[int], seed: int) -> RealPart:
+        """The real images of some classes within a balanced set of `fix_size`."""
+        from dataworth.data import load_images
+
+        whole = load_images(self.card, POOL)
+        label = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
+        part = self.real(self.fix_size, seed)
+        return part.model_copy(update={"ids": tuple(i for i in part.ids if label[i] in classes)})
+
+    @classmethod
+    def preflight(cls, params: PerClass) -> None:
+        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
+        params.check(
+            real=max(*params.real_sizes, params.fix_size),
+            runs=params.seeds * (4 + len(params.real_sizes) + len(params.synthetic_sizes)),
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """Finished runs: `runs[arm][size][seed]`, `fixes[intervention][seed]`; `weak`, the treated
+    classes by label, chosen on the validation set."""
+
+    params: PerClass
+    sizes: Mapping[str, Sequence[int]]
+    runs: Runs
+    fidelity: Result
+    weak: tuple[int, ...]
+    fixes: dict[str, list[Result]]
+    store: Store
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes, in the order of their labels."""
+        return self.params.pool().names
+
+    def labels(self, split: str = "test") -> NDArray[np.int64]:
+        """The labels (N,) of an evaluation set."""
+        return np.asarray(self.runs["real"][0][0].arrays[f"labels_{split}"])
+
+    def curve(self, arm: str, label: int, *, metric: str = "loss") -> Curve:
+        """The scaling curve of an arm on the test images of one class."""
+        values = scores(self.runs[arm], metric=metric)
+        rows = np.flatnonzero(self.labels() == label)
+        draws = self._resample(values, rows, hash_of(self.runs[arm]))
+        return Curve(np.asarray(self.sizes[arm]), values[:, :, rows].mean(2), draws)
+
+    def _resample(self, values: Array, rows: Rows, arm: int) -> Array:
+        p = self.params
+        return resample(values, resamples=p.resamples, seed=p.seed, arm=arm, rows=rows)
+
+    def classes(self, arm: str) -> dict[str, ClassScaling]:
+        """Every class of an arm, by name."""
+        p, found = self.params, {}
+        for label, name in enumerate(self.names):
+            loss, error = (self.curve(arm, label, metric=m) for m in ("loss", "error"))
+            k = estimate(exponent(loss.sizes, loss.means).item(), exponent(loss.sizes, loss.draws))
+            first, last = (estimate(1 - error.means[i], 1 - error.draws[:, i]) for i in (0, -1))
+            group = _group(first.value, last.value, k, p).item()
+            draws = _group(first.draws, last.draws, k, p)
+            found[name] = ClassScaling(first, last, k, group, draws)
+        return found
+
+    def table(self, arm: str) -> pd.DataFrame:
+        """Groups of an arm: top-1 at the smallest and largest size, k, group, and the share of
+        bootstrap draws in that group."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                name: {
+                    f"top-1 at {self.sizes[arm][0]}": str(c.first),
+                    f"top-1 at {self.sizes[arm][-1]}": str(c.last),
+                    "k of the loss": str(c.k),
+                    "group": c.group,
+                    "share of draws": f"{(c.groups == c.group).mean():.2f}",
+                }
+                for name, c in self.classes(arm).items()
+            }
+        ).T
+
+    def causes(self) -> pd.DataFrame:
+        """Per class: `k` and `accuracy` of the synthetic arm (largest size), `recognizability` (F1)
+        and `diversity` (feature deviation) of its images, and `real_f1`, the same reference on real
+        validation images: a class that the reference cannot tell either is no fault of the
+        generator."""
+        import pandas as pd
+
+        arrays = self.fidelity.arrays
+        judge = self.runs["real"][-1][0].arrays
+        labels = np.asarray(judge["labels_validation"])
+        _, real_f1 = recall_and_f1(judge["logits_validation"].argmax(1), labels, len(self.names))
+        synthetic, real = self.classes("synthetic"), self.classes("real")
+        return pd.DataFrame(
+            {
+                "k": [c.k.value for c in synthetic.values()],
+                "accuracy": [c.last.value for c in synthetic.values()],
+                "accuracy_real": [c.last.value for c in real.values()],
+                "recognizability": arrays["f1_by_class"],
+                "diversity": arrays["deviation_by_class"],
+                "real_f1": real_f1,
+            },
+            index=pd.Index(self.names, name="class"),
+        )
+
+    def excess_gap(self) -> Estimate:
+        """Real minus synthetic top-1 at the largest common size, of the `weak` classes less that
+        of the others, in points: above 0 if the weak classes lose more by being drawn."""
+        at = max(set(self.sizes["real"]) & set(self.sizes["synthetic"]), default=None)
+        at = at or min(self.sizes["real"][-1], self.sizes["synthetic"][-1])
+        gaps = {}
+        for who in ("weak", "other"):
+            rows, points = self.rows(who), {}
+            for arm in ("real", "synthetic"):
+                nearest = np.abs(np.log(np.asarray(self.sizes[arm]) / at)).argmin()
+                error = scores([self.runs[arm][nearest]], metric="error")
+                draws = self._resample(error, rows, hash_of(self.runs[arm]))
+                points[arm] = (error[:, :, rows].mean(), draws[:, 0])
+            drawn, real = points["synthetic"], points["real"]
+            gaps[who] = [100 * (d - r) for d, r in zip(drawn, real, strict=True)]
+        value, draws = (w - o for w, o in zip(gaps["weak"], gaps["other"], strict=True))
+        return estimate(value, draws)
+
+    def rows(self, who: Who, split: str = "test") -> Rows:
+        """Positions of the test images of the treated classes, of the others, or of all."""
+        treated = np.isin(self.labels(split), self.weak)
+        chosen = {"weak": treated, "other": ~treated, "all": np.ones_like(treated)}[who]
+        return np.flatnonzero(chosen)
+
+    def fix_effect(self, name: str, who: Who) -> Estimate:
+        """Change of top-1 against `as before`, in points."""
+        pair = [self.fixes["as before"], self.fixes[name]]
+        error, rows = scores(pair, metric="error"), self.rows(who)
+        draws = 100 * self._resample(error, rows, hash_of(pair))
+        means = 100 * error[:, :, rows].mean((1, 2))
+        return estimate(means[0] - means[1], draws[:, 0] - draws[:, 1])
+
+    def confusion(self, arm: str) -> Array:
+        """(classes, classes): share of a class's test images (row) given each answer (column), at
+        the largest size, mean over seeds."""
+        answers = [r.arrays["logits_test"].argmax(1) for r in self.runs[arm][-1]]
+        shares = [confusion(self.labels(), a, len(self.names)) for a in answers]
+        return np.mean(shares, axis=0)
+
+    def rival(self, label: int, arm: str = "synthetic") -> int:
+        """The class that a class is taken for most often."""
+        row = self.confusion(arm)[label].copy()
+        row[label] = -1
+        return int(row.argmax())
+
+    def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
+        """Of each weak class and its rival: `count` real images, `count` synthetic ones, and, for
+        the weak class, `count` of every intervention; rows by name."""
+        from dataworth.data import load_images
+
+        real = load_images(self.params.card, POOL)
+        pools = {"synthetic": self.params.pool(), **self.params.fix_pools()}
+        classes, rows = len(self.names), {}
+        for label in self.weak:
+            rival = self.rival(label)
+            for c in (label, rival):
+                rows[f"{self.names[c]}, real"] = real.images[np.flatnonzero(real.labels == c)][
+                    :count
+                ]
+                for kind, pool in pools.items():
+                    if c == label or kind == "synthetic":
+                        ids = c + classes * np.arange(count)
+                        rows[f"{self.names[c]}, {kind}"] = pool.load(ids, self.store)[0]
+        return rows
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by kind."""
+        return summary(
+            {
+                **{
+                    f"classifiers, {a}": [r for row in g for r in row] for a, g in self.runs.items()
+                },
+                "classifiers, intervention": [r for row in self.fixes.values() for r in row],
+                "fidelity": [self.fidelity],
+            }
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        fixes = [r for row in self.fixes.values() for r in row]
+        return provenance(self.params, [*flatten(self.runs), *fixes, self.fidelity])
+
+
+@dataclass(frozen=True)
+class ClassScaling:
+    """One class of one arm: top-1 at the smallest and largest size, k of its loss, its group, and
+    the group in every bootstrap draw (B,)."""
+
+    first: Estimate
+    last: Estimate
+    k: Estimate
+    group: str
+    groups: NDArray[np.str_]
+
+
+def exponent(sizes: ArrayLike, losses: ArrayLike) -> Array:
+    """k of loss = a D^-k by least squares on logs: losses (..., n) at sizes (n,) give (...).
+
+    Negative where loss grows. NaN where a loss is missing or not above 0, as a bootstrap draw that
+    holds no example of a class has it.
+    """
+    x = np.log(np.asarray(sizes, dtype=float))
+    x = x - x.mean()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y = np.log(np.asarray(losses, dtype=float))
+        slope = -(y @ x) / (x @ x)
+    return np.where(np.isfinite(slope), slope, np.nan)
+
+
+def groups(
+    first: ArrayLike, last: ArrayLike, k: tuple[float, float], *, easy: float, poor: float
+) -> NDArray[np.str_]:
+    """The group of a class, for top-1 `first` and `last` at the smallest and largest size (...).
+
+    Easy: `first` reaches `easy`. Poor: not easy, `last` is below `poor`, and the interval `k` of
+    its exponent includes 0. Scaling: the rest. (Fan et al. 2023 name the groups and give no
+    thresholds.)
+    """
+    flat = k[0] <= 0 <= k[1]
+    is_poor = (np.asarray(last) < poor) & flat
+    return np.where(np.asarray(first) >= easy, "easy", np.where(is_poor, "poor", "scaling"))
+
+
+def _group(first: ArrayLike, last: ArrayLike, k: Estimate, p: PerClass) -> NDArray[np.str_]:
+    return groups(first, last, k.interval, easy=p.easy_accuracy, poor=p.poor_accuracy)
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
+    """Spearman's correlation of n classes and the interval of Bonett and Wright (2000).
+
+    tanh(atanh(r) +- z sqrt((1 + r^2 / 2) / (n - 3))): the classes are taken as a sample of
+    concepts, so ten of them say little. NaN if all values are equal or n < 4.
+    """
+    from scipy import stats
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    known = np.isfinite(x) & np.isfinite(y)
+    n, empty = int(known.sum()), np.empty(0)
+    if n < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return Estimate(np.nan, np.nan, np.nan, empty)
+    r = float(stats.spearmanr(x[known], y[known]).statistic)
+    centre = np.arctanh(np.clip(r, -0.999, 0.999))
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + r * r / 2) / (n - 3))
+    low, high = np.tanh([centre - half, centre + half])
+    return Estimate(r, float(low), float(high), empty)
+
+
+def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Array:
+    """(classes, classes): share of the examples of a class (row) that get each answer (column);
+    a row without examples is 0."""
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (labels, answers), 1)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def weakest(rows: Sequence[Result], count: int, split: str = "validation") -> tuple[int, ...]:
+    """Labels of the `count` classes with the lowest top-1 of some runs, lowest first.
+
+    On the validation set: classes that were chosen on the test set for having done badly there
+    would look better in any second measurement.
+    """
+    labels = np.asarray(rows[0].arrays[f"labels_{split}"])
+    right = np.mean([r.arrays[f"logits_{split}"].argmax(1) == labels for r in rows], axis=0)
+    accuracy = {int(c): right[labels == c].mean() for c in np.unique(labels)}
+    return tuple(sorted(accuracy, key=lambda c: accuracy[c])[:count])
+
+
+def run(params: PerClass, store: Store | None = None) -> Study:
+    """Run what is missing and collect the study."""
+    PerClass.preflight(params)
+    store = store or Store()
+    sizes, grid = params.stored(("real", "synthetic"))
+    runs = run_classifiers(grid, store)
+    (fidelity,) = run_tasks(
+        [params.fidelity(grid["real"][-1][0])], store=store, workers=1, label="fidelity"
+    )
+    weak = weakest(runs["synthetic"][-1], params.weakest)
+    fixes = run_classifiers({"fixes": list(params.fixes(weak).values())}, store)["fixes"]
+    named = dict(zip(params.fixes(weak), fixes, strict=True))
+    return Study(params, sizes, runs, fidelity, weak, named, store)
