@@ -163,18 +163,14 @@ for task, sizes in (
         answers[task, size] = equivalence(static, practice, at_real=size, level=level)
 
 
-def number(value):
-    return "∞" if np.isinf(value) else f"{value:.3g}"
-
-
 pd.DataFrame(
     [
         {
             "data set": task,
             "images of deliberate practice": f"{size:,.0f}",
             "error": round(a.loss, 3),
-            "static images per image": number(a.ratio.value),
-            "interval": f"[{number(a.ratio.low)}, {number(a.ratio.high)}]",
+            "static images per image": claims.number(a.ratio.value),
+            "interval": claims.span(list(a.ratio)),
             "case": a.case,
         }
         for (task, size), a in answers.items()
@@ -256,9 +252,9 @@ show(
 
 # %% tags=["hide-input"]
 exchange = published.measured("exchange")
-exchange["rate"] = [number(v) for v in exchange["fitted"]]
+exchange["rate"] = [claims.number(v) for v in exchange["fitted"]]
 exchange["interval"] = [
-    f"[{number(a)}, {number(b)}]" for a, b in zip(exchange["low"], exchange["high"], strict=True)
+    claims.span(ends) for ends in zip(exchange["low"], exchange["high"], strict=True)
 ]
 exchange[["synthetic", "real", "interpolated", "rate", "interval", "case"]].rename(
     columns={"rate": "fitted", "interpolated": "by interpolation", "real": "real images n",

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from dataworth.errors import UserError
-from dataworth.fit import Fit, fit
+from dataworth.fit import Fit, fit, percentile_interval
 
 
 def test_power_law_profile_is_the_t_interval_of_a_regression(
@@ -267,3 +267,13 @@ def test_any_scalar_of_the_parameters_has_an_interval(shifted_runs: Callable[...
         np.testing.assert_allclose([2 * v for v in want], list(got), rtol=2e-3)
     size = result.interval_of(lambda p: (p["a"] / (0.5 - p["E"])) ** (1 / p["k"]))
     assert size.value == pytest.approx((5 / 0.2) ** 2.5, rel=0.5) and size.low < size.value
+
+
+def test_percentile_interval_of_draws() -> None:
+    draws = np.random.default_rng(0).normal(size=(2000, 3))
+    want = np.quantile(draws, [0.05, 0.95], axis=0, method="inverted_cdf")
+    np.testing.assert_allclose(percentile_interval(draws, 0.9), want)
+    alone = percentile_interval(draws[:, 0], 0.9)
+    assert alone == tuple(want[:, 0])
+    assert percentile_interval([np.nan, 1.0, 2.0, np.inf]) == (1.0, np.inf)
+    assert np.isnan(percentile_interval([np.nan, np.nan])).all()

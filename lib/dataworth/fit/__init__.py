@@ -38,7 +38,7 @@ from .extrapolate import (
 from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .laws import Law, Param, PowerSum, Term
-from .model import Curve, Fit, Interval, Prediction, fit
+from .model import Curve, Fit, Interval, Prediction, fit, percentile_interval
 from .solver import Status
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "forecast",
     "frontier",
     "more_runs",
+    "percentile_interval",
     "rolling_origin",
     "worth",
 ]

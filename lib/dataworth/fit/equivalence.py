@@ -10,7 +10,7 @@ from dataworth.errors import UserError
 
 from . import profile
 from .laws import REACH, Array
-from .model import Fit, Interval, check_level, percentile
+from .model import Fit, Interval, check_level, percentile_interval
 
 CASES = ("finite", "infinite", "extrapolated", "unidentified")
 
@@ -220,7 +220,7 @@ def _paired(first: Fit, second: Fit) -> tuple[Array | None, Array | None]:
 
 
 def _from_draws(log_value: float, logs: Array, level: float) -> Interval:
-    low, high = percentile(np.exp(logs), level)
+    low, high = percentile_interval(np.exp(logs), level)
     return Interval(float(np.exp(log_value)), float(low), float(high), level, "percentile")
 
 
@@ -363,7 +363,7 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
     if draws_a is not None and draws_b is not None:
         found = roots(draws_a, draws_b)
         share = float((~np.isnan(found)).mean())
-        ends = percentile(found, level)
+        ends = percentile_interval(found, level)
         bounds = (float(ends[0]), float(ends[1])) if share >= level else (-np.inf, np.inf)
         method = "percentile"
     elif np.isnan(centre):

@@ -348,7 +348,7 @@ class Fit:
             if method == "bca":
                 ends = self._bca(quantity, draws, centre, level)
             else:
-                low, high = (float(end) for end in percentile(draws, level))
+                low, high = (float(end) for end in percentile_interval(draws, level))
                 basic = method == "basic"
                 ends = (2 * centre - high, 2 * centre - low) if basic else (low, high)
         low, high = (float(quantity.back(end)) for end in ends)
@@ -501,7 +501,7 @@ class Fit:
                 r = self.residuals() * np.sqrt(self.n / max(self.n - self.free, 1))
                 noise = rng.choice(r, size=values.shape)
                 values = objective.inverse(objective.transform(values) - noise)
-            low, high = percentile(values, level)
+            low, high = percentile_interval(values, level)
         else:
             ends = [self.interval_mean(p[None], level, method) for p in points]
             low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
@@ -659,17 +659,22 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def percentile(draws: Array, level: float) -> tuple[Array, Array]:
-    """Equal-tailed ends over axis 0; infinite draws stay infinite, nan draws are left out."""
+def percentile_interval(draws: Array, level: float = 0.95) -> tuple[Any, Any]:
+    """Equal-tailed ends of draws over axis 0: numbers for draws (B,), arrays (m,) for (B,m).
+
+    Infinite draws stay infinite, so an end may be; nan draws (nothing identified) are left out.
+    """
+    check_level(level)
+    draws = np.asarray(draws, float)
     tail = (1 - level) / 2
     missing = np.isnan(draws)
     count = (~missing).sum(0)
     ordered = np.sort(np.where(missing, np.inf, draws), axis=0)
 
-    def at(q: float) -> Array:
+    def at(q: float) -> Any:
         row = np.clip(np.ceil(q * count - 1e-9).astype(int) - 1, 0, None)
         value = np.take_along_axis(ordered, np.expand_dims(row, 0), 0)[0]
-        return np.where(count == 0, np.nan, value)
+        return np.where(count == 0, np.nan, value)[()]
 
     return at(tail), at(1 - tail)
 
