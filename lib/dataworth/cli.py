@@ -133,6 +133,20 @@ def run(
         _print(f"claims: {layout.show(made.results)}")
 
 
+@app.command()
+def record(
+    chapter: Annotated[str, typer.Argument(help="Chapter id; see `dataworth list`.")],
+    profile: Profile = "full",
+    root: Root = None,
+) -> None:
+    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own."""
+    from dataworth.book import chapters, execute
+    from dataworth.book.layout import open_layout
+
+    layout = open_layout(profile, root)
+    _print(f"recorded: {layout.show(execute.keep(chapters.get(layout.root, chapter), layout))}")
+
+
 @app.command("list")
 def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Root = None) -> None:
     """List the chapters, what they need, and whether their stored execution is current."""

@@ -5,14 +5,14 @@ import pytest
 
 import dataworth
 from dataworth.book import chapters, keys
-from dataworth.book.layout import open_layout
+from dataworth.book.layout import open_layout, write_atomic
 
 VALUES = {"slope": 3.0}
 
 
 def key(layout, values=VALUES):
     chapter = chapters.get(layout.root, "line-fit")
-    return keys.chapter_key(chapters.read(chapter), values, layout)
+    return keys.chapter_key(chapter.id, chapters.read(chapter), values, layout)
 
 
 def edit(layout, old, new):
@@ -32,6 +32,7 @@ def test_prose_does_not_count(example):
     ("change", "part"),
     [
         (lambda e: edit(e, "np.arange(points)", "np.arange(points) + 1"), "code cells"),
+        (lambda e: write_atomic(e.recorded("line-fit"), "{}"), "recorded run"),
         (lambda e: (e.root / "requirements.lock").write_text("numpy==9\n"), "requirements.lock"),
     ],
 )

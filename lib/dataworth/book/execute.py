@@ -75,6 +75,30 @@ def read_record(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
     return record
 
 
+def keep(chapter: Chapter, layout: Layout) -> Path:
+    """Keep the ledger of the chapter's last execution as its recorded larger run.
+
+    Every profile draws it beside its own curves. Raises UserError where nothing was executed.
+    """
+    made, record = products(chapter, layout), read_record(chapter, layout)
+    if record is None or not made.results.is_file():
+        raise UserError(
+            f"Chapter '{chapter.id}' has no finished run with profile '{layout.profile}'; "
+            f"run: dataworth run {chapter.id} --profile {layout.profile}"
+        )
+    run = {k: record[k] for k in ("started", "finished", "wall_s", "versions", "device", "commit")}
+    ledger = {**json.loads(made.results.read_text()), "run": run}
+    target = layout.recorded(chapter.id)
+    write_atomic(target, json.dumps(ledger, indent=1) + "\n")
+    return target
+
+
+def read_recorded(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
+    """The kept ledger of a larger run (`keep`), or None where there is none."""
+    path = layout.recorded(chapter.id)
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
 def why_stale(chapter: Chapter, layout: Layout, key: dict[str, str]) -> str | None:
     """Why the chapter must be executed, or None when what is stored is current and undamaged."""
     record = read_record(chapter, layout)

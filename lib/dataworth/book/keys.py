@@ -17,13 +17,16 @@ from dataworth.book.layout import Layout
 NOT_IN_KEY = ("book/", "cli.py")
 
 
-def chapter_key(notebook: Any, values: dict[str, Any], layout: Layout) -> dict[str, str]:
+def chapter_key(
+    chapter_id: str, notebook: Any, values: dict[str, Any], layout: Layout
+) -> dict[str, str]:
     """Named parts of the key (hex digests), so that a build can say what changed."""
     return {
         "code cells": digest([c.source for c in notebook.cells if c.cell_type == "code"]),
         "parameters": digest({"profile": layout.profile, **values}),
         "library": package_key(Path(dataworth.__file__).parent),
         "data": data_key(),
+        "recorded run": file_key(layout.recorded(chapter_id)),
         "requirements.lock": file_key(layout.root / "requirements.lock"),
         "python": platform.python_version(),
     }

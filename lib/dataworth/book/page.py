@@ -53,6 +53,7 @@ def build_page(
     rows: list[Row],
     record: dict[str, Any],
     claims: dict[str, Any] | None,
+    recorded: dict[str, Any] | None = None,
 ) -> Notebook:
     """The notebook that Jupyter Book renders, from what `merge` returned.
 
@@ -70,7 +71,7 @@ def build_page(
             if index == 0:
                 text = _with_links(chapter, text)
             cells.append(markdown(cell["id"], text, cell["metadata"]))
-    cells.append(markdown("provenance", provenance_block(header, rows, record, claims)))
+    cells.append(markdown("provenance", provenance_block(header, rows, record, claims, recorded)))
     return {
         "cells": cells,
         "metadata": {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}},
@@ -199,9 +200,13 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
 
 
 def provenance_block(
-    header: Header, rows: list[Row], record: dict[str, Any], claims: dict[str, Any] | None
+    header: Header,
+    rows: list[Row],
+    record: dict[str, Any],
+    claims: dict[str, Any] | None,
+    recorded: dict[str, Any] | None = None,
 ) -> str:
-    """The footer: what made this page, as a folded table."""
+    """The footer: what made this page and the recorded run on it, as a folded table."""
     machine, key = record["device"], record["key"]
     seeds = ", ".join(f"{r.name} = {json.dumps(r.value)}" for r in rows if "seed" in r.name)
     entries = {
@@ -216,6 +221,14 @@ def provenance_block(
     }
     for name, value in ((claims or {}).get("provenance") or {}).items():
         entries.setdefault(str(name), value if isinstance(value, str) else json.dumps(value))
+    if recorded:
+        made = recorded["run"]
+        entries["recorded larger run"] = (
+            f"profile {recorded['profile']}, finished {made['finished']} after "
+            f"{spell(made['wall_s'])} on {made['device']['processor']} "
+            f"({count(made['device']['cores'], 'core')}, GPU: {made['device']['gpu'] or 'none'}), "
+            f"commit `{made['commit']}`, {recorded['provenance'].get('runs', '')}"
+        )
     return "\n".join(
         [
             ":::{admonition} Provenance of this page",

@@ -13,7 +13,7 @@ from typing import Any
 
 from dataworth.book import page, pages
 from dataworth.book.chapters import Chapter, Header
-from dataworth.book.execute import products, read_record
+from dataworth.book.execute import products, read_record, read_recorded
 from dataworth.book.keys import digest, file_key
 from dataworth.book.layout import Layout, write_atomic, write_changed
 from dataworth.book.parameters import Parameters
@@ -57,6 +57,7 @@ def write_site(
             parameters[chapter.id].rows,
             records[chapter.id],
             results.get(chapter.id),
+            read_recorded(chapter, layout),
         )
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()

@@ -54,7 +54,7 @@ def make_plan(
         header = plan.headers[c.id] = chapter_files.header(c, notebook)
         resolved = params.resolve(c, notebook, header, layout, overrides)
         plan.parameters[c.id] = resolved
-        plan.keys[c.id] = chapter_key(notebook, resolved.values, layout)
+        plan.keys[c.id] = chapter_key(c.id, notebook, resolved.values, layout)
         if why := execution.why_stale(c, layout, plan.keys[c.id]):
             plan.stale[c.id] = why
     if checked:
