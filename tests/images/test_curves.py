@@ -1,14 +1,12 @@
-"""Bootstrap curves against closed forms of the variances, and the Frechet distance."""
+"""Bootstrap curves against closed forms of the variances."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy import linalg
 from scipy.special import logsumexp
 
 from dataworth.images.curves import curve
-from dataworth.images.fidelity import FidelitySpec, embed, frechet_distance
 
 EXAMPLES, RESAMPLES = 400, 2500
 
@@ -130,77 +128,3 @@ def test_interval():
     np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.002)
     wider = c.interval()
     assert (wider[0] < low).all() and (high < wider[1]).all()
-
-
-# --- Frechet distance -------------------------------------------------------------------------
-
-
-def by_sqrtm(a, b):
-    """The formula of Heusel et al. 2017 as written, with a matrix square root."""
-    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = linalg.sqrtm(s_a @ s_b).real
-    return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s_a + s_b - 2 * root)
-
-
-@pytest.mark.parametrize("width", [2, 8, 32])
-def test_frechet_distance_is_the_formula(width):
-    rng = np.random.default_rng(width)
-    a = rng.normal(size=(300, width)) @ rng.normal(size=(width, width))
-    b = rng.normal(size=(200, width)) @ rng.normal(size=(width, width)) + rng.normal(size=width)
-    assert frechet_distance(a, b) == pytest.approx(by_sqrtm(a, b), rel=1e-8)
-    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), rel=1e-8)
-
-
-def test_frechet_distance_of_identical_sets_is_zero():
-    a = np.random.default_rng(0).normal(size=(100, 16))
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
-    few = a[:5]  # fewer examples than features: a singular covariance
-    assert frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
-
-
-def test_frechet_distance_of_moved_and_scaled_sets():
-    """A shift by m adds |m|^2; scaling by k leaves (k - 1)^2 tr S."""
-    a = np.random.default_rng(0).normal(size=(100, 16))
-    a -= a.mean(0)
-    shift = np.arange(16.0)
-    assert frechet_distance(a, a + shift) == pytest.approx(np.square(shift).sum())
-    assert frechet_distance(a, 3 * a) == pytest.approx(4 * np.trace(np.cov(a, rowvar=False)))
-
-
-def test_features_lead_to_the_model_s_own_logits():
-    from tiny_images import garments
-
-    from dataworth.images.classifiers import Vit, predict
-
-    model = Vit(patch=14, width=16, depth=1, heads=2).build(28, 1, 10).eval()
-    images, _ = garments(7)
-    features, logits = embed(model, images, batch=3)
-    assert features.shape == (7, 16) and features.dtype == np.float64
-    np.testing.assert_allclose(logits, predict(model, images), atol=1e-5)
-
-
-def test_fidelity_of_a_pool(generator, home, splits, store):
-    from dataworth.images.classifiers import Budget, ClassifierSpec, Vit, load_model
-    from dataworth.images.parts import RealPart, SyntheticPool, weights_digest
-    from dataworth.runs import run_tasks
-
-    generator.save(home / "generators" / "tiny")
-    weights = weights_digest(home / "generators" / "tiny")
-    pool = SyntheticPool(weights=weights, steps=1, names=("dress", "bag"))
-    reference = ClassifierSpec(
-        parts=(RealPart(ids=tuple(range(1000, 1060))),),
-        model=Vit(patch=14, width=16, depth=1, heads=2),
-        budget=Budget(amount=5, batch=8),
-        keep_weights=True,
-    )
-    (trained,) = run_tasks([reference], store=store)
-    run_tasks(pool.shards(range(30)), store=store)
-    (judged,) = run_tasks([FidelitySpec(pool=pool, size=30, reference=reference)], store=store)
-    model = load_model(trained)
-    images, labels = pool.load(np.arange(30), store)
-    features, logits = embed(model, images)
-    real, _ = embed(model, splits("fashion-mnist", "validation").images)
-    correct = logits.argmax(1) == labels
-    np.testing.assert_array_equal(judged.arrays["correct"], correct)
-    assert judged.metrics["recognizability"] == correct.mean()
-    assert judged.metrics["frechet"] == pytest.approx(by_sqrtm(features, real), rel=1e-3)

@@ -1,0 +1,394 @@
+"""The study behind the chapter *prompts and guidance*: which generated images train best, and why.
+
+A configuration is a prompt set and a guidance scale of one generator. The scales are swept for one
+prompt set, the prompt sets compared at one scale: an L, not the full product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
+from dataworth.images.curves import Curve, curve
+from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.parts import SyntheticPool, _generator, image_seed, pool_sources
+from dataworth.images.prompts import PROMPT_SETS, prompt
+from dataworth.images.study import (
+    ImageStudy,
+    Runs,
+    check_sizes,
+    field,
+    flatten,
+    provenance,
+    run_classifiers,
+    summary,
+)
+from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+METRICS = (
+    "recognizability", "macro_f1", "deviation", "cosine", "density", "coverage", "frechet",
+    "inception_score",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A way to draw training images: a prompt set and a guidance scale (1 = no guidance)."""
+
+    prompt_set: str
+    guidance: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.prompt_set}, w = {self.guidance:g}"
+
+
+class PromptsAndGuidance(ImageStudy):
+    """Parameters of the chapter."""
+
+    guidances: tuple[Annotated[float, Field(ge=0)], ...] = field(
+        (1.0, 1.5, 2.0, 3.0, 5.0, 7.5), "guidance scales of the sweep", "1 = none", min_length=3
+    )
+    prompt_sets: tuple[str, ...] = field(
+        ("classnames", "description", "hypernyms-places", "word2sen", "clip-80", "in-captions"),
+        "prompt sets compared at the guidance scale of the study, by name",
+        min_length=2,
+    )
+    compared: tuple[str, str] = field(
+        ("in-captions", "clip-80"), "the two prompt sets of the verdict, better one first"
+    )
+    sizes: tuple[int, ...] = field(
+        (256,), "training-set sizes; two or more also give exponents", "images", min_length=1
+    )
+    learner: str = field("vit-2x32", "classifier that is trained on every configuration, by name")
+    steps: int = field(150, "length of its training", "steps", ge=1)
+    judged: int = field(256, "images of a configuration that the reference judges", "images", ge=20)
+    reference_size: int = field(10240, "real images the reference is trained on", "images", ge=10)
+
+    @field_validator("guidances")
+    @classmethod
+    def _sorted(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("must be distinct")
+        return tuple(sorted(values))
+
+    @field_validator("sizes")
+    @classmethod
+    def _distinct(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return check_sizes(sizes)
+
+    @field_validator("prompt_sets", "compared", "learner")
+    @classmethod
+    def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
+        allowed = tuple(MODELS if info.field_name == "learner" else PROMPT_SETS)
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in allowed:
+                raise ValueError(f"must be of {', '.join(allowed)}")
+        return names
+
+    @model_validator(mode="after")
+    def _compared_are_run(self) -> PromptsAndGuidance:
+        for name in self.compared:
+            if name not in (self.prompt_set, *self.prompt_sets):
+                raise ValueError(
+                    f"compared names {name!r}; it must be of prompt_sets "
+                    f"({', '.join(self.prompt_sets)})"
+                )
+        return self
+
+    def sweep(self) -> list[Configuration]:
+        """The guidance scales, for the prompt set of the study."""
+        return [Configuration(self.prompt_set, w) for w in self.guidances]
+
+    def wordings(self) -> list[Configuration]:
+        """The prompt sets, at the guidance scale of the study."""
+        names = dict.fromkeys((self.prompt_set, *self.prompt_sets))
+        return [Configuration(name, self.guidance) for name in names]
+
+    def configurations(self) -> list[Configuration]:
+        """All of them, each once."""
+        return list(dict.fromkeys([*self.sweep(), *self.wordings()]))
+
+    def pool_of(self, configuration: Configuration) -> SyntheticPool:
+        return self.pool(prompt_set=configuration.prompt_set, guidance=configuration.guidance)
+
+    def specs(self, configuration: Configuration) -> list[list[ClassifierSpec]]:
+        """Training runs as [size][seed]. Image i of every configuration starts from the same
+        noise, and run s of every configuration from the same weights: differences between
+        configurations are freed of that chance."""
+        pool = self.pool_of(configuration)
+        budget = Budget(rule="fixed_steps", amount=self.steps, batch=self.batch)
+        return [
+            [
+                self.classifier(
+                    self.synthetic(pool, n, s), seed=s, model=self.learner, budget=budget
+                )
+                for s in range(self.seeds)
+            ]
+            for n in self.sizes
+        ]
+
+    def reference(self) -> ClassifierSpec:
+        """The judge: run 0 on real images, the same run as that of the first chapter."""
+        return self.classifier(self.real(self.reference_size, 0), seed=0)
+
+    def previews(self) -> list[PreviewSpec]:
+        """The picture of guidance against prompts: one task for each scale."""
+        sets = tuple(c.prompt_set for c in self.wordings())
+        return [
+            PreviewSpec(pool=self.pool(guidance=w), prompt_sets=sets, count=4)
+            for w in self.guidances
+        ]
+
+    @classmethod
+    def preflight(cls, params: PromptsAndGuidance) -> None:
+        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
+        runs = len(params.configurations()) * len(params.sizes) * params.seeds
+        params.check(real=params.reference_size, runs=runs)
+
+    def cost(self) -> list[dict[str, object]]:
+        """What a run needs: images, operations, GPU hours, disk. Computed, nothing is started."""
+        from dataworth.images.cost import generation_flops, gpu_hours, training_flops
+
+        count = len(self.configurations())
+        side, channels, draw = generation_flops(self.generator, self.solver_steps)
+        drawn = count * self.seeds * max(*self.sizes, self.judged)
+        learned = count * self.seeds * len(self.sizes)
+        flops = learned * self.steps * self.batch * training_flops(self.learner)
+        return [
+            {
+                "step": f"draw {drawn:,} images ({self.generator}, {count} configurations)",
+                "PFLOP": float(f"{drawn * draw / 1e15:.3g}"),
+                "GPU hours": gpu_hours(drawn * draw),
+                "disk GB": float(f"{drawn * side * side * channels / 1e9:.3g}"),
+            },
+            {
+                "step": f"train {learned} classifiers ({self.learner})",
+                "PFLOP": float(f"{flops / 1e15:.3g}"),
+                "GPU hours": gpu_hours(flops),
+                "disk GB": 0.0,
+            },
+        ]
+
+
+class PreviewSpec(Spec):
+    """A few images of one guidance scale for several prompt sets: the pool's own images 0 to
+    `count` - 1 for each, drawn without their shards. The pool's own prompt set does not matter."""
+
+    kind: ClassVar[str] = "preview"
+
+    pool: SyntheticPool
+    prompt_sets: tuple[str, ...] = Field(min_length=1)
+    count: int = Field(ge=1)
+
+    def sources(self) -> tuple[str, ...]:
+        drawn = (pool_sources(self.pool.family, name) for name in self.prompt_sets)
+        return (*dict.fromkeys(chain(*drawn)), "dataworth.images.prompts_and_guidance")
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `images` uint8 (prompt sets, count, H, W[, 3])."""
+        pool, seeds = self.pool, [image_seed(self.pool.seed, i) for i in range(self.count)]
+        names = [pool.names[i % len(pool.names)] for i in range(self.count)]
+        prompts = [
+            prompt(kind, name, seed, pool.card)
+            for kind in self.prompt_sets
+            for name, seed in zip(names, seeds, strict=True)
+        ]
+        generator = _generator(pool.weights, pool.steps)
+        images = generator.generate(prompts, pool.guidance, seeds * len(self.prompt_sets))
+        shape = (len(self.prompt_sets), self.count, *images.shape[1:])
+        return Outcome({"images": images.reshape(shape)})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its bootstrap interval (95 %, percentiles)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Finished runs: classifiers as `runs[configuration's name][size][seed]`, fidelity by
+    configuration, previews by guidance scale."""
+
+    params: PromptsAndGuidance
+    runs: Runs
+    fidelity: Mapping[Configuration, Result]
+    shown: Sequence[Result]
+    reference: Result
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: number of tasks and core minutes, by kind (drawing of training images
+        aside)."""
+        return summary(
+            {
+                "train on synthetic images": flatten(self.runs),
+                "judge images": self.fidelity.values(),
+                "draw the grid of examples": self.shown,
+            }
+        )
+
+    def curve(self, configuration: Configuration, metric: str = "loss") -> Curve:
+        """Loss or error against training-set size."""
+        p = self.params
+        rows = self.runs[configuration.name]
+        return curve(rows, p.sizes, metric=metric, resamples=p.resamples, seed=p.seed)
+
+    @cached_property
+    def losses(self) -> dict[Configuration, Array]:
+        """Log loss at the largest size: the estimate, then its bootstrap draws, (1 + B,)."""
+        found = {}
+        for c in self.fidelity:
+            line = self.curve(c)
+            found[c] = np.log(np.concatenate([line.means[None, -1], line.draws[:, -1]]))
+        return found
+
+    @cached_property
+    def exponents(self) -> dict[Configuration, Array]:
+        """Scaling ability k: the estimate, then its bootstrap draws, (1 + B,). Empty for one
+        size. It is minus the slope of the least-squares line through log loss against log size."""
+        if len(self.params.sizes) < 2:
+            return {}
+        x = np.log(np.asarray(self.params.sizes, dtype=float))
+        x = (x - x.mean()) / np.square(x - x.mean()).sum()
+        found = {}
+        for c in self.fidelity:
+            line = self.curve(c)
+            found[c] = -np.log(np.concatenate([line.means[None], line.draws])) @ x
+        return found
+
+    def table(self) -> pd.DataFrame:
+        """One row per configuration: `prompt_set`, `guidance`, the metrics of `METRICS`, `loss`
+        at the largest size with `low` and `high`, `top1` in percent, and `k` with `k_low` and
+        `k_high` where there are two sizes."""
+        import pandas as pd
+
+        rows = {}
+        for c, judged in self.fidelity.items():
+            loss = estimate(np.exp(self.losses[c]))
+            row: dict[str, Any] = {"prompt_set": c.prompt_set, "guidance": c.guidance}
+            row |= {name: judged.metrics[name] for name in METRICS}
+            row |= {"loss": loss.value, "low": loss.low, "high": loss.high}
+            row["top1"] = 100 * (1 - self.curve(c, "error").means[-1])
+            if self.exponents:
+                k = estimate(self.exponents[c])
+                row |= {"k": k.value, "k_low": k.low, "k_high": k.high}
+            rows[c.name] = row
+        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="configuration"))
+
+    def best(self) -> Estimate:
+        """The guidance scale of the sweep with the lowest loss; the interval covers where the
+        minimum falls in the bootstrap draws. It can only be a scale of the sweep."""
+        losses = np.stack([self.losses[c] for c in self.params.sweep()])
+        return estimate(np.asarray(self.params.guidances)[losses.argmin(0)])
+
+    def contrast(self, worse: Configuration, better: Configuration) -> Estimate:
+        """Loss of one configuration over that of another, at the largest size."""
+        return estimate(np.exp(self.losses[worse] - self.losses[better]))
+
+    def rank(
+        self,
+        metric: str,
+        *,
+        given: Sequence[str] = (),
+        target: str = "loss",
+        among: Sequence[Configuration] | None = None,
+    ) -> Estimate:
+        """Partial rank correlation over configurations between a metric and how well its images
+        train: minus the log loss at the largest size, or k (`target="k"`).
+
+        Each bootstrap draw takes the configurations with replacement, and one draw of the losses.
+        """
+        chosen = list(among or self.fidelity)
+        values = {"loss": self.losses, "k": self.exponents}[target]
+        y = np.stack([values[c] for c in chosen]) * (-1 if target == "loss" else 1)  # (n, 1 + B)
+        metrics = {m: np.array([self.fidelity[c].metrics[m] for c in chosen]) for m in METRICS}
+        controls = np.array([metrics[name] for name in given]).reshape(len(given), len(chosen))
+        rng = np.random.default_rng([self.params.seed, 9])
+        draws = [partial_spearman(metrics[metric], y[:, 0], controls)]
+        for b in range(1, y.shape[1]):
+            rows = rng.integers(len(chosen), size=len(chosen))
+            draws.append(partial_spearman(metrics[metric][rows], y[rows, b], controls[:, rows]))
+        return estimate(np.array(draws))
+
+    def grid(self) -> dict[str, NDArray[np.uint8]]:
+        """For each guidance scale, one tile per prompt set: images 0 to 3 of the pool, two by
+        two. Every tile starts from the same noise."""
+        rows = {}
+        for w, shown in zip(self.params.guidances, self.shown, strict=True):
+            a = shown.arrays["images"]  # (P, 4, H, W[, 3])
+            top, bottom = (np.concatenate([a[:, i], a[:, i + 1]], 2) for i in (0, 2))
+            rows[f"w = {w:g}"] = np.concatenate([top, bottom], 1)
+        return rows
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        found = [*flatten(self.runs), *self.fidelity.values(), *self.shown, self.reference]
+        return provenance(self.params, found)
+
+
+def estimate(values: Array) -> Estimate:
+    """The first value, with the 2.5 and 97.5 % percentiles of the others (NaN left out)."""
+    if np.isnan(values[1:]).all():
+        return Estimate(float(values[0]), np.nan, np.nan)
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
+    """Spearman's rank correlation of x and y (n,) with the ranks of `controls` (c, n) held fixed.
+
+    The correlation of what is left of the ranks of x and of y after linear regression on the ranks
+    of the controls (average ranks for ties). Without controls it is Spearman's. NaN where nothing
+    is left, or where n is too small for the number of controls (n < c + 3).
+    """
+    from scipy.stats import rankdata
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    controls = np.asarray(controls, dtype=float).reshape(-1, len(x))
+    if len(x) < len(controls) + 3:
+        return float("nan")
+    ranks = np.stack([rankdata(row) for row in (x, y, *controls)], axis=1)
+    design = np.column_stack([np.ones(len(x)), ranks[:, 2:]])
+    left = ranks[:, :2] - design @ np.linalg.lstsq(design, ranks[:, :2], rcond=None)[0]
+    norms = np.linalg.norm(left, axis=0)
+    if norms.min() < 1e-9 * len(x):
+        return float("nan")
+    return float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1, 1))
+
+
+def run(params: PromptsAndGuidance, store: Store | None = None) -> Study:
+    """Run what is missing and collect the study."""
+    PromptsAndGuidance.preflight(params)
+    store = store or Store()
+    configurations = params.configurations()
+    grid = {c.name: params.specs(c) for c in configurations}
+    # The judge goes first: it is the longest task.
+    judge = params.reference()
+    found = run_classifiers({"reference": [[judge]]} | grid, store)
+    reference = found.pop("reference")[0][0]
+    pools = {c: params.pool_of(c) for c in configurations}
+    wanted = range(params.judged)
+    shards = [shard for pool in pools.values() for shard in pool.shards(wanted)]
+    run_tasks(shards, store=store, label="images to judge")
+    tasks: list[Spec] = [
+        FidelitySpec(pool=pool, size=params.judged, reference=judge) for pool in pools.values()
+    ]
+    done = run_tasks([*tasks, *params.previews()], store=store, label="fidelity")
+    fidelity = dict(zip(configurations, done, strict=False))
+    return Study(params, found, fidelity, done[len(configurations) :], reference)

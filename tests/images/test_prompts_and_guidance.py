@@ -1,0 +1,222 @@
+"""Partial rank correlation against closed forms, and the study of the chapter from end to end."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+
+from dataworth.errors import UserError
+from dataworth.images import parts
+from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.prompts_and_guidance import (
+    METRICS,
+    Configuration,
+    PromptsAndGuidance,
+    estimate,
+    partial_spearman,
+    run,
+)
+
+# --- Partial rank correlation -------------------------------------------------------------------
+
+
+def sample(count, variables, seed, ties=False):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(variables, count)) + rng.normal(size=count)
+    return np.round(values) if ties else values
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_without_controls_it_is_spearman(seed, ties):
+    x, y = sample(12, 2, seed, ties)
+    assert partial_spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_one_control_has_a_closed_form(seed, ties):
+    """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)) of the rank correlations."""
+    x, y, z = sample(15, 3, seed, ties)
+    r = stats.spearmanr(np.stack([x, y, z]), axis=1).statistic
+    expected = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
+    assert partial_spearman(x, y, [z]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_several_controls_come_from_the_inverse_of_the_rank_correlations(seed):
+    values = sample(20, 5, seed)
+    precision = np.linalg.inv(stats.spearmanr(values, axis=1).statistic)
+    expected = -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+    assert partial_spearman(values[0], values[1], values[2:]) == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10_000), st.integers(5, 12), st.integers(0, 2))
+def test_monotone_changes_leave_it_as_it_is(seed, count, controls):
+    x, y, *z = sample(count, 2 + controls, seed)
+    value = partial_spearman(x, y, z)
+    assert -1 <= value <= 1
+    assert partial_spearman(y, x, z) == pytest.approx(value)
+    assert partial_spearman(np.exp(x), y**3, [3 * c - 1 for c in z]) == pytest.approx(value)
+    assert partial_spearman(-x, y, z) == pytest.approx(-value)
+
+
+def test_nothing_left_is_not_a_number():
+    x, y = sample(8, 2, 0)
+    assert np.isnan(partial_spearman(x, y, [x]))  # x is known from the control
+    assert np.isnan(partial_spearman(np.ones(8), y))
+    assert np.isnan(partial_spearman(x[:3], y[:3], [y[:3]]))  # one example too few
+
+
+def test_an_estimate_is_the_first_value_and_percentiles_of_the_rest():
+    e = estimate(np.concatenate([[7.0], np.arange(101.0), [np.nan]]))
+    assert (e.value, e.low, e.high) == (7.0, 2.5, 97.5)
+    assert np.isnan(estimate(np.array([1.0, np.nan])).low)
+
+
+# --- Parameters -----------------------------------------------------------------------------------
+
+SETS = {"prompt_sets": ("photo", "classnames"), "compared": ("classnames", "photo")}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("guidances", (1.0, 2.0), "at least 3 items"),
+        ("guidances", (1.0, 2.0, 2.0), "must be distinct"),
+        ("guidances", (-1.0, 2.0, 3.0), "greater than or equal to 0"),
+        ("prompt_sets", ("haiku", "photo"), "must be of"),
+        ("learner", "resnet-50", "must be of vit-2x32"),
+        ("sizes", (), "at least 1 item"),
+        ("sizes", (5,), "distinct sizes of at least 10 images"),
+        ("steps", 0, "greater than or equal to 1"),
+        ("judged", 10, "greater than or equal to 20"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
+    with pytest.raises(ValidationError) as caught:
+        PromptsAndGuidance(**SETS | {field: value})
+    error = caught.value.errors()[0]
+    assert error["loc"][0] == field and words in error["msg"] and "\n" not in error["msg"]
+
+
+def test_compared_sets_must_be_run():
+    with pytest.raises(ValidationError, match="compared names 'classnames'; it must be of"):
+        PromptsAndGuidance(prompt_sets=("photo", "photo"), compared=("photo", "classnames"))
+
+
+def test_configurations_are_the_sweep_and_the_wordings_each_once():
+    params = PromptsAndGuidance(**SETS, guidances=(3.0, 1.0, 1.5), guidance=1.5)
+    assert [c.guidance for c in params.sweep()] == [1.0, 1.5, 3.0]
+    assert [c.prompt_set for c in params.wordings()] == ["photo", "classnames"]
+    assert [c.name for c in params.configurations()] == [
+        "photo, w = 1", "photo, w = 1.5", "photo, w = 3", "classnames, w = 1.5",
+    ]  # fmt: skip
+
+
+def test_a_reference_beyond_the_pool(splits):
+    with pytest.raises(UserError, match="a real training set of 70 images was asked for"):
+        PromptsAndGuidance.preflight(PromptsAndGuidance(**SETS, reference_size=70))
+
+
+# --- The study ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(splits, generator, home, store, monkeypatch):
+    """The whole chapter on tiny data."""
+    generator.save(home / "generators" / "tiny")
+    monkeypatch.setattr(
+        "dataworth.images.train_generator.retrained", lambda card, **_: home / "generators" / "tiny"
+    )
+    params = PromptsAndGuidance(
+        **SETS,
+        guidances=(1.0, 1.5, 4.0),
+        guidance=1.5,
+        sizes=(20, 40),
+        seeds=2,
+        steps=2,
+        batch=8,
+        judged=30,
+        reference_size=40,
+        budget=2,
+        solver_steps=1,
+        resamples=100,
+        retrain=True,
+    )
+    return run(params, store)
+
+
+def test_a_study_from_end_to_end(study, store, monkeypatch):
+    params = study.params
+    assert set(study.runs) == {c.name for c in params.configurations()}
+    table = study.table()
+    assert list(table.index) == [c.name for c in params.configurations()]
+    assert set(METRICS) <= set(table.columns) and table[list(METRICS)].notna().all(axis=None)
+    for c in params.configurations():
+        row, rows = table.loc[c.name], study.runs[c.name]
+        losses = np.array([[r.metrics["loss_test"] for r in row] for row in rows])
+        assert row.loss == pytest.approx(losses[-1].mean())
+        assert row.low <= row.loss <= row.high
+        assert row.top1 == pytest.approx(100 * np.mean([r.metrics["top1_test"] for r in rows[-1]]))
+        k = -np.polyfit(np.log(params.sizes), np.log(losses.mean(1)), 1)[0]
+        assert row.k == pytest.approx(k) and row.k_low <= row.k_high
+        assert {r.spec.parts[0].pool.guidance for row in rows for r in row} == {c.guidance}
+        assert {r.spec.model.width for row in rows for r in row} == {32}
+    best = study.best()
+    sweep = table.iloc[:3]
+    assert best.value == sweep.guidance.iloc[sweep.loss.argmin()]
+    assert best.low >= 1 and best.high <= 4
+    one, other = params.configurations()[:2]
+    assert study.contrast(one, other).value == pytest.approx(
+        table.loss.iloc[0] / table.loss.iloc[1]
+    )
+    rank = study.rank("coverage", given=["recognizability"])
+    expected = partial_spearman(table.coverage, -table.loss, [table.recognizability])
+    assert rank.value == pytest.approx(expected, nan_ok=True)
+    k = study.rank("deviation", target="k", among=params.sweep())
+    assert k.value == pytest.approx(
+        stats.spearmanr(sweep.deviation, sweep.k).statistic, nan_ok=True
+    )
+    assert study.provenance()["runs"] == "17 classifier, 4 fidelity, 3 preview"
+    assert list(study.summary()["runs"]) == [16, 4, 3]
+
+    # Same noise, same images: a preview shows what the pool holds.
+    grid = study.grid()
+    assert list(grid) == ["w = 1", "w = 1.5", "w = 4"]
+    assert all(tiles.shape == (2, 56, 56) for tiles in grid.values())
+    for c in params.configurations():
+        images, _ = params.pool_of(c).load(np.arange(4), store)
+        tile = grid[f"w = {c.guidance:g}"][["photo", "classnames"].index(c.prompt_set)]
+        np.testing.assert_array_equal(tile[:28, :28], images[0])
+        np.testing.assert_array_equal(tile[:28, 28:], images[1])
+        np.testing.assert_array_equal(tile[28:, :28], images[2])
+
+    # A second time, nothing is computed.
+    monkeypatch.setattr("dataworth.runs.engine.execute", None)
+    again = run(params, store)
+    assert again.table().equals(table)
+    parts._generator.cache_clear()
+
+
+def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monkeypatch):
+    from dataworth.images.synthetic_scaling import SyntheticScaling
+
+    sizes = (10, 20, 30, 40)
+    first = SyntheticScaling(real_sizes=sizes, synthetic_sizes=sizes, other_sizes=sizes[:3])
+    mine = PromptsAndGuidance(**SETS, reference_size=40)
+    assert mine.reference().key == first.specs(first.arms()["real"])[-1][0].key
+    judged = FidelitySpec(pool=mine.pool(), size=30, reference=mine.reference())
+    assert judged.reference.keep_weights
+    assert mine.specs(Configuration("photo", 1.5))[0][0].budget.amount == mine.steps
+
+
+def test_cost_counts_images_and_training():
+    drawn, trained = PromptsAndGuidance(**SETS).cost()
+    assert drawn["step"].startswith("draw 3,584 images (pixel-diffusion, 7 configurations)")
+    assert trained["step"] == "train 14 classifiers (vit-2x32)"
+    _, twice = PromptsAndGuidance(**SETS, steps=300).cost()
+    assert twice["PFLOP"] == pytest.approx(2 * trained["PFLOP"], rel=0.01)
