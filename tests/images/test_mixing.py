@@ -67,7 +67,7 @@ def result(loss, name, spread=0.0, examples=200):
     """A stored run of two classes whose mean cross-entropy is `loss` on every split."""
     rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
     noise = rng.normal(size=examples) * spread
-    per_example = loss * np.exp(noise - noise.mean())
+    per_example = loss * np.exp(noise) / np.exp(noise).mean()
     margin = -np.log(np.expm1(per_example))  # loss = log(1 + exp(-margin))
     logits = np.stack([margin, np.zeros(examples)], 1)
     arrays = {}

@@ -133,7 +133,9 @@ def test_synthetic_subsets_are_balanced_and_nested_and_apart():
 def study(splits, generator, home, store, monkeypatch):
     """The whole chapter on tiny data, its generator trained on this machine."""
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(train_generator, "retrained", lambda card, **_: home / "generators" / "tiny")
+    monkeypatch.setattr(
+        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
+    )
     params = SyntheticScaling(
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),
@@ -202,7 +204,10 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
 def test_cost_counts_training_samples():
     """A step costs three forward passes: doubling the budget doubles what training costs."""
     rows, twice = (SyntheticScaling(budget=budget, guidance=1.5).cost() for budget in (1000, 2000))
-    assert [row["step"].split()[0] for row in rows] == ["draw", "train", "train"]
-    assert twice[0] == rows[0]
-    for a, b in zip(rows[1:], twice[1:], strict=True):
-        assert b["PFLOP"] == pytest.approx(2 * a["PFLOP"], rel=0.01)
+    for a, b in zip(rows, twice, strict=True):
+        if a["step"].startswith("train") and "vit-2x64" in a["step"]:  # half of it at fixed epochs
+            assert a["PFLOP"] < b["PFLOP"]
+        elif a["step"].startswith("train"):
+            assert b["PFLOP"] == pytest.approx(2 * a["PFLOP"], rel=0.01)
+        elif a["step"] != "total":
+            assert a == b

@@ -181,7 +181,14 @@ def card(card_id: str) -> Card:
     for candidate in cards():
         if candidate.id == card_id:
             return candidate
+    from dataworth.data.large import large_cards
+
     known = ", ".join(c.id for c in cards())
+    if card_id in large_cards():
+        raise UserError(
+            f"The data set '{card_id}' is too large to be loaded and serves dry runs only "
+            f"(dataworth check); those that load are: {known}."
+        )
     raise UserError(f"There is no data set '{card_id}'; the data sets are: {known}.")
 
 

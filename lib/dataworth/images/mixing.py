@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from dataworth.images.classifiers import ClassifierSpec
+from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
 from dataworth.images.study import Runs, check_sizes, field, flatten, provenance, run_classifiers
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.fit import Fit
+    from dataworth.images.cost import Drawing, Training
 
 Array = NDArray[np.float64]
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
@@ -95,6 +96,34 @@ class Mixing(Reanalysis):
                 self.real(real, s), self.synthetic(self.pool(), synthetic, s), seed=s, **weights
             )
             for s in range(self.seeds)
+        ]
+
+    def drawings(self) -> list[Drawing]:
+        """One pool; mixed sets take their images from it."""
+        from dataworth.images.cost import Drawing
+
+        images = self.seeds * self.synthetic_sizes[-1]
+        return [Drawing(self.generator, self.prompt_set, images, self.solver_steps)]
+
+    def trainings(self) -> list[Training]:
+        """The pure arms, which *synthetic scaling* shares, and the mixed sets."""
+        from dataworth.images.cost import Training
+
+        sizes = {
+            "real": self.real_sizes,
+            "synthetic": self.synthetic_sizes,
+            "mixed": tuple(n + m for n in self.mixed_sizes for m in self.added(n))
+            + (self.weighted_size + self.weighted_added,) * len(self.shares),
+        }
+        budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        return [
+            Training(
+                kind,
+                self.model,
+                self.seeds * len(counts),
+                self.seeds * sum(budget.steps(n) * budget.batch for n in counts),
+            )
+            for kind, counts in sizes.items()
         ]
 
     @classmethod

@@ -28,11 +28,14 @@ from dataworth.images.parts import (
     weights_digest,
 )
 from dataworth.images.prompts import split_name
+from dataworth.images.prompts.vocabulary import vocabulary
 from dataworth.paths import home
 from dataworth.runs import Result, Store, run_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dataworth.images.cost import Drawing, Training
 
 POOL = "classifier_pool"
 Names = TypeVar("Names", str, tuple[str, ...])
@@ -140,11 +143,15 @@ class ImageStudy(BaseModel):
             card=self.card,
             prompt_set=self.prompt_set,
             guidance=self.guidance,
-            steps=self.solver_steps if generator == self.generator else GENERATORS[generator].steps,
+            steps=self.sampling_steps(generator),
             seed=self.seed,
             names=class_names(self.card),
         )
         return pool.model_copy(update=changes)
+
+    def sampling_steps(self, generator: str) -> int:
+        """Sampling steps: those of the parameters, or another generator's own."""
+        return self.solver_steps if generator == self.generator else GENERATORS[generator].steps
 
     def weights(self, generator: str) -> str:
         """What a pool calls its generator: a hub id, or the digest of weights shipped or trained
@@ -197,6 +204,29 @@ class ImageStudy(BaseModel):
     def evaluations(self) -> tuple[str, ...]:
         """Names of the evaluation sets: splits of the card, and its shifted sets if it has any."""
         return ("validation", "test", *(shifts.SHIFTS if self.card in shifts.ICONS else ()))
+
+    def drawings(self) -> list[Drawing]:
+        """Images that the chapter draws; chapters that draw some say so here."""
+        return []
+
+    def trainings(self) -> list[Training]:
+        """Classifiers that the chapter trains; chapters that train some say so here."""
+        return []
+
+    def cost(self) -> list[dict[str, object]]:
+        """Every name, shape and parameter count, and what a run would take (`cost.dry_run`)."""
+        from dataworth.images.cost import dry_run
+
+        return dry_run(
+            self.card,
+            self.drawings(),
+            self.trainings(),
+            evaluations=self.evaluations(),
+            generators=(self.generator,),
+            prompt_sets=(self.prompt_set,),
+            models=(self.model,),
+            real=max(getattr(self, "real_sizes", (0,))),
+        )
 
     def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
         """Refuse what cannot run: a real pool smaller than `real` images, a generator without
@@ -296,7 +326,10 @@ def flatten(runs: Runs) -> list[Result]:
 def class_names(card_id: str) -> tuple[str, ...]:
     """The words that stand for the classes in prompts."""
     from dataworth.data import card
+    from dataworth.data.large import large_cards
 
     if card_id == "fashion-mnist":
         return tuple(words[0] for words in CLASS_WORDS)
+    if card_id in large_cards():
+        return tuple(vocabulary(card_id))
     return tuple(card(card_id).classes)

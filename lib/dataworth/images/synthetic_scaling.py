@@ -32,6 +32,8 @@ from dataworth.runs import Result, Store, run_tasks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dataworth.images.cost import Drawing, Training
+
 Sizes = Annotated[tuple[int, ...], Field(min_length=4)]
 OtherSizes = Annotated[tuple[int, ...], Field(min_length=3)]
 
@@ -142,49 +144,30 @@ class SyntheticScaling(ImageStudy):
             runs=params.seeds * (len(params.real_sizes) + 7 * len(params.other_sizes)),
         )
 
-    def cost(self) -> list[dict[str, object]]:
-        """What a run needs: images, operations, GPU hours, disk. Computed, nothing is started.
+    def drawings(self) -> list[Drawing]:
+        """Images of every pool, as many as its largest arm takes; arms of one pool share them."""
+        from dataworth.images.cost import Drawing
 
-        Operations are counted on shapes alone (torch's meta device); a training step costs three
-        forward passes; GPU hours assume 40 % of 312 TFLOP/s (an A100 in bfloat16).
-        """
-        from dataworth.images.cost import generation_flops, gpu_hours, training_flops
-
-        rows: list[dict[str, object]] = []
         pools: dict[tuple[str, str], int] = {}
         for arm in self.arms().values():
             if arm.generator:
                 pool = (arm.generator, arm.prompt_set)
                 pools[pool] = max(pools.get(pool, 0), *arm.sizes)
-        for (generator, prompt_set), size in pools.items():
-            drawn = self.seeds * size
-            side, channels, draw = generation_flops(generator, self.solver_steps)
-            rows.append(
-                {
-                    "step": f"draw {drawn:,} images ({generator}, {prompt_set}, "
-                    f"{self.solver_steps} steps)",
-                    "PFLOP": float(f"{drawn * draw / 1e15:.3g}"),
-                    "GPU hours": gpu_hours(drawn * draw),
-                    "disk GB": float(f"{drawn * side * side * channels / 1e9:.3g}"),
-                }
-            )
-        for kind, real in (("real", True), ("synthetic", False)):
-            arms = [arm for arm in self.arms().values() if (arm.generator is None) == real]
-            runs = self.seeds * sum(len(arm.sizes) for arm in arms)
-            flops = sum(
-                self.seeds * arm.budget.steps(n) * arm.budget.batch * training_flops(arm.model)
-                for arm in arms
-                for n in arm.sizes
-            )
-            rows.append(
-                {
-                    "step": f"train {runs} classifiers on {kind} images",
-                    "PFLOP": float(f"{flops / 1e15:.3g}"),
-                    "GPU hours": gpu_hours(flops),
-                    "disk GB": 0.0,
-                }
-            )
-        return rows
+        return [
+            Drawing(name, words, self.seeds * size, self.sampling_steps(name))
+            for (name, words), size in pools.items()
+        ]
+
+    def trainings(self) -> list[Training]:
+        """Classifiers by kind of images and model."""
+        from dataworth.images.cost import Training
+
+        found: dict[tuple[str, str], list[int]] = {}
+        for arm in self.arms().values():
+            kind = "synthetic" if arm.generator else "real"
+            steps = [arm.budget.steps(n) for n in arm.sizes for _ in range(self.seeds)]
+            found.setdefault((kind, arm.model), []).extend(n * arm.budget.batch for n in steps)
+        return [Training(*key, len(samples), sum(samples)) for key, samples in found.items()]
 
 
 @dataclass(frozen=True)

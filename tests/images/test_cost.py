@@ -1,0 +1,190 @@
+"""Dry runs: names, shapes and parameter counts against published ones, and how costs scale."""
+
+import pytest
+
+from dataworth.data import load_images
+from dataworth.data.large import LargeCard, large_card, large_cards
+from dataworth.errors import UserError
+from dataworth.images import cost
+from dataworth.images.cost import Drawing, Training, dry_run, generator_network
+from dataworth.images.mixing import Mixing
+from dataworth.images.study import GENERATORS, ImageStudy, class_names
+from dataworth.images.synthetic_scaling import SyntheticScaling
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No socket can be opened, and the hub's client knows it."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def refuse(*_, **__):
+        raise AssertionError("a dry run opened a connection")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+# --- Shapes -----------------------------------------------------------------------------------
+
+
+def test_parameters_of_the_papers_classifiers():
+    """Dosovitskiy et al. 2021, Table 1, give 86 M and 307 M, without saying what the head adds."""
+    base, large = (cost.classifier_network(name) for name in ("vit-b16", "vit-l16"))
+    assert base.parameters == pytest.approx(86e6, rel=0.01)
+    assert large.parameters == pytest.approx(307e6, rel=0.01)
+    w, tokens, layers = 768, 196, 12
+    block = 2 * 2 * w + (w * 3 * w + 3 * w) + (w * w + w) + (w * 4 * w + 4 * w) + (4 * w * w + w)
+    written_out = (256 * 3 * w + w) + w + (tokens + 1) * w + layers * block + 2 * w + 1000 * (w + 1)
+    assert base.parameters == written_out
+    # 17.6 billion multiply-adds for one image of 224 pixels (attention's products included)
+    assert base.forward == pytest.approx(2 * 17.6e9, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "side"),
+    [
+        # CompVis/stable-diffusion: "860M UNet and 123M text encoder"
+        ("stable-diffusion-v1-5", {"U-Net": 860e6, "text encoder": 123e6}, 512),
+        # deep-floyd/IF: "IF-I-XL 4.3B", with the encoder of T5-XXL
+        ("deepfloyd-if", {"U-Net": 4.3e9}, 64),
+        # diffusers' page of aMUSEd: 603M
+        ("amused-256", {"transformer": 603e6}, 256),
+    ],
+)
+def test_parameters_of_the_hubs_generators(name, parts, side):
+    network = generator_network(name)
+    for part, count in parts.items():
+        assert network.parts[part] == pytest.approx(count, rel=0.005)
+    assert (network.side, network.channels) == (side, 3)
+    assert network.parameters == sum(network.parts.values()) and network.forward > 1e9
+    assert GENERATORS[name].hub in network.source
+
+
+@pytest.mark.parametrize("name", [name for name, g in GENERATORS.items() if g.hub is None])
+def test_our_generators_are_garments(name):
+    network = generator_network(name)
+    assert (network.side, network.channels) == (28, 1)
+    assert 1e5 < network.parameters < 1e7
+
+
+# --- Names ------------------------------------------------------------------------------------
+
+
+def test_large_data_sets():
+    imagenet = large_card("imagenet-1k")
+    classes = {name: len(card.synsets) for name, card in large_cards().items()}
+    assert classes == {
+        "imagenet-1k": 1000,
+        "imagenet-v2": 1000,
+        "imagenet-a": 200,
+        "imagenet-sketch": 1000,
+        "imagenet-r": 200,
+    }
+    assert imagenet.synsets[0] == "n01440764"  # tench
+    for place in imagenet.evaluations.values():
+        found = large_card(place.card)
+        assert found.splits[place.split] > 0
+        assert set(found.synsets) <= set(imagenet.synsets)
+    assert set(imagenet.evaluations) == {"validation", "test", "v2", "a", "sketch", "r"}
+    with pytest.raises(ValueError, match="revision"):
+        LargeCard.model_validate(imagenet.model_dump() | {"revision": "latest"})
+
+
+def test_large_sets_are_named_but_not_loaded():
+    names = class_names("imagenet-1k")
+    assert len(set(names)) == 1000 and names[0] == "tench"
+    with pytest.raises(UserError, match="'imagenet-1k' is too large to be loaded"):
+        load_images("imagenet-1k", "test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"card": "imagenet-2k"}, "card is 'imagenet-2k'; it must be one of fashion-mnist"),
+        ({"generators": ["dall-e"]}, "generator is 'dall-e'; it must be one of pixel-diffusion"),
+        ({"models": ["resnet"]}, "model is 'resnet'; it must be one of vit-2x32"),
+        ({"prompt_sets": ["haiku"]}, "prompt_set is 'haiku'; it must be one of classnames"),
+        ({"real": 2_000_000}, "2,000,000 images was asked for, but imagenet-1k has 1,281,167"),
+    ],
+)
+def test_unknown_names_are_refused_with_one_sentence(arguments, words):
+    with pytest.raises(UserError) as caught:
+        dry_run(**({"card": "imagenet-1k"} | arguments))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="no large data set 'imagenet-2k'"):
+        large_card("imagenet-2k")
+
+
+def test_a_pipeline_without_shapes_is_refused(monkeypatch):
+    monkeypatch.setattr(cost, "PIPELINES", {})
+    generator_network.cache_clear()
+    with pytest.raises(UserError, match="the shapes of amused/amused-256 are not known"):
+        generator_network("amused-256")
+
+
+# --- Costs ------------------------------------------------------------------------------------
+
+
+def test_costs_scale_with_images_steps_and_samples():
+    one = Drawing("pixel-diffusion", "photo", 1000, 8), Training("real", "vit-2x64", 4, 10_000)
+    two = Drawing("pixel-diffusion", "photo", 2000, 8), Training("real", "vit-2x64", 4, 30_000)
+    slow = Drawing("pixel-diffusion", "photo", 1000, 16), one[1]
+    draws, trains, totals = zip(
+        *(dry_run("fashion-mnist", [d], [t])[-3:] for d, t in (one, two, slow)), strict=True
+    )
+    exact = {"rel": 0.01}
+    assert draws[1]["PFLOP"] == pytest.approx(2 * draws[0]["PFLOP"], **exact)
+    assert draws[2]["PFLOP"] == pytest.approx(2 * draws[0]["PFLOP"], **exact)
+    assert draws[0]["disk GB"] == draws[2]["disk GB"] == pytest.approx(1000 * 784 / 1e9, **exact)
+    assert trains[1]["PFLOP"] == pytest.approx(3 * trains[0]["PFLOP"], **exact)
+    for draw, train, total in zip(draws, trains, totals, strict=True):
+        assert total["step"] == "total"
+        assert total["PFLOP"] == pytest.approx(draw["PFLOP"] + train["PFLOP"], **exact)
+        hours = total["PFLOP"] * 1e15 / (cost.PEAK * cost.UTILISATION) / 3600
+        assert total["GPU hours"] == pytest.approx(hours, **exact)
+
+
+PAPER = {"card": "imagenet-1k", "generator": "stable-diffusion-v1-5", "model": "vit-b16"}
+
+
+@pytest.mark.parametrize(
+    "prompt_set", ["classnames", "photo", "clip-80", "description", "in-captions"]
+)
+def test_the_papers_names_resolve(prompt_set):
+    rows = {row["step"]: row for row in ImageStudy(**PAPER, prompt_set=prompt_set).cost()}
+    assert (
+        "ILSVRC/imagenet-1k@main, split train: 1,281,167"
+        in rows["data imagenet-1k, training"]["resolved"]
+    )
+    for name in ("v2", "a", "sketch", "r"):
+        assert any(step.endswith(f", {name}") for step in rows)
+    assert rows[f"prompts {prompt_set}"]["resolved"].startswith("1,000 class names")
+    assert rows["classifier vit-b16"]["parameters"] == "86,567,656"
+    generator = rows["generator stable-diffusion-v1-5"]
+    assert (
+        "U-Net 859,520,964, autoencoder 83,653,863, text encoder 123,060,480"
+        in generator["resolved"]
+    )
+    assert rows["total"]["disk GB"] > 0
+
+
+@pytest.mark.parametrize("study", [SyntheticScaling, Mixing])
+def test_a_chapter_costs_what_its_arms_take(study):
+    sizes = {"real_sizes": (1000, 2000, 4000, 8000), "synthetic_sizes": (1000, 2000, 4000, 8000)}
+    more = (
+        {"other_sizes": (1000, 2000, 4000), "other_model": "vit-l16"}
+        if study is SyntheticScaling
+        else {"mixed_sizes": (1000,), "ratios": (1, 2), "weighted_size": 1000, "weighted_ratio": 2}
+    )
+    params = study(**PAPER, **sizes, **more, seeds=2, budget=10, batch=100)
+    (drawing,) = params.drawings()
+    assert drawing.images == 2 * 8000 and drawing.steps == params.solver_steps
+    by_kind = {t.kind: t for t in params.trainings() if t.model == "vit-b16"}
+    if study is Mixing:
+        assert {k: t.runs for k, t in by_kind.items()} == {"real": 8, "synthetic": 8, "mixed": 8}
+        assert by_kind["mixed"].samples == 8 * 1000
+    else:
+        assert by_kind["real"].runs == 2 * (4 + 3)
+        epochs = params.epochs * (1000 + 2000 + 4000)
+        assert by_kind["real"].samples == 2 * (4 * 1000 + epochs)
+    steps = [row["step"].split()[0] for row in params.cost()]
+    assert steps[0] == "data" and steps[-1] == "total"
