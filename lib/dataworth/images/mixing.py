@@ -50,7 +50,7 @@ class Mixing(Reanalysis):
         16.0, "synthetic images per real image of the weighted mixture", "images per image", gt=0
     )
     shares: Shares = field(
-        (0.3, 0.6), "share of synthetic images among the training samples of the weighted mixture"
+        (0.5,), "share of synthetic images among the training samples of the weighted mixture"
     )
 
     _sorted = field_validator("mixed_sizes")(check_sizes)
