@@ -44,3 +44,14 @@ def test_azizi_mixing():
     assert rows.relative_error[1024, 1.0] == pytest.approx(21.88 / 23.61)
     assert rows.relative_error[1024, 9.0] > 1 > rows.relative_error[1024, 2.0]
     assert rows.relative_error[64, 9.0] == pytest.approx(1 - 4.35 / 31.4)
+
+
+def test_shifted_accuracy():
+    """As printed in Table 1 of arXiv 2502.15588."""
+    top1 = published.shifted_accuracy().pivot(
+        index="training_source", columns="evaluation_set", values="top1"
+    )
+    assert top1.shape == (4, 5) and not top1.isna().any().any()
+    assert top1.loc["real, 1.3M", "ImageNet-R"] == 44.6
+    assert top1.loc["Fan et al., 64M", "ImageNet-R"] == 52.5
+    assert top1.loc["deliberate practice, 9.1M", "ImageNet-A"] == 13.4

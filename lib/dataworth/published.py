@@ -103,6 +103,36 @@ def azizi_mixing() -> pd.DataFrame:
     return pd.concat([small, large]).sort_values(["pixels", "ratio"], ignore_index=True)
 
 
+def shifted_accuracy() -> pd.DataFrame:
+    """Top-1 of ImageNet-1k classifiers on ImageNet and its shifted sets, from Table 1 of
+    Askari-Hemmat et al. 2025 (arXiv 2502.15588; two of its rows quote Fan et al. 2024).
+
+    Columns: `training_source` ("real, 1.3M", "Fan et al., 2M", "Fan et al., 64M",
+    "deliberate practice, 9.1M"), `evaluation_set` (such as "ImageNet-V2") and `top1` in percent.
+    """
+    rows = table(metric="top-1 %, ImageNet")
+    rows = rows[rows["table_or_figure"] == "Table 1 of arXiv 2502.15588"]
+    names = {
+        ("real ImageNet-1k", 1.3e6): "real, 1.3M",
+        ("supervised, SD class names", 2e6): "Fan et al., 2M",
+        ("supervised, SD class names", 64e6): "Fan et al., 64M",
+        ("deliberate practice", 9.1e6): "deliberate practice, 9.1M",
+    }
+    found = []
+    for (setting, images), name in names.items():
+        keep = rows["setting"].str.startswith(setting) & (rows["x"] == images)
+        keep &= ~rows["metric"].str.contains("ImageNet-100")
+        found.append(rows[keep].assign(training_source=name))
+    chosen = pd.concat(found, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "training_source": chosen["training_source"],
+            "evaluation_set": chosen["metric"].str.replace("top-1 %, ", "", regex=False),
+            "top1": chosen["y"],
+        }
+    )
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 

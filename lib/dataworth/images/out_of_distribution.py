@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve, hash_of, resample, scores
 from dataworth.images.parts import SyntheticPool
-from dataworth.images.prompts import PROMPT_SETS
 from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
 from dataworth.images.shifts import SHIFTS
 from dataworth.images.study import (
     GENERATORS,
     Runs,
+    check_prompt_sets,
     check_sizes,
     field,
     flatten,
@@ -61,20 +61,15 @@ class OutOfDistribution(Reanalysis):
 
     _sorted = field_validator("other_sizes")(check_sizes)
 
-    @field_validator(
-        "other_generators",
-        "other_prompt_sets",
-        "with_drawings",
-        "without_drawings",
-        "style_prompt_set",
-    )
+    @field_validator("other_generators", "with_drawings", "without_drawings")
     @classmethod
-    def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
-        allowed = PROMPT_SETS if "prompt" in str(info.field_name) else GENERATORS
+    def _all_known(cls, names: tuple[str, ...] | str) -> object:
         for name in (names,) if isinstance(names, str) else names:
-            if name not in allowed:
-                raise ValueError(f"must be of {', '.join(allowed)}")
+            if name not in GENERATORS:
+                raise ValueError(f"must be of {', '.join(GENERATORS)}")
         return names
+
+    _prompts = field_validator("other_prompt_sets", "style_prompt_set")(check_prompt_sets)
 
     @model_validator(mode="after")
     def _two_by_two(self) -> Self:
@@ -241,6 +236,21 @@ def factorial_effects(cells: Array) -> Array:
     """(..., 4) cell means in the order of `CONTRASTS` -> (..., 3): main effect of drawings, main
     effect of style words, and their interaction (the difference of the differences)."""
     return np.asarray(cells @ CONTRASTS.T)
+
+
+def rank_agreement(a: Sequence[Estimate], b: Sequence[Estimate]) -> Estimate:
+    """Spearman's correlation over arms between two quantities, with the interval of its draws.
+
+    The arms are these arms, not a sample of others. NaN for fewer than three of them.
+    """
+    from scipy import stats
+
+    if len(a) < 3:
+        return estimate(np.nan, [])
+    draws = [np.stack([e.draws for e in es], axis=1) for es in (a, b)]
+    x, y = (stats.zscore(stats.rankdata(d, axis=1), axis=1) for d in draws)
+    value = stats.spearmanr([e.value for e in a], [e.value for e in b]).statistic
+    return estimate(value, (x * y).mean(1))
 
 
 def run(params: OutOfDistribution, store: Store | None = None) -> Study:

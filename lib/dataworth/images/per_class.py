@@ -14,9 +14,17 @@ from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, hash_of, resample, scores
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
-from dataworth.images.prompts import PROMPT_SETS
 from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
-from dataworth.images.study import POOL, Runs, field, flatten, provenance, run_classifiers, summary
+from dataworth.images.study import (
+    POOL,
+    Runs,
+    check_prompt_sets,
+    field,
+    flatten,
+    provenance,
+    run_classifiers,
+    summary,
+)
 from dataworth.runs import Result, Store, run_tasks
 
 if TYPE_CHECKING:
@@ -49,12 +57,7 @@ class PerClass(Reanalysis):
     fix_size: int = field(768, "intervention: training images per run", "images", ge=10)
     fix_budget: int = field(150, "intervention: length of training", "steps", ge=1)
 
-    @field_validator("fix_prompt_set")
-    @classmethod
-    def _known_prompts(cls, name: str) -> str:
-        if name not in PROMPT_SETS:
-            raise ValueError(f"must be one of {', '.join(PROMPT_SETS)}")
-        return name
+    _prompts = field_validator("fix_prompt_set")(check_prompt_sets)
 
     def fidelity(self, reference: ClassifierSpec) -> FidelitySpec:
         """The pool of the synthetic arm, judged by a classifier trained on real images."""

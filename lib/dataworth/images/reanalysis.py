@@ -56,6 +56,10 @@ class Estimate:
     def interval(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def minus(self, other: Estimate) -> Estimate:
+        """The difference, draw by draw: both were resampled on the same test examples."""
+        return estimate(self.value - other.value, self.draws - other.draws)
+
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
