@@ -292,9 +292,10 @@ class Mixed:
                 row: list[float] = [n, int(m)]
                 for value, draws in (extra, alone):
                     with np.errstate(divide="ignore"):
-                        per = m / np.maximum([value], 0), m / np.maximum(draws, 0)
-                    low, high = np.quantile(per[1], [0.025, 0.975], method="nearest")
-                    row += [float(per[0][0]), float(low), float(high)]
+                        per = m / np.maximum(np.asarray(value), 0)
+                        drawn = m / np.maximum(draws, 0)
+                    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+                    row += [float(per), float(low), float(high)]
                 rows.append(row)
         ends = ["", "_low", "_high"]
         columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
