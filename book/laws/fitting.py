@@ -136,7 +136,7 @@ show(
 # ### 1. The floor
 #
 # If the loss tends to $E > 0$ and the law has no floor, the line is bent and the fitted exponent
-# depends on where one stops. Below: the same noise-free curve $0.3 + 5 D^{-0.4}$, fitted with
+# depends on where one stops. Below: the same curve $0.3 + 5 D^{-0.4}$ with noise of 1 %, fitted with
 # $a D^{-k}$ and with $E + a D^{-k}$ on all sizes up to the one on the axis.
 
 # %% tags=["hide-input"]
@@ -365,8 +365,8 @@ coverage = tables.measured("coverage")
 wide = coverage.pivot_table(
     index=["noise", "loss", "n", "simulations"], columns="quantity", values="coverage", sort=False
 )
-shown = wide.map(lambda v: f"{v:.1%}").reset_index()
-shown.rename(columns={"loss": "fitted loss", "n": "runs", "E": "floor E"})
+shown = wide.map(lambda v: f"{v:.1%}").rename(columns={"E": "floor E"})
+shown.rename_axis(index={"loss": "fitted loss", "n": "runs"}, columns=None)
 
 # %% [markdown]
 # The table is stored with the library as `measured_coverage.csv`; its rows name the seed and the versions
@@ -398,7 +398,7 @@ ax.axhline(0.95, color="k", ls=":", lw=1)
 ax.set_xticks(range(len(cells)), [f"{a}, {b}, {m}" for a, b, m in cells], rotation=90, fontsize=7)
 ax.set(ylabel="coverage", ylim=(0.85, 1.005))
 ax.legend(fontsize=8, ncols=4)
-simulations = "{} to {}".format(*coverage["simulations"].agg(["min", "max"]))
+simulations = " or ".join(str(v) for v in sorted(coverage["simulations"].unique()))
 inside = float(coverage["coverage"].between(0.92, 0.98).mean())
 show(
     fig,
