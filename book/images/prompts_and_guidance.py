@@ -10,7 +10,7 @@
 # ---
 
 # %% [markdown]
-# # Images that look best do not train best: little guidance is enough
+# # Little guidance makes the better training images
 #
 # A text-to-image model has two knobs that cost nothing: the prompt, and the scale of
 # {term}`classifier-free guidance`. More guidance makes each image show its class more clearly and
@@ -114,13 +114,14 @@ table[["loss", "low", "high", "top1", *measures]].round(3)
 from dataworth.figures import image_grid, show
 
 names = [c.prompt_set for c in params.wordings()]
-fig = image_grid(study.grid(), columns=names, size=0.95)
+heads = [name.replace("-", "-\n") for name in names]
+fig = image_grid(study.grid(), columns=heads, size=0.95)
 show(
     fig,
     alt=f"A grid of image tiles: {len(params.guidances)} rows for guidance scales from "
     f"{params.guidances[0]:g} to {params.guidances[-1]:g}, {len(names)} columns for the prompt sets "
-    f"{', '.join(names)}. Each tile shows the same four garments, drawn from the same noise. Shapes change "
-    "with the words; contrast and outline change with the scale.",
+    f"{', '.join(names)}. Each tile shows the same four garments, drawn from the same noise: "
+    "along a row they are variants of each other, and with more guidance their outlines get cleaner.",
     caption="Guidance scale (rows) against prompt set (columns): images 0 to 3 of each pool, not chosen.",
     name="fig-guidance-prompts",
     raster=True,
@@ -150,8 +151,9 @@ for ax, measure, title in zip(
         ax.annotate(
             f"w = {row.guidance:g}",
             (getattr(row, measure), row.recognizability),
-            xytext=(5, -10),
+            xytext=(-5, -9),
             textcoords="offset points",
+            ha="right",
             fontsize=8,
         )
     for row in worded.itertuples():
@@ -255,7 +257,7 @@ right.plot(
 )
 right.set(xscale="log", xlabel="guidance scale w", ylabel="top-1 minus the best, points")
 for ax in (left, right):
-    plain_ticks(ax.xaxis, sorted({*w, 10.0}) if w.max() > 7.5 else w)
+    plain_ticks(ax.xaxis, [1, 1.5, 2, 3, 5, 7.5])
     ax.legend(fontsize=8)
 plain_ticks(left.yaxis)
 final = np.array([c.means[-1] for c in curves.values()])
@@ -316,6 +318,7 @@ show(
 # %% tags=["hide-input"]
 several = "k" in table
 order = worded.sort_values("loss")
+wordings = set(order.prompt_set)
 fig, axes = subplots(
     1, 1 + several, figsize=(5.2 + 4.2 * several, 0.5 * len(order) + 1.4), squeeze=False
 )
@@ -334,13 +337,13 @@ if several:
         .set_index("training_source")
         .k
     )
-    for source, name in (("SD, CLIP templates", "clip-80"), ("SD, IN-Captions", "in-captions")):
-        if name in list(order.prompt_set):
-            axes[0, 1].plot(
-                k[source], list(order.prompt_set).index(name), "x", color=COLOURS["published"]
-            )
-    axes[0, 1].plot([], [], "x", color=COLOURS["published"], label="published")
-    axes[0, 1].legend(fontsize=8)
+    ours = {"SD, CLIP templates": "clip-80", "SD, captions (IN-Captions)": "in-captions"}
+    marked = {list(order.prompt_set).index(n): k[s] for s, n in ours.items() if n in wordings}
+    if marked:
+        axes[0, 1].plot(
+            list(marked.values()), list(marked), "x", color=COLOURS["published"], label="published"
+        )
+        axes[0, 1].legend(fontsize=8)
 show(
     fig,
     alt=f"Test loss after training on images of each prompt set at guidance {params.guidance:g}, lowest first: "
@@ -372,7 +375,12 @@ held |= {m: ["deviation"] for m in ("recognizability", "macro_f1", "density", "i
 held["frechet"] = ["recognizability", "deviation"]
 partial = {m: study.rank(m, given=given, target=target) for m, given in held.items()}
 
+
 # %% tags=["hide-input"]
+def spell(value):
+    return f"{value:+.2f}" if np.isfinite(value) else "not identified"
+
+
 fig, ax = subplots(figsize=(7.4, 4.6))
 labels = []
 for y, (m, given) in enumerate(held.items()):
@@ -382,7 +390,7 @@ for y, (m, given) in enumerate(held.items()):
     ):
         ax.plot([found.low, found.high], [y + shift_y] * 2, "-", color=colour)
         ax.plot(found.value, y + shift_y, marker, color=colour)
-    labels.append(f"{m.replace('_', ' ')}\n(given {' and '.join(given)})")
+    labels.append(f"{titles[m][:-2]}\n(given {' and '.join(titles[g][:-2] for g in given)})")
 ax.plot([], [], "o-", color=COLOURS["published"], label="rank correlation")
 ax.plot([], [], "s-", color=COLOURS["synthetic"], label="partial rank correlation")
 ax.axvline(0, color="#999999", lw=1)
@@ -398,8 +406,8 @@ show(
     + ("the exponent k" if target == "k" else "minus the test loss")
     + ", plain and partial: "
     + "; ".join(
-        f"{m.replace('_', ' ')} {alone[m].value:+.2f} and {partial[m].value:+.2f} "
-        f"({partial[m].low:+.2f} to {partial[m].high:+.2f})"
+        f"{m.replace('_', ' ')} {spell(alone[m].value)} and {spell(partial[m].value)} "
+        f"({spell(partial[m].low)} to {spell(partial[m].high)})"
         for m in held
     )
     + ".",
@@ -486,7 +494,7 @@ ledger = [
         "prompts-change-training",
         f"Prompts matter: the set {better} trains better than {worse}.",
         source="Fan et al. 2023, figure of scaling ability",
-        published=f"k {k_fan['SD, IN-Captions']:.3f} (captions) and {k_fan['SD, CLIP templates']:.3f} "
+        published=f"k {k_fan['SD, captions (IN-Captions)']:.3f} (captions) and {k_fan['SD, CLIP templates']:.3f} "
         "(CLIP templates), Stable Diffusion",
         estimate=worded_ratio[0],
         interval=span(worded_ratio),
@@ -533,7 +541,7 @@ claims.table(ledger)
 # %% tags=["remove-cell"]
 claims.write(
     "prompts-and-guidance",
-    "Images that look best do not train best: little guidance is enough",
+    "Little guidance makes the better training images",
     ledger,
     evidence={
         "sweep": {
