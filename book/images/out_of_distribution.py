@@ -142,7 +142,7 @@ def panels(metric, scale, axis_label):
         plain_ticks(ax.xaxis, [real_sizes[0], real_sizes[-1]])
     axes[0].set_ylabel(axis_label)
     lines = [axes[0].plot([], [], "o-", color=colour[arm])[0] for arm in arms]
-    fig.legend(lines, [label[arm] for arm in arms], loc="outside lower center", ncols=4, fontsize=8)
+    fig.legend(lines, [label[arm] for arm in arms], loc="outside upper center", ncols=4, fontsize=8)
     fig.supxlabel("training images D", fontsize=9)
     return fig
 
@@ -335,7 +335,7 @@ for ax, s in zip(axes, NAMES, strict=True):
         f"{means[2]:.1f} to {means[3]:.1f}, real {means[4]:.1f}"
     )
 axes[0].set_ylabel("top-1 accuracy (%)")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
 show(
     fig,
     alt="Interaction plot: top-1 in percent with photo and then style prompts, for a generator "

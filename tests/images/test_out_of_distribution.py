@@ -63,7 +63,7 @@ def test_style_prompts_are_half_photos_and_a_sixth_of_each_style():
     [
         ({"other_generators": ("dall-e",)}, "must be of pixel-diffusion"),
         ({"without_drawings": "dall-e"}, "must be of pixel-diffusion"),
-        ({"style_prompt_set": "haiku"}, "must be of classnames, photo"),
+        ({"style_prompt_set": "haiku"}, "must be one of classnames, "),
         ({"style_prompt_set": "photo"}, "style_prompt_set and prompt_set are both 'photo'"),
         ({"other_sizes": (80, 320, 1000)}, "other_sizes holds 1000, which real_sizes or"),
         ({"cause_size": 5}, "greater than or equal to 10"),

@@ -116,7 +116,7 @@ def test_estimate_without_draws_is_unknown():
         ("easy_accuracy", 0.0, "greater than 0"),
         ("poor_accuracy", 1.5, "less than or equal to 1"),
         ("weakest", 0, "greater than or equal to 1"),
-        ("fix_prompt_set", "haiku", "must be one of classnames, photo"),
+        ("fix_prompt_set", "haiku", "must be one of classnames, "),
         ("fix_guidance", -1.0, "greater than or equal to 0"),
         ("fix_size", 5, "greater than or equal to 10"),
         ("real_sizes", (5, 100, 200, 300), "distinct sizes of at least 10 images"),

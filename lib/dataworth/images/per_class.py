@@ -50,7 +50,9 @@ class PerClass(Reanalysis):
         2560, "synthetic images judged by the reference classifier", "images", ge=20
     )
     weakest: int = field(2, "classes treated by the intervention", "classes", ge=1)
-    fix_prompt_set: str = field("clip-7", "intervention: other prompts for the weakest classes")
+    fix_prompt_set: str = field(
+        "in-captions", "intervention: other prompts for the weakest classes"
+    )
     fix_guidance: float = field(
         3.0, "intervention: other guidance for the weakest classes", "1 = none", ge=0
     )
