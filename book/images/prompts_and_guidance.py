@@ -445,10 +445,10 @@ score_published = beyond["Inception Score"].corr(beyond["CAS top-1 %"], method="
 aim = "k" if target == "k" else "a lower loss"
 
 if target == "k":
-    ratio = study.exponents[wording[better]] / study.exponents[wording[worse]]
-    worded_ratio, unit = ratio, f"k {better} / k {worse}"
+    worded_gain, none = study.exponents[wording[better]] - study.exponents[wording[worse]], 0.0
+    unit = f"k {better} - k {worse}"
 else:
-    worded_ratio = np.exp(study.losses[wording[worse]] - study.losses[wording[better]])
+    worded_gain, none = np.exp(study.losses[wording[worse]] - study.losses[wording[better]]), 1.0
     unit = f"loss {worse} / loss {better}"
 
 
@@ -496,9 +496,9 @@ ledger = [
         source="Fan et al. 2023, figure of scaling ability",
         published=f"k {k_fan['SD, captions (IN-Captions)']:.3f} (captions) and {k_fan['SD, CLIP templates']:.3f} "
         "(CLIP templates), Stable Diffusion",
-        estimate=worded_ratio[0],
-        interval=span(worded_ratio),
-        region=(1.0, np.inf),
+        estimate=worded_gain[0],
+        interval=span(worded_gain),
+        region=(none, np.inf),
         unit=unit,
         effect=f"at guidance {params.guidance:g}",
     ),
