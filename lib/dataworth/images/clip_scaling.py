@@ -1,0 +1,462 @@
+"""The study behind the chapter *CLIP scaling*: contrastive training on captioned images, real,
+synthetic and both, beside the classifiers of *synthetic scaling*."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from dataworth.errors import UserError
+from dataworth.images.captions import attributes
+from dataworth.images.classifiers import Budget, ClassifierSpec, Optimisation, load_model
+from dataworth.images.clip import TOWERS, ClipSpec, real_captions, texts
+from dataworth.images.curves import Curve, curve
+from dataworth.images.fidelity import embed
+from dataworth.images.parts import RealPart, SyntheticPart
+from dataworth.images.prompts import split_name
+from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.study import (
+    Runs,
+    check_sizes,
+    draw,
+    field,
+    flatten,
+    provenance,
+    run_classifiers,
+    summary,
+)
+from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARMS = ("real", "synthetic", "real + synthetic")
+ATTRIBUTES = frozenset(
+    ("dark", "bright", "plain", "patterned", "slim", "wide", "heeled", "flat", "high")
+) | {"long-sleeved", "short-sleeved"}  # those that `captions.attributes` gives
+Sizes = Annotated[tuple[int, ...], Field(min_length=3)]
+LAION = "laion/laion400m"  # hub id of the pairs of open_clip's `laion400m` weights
+
+
+class ClipScaling(Reanalysis):
+    """Parameters of the chapter."""
+
+    sizes: Sizes = field((80, 320, 1280), "pairs of image and caption, per arm", "pairs")
+    captions: str = field("in-captions", "prompt set of the synthetic pairs")
+    towers: str = field("clip-2x64", "image and text tower, by name")
+    templates: Literal["photo", "clip-7", "clip-80"] = field("photo", "zero-shot templates")
+    clip_budget: int = field(120, "length of training", "steps or epochs, by the rule", ge=1)
+    clip_batch: int = field(128, "pairs per training step", "pairs", ge=2)
+    clip_learning_rate: float = field(5e-3, "peak learning rate of the towers", gt=0)
+    group_sizes: tuple[int, ...] = field(
+        (80, 320), "training-set sizes of the multi-positive arm", "images", min_length=1
+    )
+    images_per_caption: int = field(
+        4, "synthetic images of one caption in the multi-positive arm", "images", ge=2
+    )
+    probe_images: int = field(2000, "labelled real images behind the linear probe", "images", ge=20)
+    retrieval_images: int = field(1000, "captioned images among which to search", "images", ge=10)
+
+    @field_validator("sizes", "group_sizes")
+    @classmethod
+    def _sorted(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return check_sizes(sizes)
+
+    @field_validator("towers", "captions")
+    @classmethod
+    def _of(cls, name: str, info: ValidationInfo) -> str:
+        if info.field_name == "captions":
+            try:
+                split_name(name)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        elif name not in TOWERS:
+            raise ValueError(f"must be one of {', '.join(TOWERS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _comparable(self) -> ClipScaling:
+        if lacking := set(self.group_sizes) - set(self.sizes):
+            raise ValueError(
+                f"group_sizes holds {min(lacking)}, which sizes lacks; every arm is compared with "
+                "the others at the same sizes"
+            )
+        if ragged := [n for n in self.group_sizes if n % self.images_per_caption]:
+            raise ValueError(
+                f"group_sizes holds {ragged[0]}, which is no multiple of images_per_caption"
+            )
+        return self
+
+    def parts(self, arm: str, size: int, seed: int) -> tuple[RealPart | SyntheticPart, ...]:
+        """The pairs of one run; `real + synthetic` has `size` of each."""
+        drawn = self.synthetic(self.pool(prompt_set=self.captions), size, seed)
+        if arm == "synthetic":
+            return (drawn,)
+        real = self.real(size, seed)
+        return (real,) if arm == "real" else (real, drawn)
+
+    def groups(self, size: int, seed: int) -> SyntheticPart:
+        """`size` synthetic images, `images_per_caption` of each of the captions of as many real
+        images: a pool whose *names* are the captions."""
+        count = max(self.group_sizes) // self.images_per_caption
+        source = self.real(count, seed)
+        images, labels = source.load(Store())
+        words = tuple(real_captions(images, labels, source.ids))
+        pool = self.pool(prompt_set="classnames", names=words)
+        first = seed * pool.block
+        ids = [
+            first + copy * count + c
+            for c in range(size // self.images_per_caption)
+            for copy in range(self.images_per_caption)
+        ]
+        return SyntheticPart(pool=pool, ids=tuple(sorted(ids)))
+
+    def clip(self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any) -> ClipSpec:
+        """Training run `seed` of the towers on the union of `parts`."""
+        from dataworth.data import card
+
+        return ClipSpec(
+            parts=parts,
+            towers=TOWERS[self.towers],
+            budget=self.clip_samples(),
+            optimisation=Optimisation(
+                learning_rate=self.clip_learning_rate, shift=self.shift, flip=self.flip
+            ),
+            card=self.card,
+            card_key=card(self.card).key,
+            templates=self.templates,
+            probe=self.real(self.probe_images, 0),
+            retrieval=self.retrieval_images,
+            seed=self.seed + seed,
+            **changes,
+        )
+
+    def clip_samples(self) -> Budget:
+        """How long towers train."""
+        return Budget(rule=self.budget_rule, amount=self.clip_budget, batch=self.clip_batch)
+
+    def specs(self) -> dict[str, list[list[ClipSpec]]]:
+        """The towers' training runs, as [arm][size][seed]."""
+        seeds = range(self.seeds)
+        grid = {
+            arm: [[self.clip(*self.parts(arm, n, s), seed=s) for s in seeds] for n in self.sizes]
+            for arm in ARMS
+        }
+        grid["multi-positive"] = [
+            [self.clip(self.groups(n, s), seed=s, objective="multi-positive") for s in seeds]
+            for n in self.group_sizes
+        ]
+        return grid
+
+    @classmethod
+    def preflight(cls, params: ClipScaling) -> None:
+        """Refuse what cannot run: no captions, no data, a pool too small, no generator, no disk."""
+        if params.card != "fashion-mnist":
+            raise UserError(
+                f"card is {params.card!r}; captions are written for 'fashion-mnist' only, other "
+                "cards can be checked and costed."
+            )
+        for arm in ("real_sizes", "synthetic_sizes"):
+            if lacking := set(params.sizes) - set(getattr(params, arm)):
+                raise UserError(
+                    f"sizes holds {min(lacking)}, which {arm} lacks; towers are compared with "
+                    "classifiers at the same sizes."
+                )
+        sizes = (*params.real_sizes, params.probe_images)
+        runs = params.seeds * (len(params.real_sizes) + len(params.synthetic_sizes))
+        runs += params.seeds * (3 * len(params.sizes) + len(params.group_sizes) + 3)
+        params.check(real=max(sizes), runs=runs)
+
+    def cost(self) -> list[dict[str, object]]:
+        """What a run needs, every name resolved offline; nothing is started (see
+        `cost.dry_run`). Real pairs of towers known to open_clip by name are LAION-400M's."""
+        from dataworth.images.cost import Drawing, dry_run, gpu_hours
+
+        drawn = self.seeds * (max(self.sizes) + max(self.group_sizes))
+        *rows, total = dry_run(
+            self.card,
+            [Drawing(self.generator, self.captions, drawn, self.solver_steps)],
+            models=(self.model,),
+        )
+        name = TOWERS[self.towers].name
+        forward, parameters = tower_flops(self.towers)
+        pairs = [n for n in self.sizes for _ in ARMS] + list(self.group_sizes)
+        samples = self.seeds * self.clip_batch * sum(self.clip_samples().steps(n) for n in pairs)
+        rows += [
+            {
+                "step": f"towers {self.towers}",
+                "resolved": f"open_clip {name}" if name else "open_clip, own configuration",
+                "parameters": f"{parameters:,}",
+            },
+            {
+                "step": f"train {self.seeds * len(pairs)} towers "
+                f"(pairs of {LAION if name else self.card}, up to {max(self.sizes):,})",
+                "PFLOP": float(f"{3 * samples * forward / 1e15:.3g}"),
+                "GPU hours": gpu_hours(3 * samples * forward),
+            },
+        ]
+        for unit in ("PFLOP", "GPU hours"):
+            whole = float(str(total[unit])) + float(str(rows[-1][unit]))
+            total[unit] = float(f"{whole:.3g}")
+        return [*rows, total]
+
+
+def tower_flops(name: str) -> tuple[float, int]:
+    """(operations of one forward pass of both towers on one pair, parameters), from shapes."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    towers = TOWERS[name]
+    side = 224 if towers.name else 28
+    with torch.device("meta"):
+        model = towers.build(side, 512, 1)
+        with FlopCounterMode(display=False) as counter:
+            text = torch.zeros(1, model.context_length, dtype=torch.long)
+            model(torch.empty(1, 3, side, side), text)
+    return float(counter.get_total_flops()), sum(p.numel() for p in model.parameters())
+
+
+class RecognisedSpec(Spec):
+    """Which images of a synthetic part show their class, says a classifier trained on real ones."""
+
+    kind: ClassVar[str] = "recognised"
+    part: SyntheticPart
+    reference: ClassifierSpec
+
+    def sources(self) -> tuple[str, ...]:
+        drawn = self.part.pool.shards([0])[0].sources()
+        own = ("classifiers", "clip_scaling", "fidelity")
+        return tuple(sorted({*drawn, *(f"dataworth.images.{name}" for name in own)}))
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `recognised` bool (N,), in the order of the part's ids."""
+        images, labels = self.part.load(store)
+        _, logits = embed(load_model(store.load(self.reference)), images)
+        recognised = logits.argmax(1) == labels
+        return Outcome({"recognised": recognised}, {"share": float(recognised.mean())})
+
+
+@dataclass(frozen=True)
+class Study:
+    """Finished runs. `runs[arm][size][seed]` of the towers, `classifiers` those of *synthetic
+    scaling*; at the largest size, `judged[seed]` says which synthetic images are recognised, and
+    `diagnosis` holds `classifier` and `classifier, filtered`, `clip` and `clip, filtered`."""
+
+    params: ClipScaling
+    runs: Runs
+    classifiers: Runs
+    judged: list[Result]
+    diagnosis: Runs
+    store: Store
+
+    def curve(self, arm: str, *, split: str = "test", metric: str = "loss") -> Curve:
+        """A towers' scaling curve: `test` is zero-shot, `probe` the linear probe."""
+        p = self.params
+        sizes = p.group_sizes if arm == "multi-positive" else p.sizes
+        return self._curve(self.runs[arm], sizes, split=split, metric=metric)
+
+    def classifier(self, arm: str) -> Curve:
+        """The classifiers' curve at the towers' sizes."""
+        p = self.params
+        sizes = p.real_sizes if arm == "real" else p.synthetic_sizes
+        rows = [self.classifiers[arm][sizes.index(n)] for n in p.sizes]
+        return self._curve(rows, p.sizes)
+
+    def _curve(
+        self,
+        runs: Sequence[Sequence[Result]],
+        sizes: Sequence[int],
+        *,
+        split: str = "test",
+        metric: str = "loss",
+    ) -> Curve:
+        p = self.params
+        return curve(runs, sizes, split=split, metric=metric, resamples=p.resamples, seed=p.seed)
+
+    def filtering(self) -> dict[str, Estimate]:
+        """Loss after dropping the images that the reference does not recognise, over the loss
+        before: of `classifier` and `clip`, and `ratio` of the two."""
+        size = [max(self.params.sizes)]
+        found = {name: self._curve(rows, size) for name, rows in self.diagnosis.items()}
+        ratios = {}
+        for name in ("classifier", "clip"):
+            after, before = found[f"{name}, filtered"], found[name]
+            ratios[name] = estimate(
+                float(after.means[0] / before.means[0]), after.draws[:, 0] / before.draws[:, 0]
+            )
+        ratios["ratio"] = estimate(
+            ratios["classifier"].value / ratios["clip"].value,
+            ratios["classifier"].draws / ratios["clip"].draws,
+        )
+        return ratios
+
+    def recognised(self) -> Estimate:
+        """Share of the synthetic images that the reference recognises."""
+        shown = np.concatenate([r.arrays["recognised"] for r in self.judged])
+        return self._share(shown.astype(float), np.ones(len(shown)))
+
+    def agreement(self) -> pd.DataFrame:
+        """Do images keep what their caption says apart from the class? By recognised or not: the
+        share of the captions' attribute words that hold in the image (95 % interval over images),
+        and the share that would hold by chance, captions being dealt out anew within each class.
+        Columns images, words, share, low, high, chance."""
+        import pandas as pd
+
+        said, kept, chance, shown = [], [], [], []
+        for s, result in enumerate(self.judged):
+            part = result.spec.part  # type: ignore[attr-defined]
+            images, labels = part.load(self.store)
+            holds = [set(words) for words in attributes(images, labels)]
+            stated = [ATTRIBUTES & set(text.split()) for text in texts(part, self.store)]
+            dealt = _deal(labels, np.random.default_rng([self.params.seed, 23, s]))
+            said += [len(words) for words in stated]
+            kept += [len(words & h) for words, h in zip(stated, holds, strict=True)]
+            # The same words held against another image of the class.
+            chance += [len(words & holds[j]) for words, j in zip(stated, dealt, strict=True)]
+            shown += result.arrays["recognised"].tolist()
+        count, true, luck = (np.array(x, dtype=float) for x in (said, kept, chance))
+        recognised = np.array(shown, dtype=bool)
+        rows = {}
+        for name, rows_of in {"recognised": recognised, "not recognised": ~recognised}.items():
+            found = self._share(true[rows_of], count[rows_of])
+            rows[name] = {
+                "images": int(rows_of.sum()),
+                "words": int(count[rows_of].sum()),
+                "share": found.value,
+                "low": found.low,
+                "high": found.high,
+                "chance": _ratio(luck[rows_of].sum(), count[rows_of].sum()),
+            }
+        return pd.DataFrame(rows).T.astype({"images": int, "words": int})
+
+    def _share(self, part: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate:
+        """sum(part) / sum(whole), with an interval from resampling images."""
+        p = self.params
+        if not len(part):
+            return estimate(np.nan, np.full(p.resamples, np.nan))
+        rng = np.random.default_rng([p.seed, 24])
+        rows = rng.integers(len(part), size=(p.resamples, len(part)))
+        with np.errstate(invalid="ignore"):
+            draws = part[rows].sum(1) / whole[rows].sum(1)
+        return estimate(_ratio(part.sum(), whole.sum()), draws)
+
+    def scores(self) -> pd.DataFrame:
+        """By arm and size, percent, mean over seeds: zero-shot top-1, recall at 1 and 5 in both
+        directions, linear-probe top-1."""
+        import pandas as pd
+
+        columns = {
+            "zero-shot top-1": "top1_test",
+            "image → text R@1": "recall1_image_to_text",
+            "image → text R@5": "recall5_image_to_text",
+            "text → image R@1": "recall1_text_to_image",
+            "text → image R@5": "recall5_text_to_image",
+            "linear probe top-1": "top1_probe",
+        }
+        rows = {
+            (arm, size): {
+                title: 100 * np.mean([r.metrics.get(name, np.nan) for r in row])
+                for title, name in columns.items()
+            }
+            for arm, of_arm in self.runs.items()
+            for size, row in zip(
+                self.params.group_sizes if arm == "multi-positive" else self.params.sizes,
+                of_arm,
+                strict=True,
+            )
+        }
+        table = pd.DataFrame(rows).T.round(1)
+        return table.rename_axis(["arm", "pairs"])
+
+    def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
+        """Images of the multi-positive arm by caption, for the first `count` captions."""
+        part = self.params.groups(max(self.params.group_sizes), 0)
+        images, captions = part.load(self.store)
+        return {part.pool.names[c]: images[captions == c] for c in range(count)}
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes by kind, and the processor time of a towers' step
+        (milliseconds, median)."""
+        kinds = {f"towers, {arm}": flatten({arm: rows}) for arm, rows in self.runs.items()}
+        kinds["towers, filtered"] = flatten({"": self.diagnosis["clip, filtered"]})
+        steps = {
+            k: np.median([r.metrics["ms_per_step"] for r in rows]) for k, rows in kinds.items()
+        }
+        kinds["classifiers, of synthetic scaling"] = flatten(self.classifiers)
+        kinds["classifiers, of the filter"] = [
+            r for name in ("classifier", "classifier, filtered") for r in self.diagnosis[name][0]
+        ]
+        table = summary(kinds)
+        table["ms per step"] = [f"{steps[k]:.0f}" if k in steps else "" for k in table.index]
+        return table
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        every = [*flatten(self.runs), *flatten(self.classifiers), *flatten(self.diagnosis)]
+        return provenance(self.params, [*every, *self.judged])
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _deal(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """For each row another row of the same label, a permutation within the label."""
+    dealt = np.arange(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        shuffled = rng.permutation(rows)
+        dealt[shuffled] = np.roll(shuffled, 1)
+    return dealt
+
+
+def run(params: ClipScaling, store: Store | None = None) -> Study:
+    """Run what is missing and collect the study."""
+    ClipScaling.preflight(params)
+    store = store or Store()
+    _, stored = params.stored(["real", "synthetic"])
+    classifiers = run_classifiers(stored, store)
+    grid = params.specs()
+    runs = _run(grid, store, "towers")
+
+    size, seeds = max(params.sizes), range(params.seeds)
+    drawn = [params.parts("synthetic", size, s)[0] for s in seeds]
+    reference = stored["real"][-1][0]
+    tasks = [RecognisedSpec(part=part, reference=reference) for part in drawn]
+    judged = run_tasks(tasks, store=store, workers=1, label="recognised")
+    kept = [
+        part.model_copy(update={"ids": _kept(part.ids, result)})
+        for part, result in zip(drawn, judged, strict=True)
+    ]
+    budget = params.clip_samples()
+    filtered = {
+        "clip, filtered": [[params.clip(part, seed=s) for s, part in enumerate(kept)]],
+    }
+    of_classifiers = {
+        name: [[params.classifier(part, seed=s, budget=budget) for s, part in enumerate(parts)]]
+        for name, parts in {"classifier": drawn, "classifier, filtered": kept}.items()
+    }
+    diagnosis = {
+        **run_classifiers(of_classifiers, store),
+        "clip": [runs["synthetic"][-1]],
+        **_run(filtered, store, "towers, filtered"),
+    }
+    return Study(params, runs, classifiers, judged, diagnosis, store)
+
+
+def _kept(ids: Sequence[int], judged: Result) -> tuple[int, ...]:
+    """The ids that are recognised; all of them where none is (an untrained reference)."""
+    kept = np.asarray(ids)[judged.arrays["recognised"]]
+    return tuple(kept.tolist()) or tuple(ids)
+
+
+def _run(grid: Mapping[str, list[list[ClipSpec]]], store: Store, label: str) -> Runs:
+    specs = [spec for rows in grid.values() for row in rows for spec in row]
+    draw(specs, store)  # type: ignore[arg-type]
+    done = iter(run_tasks(specs, store=store, label=label))
+    return {arm: [[next(done) for _ in row] for row in rows] for arm, rows in grid.items()}

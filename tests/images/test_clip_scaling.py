@@ -1,0 +1,160 @@
+"""The study of the chapter on CLIP: bad parameters, parts, and a run from end to end."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dataworth.errors import UserError
+from dataworth.images import clip, parts, train_generator
+from dataworth.images.captions import attributes
+from dataworth.images.classifiers import cross_entropy
+from dataworth.images.clip_scaling import ARMS, ATTRIBUTES, ClipScaling, run, tower_flops
+
+SIZES = (10, 20, 30, 40)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"sizes": (10, 20)}, "at least 3 items"),
+        ({"sizes": (10, 10, 20)}, "distinct sizes of at least 10 images"),
+        ({"towers": "clip-9x9"}, "must be one of clip-2x64"),
+        ({"captions": "haiku"}, "must be one of"),
+        ({"templates": "clip-8"}, "'photo', 'clip-7' or 'clip-80'"),
+        ({"clip_budget": 0}, "greater than or equal to 1"),
+        ({"images_per_caption": 1}, "greater than or equal to 2"),
+        ({"group_sizes": (80, 100)}, "group_sizes holds 100, which sizes lacks"),
+        ({"images_per_caption": 3}, "group_sizes holds 80, which is no multiple"),
+        ({"colour": "red"}, "not permitted"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence(fields, words):
+    with pytest.raises(ValidationError) as caught:
+        ClipScaling(**fields)
+    (error,) = caught.value.errors()
+    assert words in error["msg"] and "\n" not in error["msg"]
+
+
+PARAMS = ClipScaling(
+    real_sizes=SIZES,
+    synthetic_sizes=SIZES,
+    sizes=(10, 20, 40),
+    group_sizes=(20, 40),
+    images_per_caption=2,
+    clip_budget=3,
+    clip_batch=8,
+    probe_images=40,
+    retrieval_images=20,
+    seeds=2,
+    budget=2,
+    batch=8,
+    solver_steps=2,
+    resamples=100,
+    retrain=True,
+)
+
+
+def test_preflight(splits):
+    with pytest.raises(UserError, match="card is 'imagenet-1k'; captions are written for"):
+        ClipScaling.preflight(PARAMS.model_copy(update={"card": "imagenet-1k"}))
+    with pytest.raises(UserError, match="sizes holds 15, which real_sizes lacks"):
+        ClipScaling.preflight(PARAMS.model_copy(update={"sizes": (10, 15, 20)}))
+    with pytest.raises(UserError, match="of 70 images was asked for"):
+        ClipScaling.preflight(PARAMS.model_copy(update={"probe_images": 70}))
+
+
+@pytest.fixture
+def weights(generator, home, monkeypatch):
+    generator.save(home / "generators" / "tiny")
+    monkeypatch.setattr(
+        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
+    )
+    yield
+    parts._generator.cache_clear()
+
+
+def test_parts_of_the_arms(splits, store, weights):
+    (real,), (drawn,) = PARAMS.parts("real", 20, 1), PARAMS.parts("synthetic", 20, 1)
+    assert PARAMS.parts("real + synthetic", 20, 1) == (real, drawn)
+    assert drawn.pool.prompt_set == "in-captions" and len(drawn.ids) == len(real.ids) == 20
+    small, large = PARAMS.groups(20, 1), PARAMS.groups(40, 1)
+    assert set(small.ids) < set(large.ids) and small.pool == large.pool
+    for part, size in ((small, 20), (large, 40)):
+        words = clip.texts(part, store)
+        assert len(words) == size
+        captions = np.unique([i % len(part.pool.names) for i in part.ids], return_counts=True)[1]
+        assert (captions == 2).all() and len(captions) == size // 2
+    source = PARAMS.real(20, 1)
+    assert large.pool.names == tuple(clip.texts(source, store))
+
+
+def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
+    study = run(PARAMS, store)
+    assert set(study.runs) == {*ARMS, "multi-positive"}
+    for arm in ARMS:
+        c = study.curve(arm)
+        assert c.sizes.tolist() == [10, 20, 40] and c.draws.shape == (100, 3)
+        for i, row in enumerate(study.runs[arm]):
+            for s, r in enumerate(row):
+                logits = r.arrays["logits_test"]
+                assert c.values[i, s] == pytest.approx(
+                    cross_entropy(logits, r.arrays["labels_test"]).mean()
+                )
+                assert r.metrics["examples"] == (2 if "+" in arm else 1) * c.sizes[i]
+                for way in ("image_to_text", "text_to_image"):
+                    rank = r.arrays[f"rank_{way}"]
+                    assert len(rank) == 20 and r.metrics[f"recall5_{way}"] == (rank < 5).mean()
+        assert study.classifier("real").sizes.tolist() == [10, 20, 40]
+    grouped = study.curve("multi-positive", split="probe", metric="error")
+    assert grouped.sizes.tolist() == [20, 40]
+    scores = study.scores()
+    assert (
+        scores.loc[("multi-positive", 40), "zero-shot top-1"]
+        != scores.loc[("multi-positive", 40), "zero-shot top-1"]
+    )
+    assert scores.loc[("multi-positive", 40), "linear probe top-1"] == pytest.approx(
+        100 * (1 - grouped.means[-1]), abs=0.06
+    )
+
+    share = np.mean([r.arrays["recognised"].mean() for r in study.judged])
+    assert study.recognised().value == pytest.approx(share)
+    for s, judged in enumerate(study.judged):
+        kept = study.diagnosis["clip, filtered"][0][s].spec.parts[0].ids
+        shown = np.array(judged.spec.part.ids)[judged.arrays["recognised"]]
+        assert kept == (tuple(shown.tolist()) or judged.spec.part.ids)
+        assert study.diagnosis["classifier, filtered"][0][s].spec.parts[0].ids == kept
+    filtering = study.filtering()
+    assert filtering["ratio"].value == pytest.approx(
+        filtering["classifier"].value / filtering["clip"].value
+    )
+    agreement = study.agreement()
+    assert agreement.images.sum() == 2 * 40
+    assert agreement[["share", "chance"]].stack().dropna().between(0, 1).all()
+    summary = study.summary()
+    assert summary.runs.tolist() == [6, 6, 6, 4, 2, 16, 4]
+    assert all(len(x) == 2 for x in study.gallery(3).values())
+    assert "clip" in study.provenance()["runs"]
+
+    monkeypatch.setattr("dataworth.runs.engine.execute", None)  # nothing is computed twice
+    again = run(PARAMS, store)
+    np.testing.assert_array_equal(again.curve("real").draws, study.curve("real").draws)
+
+
+def test_real_captions_hold_in_their_images(splits):
+    """The attribute words of a caption are among those measured on its image."""
+    whole = splits("fashion-mnist", "validation")
+    holds = attributes(whole.images, whole.labels)
+    words = clip.real_captions(whole.images, whole.labels, whole.ids.tolist())
+    assert set().union(*holds) <= ATTRIBUTES
+    for text, found in zip(words, holds, strict=True):
+        assert ATTRIBUTES & set(text.split()) <= set(found)
+
+
+def test_cost_of_the_paper_s_towers():
+    *_, towers, trained, total = ClipScaling(towers="clip-b16").cost()
+    assert towers["parameters"] == "149,620,737" and "ViT-B-16-quickgelu" in towers["resolved"]
+    assert "laion/laion400m" in trained["step"] and total["GPU hours"] >= trained["GPU hours"]
+    flops, _ = tower_flops("clip-b16")
+    assert flops == pytest.approx(41e9, rel=0.1)  # open_clip's profile: 41.09 GFLOPs
+    *_, twice, _ = ClipScaling(towers="clip-b16", clip_budget=240).cost()
+    assert twice["PFLOP"] == pytest.approx(2 * trained["PFLOP"], rel=0.02)
