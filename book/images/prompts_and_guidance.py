@@ -176,6 +176,7 @@ for ax, measure, title in zip(
         color=COLOURS["real"],
     )
     ax.set(xlabel=f"diversity: {title}")
+    ax.margins(x=0.14)
 axes[0].set(ylabel="recognizability (top-1)")
 fig.colorbar(points, ax=axes, label="test loss of a classifier trained on them")
 first, last = sweep.iloc[0], sweep.iloc[-1]
