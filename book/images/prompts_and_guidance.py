@@ -244,7 +244,7 @@ if record:
 for best in fan:
     left.axvline(best, color=COLOURS["published"], ls=":", lw=1)
 left.plot([], [], ":", color=COLOURS["published"], label="published best scales")
-left.set(xscale="log", yscale="log", xlabel="guidance scale w", ylabel="test loss (nats)")
+left.set(xscale="log", xlabel="guidance scale w", ylabel="test loss (nats)")
 top1 = 100 * (1 - np.array([c.means[-1] for c in accuracy.values()]))
 right.plot(w, top1 - top1.max(), "s-", color=COLOURS["synthetic"], label="this run")
 cas = azizi["CAS top-1 %"]
@@ -260,7 +260,6 @@ right.set(xscale="log", xlabel="guidance scale w", ylabel="top-1 minus the best,
 for ax in (left, right):
     plain_ticks(ax.xaxis, [1, 1.5, 2, 3, 5, 7.5])
     ax.legend(fontsize=8)
-plain_ticks(left.yaxis)
 final = np.array([c.means[-1] for c in curves.values()])
 show(
     fig,
@@ -344,7 +343,7 @@ if several:
         axes[0, 1].plot(
             list(marked.values()), list(marked), "x", color=COLOURS["published"], label="published"
         )
-        axes[0, 1].legend(fontsize=8)
+        axes[0, 1].legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
 show(
     fig,
     alt=f"Test loss after training on images of each prompt set at guidance {params.guidance:g}, lowest first: "
