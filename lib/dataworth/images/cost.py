@@ -387,7 +387,7 @@ def _amused(source: str) -> Network:
         side=256,
         channels=3,
         forward=_count(transformer, tokens, *words),
-        decode=_count(vqvae.decode, torch.empty(1, 64, 16, 16), force_not_quantize=True),
+        decode=_count(vqvae.decode, tokens, force_not_quantize=True, shape=(1, 16, 16, 64)),
         source=source,
     )
 
