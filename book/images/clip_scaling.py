@@ -40,6 +40,7 @@ real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
 sizes = [80, 320, 1280]
 captions = "in-captions"
+clip_guidance = 1.5
 towers = "clip-2x64"
 templates = "photo"
 clip_budget = 120
@@ -289,14 +290,14 @@ study.scores().style.format("{:.1f}", na_rep="")
 # %% tags=["hide-input"]
 from dataworth.figures import image_grid
 
-shown = study.gallery(8)
-fig = image_grid(shown)
+shown = study.gallery(6)
+fig = image_grid(shown, size=0.85)
 show(
     fig,
-    alt=f"Eight rows of {images_per_caption} synthetic garments, each row drawn from one caption: "
+    alt=f"{len(shown)} rows of {images_per_caption} synthetic garments, each row drawn from one caption: "
     + "; ".join(shown)
     + ".",
-    caption=f"{images_per_caption} synthetic images of each of eight captions (guidance scale {guidance}).",
+    caption=f"{images_per_caption} synthetic images of each of {len(shown)} captions (guidance scale {clip_guidance}).",
     name="fig-clip-groups",
     raster=True,
 )

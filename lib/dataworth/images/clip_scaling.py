@@ -48,6 +48,9 @@ class ClipScaling(Reanalysis):
 
     sizes: Sizes = field((80, 320, 1280), "pairs of image and caption, per arm", "pairs")
     captions: str = field("in-captions", "prompt set of the synthetic pairs")
+    clip_guidance: float = field(
+        1.5, "guidance scale of the captioned images (Fan et al.)", "1 = none", ge=0
+    )
     towers: str = field("clip-2x64", "image and text tower, by name")
     templates: Literal["photo", "clip-7", "clip-80"] = field("photo", "zero-shot templates")
     clip_budget: int = field(120, "length of training", "steps or epochs, by the rule", ge=1)
@@ -94,7 +97,8 @@ class ClipScaling(Reanalysis):
 
     def parts(self, arm: str, size: int, seed: int) -> tuple[RealPart | SyntheticPart, ...]:
         """The pairs of one run; `real + synthetic` has `size` of each."""
-        drawn = self.synthetic(self.pool(prompt_set=self.captions), size, seed)
+        pool = self.pool(prompt_set=self.captions, guidance=self.clip_guidance)
+        drawn = self.synthetic(pool, size, seed)
         if arm == "synthetic":
             return (drawn,)
         real = self.real(size, seed)
@@ -107,7 +111,7 @@ class ClipScaling(Reanalysis):
         source = self.real(count, seed)
         images, labels = source.load(Store())
         words = tuple(real_captions(images, labels, source.ids))
-        pool = self.pool(prompt_set="classnames", names=words)
+        pool = self.pool(prompt_set="classnames", names=words, guidance=self.clip_guidance)
         first = seed * pool.block
         ids = [
             first + copy * count + c
@@ -374,10 +378,11 @@ class Study:
         return table.rename_axis(["arm", "pairs"])
 
     def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
-        """Images of the multi-positive arm by caption, for the first `count` captions."""
+        """Images of the multi-positive arm by caption, for its first `count` captions at most."""
         part = self.params.groups(max(self.params.group_sizes), 0)
         images, captions = part.load(self.store)
-        return {part.pool.names[c]: images[captions == c] for c in range(count)}
+        words = part.pool.names[:count]
+        return {text: images[captions == c] for c, text in enumerate(words)}
 
     def summary(self) -> pd.DataFrame:
         """What was run: tasks and core minutes by kind, and the processor time of a towers' step
