@@ -3,6 +3,8 @@ PROFILE ?= quick
 PYTHON3 ?= python3
 UV := .uv/bin/uv
 READY := .venv/.ready
+# Every kernel and worker imports torch: with its bytecode kept, in a second or two, not in twenty.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lab clean distclean
