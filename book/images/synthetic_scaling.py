@@ -288,13 +288,11 @@ show(
 # %% tags=["hide-input"]
 import pandas as pd
 
+from dataworth.fit import percentile_interval
+
 
 def ratio_of_k(arm):
     return power_few[counterpart[arm]].draws["k"] / power_few[arm].draws["k"]
-
-
-def quantiles(draws):
-    return tuple(float(v) for v in np.nanquantile(draws, [0.025, 0.975]))
 
 
 pd.DataFrame(
@@ -303,8 +301,8 @@ pd.DataFrame(
             power_few[counterpart[arm]].params["k"] / power_few[arm].params["k"]
             for arm in counterpart
         ],
-        "95 % low": [quantiles(ratio_of_k(arm))[0] for arm in counterpart],
-        "95 % high": [quantiles(ratio_of_k(arm))[1] for arm in counterpart],
+        "95 % low": [percentile_interval(ratio_of_k(arm))[0] for arm in counterpart],
+        "95 % high": [percentile_interval(ratio_of_k(arm))[1] for arm in counterpart],
     },
     index=pd.Index(counterpart, name="arm"),
 ).round(2)
@@ -330,8 +328,8 @@ small_arm = f"synthetic, {other_model}"
 pd.DataFrame(
     {
         "local slope": slope,
-        "95 % low": {arm: quantiles(d)[0] for arm, d in local.items()},
-        "95 % high": {arm: quantiles(d)[1] for arm, d in local.items()},
+        "95 % low": {arm: percentile_interval(d)[0] for arm, d in local.items()},
+        "95 % high": {arm: percentile_interval(d)[1] for arm, d in local.items()},
     }
 ).loc[["real", "synthetic", f"real, {other_model}", small_arm]].round(3)
 
@@ -435,7 +433,7 @@ def straight(arm, c):
         source="Fan et al. 2023, Eq. 1",
         published="straight from 0.125 to 4 million images",
         estimate=c.means[-1] / law.mean(last)[0],
-        interval=quantiles(c.draws[:, -1] / law.mean_draws(last)[:, 0]),
+        interval=percentile_interval(c.draws[:, -1] / law.mean_draws(last)[:, 0]),
         region=(0.95, 1.05),
         unit="observed / predicted loss",
         effect=f"at {c.sizes[-1]} images, from the {len(c.sizes) - 1} smaller sizes",
@@ -450,7 +448,7 @@ ledger = [
         source="Fan et al. 2023, main claim 1a",
         published="real better at every size shown",
         estimate=synthetic.means[at["synthetic"]] / real.means[at["real"]],
-        interval=quantiles(worse),
+        interval=percentile_interval(worse),
         region=(1.0, np.inf),
         unit="× loss",
         effect=f"loss on synthetic over loss on real, {common} images each",
@@ -473,7 +471,7 @@ ledger = [
         published=f"{k_paper_real / k_paper_synthetic.max():.1f} to "
         f"{k_paper_real / k_paper_synthetic.min():.1f}",
         estimate=power["real"].params["k"] / power["synthetic"].params["k"],
-        interval=quantiles(ratio_k),
+        interval=percentile_interval(ratio_k),
         region=(2.0, 2.7),
         unit="k real / k synthetic",
         effect=f"k is {power['real'].params['k']:.2f} on real and "
@@ -498,7 +496,7 @@ ledger = [
         source="Fan et al. 2023, ViT-B against ViT-L",
         published="flattens at 4 against 8 million images",
         estimate=slope["synthetic"] - slope[small_arm],
-        interval=quantiles(local["synthetic"] - local[small_arm]),
+        interval=percentile_interval(local["synthetic"] - local[small_arm]),
         region=(0.0, np.inf),
         unit="difference of local slopes",
         effect=f"{model} less {other_model}, from {other_sizes[-2]} to {other_sizes[-1]} images",
@@ -510,7 +508,7 @@ ledger = [
         published="not studied",
         estimate=power_few["real, fixed epochs"].params["k"]
         / power_few["synthetic, fixed epochs"].params["k"],
-        interval=quantiles(ratio_of_k("synthetic, fixed epochs")),
+        interval=percentile_interval(ratio_of_k("synthetic, fixed epochs")),
         region=(1.0, np.inf),
         unit="k real / k synthetic",
         effect=f"k is {power_few['real, fixed epochs'].params['k']:.2f} on real images at "
