@@ -186,7 +186,8 @@ class TextToImage:
         folder = WEIGHTS / cls.family if folder is None else Path(folder)
         written = read_config(folder)
         written.pop("family", None)
-        config = cls.config_class(**written)
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
+        config = cls.config_class(**fields)
         transformer, encoder = build(config)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         made = cls(
