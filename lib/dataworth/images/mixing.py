@@ -242,9 +242,9 @@ class Mixed:
     def exchange(self, synthetic: float) -> Estimate:
         """Synthetic images per real image on the fitted surface: m / (k m^g) at m = `synthetic`."""
         found, draws = self.surface.params, self.surface.draws
-        return estimate(
-            synthetic ** (1 - found["g"]) / found["k"], synthetic ** (1 - draws["g"]) / draws["k"]
-        )
+        with np.errstate(divide="ignore"):  # draws in which synthetic images are worth nothing
+            drawn = synthetic ** (1 - draws["g"]) / draws["k"]
+        return estimate(synthetic ** (1 - found["g"]) / found["k"], drawn)
 
     def predictions(self) -> pd.DataFrame:
         """Every mixed set's measured loss and what the pure curves alone predict, by rule
