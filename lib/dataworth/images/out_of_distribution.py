@@ -47,8 +47,10 @@ class OutOfDistribution(Reanalysis):
     other_sizes: OtherSizes = field(
         (80, 320, 1280), "training-set sizes of the arms below", "images"
     )
-    other_generators: tuple[str, ...] = field((), "further text-to-image models, by name")
-    other_prompt_sets: tuple[str, ...] = field((), "further prompt sets, by name")
+    other_generators: tuple[str, ...] = field(
+        ("latent-diffusion", "masked-token"), "further text-to-image models, by name"
+    )
+    other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
     with_drawings: str = field(
         "latent-diffusion", "2x2: generator that learned from photos and drawings, by name"
     )

@@ -62,8 +62,10 @@ class SyntheticScaling(ImageStudy):
     other_sizes: OtherSizes = field(
         (80, 320, 1280), "training-set sizes of the arms below", "images"
     )
-    other_generators: tuple[str, ...] = field((), "further text-to-image models, by name")
-    other_prompt_sets: tuple[str, ...] = field((), "further prompt sets, by name")
+    other_generators: tuple[str, ...] = field(
+        ("latent-diffusion", "masked-token"), "further text-to-image models, by name"
+    )
+    other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
     other_model: str = field("vit-2x32", "a classifier of another size, by name")
     epochs: int = field(4, "length of training of the fixed-epochs arms", "epochs", ge=1)
     curve_steps: tuple[Annotated[int, Field(ge=1)], ...] = field(
