@@ -18,7 +18,7 @@ from dataworth.images.generators.latent import blocks
 if TYPE_CHECKING:
     import torch
 
-TEMPERATURE = 2.0  # of the noise on confidences at the first step; it falls to 0 at the last
+TEMPERATURE = 8.0  # of the noise on confidences at the first step; it falls to 0 at the last
 
 
 @dataclass(frozen=True)
