@@ -2,7 +2,8 @@
 
 The table is `cards.yaml`. A card pins a data set twice: each package provider has the version,
 size and sha256 of the archive it delivers, and the card has one `content_sha256` of the decoded
-images and labels (`splits.content_sha256`), which is the same whichever provider served them.
+examples (`splits.content_sha256`, `documents.content_sha256`), which is the same whichever provider
+served them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class PackageSource(_Frozen):
 
     `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
     of the data inside it (npm puts everything under `package/`); `format` says how they are read
-    (`store.READERS`, or `datasets`).
+    (`store.READERS`, `text_formats.READERS`, or `datasets`).
     """
 
     kind: Literal["debian", "npm", "pypi"]
@@ -39,7 +40,18 @@ class PackageSource(_Frozen):
     sha256: Sha256
     size: int = Field(gt=0)
     path: str = "."
-    format: Literal["idx", "datasets", "iconify"] = "datasets"
+    format: Literal[
+        "idx",
+        "datasets",
+        "iconify",
+        "sotu",
+        "brown",
+        "mails",
+        "sentences",
+        "python",
+        "wordnet",
+        "phrases",
+    ] = "datasets"
 
 
 class IconPackage(PackageSource):
@@ -47,7 +59,7 @@ class IconPackage(PackageSource):
 
     kind: Literal["debian", "npm", "pypi"] = "npm"
     path: str = "package"
-    format: Literal["idx", "datasets", "iconify"] = "iconify"
+    format: Literal["iconify"] = "iconify"
     spdx: str
     attribution: str
 
@@ -119,19 +131,44 @@ class ContentSplit(_Frozen):
         return (*self.per_class, self.rest, self.keep)
 
 
-class Card(_Frozen):
-    """One data set.
+class HeldOut(_Frozen):
+    """A rule that divides the documents of a text set by their content.
 
-    `image_shape` is (H, W) or (H, W, 3). `source_splits` are the splits as published, with their
-    sizes; `split_names` are the ones that `load_images` offers: those of `content_split`, or the
-    published ones where there is no such rule.
+    Within each domain (and decade, where documents are dated) documents are ranked by content
+    hash; these shares of them go to `test` and `validation`, at least one to each where there are
+    three or more; the others are `train`. No document is cut, and near-duplicates were removed
+    before (`duplicates`), so no text stands on both sides.
+    """
+
+    validation: float = Field(gt=0, lt=0.5)
+    test: float = Field(gt=0, lt=0.5)
+
+
+class Card(_Frozen):
+    """One data set, of images or of texts.
+
+    Images: `image_shape` is (H, W) or (H, W, 3). `source_splits` are the splits as published, with
+    their sizes; `split_names` are the ones that `load_images` offers: those of `content_split`, or
+    the published ones where there is no such rule.
+
+    Texts: `domains` as they occur; `years` are the first and last, None where documents are not
+    dated; `labels` names the further columns; `characters` is their total number; `note` says how
+    documents were made of what the package holds.
+    The one source split is `documents`, after removal of duplicates; `load_corpus` offers what
+    `held_out` names, or everything where there is no such rule.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    modality: Literal["image"]
-    image_shape: tuple[int, int] | tuple[int, int, Literal[3]]
-    classes: tuple[str, ...] = Field(min_length=2)
+    modality: Literal["image", "text"]
+    image_shape: tuple[int, int] | tuple[int, int, Literal[3]] | None = None
+    classes: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    years: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
+    characters: int = Field(default=0, ge=0)
+    held_out: HeldOut | None = None
+    note: str = ""
     source_splits: dict[str, int]
     content_sha256: Sha256
     licence: Licence
@@ -148,24 +185,42 @@ class Card(_Frozen):
             raise ValueError(f"content_split names a split that is not in {self.source_splits}")
         if rule and len(set(rule.names)) < len(rule.names):
             raise ValueError(f"content_split names one split twice: {rule.names}")
+        if self.modality == "image" and (not self.image_shape or len(self.classes) < 2):
+            raise ValueError("a card of images has an image_shape and two classes or more")
+        if self.modality == "text" and (
+            not self.domains or not self.characters or set(self.source_splits) != {"documents"}
+        ):
+            raise ValueError("a card of texts has domains, characters and the split 'documents'")
         return self
 
     @property
+    def shape(self) -> tuple[int, int] | tuple[int, int, Literal[3]]:
+        """The shape of an image; ValueError for a card of texts."""
+        if self.image_shape is None:
+            raise ValueError(f"{self.id} holds no images")
+        return self.image_shape
+
+    @property
     def split_names(self) -> tuple[str, ...]:
+        if self.modality == "text":
+            return ("train", "validation", "test") if self.held_out else ("documents",)
         return self.content_split.names if self.content_split else tuple(self.source_splits)
 
     @property
     def decoded_size(self) -> int:
-        """Bytes of all images and labels as arrays."""
+        """Bytes of all images and labels as arrays, or of all texts in memory."""
+        if self.modality == "text":
+            return 4 * self.characters
         pixels = 1
-        for side in self.image_shape:
+        for side in self.shape:
             pixels *= side
         return sum(self.source_splits.values()) * (pixels + 8)
 
     @property
     def key(self) -> str:
-        """Hash of what decides the arrays: content, class words and split rule."""
-        decides = self.model_dump(include={"content_sha256", "classes", "content_split"})
+        """Hash of what decides what is loaded: content, class words and split rule."""
+        rule = {"image": {"classes", "content_split"}, "text": {"held_out"}}[self.modality]
+        decides = self.model_dump(include={"content_sha256", *rule})
         return hashlib.sha256(json.dumps(decides, sort_keys=False).encode()).hexdigest()[:16]
 
 

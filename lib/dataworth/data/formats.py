@@ -84,12 +84,12 @@ def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untype
             label = label or name
     if image is None or label is None:
         raise FormatError(f"its columns {rows.column_names} hold no image with a class label")
-    mode = "L" if len(card.image_shape) == 2 else "RGB"
-    images = np.empty((len(rows), *card.image_shape), np.uint8)
+    mode = "L" if len(card.shape) == 2 else "RGB"
+    images = np.empty((len(rows), *card.shape), np.uint8)
     for index, picture in enumerate(rows[image]):
         pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-        if pixels.shape != card.image_shape:
-            raise FormatError(f"an image has the shape {pixels.shape}, not {card.image_shape}")
+        if pixels.shape != card.shape:
+            raise FormatError(f"an image has the shape {pixels.shape}, not {card.shape}")
         images[index] = pixels
     # Class words are spelled differently by different providers and, as folder names, sorted.
     ours = {_plain(name): index for index, name in enumerate(card.classes)}
@@ -127,15 +127,18 @@ def write_parquet(folder: Path, card: Card, decoded: Decoded) -> list[Path]:
             path = folder / f"{split}-00000-of-00001.parquet"
             datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
             files.append(path)
-    (folder / "README.md").write_text(_readme(card), encoding="utf-8")
+    (folder / "README.md").write_text(readme(card), encoding="utf-8")
     return files
 
 
-def _readme(card: Card) -> str:
+def readme(card: Card) -> str:
+    """The dataset card README.md, with which `load_dataset(folder)` finds the splits."""
     header = {
         "license": card.licence.spdx.lower(),
         "pretty_name": card.title,
-        "task_categories": ["image-classification"],
+        "task_categories": [
+            "image-classification" if card.modality == "image" else "text-generation"
+        ],
         "configs": [
             {
                 "config_name": "default",

@@ -55,7 +55,7 @@ def read_iconify(folder: Path, card: Card) -> Decoded:
     for file in folder.glob("**/icons.json"):
         content = json.loads(file.read_text(encoding="utf-8"))
         sets[content["prefix"].replace("-", "_")] = content
-    side = card.image_shape[0]
+    side = card.shape[0]
     decoded = {}
     for name in card.source_splits:
         if name not in sets:

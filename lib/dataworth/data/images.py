@@ -51,6 +51,8 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
     cannot be had.
     """
     card = find_card(card_id)
+    if card.modality != "image":
+        raise UserError(f"card: {card_id} holds texts, not images; use load_corpus.")
     if split not in card.split_names:
         raise UserError(
             f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dataworth.data import documents, text_formats
 from dataworth.data import providers as provide
 from dataworth.data.catalog import Card, LocalSource, Source
 from dataworth.data.catalog import card as find_card
@@ -30,6 +31,7 @@ from dataworth.data.formats import (
     import_datasets,
     read_datasets,
     read_idx,
+    readme,
     write_parquet,
 )
 from dataworth.data.icons import read_iconify
@@ -108,7 +110,8 @@ def fetch(
     root = root or data_dir()
     if (found := status(card, root=root)).present:
         return found.folder
-    import_datasets()  # UserError before any download where it is missing
+    if card.modality == "image":
+        import_datasets()  # UserError before any download where it is missing
     try:
         root.mkdir(parents=True, exist_ok=True)
         _require_space(card, root)
@@ -207,6 +210,12 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
 
 def _convert(delivery: provide.Delivery, card: Card, built: Path) -> list[Path]:
     """Write the parquet files of a delivery into `built`; FormatError when it is other data."""
+    if card.modality == "text":
+        found = text_formats.read_delivery(delivery.format, Path(delivery.location), card)
+        files = text_formats.write_documents(built, card, found)
+        (built / "README.md").write_text(readme(card), encoding="utf-8")
+        _check(documents.content_sha256(text_formats.read_documents(built, card)), card)
+        return files
     if delivery.format == "datasets":
         revision = None if Path(delivery.location).is_dir() else delivery.version
         decoded = read_datasets(delivery.location, card, built.parent, revision=revision)
@@ -219,10 +228,14 @@ def _convert(delivery: provide.Delivery, card: Card, built: Path) -> list[Path]:
 
 def check_content(decoded: Decoded, card: Card) -> None:
     """FormatError unless images and labels are those of the card."""
-    found = content_sha256(decoded)
+    _check(content_sha256(decoded), card)
+
+
+def _check(found: str, card: Card) -> None:
     if found != card.content_sha256:
+        what = "images" if card.modality == "image" else "texts"
         raise FormatError(
-            f"its images and labels have the checksum {found[:12]}..., "
+            f"its {what} and labels have the checksum {found[:12]}..., "
             f"not {card.content_sha256[:12]}... as on the card"
         )
 
