@@ -186,7 +186,9 @@ class TextToImage:
         folder = WEIGHTS / cls.family if folder is None else Path(folder)
         written = read_config(folder)
         written.pop("family", None)
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in written.items()
+        }
         config = cls.config_class(**fields)
         transformer, encoder = build(config)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dataworth.images.generators.base import NetworkConfig
 from dataworth.images.generators.pixel import PixelDiffusion
@@ -41,13 +41,14 @@ class LatentDiffusion(PixelDiffusion):
     """
 
     family = "latent-diffusion"
-    config_class: Any = LatentDiffusionConfig
+    config_class = LatentDiffusionConfig
 
     @classmethod
     def autoencoder_of(cls, config: LatentDiffusionConfig) -> torch.nn.Module:
         from diffusers import AutoencoderKL
 
-        return AutoencoderKL(latent_channels=config.latent_channels, **blocks(config.channels))
+        made: Any = AutoencoderKL(latent_channels=config.latent_channels, **blocks(config.channels))
+        return cast("torch.nn.Module", made)
 
     def _sample(
         self, noise: torch.Tensor, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dataworth.images.generators.base import NetworkConfig, TextToImage
 from dataworth.images.generators.latent import blocks
@@ -58,12 +58,13 @@ class MaskedToken(TextToImage):
     def autoencoder_of(cls, config: MaskedTokenConfig) -> torch.nn.Module:
         from diffusers import VQModel
 
-        return VQModel(
+        made: Any = VQModel(
             latent_channels=config.channels[-1],
             num_vq_embeddings=config.codes,
             vq_embed_dim=config.code_width,
             **blocks(config.channels),
         )
+        return cast("torch.nn.Module", made)
 
     def _noise(self, seed: int) -> torch.Tensor:
         """Uniform numbers (2, steps, tokens): for the codes and for the confidences."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dataworth.images.generators.base import NetworkConfig, TextToImage
 
@@ -31,7 +31,7 @@ class PixelDiffusion(TextToImage):
     """
 
     family = "pixel-diffusion"
-    config_class = PixelDiffusionConfig
+    config_class: ClassVar[type[NetworkConfig]] = PixelDiffusionConfig
 
     def _noise(self, seed: int) -> torch.Tensor:
         import torch
