@@ -1,0 +1,1 @@
+"""Pretraining data of small language models: corpora, filters, models, downstream tasks."""

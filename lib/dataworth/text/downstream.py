@@ -1,0 +1,486 @@
+"""What a pretrained model can do: classification after fine-tuning, choosing a continuation, and
+how toxic its free text is.
+
+Every run stores its finest record (logits, likelihoods, tokens), so that scores and intervals are
+made from stored runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from dataworth.errors import UserError
+from dataworth.runs import Outcome, Result, Spec, Store, compute
+from dataworth.text.tokens import (
+    TOKEN,
+    TextPart,
+    TokenizerSpec,
+    TokensSpec,
+    load_parts,
+    rows_of,
+    tokens_of,
+)
+from dataworth.text.training import (
+    Evaluation,
+    LanguageModelSpec,
+    Optimisation,
+    load_model,
+    precision,
+    token_nats,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+CHOICES = 4
+
+
+class OfModel(Spec):
+    """A run that builds on a stored, pretrained model (which kept its weights)."""
+
+    pretrained: LanguageModelSpec
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if not self.pretrained.keep_weights:
+            raise ValueError("pretrained: the run must keep its weights (keep_weights=True)")
+        return self
+
+    @property
+    def tokenizer(self) -> TokenizerSpec:
+        return self.pretrained.tokenizer
+
+    def sources(self) -> tuple[str, ...]:
+        return (*self.pretrained.sources(), "dataworth.text.downstream")
+
+
+# --- Fine-tuning for classification ------------------------------------------------------------
+
+
+class FineTuneSpec(OfModel):
+    """A linear head on the model's states, trained to tell `classes` apart by the corpus's label
+    column `label`.
+
+    A document is read in `windows` windows of the model's context, spread evenly over it (one: its
+    beginning); each is an example in training, and their logits are averaged in evaluation. Every
+    run takes `steps` steps of `batch` windows in shuffled passes. `frozen`: the head alone learns.
+    """
+
+    kind: ClassVar[str] = "fine-tune"
+    train: TextPart
+    evaluations: tuple[Evaluation, ...] = Field(min_length=1)
+    label: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    pooling: Literal["mean", "last"] = "mean"
+    frozen: bool = False
+    windows: int = Field(1, ge=1)
+    steps: int = Field(100, ge=1)
+    batch: int = Field(16, ge=1)
+    optimisation: Optimisation = Optimisation(
+        optimizer="adamw", learning_rate=1e-3, schedule="cosine"
+    )
+    seed: int = Field(0, ge=0)
+
+    def corpora(self) -> tuple[TokensSpec, ...]:
+        """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
+        return tokens_of(self.tokenizer, [self.train, *(e.part for e in self.evaluations)])
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays, for every evaluation set: `logits_<name>` float32 (N, classes), `labels_<name>`
+        and `ids_<name>` int64 (N,). Metrics: `accuracy_<name>`."""
+        import torch
+
+        model = load_model(store.load(self.pretrained))
+        context, end = self.pretrained.context, self.tokenizer.end
+        parts = [self.train, *(e.part for e in self.evaluations)]
+        encoded = load_parts(self.tokenizer, parts, store)
+        labels = [labels_of(part, self.label, self.classes) for part in parts]
+        inputs = [document_windows(d, self.windows, context, end) for d in encoded[0]]
+        lines = np.concatenate([tokens for tokens, _ in inputs])
+        lengths = np.concatenate([sizes for _, sizes in inputs])
+        truth = np.repeat(labels[0], [len(tokens) for tokens, _ in inputs])
+        torch.manual_seed(self.seed)
+        head = torch.nn.Linear(self.pretrained.model.width, len(self.classes))
+        head = head.to(compute.device())
+        self._learn(model, head, lines, lengths, truth)
+        arrays: dict[str, NDArray] = {}
+        metrics: dict[str, object] = {"examples": len(truth)}
+        for e, documents, right in zip(self.evaluations, encoded[1:], labels[1:], strict=True):
+            inputs = [document_windows(d, self.windows, context, end) for d in documents]
+            counts = np.array([len(tokens) for tokens, _ in inputs])
+            pooled = pool(
+                model,
+                np.concatenate([tokens for tokens, _ in inputs]),
+                np.concatenate([sizes for _, sizes in inputs]),
+                self.pooling,
+            )
+            with torch.inference_mode():
+                each = head(pooled).cpu().numpy()
+            starts = np.cumsum(counts) - counts
+            logits = np.add.reduceat(each, starts, axis=0) / counts[:, None]
+            arrays |= {
+                f"logits_{e.name}": logits.astype(np.float32),
+                f"labels_{e.name}": right,
+                f"ids_{e.name}": np.array(e.part.ids, dtype=np.int64),
+            }
+            metrics[f"accuracy_{e.name}"] = float((logits.argmax(1) == right).mean())
+        return Outcome(arrays, metrics)
+
+    def _learn(
+        self,
+        model: torch.nn.Module,
+        head: torch.nn.Module,
+        lines: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        truth: NDArray[np.int64],
+    ) -> None:
+        """Train head (and model) in place on windows (W, T) of the given lengths and labels."""
+        import torch
+
+        device = head.weight.device
+        model.requires_grad_(not self.frozen)
+        features = pool(model, lines, lengths, self.pooling).clone() if self.frozen else None
+        both = torch.nn.ModuleDict({"head": head} if self.frozen else {"head": head, "lm": model})
+        optimizers = self.optimisation.optimizers(both)
+        rng = np.random.default_rng([self.seed, 34])
+        passes = math.ceil(self.steps * self.batch / len(truth))
+        order = np.concatenate([rng.permutation(len(truth)) for _ in range(passes)])
+        y = torch.from_numpy(truth).to(device)
+        for step in range(self.steps):
+            rows = order[step * self.batch : (step + 1) * self.batch]
+            self.optimisation.set_rate(optimizers, step, self.steps)
+            if features is not None:
+                pooled = features[torch.from_numpy(rows).to(device)]
+            else:
+                pooled = _pool(model, lines[rows], lengths[rows], self.pooling)
+            loss = torch.nn.functional.cross_entropy(head(pooled), y[rows])
+            both.zero_grad(set_to_none=True)
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+
+def labels_of(part: TextPart, label: str, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Class numbers (N,) of the documents of a part.
+
+    Raises UserError if the corpus has no such column, or a document another class.
+    """
+    from dataworth.data import load_corpus
+
+    corpus = load_corpus(part.card, part.split)
+    if label not in corpus.labels:
+        known = ", ".join(corpus.labels) or "none"
+        raise UserError(f"label: {part.name} has no column {label!r}; it has {known}.")
+    values = np.asarray(corpus.labels[label])[rows_of(part.ids, corpus.ids, part.name)]
+    number = {name: i for i, name in enumerate(classes)}
+    if unknown := sorted(set(values.tolist()) - set(number)):
+        raise UserError(f"label: {part.name} has class {unknown[0]!r}, not in classes.")
+    return np.array([number[value] for value in values.tolist()], dtype=np.int64)
+
+
+def document_windows(
+    document: NDArray[np.uint16], count: int, context: int, end: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """At most `count` windows (W, context) of end-of-text and then context - 1 tokens, spread
+    evenly from the document's first token to its last, and their lengths (W,). Padded with `end`;
+    a document that fits in one window has one."""
+    inside = context - 1
+    spare = max(len(document) - inside, 0)
+    starts = np.unique(np.linspace(0, spare, count).round().astype(int)) if count > 1 else [0]
+    tokens = np.full((len(starts), context), end, dtype=np.int64)
+    lengths = np.empty(len(starts), dtype=np.int64)
+    for row, start in enumerate(starts):
+        piece = document[start : start + inside]
+        tokens[row, 1 : 1 + len(piece)] = piece
+        lengths[row] = 1 + len(piece)
+    return tokens, lengths
+
+
+def pool(
+    model: torch.nn.Module,
+    tokens: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    pooling: str,
+    batch: int = 64,
+) -> torch.Tensor:
+    """States (W, width) of windows (W, T), without gradients: their mean, or the last one's."""
+    import torch
+
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                _pool(model, tokens[i : i + batch], lengths[i : i + batch], pooling)
+                for i in range(0, len(tokens), batch)
+            ]
+        )
+
+
+def _pool(
+    model: torch.nn.Module, tokens: NDArray[np.int64], lengths: NDArray[np.int64], pooling: str
+) -> torch.Tensor:
+    import torch
+
+    device = compute.device()
+    longest = int(lengths.max())
+    with precision():
+        states = model.hidden(torch.from_numpy(tokens[:, :longest]).to(device))  # type: ignore[operator]
+    states = states.float()
+    size = torch.from_numpy(lengths).to(device)[:, None]
+    place = torch.arange(longest, device=device)
+    mask = place < size if pooling == "mean" else place == size - 1  # (W, T)
+    weights = mask.float()
+    return (states * (weights / weights.sum(1, keepdim=True))[..., None]).sum(1)
+
+
+# --- Choosing the true continuation ------------------------------------------------------------
+
+
+class ChoiceSpec(OfModel):
+    """Which of four continuations belongs to a document's beginning?
+
+    From every document of at least `prompt` + `continuation` tokens, the first `prompt` are the
+    question and the following ones the answer. Documents of a group (`groups`, one name for each of
+    the part's ids: its domain, say) are sorted by the answer's bytes and taken by fours: the other
+    three answers of its four are a question's distractors, of the same length in tokens and nearly
+    so in bytes. As each answer is right once and wrong three times, a model that does not read the
+    questions is right in exactly one of four.
+    """
+
+    kind: ClassVar[str] = "multiple-choice"
+    part: TextPart
+    groups: tuple[str, ...]
+    prompt: int = Field(32, ge=1)
+    continuation: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.prompt + self.continuation > self.pretrained.context:
+            raise ValueError(
+                f"prompt and continuation are {self.prompt + self.continuation} tokens; the "
+                f"model's context is {self.pretrained.context}"
+            )
+        if len(self.groups) != len(self.part.ids):
+            raise ValueError("groups must name one group for each of the part's ids")
+        return self
+
+    def corpora(self) -> tuple[TokensSpec, ...]:
+        """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
+        return tokens_of(self.tokenizer, [self.part])
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays, for Q fours: `nats` float64 (Q, 4, 4), loss of answer j after question i; `bytes`
+        int64 (Q, 4) of the answers; `ids` int64 (Q, 4) of the documents; `groups` (Q,) str.
+        Metrics: `accuracy`, `margin` (bits per byte), as `choice_scores` defines them."""
+        from dataworth.text.tokens import token_bytes
+
+        (documents,) = load_parts(self.tokenizer, [self.part], store)
+        sizes = token_bytes(self.tokenizer.load(store), self.tokenizer.vocabulary)
+        whole = self.prompt + self.continuation
+        answers = [document[self.prompt : whole] for document in documents]
+        n_bytes = np.array([sizes[answer].sum() for answer in answers])
+        usable = np.array([len(document) >= whole for document in documents])
+        fours = fours_of(np.array(self.groups), n_bytes, usable)
+        if not len(fours):
+            raise UserError(
+                f"part: no group has {CHOICES} documents of {whole} tokens; choose a shorter "
+                "prompt or continuation."
+            )
+        model = load_model(store.load(self.pretrained))
+        pairs = [
+            np.concatenate([documents[i][: self.prompt], answers[j]])
+            for four in fours.tolist()
+            for i in four
+            for j in four
+        ]
+        each = token_nats(model, pairs, self.tokenizer.end, self.pretrained.context)
+        nats = np.array([x[self.prompt :].sum(dtype=np.float64) for x in each])
+        nats = nats.reshape(len(fours), CHOICES, CHOICES)
+        right, margin = choice_scores(nats, n_bytes[fours])
+        return Outcome(
+            {
+                "nats": nats,
+                "bytes": n_bytes[fours],
+                "ids": np.array(self.part.ids, dtype=np.int64)[fours],
+                "groups": np.array(self.groups)[fours[:, 0]],
+            },
+            {
+                "questions": int(right.size),
+                "accuracy": float(right.mean()),
+                "margin": float(margin.mean()),
+            },
+        )
+
+
+def fours_of(
+    groups: NDArray[np.str_], n_bytes: NDArray[np.int64], usable: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Rows (Q, 4) of usable documents, four of one group and of neighbouring answer lengths; at
+    most three documents of a group are left over."""
+    found = []
+    for group in sorted(set(groups[usable].tolist())):
+        rows = np.flatnonzero(usable & (groups == group))
+        rows = rows[np.argsort(n_bytes[rows], kind="stable")]
+        found.append(rows[: len(rows) // CHOICES * CHOICES].reshape(-1, CHOICES))
+    return np.concatenate([*found, np.empty((0, CHOICES), dtype=np.intp)])
+
+
+def choice_scores(
+    nats: NDArray[np.float64], n_bytes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Right (Q, 4), 1 where the true answer is the likeliest per byte (k answers that tie for it
+    share the point), and margin (Q, 4): bits per byte by which the best distractor is worse than
+    the true answer. nats (Q, 4, 4): question, answer; n_bytes (Q, 4) of the answers."""
+    bits = nats / math.log(2) / np.maximum(n_bytes, 1)[:, None, :]
+    true = np.diagonal(bits, axis1=1, axis2=2)
+    others = np.where(np.eye(CHOICES, dtype=bool), np.inf, bits).min(2)
+    ties = (bits == true[:, :, None]).sum(2)
+    return np.where(true <= others, 1 / ties, 0.0), others - true
+
+
+# --- Free text ---------------------------------------------------------------------------------
+
+
+class GenerationSpec(OfModel):
+    """`samples` continuations of every prompt: top-k sampling at a temperature, the setting of
+    Longpre et al. 2023 for toxic generation (25 samples, k = 40, temperature 1).
+
+    A sample depends on seed, prompt and its number alone; the last `context` - `length` tokens of
+    a prompt are read.
+    """
+
+    kind: ClassVar[str] = "generation"
+    prompts: tuple[str, ...] = Field(min_length=1)
+    samples: int = Field(25, ge=1)
+    length: int = Field(24, ge=1, description="new tokens at most")
+    top_k: int = Field(40, ge=1)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.length >= self.pretrained.context:
+            raise ValueError(
+                f"length is {self.length}; it must be below the context, {self.pretrained.context}"
+            )
+        return self
+
+    def corpora(self) -> tuple[TokensSpec, ...]:
+        """None: prompts are encoded in the run."""
+        return ()
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `tokens` uint16 (P, samples, length), filled up with the end-of-text token."""
+        from dataworth.text.tokens import encode
+
+        end = self.tokenizer.end
+        keep = self.pretrained.context - self.length - 1
+        starts = [
+            np.concatenate([np.array([end], TOKEN), tokens[max(len(tokens) - keep, 0) :]])
+            for tokens in encode(self.tokenizer.load(store), self.prompts)
+        ]
+        uniforms = np.stack(
+            [prompt_uniforms(self.seed, p, self.samples, self.length) for p in self.prompts]
+        )
+        tokens = generate(
+            load_model(store.load(self.pretrained)),
+            starts,
+            uniforms,
+            end=end,
+            top_k=self.top_k,
+            temperature=self.temperature,
+        )
+        return Outcome({"tokens": tokens}, {"tokens": int((tokens != end).sum())})
+
+
+def prompt_uniforms(seed: int, prompt: str, samples: int, length: int) -> NDArray[np.float64]:
+    """Random numbers in [0, 1), (samples, length), of a seed and prompt."""
+    name = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
+    return np.stack(
+        [np.random.default_rng([seed, 35, name, s]).random(length) for s in range(samples)]
+    )
+
+
+def generate(
+    model: torch.nn.Module,
+    prompts: Sequence[NDArray[np.uint16]],
+    uniforms: NDArray[np.float64],
+    *,
+    end: int,
+    top_k: int,
+    temperature: float = 1.0,
+    batch: int = 256,
+) -> NDArray[np.uint16]:
+    """Sampled tokens (P, S, L) for the random numbers `uniforms` (P, S, L): each picks a token from
+    the k likeliest by inverting their cumulative probability. Everything after an end of text is
+    `end`. `batch`: sequences at a time, all of one prompt length; it does not change the result
+    but for the rounding of sums."""
+    import torch
+
+    n_prompts, samples, length = uniforms.shape
+    device = compute.device()
+    found = np.full(uniforms.shape, end, dtype=TOKEN)
+    jobs = sorted(
+        ((len(prompts[p]), p, s) for p in range(n_prompts) for s in range(samples)),
+        key=lambda job: job[0],
+    )
+    shape = model.shape
+    at = 0
+    with torch.inference_mode():
+        while at < len(jobs):
+            size = jobs[at][0]
+            group = [job for job in jobs[at : at + batch] if job[0] == size]
+            at += len(group)
+            p, s = [job[1] for job in group], [job[2] for job in group]
+            tokens = torch.from_numpy(np.stack([prompts[i] for i in p]).astype(np.int64))
+            tokens = tokens.to(device)
+            draws = torch.from_numpy(uniforms[p, s]).to(device)  # (B, L)
+            memory = (2, len(group), shape.heads, size + length, shape.head_width)  # type: ignore[union-attr]
+            caches = [torch.zeros(memory, device=device) for _ in range(shape.layers)]  # type: ignore[union-attr, arg-type]
+            alive = torch.ones(len(group), dtype=torch.bool, device=device)
+            start, block = 0, tokens
+            for step in range(length):
+                state = model.hidden(block, caches, start)[:, -1]  # type: ignore[operator]
+                logits = (state @ model.embedding.T).double() / temperature  # type: ignore[operator]
+                best, index = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
+                cumulative = best.softmax(-1).cumsum(-1)
+                picked = (cumulative <= draws[:, step, None] * cumulative[:, -1:]).sum(-1)
+                token = index.gather(1, picked.clamp(max=index.shape[1] - 1)[:, None])[:, 0]
+                token = torch.where(alive, token, end)
+                found[p, s, step] = token.cpu().numpy()
+                alive &= token != end
+                if not alive.any():
+                    break
+                start, block = start + block.shape[1], token[:, None]
+    return found
+
+
+def generated_texts(result: Result, store: Store) -> list[list[str]]:
+    """The continuations of a stored generation run, by prompt and sample."""
+    spec = result.spec
+    assert isinstance(spec, GenerationSpec)
+    tokenizer, end = spec.tokenizer.load(store), spec.tokenizer.end
+    return [
+        tokenizer.decode_batch([[t for t in line if t != end] for line in sample.tolist()])
+        for sample in result.arrays["tokens"]
+    ]
+
+
+def toxicity_scores(
+    result: Result, scorer: Callable[[list[str]], NDArray], store: Store
+) -> NDArray[np.float64]:
+    """Scores (P, samples) of a generation run's texts by a scorer: texts -> (N,) in [0, 1]."""
+    texts = generated_texts(result, store)
+    scores = np.asarray(scorer([text for row in texts for text in row]), dtype=np.float64)
+    return scores.reshape(len(texts), -1)
+
+
+def toxic_share(scores: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.float64]:
+    """Share of each prompt's samples scored at least `threshold`, (P,)."""
+    return (scores >= threshold).mean(1)

@@ -1,0 +1,307 @@
+"""Language-model training runs: a token budget on a set of documents, losses kept per document.
+
+Every arm of a study gets the same number of training tokens, whatever its documents; what a smaller
+set lacks is made up by repetition, and the number of passes is recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dataworth.runs import Outcome, Result, Spec, Store, compute
+from dataworth.text.models import Decoder, next_token_nats
+from dataworth.text.tokens import (
+    TextPart,
+    TokenizerSpec,
+    TokensSpec,
+    load_parts,
+    pack,
+    token_bytes,
+    tokens_of,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+SOURCES = ("dataworth.text.models", "dataworth.text.tokens", "dataworth.text.training")
+CURVE = 20  # training steps per point of the stored curve
+
+
+class Optimisation(BaseModel):
+    """Learning rates are peak values.
+
+    `muon` (Jordan et al. 2024) steps the matrices inside the blocks and AdamW the embedding and
+    the gains, at one rate (Muon's update scaled to AdamW's RMS). `adamw` steps everything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = Field(8e-3, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    schedule: Literal["cosine", "wsd"] = "wsd"
+    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps")
+    decay: float = Field(0.5, ge=0, le=1, description="wsd only: share of the steps")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step, 0 <= step < steps."""
+        warm = self.warmup * steps
+        factor = min(1.0, (step + 1) / warm) if warm else 1.0
+        if self.schedule == "wsd":
+            return self.learning_rate * min(factor, (steps - step) / max(self.decay * steps, 1))
+        progress = max((step + 1 - warm) / max(steps - warm, 1), 0.0)
+        return self.learning_rate * factor * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def optimizers(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+        """Optimizers of the parameters that need gradients; decay only on matrices."""
+        import torch
+
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        muon = self.optimizer == "muon"
+        matrices = [p for name, p in named if muon and p.ndim == 2 and "blocks." in name]
+        taken = {id(p) for p in matrices}
+        rest = [p for _, p in named if id(p) not in taken]
+        decayed = [p for p in rest if p.ndim > 1]
+        found: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [
+                    {"params": decayed, "weight_decay": self.weight_decay},
+                    {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+                ],
+                lr=self.learning_rate,
+                betas=self.betas,
+                fused=True,
+            )
+        ]
+        if matrices:
+            found.append(
+                torch.optim.Muon(
+                    matrices,
+                    lr=self.learning_rate,
+                    weight_decay=self.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+        return found
+
+    def set_rate(self, optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int) -> None:
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(step, steps)
+
+
+class Evaluation(BaseModel):
+    """Documents whose loss is kept; `max_tokens`: only the first so many tokens of each count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    part: TextPart
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class LanguageModelSpec(Spec):
+    """Train a decoder on `tokens` tokens of the parts' documents (whole steps: at most one batch
+    fewer); keep its losses on every evaluation set."""
+
+    kind: ClassVar[str] = "language-model"
+    parts: tuple[TextPart, ...] = Field(min_length=1)
+    tokenizer: TokenizerSpec
+    model: Decoder = Decoder()
+    tokens: int = Field(1_000_000, ge=1, description="training budget, tokens predicted")
+    batch: int = Field(32, ge=1, description="rows of a step")
+    context: int = Field(128, ge=2, description="tokens of a row")
+    optimisation: Optimisation = Optimisation()
+    evaluations: tuple[Evaluation, ...] = ()
+    seed: int = Field(0, ge=0)
+    keep_weights: bool = Field(False, description="store the model, for downstream tasks")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tokens < self.batch * self.context:
+            raise ValueError(
+                f"tokens is {self.tokens}, less than one step of {self.batch} x {self.context}"
+            )
+        if 0 < sum(part.weight is None for part in self.parts) < len(self.parts):
+            raise ValueError("parts: give every part a weight, or none")
+        names = [evaluation.name for evaluation in self.evaluations]
+        if len(set(names)) < len(names):
+            raise ValueError("evaluations have names in common")
+        return self
+
+    @property
+    def steps(self) -> int:
+        return self.tokens // (self.batch * self.context)
+
+    def sources(self) -> tuple[str, ...]:
+        return SOURCES
+
+    def corpora(self) -> tuple[TokensSpec, ...]:
+        """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
+        return tokens_of(self.tokenizer, [*self.parts, *(e.part for e in self.evaluations)])
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `curve` float32 (steps / CURVE,), training loss in nats per token; for every
+        evaluation set `ids_<name>`, `tokens_<name>`, `bytes_<name>` int64 (N,) and `nats_<name>`
+        float64 (N,), summed over a document's tokens (the end of the text is not one of them); and
+        `weight:<name>` if kept. Metrics: bits per byte and nats per token of every set, tokens
+        seen, unique tokens, and passes over the documents."""
+        import torch
+
+        documents = load_parts(self.tokenizer, self.parts, store)
+        weights = [p.weight for p in self.parts if p.weight is not None] or None
+        packed = pack(
+            documents,
+            weights,
+            end=self.tokenizer.end,
+            count=self.steps * self.batch,
+            context=self.context,
+            seed=self.seed,
+        )
+        torch.manual_seed(self.seed)  # one start for all arms of a seed: they can be compared
+        model = self.model.build(self.tokenizer.vocabulary).to(compute.device())
+        arrays: dict[str, NDArray] = {
+            "curve": train(model, packed.rows, self.batch, self.optimisation)
+        }
+        metrics: dict[str, object] = {
+            "parameters": self.model.parameters(self.tokenizer.vocabulary),
+            "tokens_seen": packed.rows[:, 1:].size,
+            "unique_tokens": sum(len(d) for part in documents for d in part),
+            "epochs": list(packed.epochs),
+        }
+        sizes = token_bytes(self.tokenizer.load(store), self.tokenizer.vocabulary)
+        for e in self.evaluations:
+            (held_out,) = load_parts(self.tokenizer, [e.part], store)
+            held_out = [document[: e.max_tokens] for document in held_out]
+            per_token = token_nats(model, held_out, self.tokenizer.end, self.context)
+            nats = np.array([x.sum(dtype=np.float64) for x in per_token])
+            n_bytes = np.array([sizes[document].sum() for document in held_out])
+            tokens = np.array([len(document) for document in held_out])
+            arrays |= {
+                f"ids_{e.name}": np.array(e.part.ids, dtype=np.int64),
+                f"tokens_{e.name}": tokens,
+                f"bytes_{e.name}": n_bytes,
+                f"nats_{e.name}": nats,
+            }
+            metrics[f"bits_per_byte_{e.name}"] = float(
+                nats.sum() / math.log(2) / max(n_bytes.sum(), 1)
+            )
+            metrics[f"loss_{e.name}"] = float(nats.sum() / max(tokens.sum(), 1))
+        if self.keep_weights:
+            arrays |= {f"weight:{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
+        return Outcome(arrays, metrics)
+
+
+def load_model(result: Result) -> torch.nn.Module:
+    """The trained model of a run that kept its weights."""
+    import torch
+
+    spec = result.spec
+    assert isinstance(spec, LanguageModelSpec) and spec.keep_weights
+    model = spec.model.build(spec.tokenizer.vocabulary)
+    model.load_state_dict(
+        {
+            name.removeprefix("weight:"): torch.from_numpy(weight)
+            for name, weight in result.arrays.items()
+            if name.startswith("weight:")
+        }
+    )
+    return model.to(compute.device()).eval()
+
+
+def precision() -> AbstractContextManager:
+    """float32 on a CPU; on a GPU that has it, matrix products in bfloat16 with float32 weights."""
+    import torch
+
+    if compute.device().type == "cuda" and compute.inference_dtype() is torch.bfloat16:
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def train(
+    model: torch.nn.Module, rows: NDArray[np.uint16], batch: int, optimisation: Optimisation
+) -> NDArray[np.float32]:
+    """Train in place on rows (R, T + 1), `batch` at a time in their order; gives mean losses in
+    nats per token, one for every CURVE steps."""
+    import torch
+
+    device = compute.device()
+    optimizers = optimisation.optimizers(model)
+    steps = len(rows) // batch
+    losses = torch.zeros(steps, device=device)
+    model.train()
+    for step in range(steps):
+        block = torch.from_numpy(rows[step * batch : (step + 1) * batch].astype(np.int64))
+        block = block.to(device, non_blocking=True)
+        optimisation.set_rate(optimizers, step, steps)
+        with precision():
+            loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        losses[step] = loss.detach()
+    model.eval()
+    whole = losses[: steps // CURVE * CURVE].view(-1, CURVE).mean(1)
+    return whole.float().cpu().numpy()
+
+
+def windows(length: int, context: int) -> list[tuple[int, int, int]]:
+    """Sliding windows over `length` tokens: (start, first, stop), which predicts tokens first to
+    stop - 1 from those that follow `start`.
+
+    Each token is predicted once. The first window predicts up to `context` tokens; every further
+    one moves on by half the context and predicts what is new, so that no token but those near the
+    document's start has less than half the context before it.
+    """
+    stride = max(context // 2, 1)
+    found, first, start = [], 0, 0
+    while first < length:
+        stop = min(start + context, length)
+        found.append((start, first, stop))
+        first, start = stop, start + stride
+    return found
+
+
+def token_nats(
+    model: torch.nn.Module,
+    documents: Sequence[NDArray[np.uint16]],
+    end: int,
+    context: int,
+    batch_tokens: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """Cross-entropy in nats of every token of every document, by `windows`; a document's first
+    token is predicted from the end-of-text token alone. batch_tokens: positions per forward."""
+    import torch
+
+    device = compute.device()
+    batch_tokens = batch_tokens or (2**13 if device.type == "cpu" else 2**18)
+    found = [np.empty(len(document), dtype=np.float32) for document in documents]
+    jobs = [(i, *w) for i, d in enumerate(documents) for w in windows(len(d), context)]
+    jobs.sort(key=lambda job: job[3] - job[1], reverse=True)  # equal lengths together: few padding
+    at = 0
+    with torch.inference_mode(), precision():
+        while at < len(jobs):
+            longest = jobs[at][3] - jobs[at][1]
+            batch = jobs[at : at + max(1, batch_tokens // longest)]
+            at += len(batch)
+            # What is right of a window's end is padding: it changes nothing to its left.
+            block = np.full((len(batch), longest + 1), end, dtype=np.int64)
+            for row, (i, start, _, stop) in zip(block, batch, strict=True):
+                row[1 : stop - start + 1] = documents[i][start:stop]
+                if start:
+                    row[0] = documents[i][start - 1]
+            tokens = torch.from_numpy(block).to(device)
+            _, nats = next_token_nats(model, tokens[:, :-1], tokens[:, 1:])
+            values = nats.cpu().numpy()
+            for row, (i, start, first, stop) in zip(values, batch, strict=True):
+                found[i][first:stop] = row[first - start : stop - start]
+    return found
