@@ -14,8 +14,8 @@ TINY = Decoder(width=16, layers=1, heads=2, head_width=8, hidden=24)
 VOCABULARY = 300
 CONTEXT = 16
 WORDS = {
-    "sea": "wave boat salt tide fish sail wind gull rope shore".split(),
-    "field": "corn plough hay barn cow fence soil seed mill grain".split(),
+    "sea": ["wave", "boat", "salt", "tide", "fish", "sail", "wind", "gull", "rope", "shore"],
+    "field": ["corn", "plough", "hay", "barn", "cow", "fence", "soil", "seed", "mill", "grain"],
 }
 
 

@@ -146,9 +146,10 @@ def _module_class() -> Any:
             """exp(i * position * frequency), complex (T, 1, 1, head_width / 2)."""
             if self.turns is None or len(self.turns) < length or self.turns.device != device:
                 width = self.shape.head_width
-                frequency = BASE ** -(torch.arange(0, width, 2, device=device).float() / width)
-                angle = torch.outer(torch.arange(length, device=device).float(), frequency)
-                self.turns = torch.polar(torch.ones_like(angle), angle)[:, None, None]
+                with torch.inference_mode(False):  # training may use what evaluation made
+                    frequency = BASE ** -(torch.arange(0, width, 2, device=device).float() / width)
+                    angle = torch.outer(torch.arange(length, device=device).float(), frequency)
+                    self.turns = torch.polar(torch.ones_like(angle), angle)[:, None, None]
             return self.turns[:length]
 
     class HeadLoss(torch.autograd.Function):

@@ -302,6 +302,8 @@ def _stream_rows(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint16], float]:
     """Rows (count, context + 1) of the documents' stream, and how many passes they are."""
+    if not count:
+        return np.empty((0, context + 1), dtype=TOKEN), 0.0
     closing = np.array([end], dtype=TOKEN)
     one_pass = sum(map(len, documents)) + len(documents)
     needed = count * context
