@@ -1,0 +1,83 @@
+"""Which documents a score keeps: thresholds, inverse filters, kept shares, Pareto sampling.
+
+Every rule returns an (N,) mask of the documents that stay, and refuses to keep none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import UserError
+from dataworth.text.scores import Scores
+
+Mask = NDArray[np.bool_]
+
+
+def below(scores: Scores, threshold: float) -> Mask:
+    """Keep scores < threshold: the filter of Longpre et al. 2023 (section 2.2), whose scores are
+    high for bad documents."""
+    return _some(_checked(scores) < threshold, scores, f"below {threshold:g}")
+
+
+def at_least(scores: Scores, threshold: float) -> Mask:
+    """Keep scores >= threshold: their inverse filter, or a filter on a score that is high for good
+    documents."""
+    return _some(_checked(scores) >= threshold, scores, f"of at least {threshold:g}")
+
+
+def keep_share(scores: Scores, share: float, *, best: str = "low") -> Mask:
+    """Keep the round(share N) best documents, `best` = "low" or "high"; ties by position.
+
+    A threshold means different shares for different scores, so arms are matched by share.
+    """
+    scores = _checked(scores)
+    if not 0 < share <= 1:
+        raise UserError(f"share: {share:g} is not a share to keep; it must be above 0, at most 1.")
+    if best not in ("low", "high"):
+        raise UserError(f"best: '{best}' is not known; it is 'low' or 'high'.")
+    kept = round(share * len(scores))
+    if kept == 0:
+        raise UserError(f"share: {share:g} of {len(scores)} documents keeps none; raise it.")
+    order = np.argsort(scores if best == "low" else -scores, kind="stable")
+    mask = np.zeros(len(scores), dtype=bool)
+    mask[order[:kept]] = True
+    return mask
+
+
+def random_share(n: int, share: float, seed: int) -> Mask:
+    """The control: a random choice of as many documents as `keep_share` keeps."""
+    return keep_share(np.random.default_rng([seed, 0x52D]).random(n), share)
+
+
+def pareto(scores: Scores, seed: int, alpha: float = 9.0) -> Mask:
+    """Keep where pareto(alpha) > 1 - score (GPT-3, Brown et al. 2020, appendix A).
+
+    For scores that are high for good documents. numpy's Pareto is Lomax, so a document of score s
+    stays with probability (2 - s)^-alpha: 0.2 % of the worst, all of the best.
+    """
+    scores = _checked(scores)
+    if not alpha > 0:
+        raise UserError(f"alpha: {alpha:g} is not a Pareto shape; it must be above 0 (GPT-3: 9).")
+    if scores.min() < 0 or scores.max() > 1:
+        raise UserError("scores: Pareto sampling wants scores from 0 to 1.")
+    draws = np.random.default_rng([seed, 0x9A7]).pareto(alpha, len(scores))
+    return _some(draws > 1 - scores, scores, f"that pass Pareto sampling with alpha {alpha:g}")
+
+
+def _checked(scores: Scores) -> Scores:
+    scores = np.asarray(scores, dtype=np.float64)
+    if not len(scores):
+        raise UserError("scores: the corpus is empty; there is nothing to filter.")
+    if not np.isfinite(scores).all():
+        raise UserError("scores: some are not finite; every document needs a score.")
+    return scores
+
+
+def _some(mask: Mask, scores: Scores, what: str) -> Mask:
+    if not mask.any():
+        raise UserError(
+            f"threshold: no document has a score {what}; scores are from {np.min(scores):.3g} to "
+            f"{np.max(scores):.3g}."
+        )
+    return mask

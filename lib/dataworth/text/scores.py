@@ -1,0 +1,238 @@
+"""What a scorer of texts is, how long documents are scored, and whether two scorers agree.
+
+A new scorer is a class with a `name`, the ends of its scale and which of them is good, a `card()`
+and one method, `score(texts) -> float64 (N,)`; registering it in `SCORERS` makes it known by name.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Scores = NDArray[np.float64]
+Pooling = Literal["max", "mean"]
+
+CHUNK_WORDS = 200
+"""Longer documents are scored in pieces of so many words (about 270 BERT tokens: below 512)."""
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """What a score is, for the reader of a study."""
+
+    name: str
+    what: str
+    high_means: str
+    trained_on: str
+    licence: str
+    long_documents: str
+    known_failures: str
+    source: str
+
+
+class Scorer(Protocol):
+    """Gives each text a number from `low` to `high`; `good` is the end a filter keeps."""
+
+    name: str
+    low: float
+    high: float
+    good: Literal["low", "high"]
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """(N,) float64, independent of the other texts in the batch; (0,) for no text."""
+        ...
+
+    def card(self) -> ScoreCard: ...
+
+
+def _quality() -> Scorer:
+    from dataworth.text.quality import reference_scorer
+
+    return reference_scorer()
+
+
+def _linear() -> Scorer:
+    from dataworth.text.toxicity import LinearToxicity
+
+    return LinearToxicity()
+
+
+def _detoxify() -> Scorer:
+    from dataworth.text.toxicity import DetoxifyToxicity
+
+    return DetoxifyToxicity()
+
+
+def _words() -> Scorer:
+    from dataworth.text.toxicity import BadWords
+
+    return BadWords()
+
+
+SCORERS: dict[str, Callable[[], Scorer]] = {
+    "quality": _quality,
+    "toxicity": _linear,
+    "detoxify": _detoxify,
+    "bad-words": _words,
+}
+"""The scorers of the study by name, made with their defaults."""
+
+
+def scorer(name: str) -> Scorer:
+    """The scorer of this name; UserError when there is none."""
+    if name not in SCORERS:
+        raise UserError(f"scorer: there is no scorer '{name}'; they are {', '.join(SCORERS)}.")
+    return SCORERS[name]()
+
+
+def require_texts(texts: Sequence[str], what: str = "texts") -> Sequence[str]:
+    """The texts; UserError when there are none or one is not a string (bytes, missing)."""
+    if isinstance(texts, str | bytes):
+        raise UserError(f"{what}: a list of documents is wanted, not one {type(texts).__name__}.")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(
+                f"{what}: document {row} is {type(text).__name__}, not text; decode bytes first "
+                "(dataworth.data.documents.decode)."
+            )
+    if not len(texts):
+        raise UserError(f"{what}: the corpus is empty; it must hold at least one document.")
+    return texts
+
+
+_WORD = re.compile(r"\S+")
+
+
+def chunks(text: str, words: int = CHUNK_WORDS) -> list[str]:
+    """The text in consecutive pieces of `words` words; a text that is not longer, unchanged.
+
+    Every word is in one piece, and pieces are equal to within one word, so that no short last
+    piece is scored on little evidence.
+    """
+    if len(text) < 2 * words:  # a word and its blank are two characters at least
+        return [text]
+    spans = [match.span() for match in _WORD.finditer(text)]
+    if len(spans) <= words:
+        return [text]
+    count = -(-len(spans) // words)
+    edges = [round(i * len(spans) / count) for i in range(count + 1)]
+    return [text[spans[a][0] : spans[b - 1][1]] for a, b in pairwise(edges)]
+
+
+def pooled(
+    texts: Sequence[str],
+    score: Callable[[list[str]], Scores],
+    *,
+    pooling: Pooling = "max",
+    words: int | None = CHUNK_WORDS,
+) -> Scores:
+    """Score all pieces of all texts in one call of `score`, then take max or mean over each text's.
+
+    `max` is the rule of a filter that promises that no passage above its threshold stays; it rises
+    with length by itself, so it is to be compared at equal length. `mean` does not rise, and lets a
+    short passage drown. `words` None scores whole documents.
+    """
+    if not len(texts):
+        return np.zeros(0)
+    pieces = [[text] if words is None else chunks(text, words) for text in texts]
+    flat = np.asarray(score([piece for of_one in pieces for piece in of_one]), dtype=np.float64)
+    starts = np.cumsum([0, *(len(of_one) for of_one in pieces)])
+    if pooling == "max":
+        return np.maximum.reduceat(flat, starts[:-1])
+    return np.add.reduceat(flat, starts[:-1]) / np.diff(starts)
+
+
+def agreement(scores: Mapping[str, Scores], thresholds: Mapping[str, float]) -> pd.DataFrame:
+    """How far scorers agree on the same N documents, one row for each pair.
+
+    Columns: first, second, spearman (rank correlation of the scores), kappa (Cohen's, of the
+    decisions score >= threshold), both (share of documents that both flag), either. NaN where a
+    scorer gives one value, or flags all or none. UserError for a missing threshold or unequal N.
+    """
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    if missing := [name for name in scores if name not in thresholds]:
+        raise UserError(f"thresholds: '{missing[0]}' has none; give one for every scorer.")
+    if len({len(values) for values in scores.values()}) > 1:
+        raise UserError("scores: the scorers were given different numbers of documents.")
+    rows = []
+    for first, second in combinations(scores, 2):
+        a, b = (scores[name] >= thresholds[name] for name in (first, second))
+        constant = any(len(np.unique(scores[name])) < 2 for name in (first, second))
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "spearman": np.nan
+                if constant
+                else float(spearmanr(scores[first], scores[second])[0]),
+                "kappa": cohen_kappa(a, b),
+                "both": float((a & b).mean()),
+                "either": float((a | b).mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cohen_kappa(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """(p_o - p_e) / (1 - p_e) of two yes/no judgements (Cohen 1960); NaN where p_e is 1."""
+    observed = float((a == b).mean())
+    expected = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
+    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+# ---- Showing a text on a page -----------------------------------------------------------------
+
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)\S+", re.IGNORECASE)
+_NUMBER = re.compile(r"\+?\d[\d ().-]{5,}\d")
+
+
+def excerpt(text: str, n: int = 120) -> str:
+    """The first `n` characters as HTML: escaped, on one line, offensive words and addresses masked.
+
+    Masked are the phrases of the card naughty-words, single words that the linear toxicity model
+    gives 0.5 or more, mail and web addresses, and long numbers.
+    """
+    if n < 1:
+        raise UserError(f"n: an excerpt has at least 1 character, not {n}.")
+    whole = " ".join(text.split())
+    masked = _NUMBER.sub("[number]", _ADDRESS.sub("[address]", whole))
+    masked = _offensive().sub(lambda found: _mask(found.group()), masked)
+    words = sorted(set(re.findall(r"\w+", masked)))
+    for word, bad in zip(words, _bad_words(tuple(words)), strict=True):
+        if bad:
+            masked = re.sub(rf"\b{re.escape(word)}\b", _mask(word), masked)
+    cut = masked[:n].rstrip()
+    return html.escape(cut) + ("…" if len(masked) > len(cut) else "")
+
+
+def _mask(word: str) -> str:
+    return word[0] + "*" * max(len(word) - 1, 2)
+
+
+@cache
+def _offensive() -> re.Pattern[str]:
+    from dataworth.data import load_corpus
+
+    phrases = sorted(load_corpus("naughty-words").texts, key=lambda p: (-len(p), p))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)
+
+
+def _bad_words(words: tuple[str, ...]) -> list[bool]:
+    from dataworth.text.toxicity import LinearToxicity
+
+    return [bool(s >= 0.5) for s in LinearToxicity().score(words)] if words else []
