@@ -44,7 +44,7 @@ other_sizes = [80, 320, 1280]
 other_generators = ["latent-diffusion", "masked-token"]
 other_prompt_sets = ["in-captions"]
 other_model = "vit-2x32"
-epochs = 4
+epochs = 15
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
@@ -66,9 +66,9 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The images are split by the content of their pixels into four sets that share none: a *generator
-# pool* of 30,000 images that stands for web data, a *classifier pool*, a validation set, and the
-# official test set of 10,000. The text-to-image model (a PixArt transformer
+# The images are split by the content of their pixels into sets that share none: a *generator
+# pool* of 30,000 images that stands for web data, a *classifier pool*, a validation set, images kept
+# for the [shifted sets](out_of_distribution), and the official test set of 10,000. The text-to-image model (a PixArt transformer
 # {cite}`chen2024pixart` on 4×4-pixel patches, trained by flow matching {cite}`lipman2023flow` with
 # 10 % {term}`condition dropout`) learned from the generator pool with captions written from the
 # class word and from measurements on the image. Part of that pool is stylised and captioned as such,
@@ -203,7 +203,7 @@ if record:
             label=f"recorded larger run, {arm}",
         )
 ax.set(xlabel="training images D", ylabel="test loss (nats)")
-plain_ticks(ax.xaxis, sorted({*real.sizes, *synthetic.sizes}))
+plain_ticks(ax.xaxis, synthetic.sizes)
 plain_ticks(ax.yaxis)
 ax.legend(fontsize=8)
 rows = [(f"{source.split(' (')[0]}, published", k, None) for source, k in k_published.items()]
@@ -594,11 +594,13 @@ claims.write(
 # usual for pictures). Only the synthetic arm is computed again; the real runs are in the store.
 # ```
 #
-# **3.** Repeat with `-p budget_rule=fixed_epochs -p budget=5`. Why does $k$ of both arms grow?
+# **3.** In the arms with fixed epochs every set is passed over equally often. Predict whether $k$ comes out
+# larger or smaller than with fixed steps, then change the number of passes: `-p epochs=60`.
 #
 # ```{admonition} Solution
 # :class: dropdown
-# Small sets are now also trained for fewer steps, so their loss is higher while the largest set's is
-# about the same: the line gets steeper without any change in the data. State the budget rule with
-# every exponent.
+# {numref}`fig-arms` has the answer of this run. With fixed epochs a larger set also means longer training, so $k$
+# measures both at once, and it depends on how many epochs are fixed: with few, the small sets hardly train
+# at all and their loss stays near that of guessing; with many, the large sets cost more than they gain. State the
+# budget rule with every exponent.
 # ```

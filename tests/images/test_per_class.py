@@ -132,7 +132,9 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
 @pytest.fixture
 def study(splits, generator, home, store, monkeypatch):
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(train_generator, "retrained", lambda card, **_: home / "generators" / "tiny")
+    monkeypatch.setattr(
+        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
+    )
     params = PerClass(
         real_sizes=(10, 20, 30, 40),
         synthetic_sizes=(10, 20, 30, 40),

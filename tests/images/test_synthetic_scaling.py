@@ -140,6 +140,8 @@ def study(splits, generator, home, store, monkeypatch):
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),
         other_sizes=(10, 20, 30),
+        other_generators=(),
+        other_prompt_sets=("classnames",),
         epochs=1,
         seeds=2,
         budget=2,
@@ -182,17 +184,17 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
     assert list(quality.steps) == [1, 2]
     assert quality.recognizability.between(0, 1).all() and (quality.frechet > 0).all()
     summary = study.summary()
-    assert list(summary["runs"]) == [2, 8, 8, 6, 6, 6, 6]
+    assert list(summary["runs"]) == [2, 8, 8, 6, 6, 6, 6, 6]
     gallery = study.gallery(2)
     assert len(gallery) == 10 and all(images.shape == (4, 28, 28) for images in gallery.values())
     bag, _ = params.pool().load(np.array([8, 18]), store)
     np.testing.assert_array_equal(list(gallery.values())[8][2:], bag)
     accuracy = study.accuracy()
-    assert list(accuracy.index) == [10, 20, 30, 40, 45]
+    assert list(accuracy.columns) == [10, 20, 30, 40, 45]
     error = study.curve("real", metric="error").means
     assert accuracy.iloc[0, 0].startswith(f"{100 * (1 - error[0]):.1f} [")
     provenance = study.provenance()
-    assert provenance["runs"] == "40 classifier, 2 synthetic-images, 2 fidelity"
+    assert provenance["runs"] == "46 classifier, 2 synthetic-images, 2 fidelity"
 
     # A second time, nothing is computed and the numbers are the same.
     monkeypatch.setattr("dataworth.runs.engine.execute", None)

@@ -67,7 +67,7 @@ class SyntheticScaling(ImageStudy):
     )
     other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
     other_model: str = field("vit-2x32", "a classifier of another size, by name")
-    epochs: int = field(4, "length of training of the fixed-epochs arms", "epochs", ge=1)
+    epochs: int = field(15, "length of training of the fixed-epochs arms", "epochs", ge=1)
     curve_steps: tuple[Annotated[int, Field(ge=1)], ...] = field(
         (2, 4, 8, 16), "step counts of the quality curve", "steps", min_length=1
     )
@@ -246,19 +246,20 @@ class Study:
         return pd.DataFrame(rows)
 
     def accuracy(self, split: str = "test") -> pd.DataFrame:
-        """Top-1 in percent by size and arm: mean over seeds and 95 % interval."""
+        """Top-1 in percent by arm and size: mean over seeds and 95 % interval."""
         import pandas as pd
 
-        columns = {}
+        rows = {}
         for arm in self.runs:
             c = self.curve(arm, split=split, metric="error")
             low, high = c.interval()
-            columns[f"{arm}, top-1 %"] = {
+            rows[arm] = {
                 int(n): f"{100 * (1 - e):.1f} [{100 * (1 - h):.1f}, {100 * (1 - lo):.1f}]"
                 for n, e, lo, h in zip(c.sizes, c.means, low, high, strict=True)
             }
-        table = pd.DataFrame(columns).sort_index().fillna("")
-        return table.rename_axis("training images")
+        table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+        sizes = sorted({int(n) for arm in self.arms.values() for n in arm.sizes})
+        return table[sizes].rename_axis("top-1 %, by training images", axis=1)
 
     def provenance(self) -> dict[str, object]:
         """What the ledger records about these runs."""
