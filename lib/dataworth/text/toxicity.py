@@ -168,6 +168,10 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
             "This scorer needs the Python package detoxify, which is not installed: install "
             "dataworth[text]."
         ) from error
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         return Detoxify(
             model,
@@ -182,6 +186,9 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
             "weights come from its release or a local file, its base model's configuration and "
             "tokenizer from the hub's cache or a local folder."
         ) from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,445 @@
+"""Scorers, filters and heuristics against the packages they stand on and closed forms."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataworth.errors import UserError
+from dataworth.text import filters, scores, toxicity
+from dataworth.text.heuristics import c4, gopher, refusals, repetition
+from dataworth.text.quality import fit_quality, passages
+from dataworth.text.scores import (
+    SCORERS,
+    agreement,
+    chunks,
+    cohen_kappa,
+    excerpt,
+    pooled,
+    require_texts,
+    scorer,
+)
+from dataworth.text.toxicity import BadWords, DetoxifyToxicity, LinearToxicity, batches
+
+PLAIN = [
+    "The committee met on Tuesday and agreed on the budget for the coming year.",
+    "You are an idiot and a complete moron, shut up!",
+    "I love this garden; the roses are lovely.",
+    "What the hell is wrong with you, you stupid jerk?",
+    "",
+    "def add(a, b):\n    return a + b",
+]
+PHRASES = ("darn", "heck no", "frick", "a.s.s", "☠")
+
+
+@pytest.fixture
+def word_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of harmless phrases in the place of the card."""
+    monkeypatch.setattr(
+        "dataworth.data.load_corpus", lambda card: SimpleNamespace(texts=PHRASES), raising=False
+    )
+    toxicity._list.cache_clear()
+    scores._offensive.cache_clear()
+    yield
+    toxicity._list.cache_clear()
+    scores._offensive.cache_clear()
+
+
+# ---- pieces of long documents -----------------------------------------------------------------
+
+
+@given(st.text("ab \n\t", max_size=200), st.integers(1, 9))
+@settings(max_examples=200, deadline=None)
+def test_pieces_hold_every_word_once(text: str, words: int) -> None:
+    found = chunks(text, words)
+    assert [w for piece in found for w in piece.split()] == text.split()
+    sizes = [len(piece.split()) for piece in found]
+    assert max(sizes) <= words and max(sizes) - min(sizes) <= 1
+    assert len(found) > 1 or found == [text]
+
+
+def test_pooling() -> None:
+    def count_x(texts: list[str]) -> np.ndarray:
+        return np.array([float(text.count("x")) for text in texts])
+
+    texts = ["x a a a", "x x a a a a", "", "a"]
+    np.testing.assert_array_equal(pooled(texts, count_x, words=2), [1, 2, 0, 0])
+    np.testing.assert_allclose(pooled(texts, count_x, words=2, pooling="mean"), [0.5, 2 / 3, 0, 0])
+    np.testing.assert_array_equal(pooled(texts, count_x, words=None), [1, 2, 0, 0])
+    assert pooled([], count_x).shape == (0,)
+
+
+# ---- toxicity ---------------------------------------------------------------------------------
+
+
+def test_linear_scores_are_those_of_the_package() -> None:
+    from profanity_check import predict_prob
+
+    one_by_one = np.array([predict_prob([text])[0] for text in PLAIN])
+    np.testing.assert_array_equal(LinearToxicity().score(PLAIN), one_by_one)
+    assert one_by_one[1] > 0.5 > one_by_one[0]
+    long = " ".join([PLAIN[0]] * 100 + [PLAIN[1]])
+    whole, most, mean = (
+        LinearToxicity(words=None).score([long])[0],
+        LinearToxicity().score([long])[0],
+        LinearToxicity(pooling="mean").score([long])[0],
+    )
+    assert whole == predict_prob([long])[0]
+    assert most > mean  # the passage is seen by one piece
+    assert LinearToxicity().score([]).shape == (0,)
+
+
+def test_bad_words_are_those_of_c4(word_list: None) -> None:
+    pattern = re.compile(r"(?:\W|^)({})(?:\W|$)".format("|".join(map(re.escape, PHRASES))))
+    texts = ["Darn!", "darned", "oh, heck no.", "heck yes no", "frick_x", "(frick)", "an A.S.S.",
+             "x☠x", "x ☠", "", "a heck  no"]  # fmt: skip
+    wanted = [float(pattern.search(text.lower()) is not None) for text in texts]
+    assert BadWords().score(texts).tolist() == wanted
+    assert 0 < sum(wanted) < len(texts)
+
+
+@given(st.lists(st.sampled_from([*PHRASES, "heck", "no", "x", "_", ".", " ", "-"]), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_the_quick_look_misses_no_phrase(parts: list[str]) -> None:
+    pattern = re.compile(r"(?:\W|^)({})(?:\W|$)".format("|".join(map(re.escape, PHRASES))))
+    first = frozenset(found[0] for p in PHRASES if (found := re.findall(r"\w+", p)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toxicity, "_list", lambda: (pattern, first, ("☠",)))
+        text = "".join(parts)
+        assert BadWords().score([text])[0] == float(pattern.search(text) is not None)
+
+
+@pytest.fixture(scope="module")
+def torch_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT under the file name of Detoxify's "original" model."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    home = tmp_path_factory.mktemp("torch")
+    base = home / "base"
+    base.mkdir()
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *("##" + c for c in letters),
+    ]
+    (base / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        num_labels=6,
+    )
+    config.save_pretrained(base)
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(config)
+    for weight in model.parameters():  # a fresh BERT scores everything alike
+        if weight.ndim == 2:
+            weight.data.normal_(0, 0.2)
+    classes = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
+    arch = {
+        "model_type": str(base),
+        "model_name": "BertForSequenceClassification",
+        "tokenizer_name": "BertTokenizer",
+        "num_classes": 6,
+    }
+    checkpoints = home / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.save(
+        {
+            "config": {"arch": {"args": arch}, "dataset": {"args": {"classes": classes}}},
+            "state_dict": model.state_dict(),
+        },
+        checkpoints / "toxic_original-c1212f89.ckpt",
+    )
+    return home
+
+
+@pytest.fixture
+def planted(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    toxicity._detoxify.cache_clear()
+    yield torch_home
+    toxicity._detoxify.cache_clear()
+
+
+def test_detoxify_scores_are_those_of_its_own_predict(planted: Path) -> None:
+    from detoxify import Detoxify
+
+    rng = np.random.default_rng(0)
+    words = ["roses", "garden", "budget", "year", "jerk", "x"]
+    texts = [" ".join(rng.choice(words, n)) for n in rng.integers(1, 60, 40)]
+    reference = Detoxify("original")  # the unchanged call
+    for label in ("toxicity", "insult"):
+        one_by_one = [reference.predict(text)[label] for text in texts]
+        found = DetoxifyToxicity(label=label, budget=256).score(texts)
+        np.testing.assert_allclose(found, one_by_one, atol=1e-5, rtol=0)
+        assert np.ptp(found) > 1e-3  # a hundred times the tolerance
+        order = rng.permutation(len(texts))
+        again = DetoxifyToxicity(label=label, budget=1000).score([texts[i] for i in order])
+        np.testing.assert_allclose(again, found[order], atol=1e-5, rtol=0)
+    long = " ".join(["garden"] * 20 + ["jerk"] * 10)
+    pieces = [reference.predict(piece)["toxicity"] for piece in chunks(long, 10)]
+    assert DetoxifyToxicity(words=10).score([long])[0] == pytest.approx(max(pieces), abs=1e-5)
+    mean = DetoxifyToxicity(words=10, pooling="mean").score([long])[0]
+    assert mean == pytest.approx(np.mean(pieces), abs=1e-5)
+    assert DetoxifyToxicity().score([]).shape == (0,)  # its own predict raises
+
+
+def test_a_local_checkpoint_is_read(planted: Path) -> None:
+    file = planted / "hub" / "checkpoints" / "toxic_original-c1212f89.ckpt"
+    local = DetoxifyToxicity(checkpoint=file, config=planted / "base").score(PLAIN)
+    np.testing.assert_allclose(local, DetoxifyToxicity().score(PLAIN), atol=1e-6)
+
+
+def test_detoxify_says_what_is_missing(planted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no Detoxify 'orignal'; they are original, unbiased"):
+        DetoxifyToxicity("orignal").score(["a"])
+    with pytest.raises(UserError, match=r"checkpoint: there is no .*none\.ckpt"):
+        DetoxifyToxicity(checkpoint=tmp_path / "none.ckpt").score(["a"])
+    with pytest.raises(UserError, match="no label 'rude'; it has toxicity"):
+        DetoxifyToxicity(label="rude").score(["a"])
+    import torch
+
+    torch.save({"weights": 1}, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match="could not be loaded"):
+        DetoxifyToxicity(checkpoint=tmp_path / "other.ckpt").score(["a"])
+
+
+@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 200))
+@settings(max_examples=100, deadline=None)
+def test_batches_hold_each_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    found = batches(np.array(lengths, dtype=int), budget)
+    assert sorted(row for rows in found for row in rows) == list(range(len(lengths)))
+    for rows in found:
+        assert len(rows) == 1 or len(rows) * max(lengths[r] for r in rows) <= budget
+
+
+# ---- quality ----------------------------------------------------------------------------------
+
+
+def made(kind: str, n: int, seed: int) -> list[str]:
+    words = {
+        "curated": ["treaty", "harvest", "senate", "river", "method", "the", "of"],
+        "web": ["lol", "click", "omg", "song", "the", "of", "u"],
+    }[kind]
+    rng = np.random.default_rng([seed, n])
+    return [" ".join(rng.choice(words, rng.integers(4, 14))) for _ in range(n)]
+
+
+def test_quality_tells_curated_from_web_and_repeats() -> None:
+    fitted = fit_quality(made("curated", 300, 0), made("web", 400, 0), seed=0)
+    good, bad = fitted.score(made("curated", 100, 1)), fitted.score(made("web", 100, 2))
+    assert (good[:, None] > bad[None]).mean() > 0.97
+    assert fitted.score(["zzz"])[0] == pytest.approx(fitted.score([""])[0], abs=0.05)
+    again = fit_quality(made("curated", 300, 0), made("web", 400, 0), seed=0)
+    np.testing.assert_array_equal(fitted.weights, again.weights)
+    assert bad.min() >= 0 and good.max() <= 1 and fitted.score([]).shape == (0,)
+
+
+def test_quality_is_the_logistic_regression_of_sklearn() -> None:
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    positives, negatives = made("curated", 80, 3), made("web", 80, 4)
+    fitted = fit_quality(positives, negatives, seed=0)
+    hashed = HashingVectorizer(n_features=2**18, ngram_range=(1, 2), alternate_sign=False)
+    model = LogisticRegression(l1_ratio=1.0, C=0.977778, solver="liblinear", tol=1e-8)
+    model.fit(hashed.transform(positives + negatives), [1] * 80 + [0] * 80)
+    texts = made("curated", 30, 5) + made("web", 30, 6)
+    reference = model.predict_proba(hashed.transform(texts))[:, 1]
+    np.testing.assert_allclose(fitted.score(texts), reference, atol=5e-3)  # its looser tolerance
+
+
+def test_quality_refuses_what_cannot_be_fitted() -> None:
+    with pytest.raises(UserError, match="positives: the corpus is empty"):
+        fit_quality([], ["a"], seed=0)
+    with pytest.raises(UserError, match="negatives: document 1 is bytes, not text"):
+        fit_quality(["a"], ["a", b"\xff"], seed=0)  # type: ignore[list-item]
+    assert [len(p.split()) for p in passages(["a " * 40], 16)] == [13, 14, 13]
+
+
+# ---- filters ----------------------------------------------------------------------------------
+
+
+def test_pareto_keeps_the_share_of_its_closed_form() -> None:
+    # numpy's Pareto is Lomax: P(X > 1 - s) = (1 + 1 - s)^-alpha.
+    for alpha, score in ((9.0, 0.5), (9.0, 0.9), (3.0, 0.0), (9.0, 1.0)):
+        kept = filters.pareto(np.full(200_000, score), seed=1, alpha=alpha).mean()
+        wanted = (2 - score) ** -alpha
+        assert kept == pytest.approx(wanted, abs=4 * np.sqrt(wanted / 200_000) + 1e-9)
+
+
+def test_pareto_is_the_rule_of_gpt3() -> None:
+    found = filters.pareto(np.linspace(0, 1, 50), seed=3)
+    draws = np.random.default_rng([3, 0x9A7]).pareto(9, 50)
+    np.testing.assert_array_equal(found, draws > 1 - np.linspace(0, 1, 50))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.05, 1), st.integers(0, 5))
+@settings(max_examples=100, deadline=None)
+def test_arms_of_one_share_have_one_size(values: list[float], share: float, seed: int) -> None:
+    found = np.array(values)
+    wanted = round(share * len(values))
+    if wanted == 0:
+        with pytest.raises(UserError, match="keeps none"):
+            filters.keep_share(found, share)
+        return
+    low = filters.keep_share(found, share)
+    high = filters.keep_share(found, share, best="high")
+    assert low.sum() == high.sum() == filters.random_share(len(values), share, seed).sum() == wanted
+    assert low.all() or found[low].max() <= found[~low].min()
+    assert high.all() or found[high].min() >= found[~high].max()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: filters.below(np.array([0.5, 0.6]), 0.5), "no document has a score below 0.5"),
+        (lambda: filters.at_least(np.array([0.5]), 0.7), "of at least 0.7; scores are from 0.5"),
+        (lambda: filters.below(np.array([]), 0.5), "the corpus is empty"),
+        (lambda: filters.below(np.array([np.nan]), 0.5), "not finite"),
+        (lambda: filters.keep_share(np.ones(3), 1.5), "share: 1.5 is not a share"),
+        (lambda: filters.keep_share(np.ones(3), 0.5, best="worst"), "it is 'low' or 'high'"),
+        (lambda: filters.pareto(np.array([0.5, 1.5]), 0), "from 0 to 1"),
+        (lambda: filters.pareto(np.array([0.0]), 0, alpha=-1), "above 0"),
+        (lambda: scorer("qualty"), "no scorer 'qualty'; they are quality, toxicity, detoxify"),
+        (lambda: refusals(["a"], ["c5"]), "no rule 'c5'; they are gopher, repetition, c4"),
+        (lambda: require_texts("abc"), "a list of documents is wanted, not one str"),
+        (lambda: require_texts([]), "must hold at least one"),
+        (lambda: agreement({"a": np.ones(2)}, {}), "'a' has none"),
+        (lambda: agreement({"a": np.ones(2), "b": np.ones(3)}, {"a": 1, "b": 1}), "different"),
+    ],
+)
+def test_wrong_input_is_answered_in_one_sentence(call, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        call()
+
+
+# ---- agreement --------------------------------------------------------------------------------
+
+
+def test_agreement_is_that_of_scipy_and_sklearn() -> None:
+    from scipy.stats import spearmanr
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(0)
+    a = rng.random(200)
+    found = {"a": a, "b": a + rng.random(200), "c": np.ones(200)}
+    table = agreement(found, {"a": 0.5, "b": 1.2, "c": 0.5})
+    assert list(zip(table["first"], table["second"], strict=True)) == [
+        ("a", "b"), ("a", "c"), ("b", "c"),
+    ]  # fmt: skip
+    row = table.iloc[0]
+    assert row.spearman == pytest.approx(spearmanr(a, found["b"]).statistic)
+    assert row.kappa == pytest.approx(cohen_kappa_score(a >= 0.5, found["b"] >= 1.2))
+    assert row.both <= row.either and np.isnan(table.spearman[1])
+    assert np.isnan(cohen_kappa(np.ones(3, bool), np.ones(3, bool)))
+
+
+def test_a_new_scorer_is_ten_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shouting:
+        name, low, high, good = "shouting", 0.0, 1.0, "low"
+
+        def score(self, texts):
+            return np.array([np.mean([c.isupper() for c in t] or [0]) for t in texts], float)
+
+        def card(self):
+            return LinearToxicity().card()
+
+    monkeypatch.setitem(SCORERS, "shouting", Shouting)
+    made = scorer("shouting")
+    assert made.score(["AB", "ab", ""]).tolist() == [1, 0, 0] and made.good == "low"
+
+
+def test_every_scorer_has_a_full_card() -> None:
+    fitted = fit_quality(made("curated", 20, 0), made("web", 20, 0), seed=0)
+    for each in (fitted, LinearToxicity(), DetoxifyToxicity(), BadWords()):
+        card = each.card()
+        assert card.name == each.name and each.low < each.high and each.good in ("low", "high")
+        assert all(isinstance(text, str) and text for text in vars(card).values())
+
+
+# ---- heuristics -------------------------------------------------------------------------------
+
+PROSE = (
+    "The river rises in the hills and runs to the sea, and the towns along it have lived with "
+    "its floods for centuries. Every spring the water comes. People move their boats to higher "
+    "ground. They wait. In June the fields are green again, and the market opens with the first "
+    "cherries of the year. Nobody remembers a year without one."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "reason"),
+    [
+        ("too short", gopher, "fewer than 50 words"),
+        ("a b " * 40, gopher, "mean word shorter than 3"),
+        ("incomprehensibilities " * 60, gopher, "mean word longer than 10"),
+        (PROSE + " #" * 10, gopher, "a hash sign for every ten words"),
+        (PROSE + " wait..." * 10, gopher, "an ellipsis for every ten words"),
+        (
+            "\n".join("• another line with entries" for _ in range(12)),
+            gopher,
+            "nine lines of",
+        ),
+        (PROSE + "\nand then…", gopher, "three lines of ten end"),
+        (PROSE + " 1234" * 40, gopher, "two words of ten without a letter"),
+        ("word " * 60, gopher, "fewer than two stop words"),
+        ("same line\n" * 5 + PROSE, repetition, "three lines of ten are repeated"),
+        ("\n\n".join([PROSE] * 2), repetition, "three paragraphs of ten are repeated"),
+        ("buy now " * 30, repetition, "one 2-gram of words holds 20% of the text"),
+        ("lorem ipsum " + PROSE, c4, "lorem ipsum"),
+        (PROSE + " {", c4, "curly bracket"),
+        ("One. Two. Three. Four.", c4, "fewer than five sentences"),
+        (PROSE.replace(". ", " ") + "\nmenu", c4, "fewer than five sentences"),
+    ],
+)
+def test_refusals_give_the_reason(text: str, rule, reason: str) -> None:
+    answer = rule(text)
+    assert answer is not True and answer[0] is False and answer[1].startswith(reason)
+
+
+def test_prose_passes_every_rule() -> None:
+    found = refusals([PROSE, "too short", PROSE + " {", "x y"])
+    assert found.kept.tolist() == [True, False, False, False]
+    assert found.reasons[0] == "" and found.reasons[2] == "c4: curly bracket"
+    assert found.counts() == {"gopher: fewer than 50 words": 2, "c4: curly bracket": 1}
+
+
+@given(st.text("ab .\n{#…", max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_rules_answer_any_text(text: str) -> None:
+    for rule in (gopher, repetition, c4):
+        answer = rule(text)
+        assert answer is True or (answer[0] is False and answer[1])
+
+
+# ---- showing text -----------------------------------------------------------------------------
+
+
+def test_excerpts_are_escaped_and_masked(word_list: None) -> None:
+    found = excerpt(
+        "Oh Darn,\n<script>alert('x')</script> mail me@there.org or +1 (555) 123-4567", 200
+    )
+    assert "<" not in found and "script&gt;" in found and "\n" not in found
+    assert "D***" in found and "Darn" not in found
+    assert "[address]" in found and "there.org" not in found and "[number]" in found
+    assert "idiot" not in excerpt("You idiot.", 100).lower()
+    assert excerpt("roses are lovely", 5) == "roses…"
+    assert excerpt("roses", 5) == "roses"
+    with pytest.raises(UserError, match="at least 1 character"):
+        excerpt("roses", 0)
