@@ -194,7 +194,7 @@ def test_rates():
 def test_muon_takes_the_matrices_of_blocks():
     adamw, muon = Optimisation(optimizer="muon").optimizers(untrained())
     shapes = {tuple(p.shape) for group in muon.param_groups for p in group["params"]}
-    assert shapes == {(48, 16), (16, 16), (16, 24)}
+    assert shapes == {(48, 16), (16, 16), (24, 16), (16, 24)}
     decayed, plain = adamw.param_groups
     assert [p.shape[0] for p in decayed["params"]] == [VOCABULARY] and plain["weight_decay"] == 0
     assert len(Optimisation(optimizer="adamw").optimizers(untrained())) == 1

@@ -144,7 +144,7 @@ class FineTuneSpec(OfModel):
         """Train head (and model) in place on windows (W, T) of the given lengths and labels."""
         import torch
 
-        device = head.weight.device
+        device = compute.device()
         model.requires_grad_(not self.frozen)
         features = pool(model, lines, lengths, self.pooling).clone() if self.frozen else None
         both = torch.nn.ModuleDict({"head": head} if self.frozen else {"head": head, "lm": model})
@@ -447,7 +447,7 @@ def generate(
             start, block = 0, tokens
             for step in range(length):
                 state = model.hidden(block, caches, start)[:, -1]  # type: ignore[operator]
-                logits = (state @ model.embedding.T).double() / temperature  # type: ignore[operator]
+                logits = (state @ model.embedding.T).double() / temperature
                 best, index = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
                 cumulative = best.softmax(-1).cumsum(-1)
                 picked = (cumulative <= draws[:, step, None] * cumulative[:, -1:]).sum(-1)

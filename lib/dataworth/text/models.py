@@ -1,7 +1,8 @@
 """Decoder language models of the Llama kind, small enough to train on one core.
 
 RMSNorm, rotary positions, SwiGLU, no biases, input and output embeddings tied: the architecture of
-`transformers.LlamaForCausalLM`, whose logits it reproduces on the same weights (tests).
+`transformers.LlamaForCausalLM`, whose logits it reproduces on the same weights (tests). As in
+nanochat the norms inside the blocks have no gains; a Llama's are part of the matrices after them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Decoder(BaseModel):
     def parameters(self, vocabulary: int) -> int:
         """Number of parameters, the tied embedding counted once."""
         inner = self.heads * self.head_width
-        layer = 4 * self.width * inner + 3 * self.width * self.hidden + 2 * self.width
+        layer = 4 * self.width * inner + 3 * self.width * self.hidden
         return vocabulary * self.width + self.layers * layer + self.width
 
     def training_flops(self, vocabulary: int, tokens: int, context: int) -> float:
@@ -78,11 +79,11 @@ def _module_class() -> Any:
             super().__init__()
             inner = shape.heads * shape.head_width
             self.split = (shape.heads, shape.head_width)
-            self.norm_1 = nn.Parameter(torch.ones(shape.width))
-            self.norm_2 = nn.Parameter(torch.ones(shape.width))
             self.qkv = nn.Linear(shape.width, 3 * inner, bias=False)
             self.out = nn.Linear(inner, shape.width, bias=False)
-            self.up = nn.Linear(shape.width, 2 * shape.hidden, bias=False)  # gate and value
+            # Two matrices: the gradients of a joint one would have to be copied together.
+            self.gate = nn.Linear(shape.width, shape.hidden, bias=False)
+            self.up = nn.Linear(shape.width, shape.hidden, bias=False)
             self.down = nn.Linear(shape.hidden, shape.width, bias=False)
 
         def forward(
@@ -94,7 +95,7 @@ def _module_class() -> Any:
         ) -> torch.Tensor:
             """(B, T, width) -> (B, T, width)."""
             n, t, width = x.shape
-            qkv = self.qkv(F.rms_norm(x, (width,), self.norm_1, EPS))
+            qkv = self.qkv(F.rms_norm(x, (width,), eps=EPS))
             qkv = qkv.view(n, t, 3, *self.split)
             q, k = rotate(qkv[:, :, :2], turns).unbind(2)  # (B, T, heads, head_width)
             q, k, v = (z.transpose(1, 2) for z in (q, k, qkv[:, :, 2]))
@@ -104,8 +105,8 @@ def _module_class() -> Any:
             # One new token attends to everything before it; otherwise start is 0.
             y = F.scaled_dot_product_attention(q, k, v, is_causal=t > 1)
             x = x + self.out(y.transpose(1, 2).reshape(n, t, -1))
-            gate, value = self.up(F.rms_norm(x, (width,), self.norm_2, EPS)).chunk(2, -1)
-            return x + self.down(F.silu(gate) * value)
+            y = F.rms_norm(x, (width,), eps=EPS)
+            return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
     class LanguageModel(nn.Module):
         def __init__(self, shape: Decoder, vocabulary: int) -> None:
@@ -164,33 +165,39 @@ def _module_class() -> Any:
             with torch.autocast(hidden.device.type, enabled=False):
                 nats = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
                 to_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-                to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+                to_weight = torch.zeros_like(weight.T) if ctx.needs_input_grad[1] else None
                 cast = weight.to(hidden.dtype)
-                rows = _rows(len(weight), hidden.device.type)
+                columns = cast.T.contiguous()
+                rows = min(_rows(len(weight), hidden.device.type), len(hidden))
+                logits = hidden.new_empty(rows, len(weight))
+                log_p = torch.empty_like(logits, dtype=torch.float32)
                 for start in range(0, len(hidden), rows):
-                    here = slice(start, start + rows)
-                    log_p = torch.log_softmax(hidden[here] @ cast.T, -1, dtype=torch.float32)
-                    at = targets[here, None]
-                    nats[here] = -log_p.gather(1, at)[:, 0]
+                    x, at = hidden[start : start + rows], targets[start : start + rows, None]
+                    z, log_p = logits[: len(x)], log_p[: len(x)]
+                    torch.mm(x, columns, out=z)
+                    torch.log_softmax(z, -1, dtype=torch.float32, out=log_p)
+                    nats[start : start + rows] = -log_p.gather(1, at)[:, 0]
                     if to_hidden is not None or to_weight is not None:
                         slope = log_p.exp_()
                         slope.scatter_add_(1, at, torch.full_like(at, -1, dtype=torch.float32))
                         slope = slope.to(hidden.dtype)
                         if to_hidden is not None:
-                            torch.mm(slope, cast, out=to_hidden[here])
-                        if to_weight is not None:
-                            to_weight += slope.T @ hidden[here]
+                            torch.mm(slope, cast, out=to_hidden[start : start + rows])
+                        if to_weight is not None and x.dtype == to_weight.dtype:
+                            to_weight.addmm_(x.T, slope)
+                        elif to_weight is not None:
+                            to_weight += x.T @ slope
             ctx.save_for_backward(to_hidden, to_weight)
+            ctx.rows = len(hidden)
             return nats.mean(), nats
 
         @staticmethod
         def backward(ctx, of_mean, of_nats):  # type: ignore[no-untyped-def]
             to_hidden, to_weight = ctx.saved_tensors
-            rows = len(to_hidden if to_hidden is not None else to_weight)
-            scale = of_mean / rows
+            scale = of_mean / ctx.rows
             return (
                 None if to_hidden is None else to_hidden * scale.to(to_hidden.dtype),
-                None if to_weight is None else to_weight * scale,
+                None if to_weight is None else (to_weight * scale).T,
                 None,
             )
 
@@ -236,12 +243,13 @@ def from_llama(weights: dict[str, torch.Tensor], shape: Decoder) -> torch.nn.Mod
         old, new = f"model.layers.{i}.", f"blocks.{i}."
         q, k, v, out = (weights[f"{old}self_attn.{p}_proj.weight"] for p in "qkvo")
         gate, up, down = (weights[f"{old}mlp.{p}_proj.weight"] for p in ("gate", "up", "down"))
+        before = weights[f"{old}input_layernorm.weight"]
+        after = weights[f"{old}post_attention_layernorm.weight"]
         state |= {
-            f"{new}norm_1": weights[f"{old}input_layernorm.weight"],
-            f"{new}norm_2": weights[f"{old}post_attention_layernorm.weight"],
-            f"{new}qkv.weight": torch.cat([interleave(q), interleave(k), v]),
+            f"{new}qkv.weight": torch.cat([interleave(q), interleave(k), v]) * before,
             f"{new}out.weight": out,
-            f"{new}up.weight": torch.cat([gate, up]),
+            f"{new}gate.weight": gate * after,
+            f"{new}up.weight": up * after,
             f"{new}down.weight": down,
         }
     model.load_state_dict(state)
