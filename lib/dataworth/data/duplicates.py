@@ -71,7 +71,7 @@ def signatures(
     filled = np.flatnonzero(sizes)
     if not len(filled):
         return found
-    flat = np.concatenate([sets[row] for row in filled])
+    flat = np.concatenate([sets[int(row)] for row in filled])
     starts = np.cumsum(sizes[filled]) - sizes[filled]
     for column in range(permutations):
         hashed = ((flat * a[column] + b[column]) >> np.uint64(32)).astype(np.uint32)

@@ -125,7 +125,8 @@ def _mails(folder: Path, card: Card) -> Iterator[Document]:
 
 def mail_body(mail: email.message.Message) -> str:
     """The body without headers: the plain parts if there are any, else the text of the HTML."""
-    plain, pages = [], []
+    plain: list[str] = []
+    pages: list[str] = []
     for part in mail.walk():
         if part.is_multipart() or part.get_content_maintype() != "text":
             continue

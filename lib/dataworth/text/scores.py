@@ -46,10 +46,14 @@ class ScoreCard:
 class Scorer(Protocol):
     """Gives each text a number from `low` to `high`; `good` is the end a filter keeps."""
 
-    name: str
-    low: float
-    high: float
-    good: Literal["low", "high"]
+    @property
+    def name(self) -> str: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def good(self) -> Literal["low", "high"]: ...
 
     def score(self, texts: Sequence[str]) -> Scores:
         """(N,) float64, independent of the other texts in the batch; (0,) for no text."""
