@@ -34,6 +34,7 @@ from dataworth.data.duplicates import (
     shingles,
     signatures,
 )
+from dataworth.data.large_texts import stream_corpus
 from dataworth.data.text import corpus_of
 from dataworth.data.text_formats import (
     READERS,
@@ -452,3 +453,38 @@ def test_join_drops_copies_and_unshared_labels(corpus: Corpus) -> None:
     assert set(join(corpus, corpus).labels) == {"party", "president"}
     with pytest.raises(UserError, match="hold no document"):
         join(corpus_of([], "none"))
+
+
+# ---- corpora of a hub -------------------------------------------------------------------------
+
+
+def hub_folder(folder: Path, rows: list[dict]) -> Path:
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def test_a_large_corpus_streams_from_a_folder(tmp_path: Path) -> None:
+    texts = random_texts(5, 11)
+    pages = [
+        {"text": t, "timestamp": f"2019-04-{10 + i}T00:00:00Z", "url": "u"}
+        for i, t in enumerate([*texts, texts[0], random_texts(1, 12)[0]])
+    ]
+    found = stream_corpus("c4", 6, folder=hub_folder(tmp_path / "c4", pages))
+    assert sorted(found.texts) == sorted(texts) and set(found.years) == {2019}
+    assert found.card == "c4" and set(found.domains) == {"c4"}
+    pile = [{"text": t, "meta": {"pile_set_name": f"S{i}"}} for i, t in enumerate(texts)]
+    found = stream_corpus("pile", 3, folder=hub_folder(tmp_path / "pile", pile))
+    assert sorted(found.domains) == ["S0", "S1", "S2"] and set(found.years) == {UNDATED}
+
+
+def test_a_large_corpus_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no large corpus 'c5'; they are: c4, pile"):
+        stream_corpus("c5", 3)
+    with pytest.raises(UserError, match="documents: 0 cannot be read"):
+        stream_corpus("c4", 0)
+    folder = hub_folder(tmp_path / "x", [{"body": "a"}])
+    with pytest.raises(UserError, match="no column 'timestamp'; they have body"):
+        stream_corpus("c4", 1, folder=folder)
+    with pytest.raises(UserError, match="could not be read from"):
+        stream_corpus("c4", 1, folder=tmp_path / "none")

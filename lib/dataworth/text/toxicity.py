@@ -83,8 +83,9 @@ class DetoxifyToxicity:
     model: a name in `DETOXIFY`, fetched once from its release by Detoxify itself, or a file already
     in TORCH_HOME; `checkpoint`: a local file in its format instead; `config`: a folder with the
     base model's configuration and tokenizer. Pieces are sorted by length and cut into batches of at
-    most `budget` tokens with padding, so that little of it is computed; scores equal its own
-    `predict` to rounding.
+    most `budget` tokens with padding, so that little of it is computed; the default is 512 on a
+    CPU, whose caches larger batches overflow, and 16,384 elsewhere. Scores equal its own `predict`
+    to rounding.
     """
 
     model: str = "original"
@@ -92,7 +93,7 @@ class DetoxifyToxicity:
     config: Path | None = None
     label: str = "toxicity"
     device: str = "cpu"
-    budget: int = 4096
+    budget: int | None = None
     pooling: Pooling = "max"
     words: int | None = CHUNK_WORDS
     name: str = "detoxify"
@@ -117,7 +118,7 @@ class DetoxifyToxicity:
         scores = np.empty(len(texts))
         loaded.model.eval()
         with torch.inference_mode():
-            for rows in batches(lengths, self.budget):
+            for rows in batches(lengths, self.budget or (512 if self.device == "cpu" else 16_384)):
                 picked = {name: [values[row] for row in rows] for name, values in tokens.items()}
                 padded = loaded.tokenizer.pad(picked, return_tensors="pt").to(self.device)
                 logits = loaded.model(**padded)[0][:, column]
