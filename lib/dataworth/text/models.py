@@ -243,7 +243,7 @@ BASE = 10_000.0
 
 def _rows(vocabulary: int, device: str) -> int:
     """Rows of logits formed at a time: about 1 MB on a CPU, 512 MB on a GPU."""
-    return max(16, (2**19 if device == "cpu" else 2**27) // vocabulary)
+    return max(16, (2**18 if device == "cpu" else 2**27) // vocabulary)
 
 
 def next_token_nats(
