@@ -171,7 +171,13 @@ def test_the_papers_names_resolve(prompt_set):
 def test_a_chapter_costs_what_its_arms_take(study):
     sizes = {"real_sizes": (1000, 2000, 4000, 8000), "synthetic_sizes": (1000, 2000, 4000, 8000)}
     more = (
-        {"other_sizes": (1000, 2000, 4000), "other_model": "vit-l16"}
+        {
+            "other_sizes": (1000, 2000, 4000),
+            "other_model": "vit-l16",
+            "other_generators": (),
+            "other_prompt_sets": (),
+            "epochs": 4,
+        }
         if study is SyntheticScaling
         else {"mixed_sizes": (1000,), "ratios": (1, 2), "weighted_size": 1000, "weighted_ratio": 2}
     )

@@ -89,6 +89,7 @@ def done(splits, generator, home, store, monkeypatch):
         synthetic_sizes=(10, 20, 30, 40),
         other_sizes=(10, 20, 30),
         other_generators=("two",),
+        other_prompt_sets=(),
         without_drawings="pixel-diffusion",
         with_drawings="two",
         cause_size=20,

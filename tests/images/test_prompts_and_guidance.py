@@ -1,5 +1,7 @@
 """Partial rank correlation against closed forms, and the study of the chapter from end to end."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from dataworth.images.prompts_and_guidance import (
     METRICS,
     Configuration,
     PromptsAndGuidance,
-    estimate,
+    first_and_rest,
     partial_spearman,
     run,
 )
@@ -58,10 +60,11 @@ def test_several_controls_come_from_the_inverse_of_the_rank_correlations(seed):
 def test_monotone_changes_leave_it_as_it_is(seed, count, controls):
     x, y, *z = sample(count, 2 + controls, seed)
     value = partial_spearman(x, y, z)
-    assert -1 <= value <= 1
-    assert partial_spearman(y, x, z) == pytest.approx(value)
-    assert partial_spearman(np.exp(x), y**3, [3 * c - 1 for c in z]) == pytest.approx(value)
-    assert partial_spearman(-x, y, z) == pytest.approx(-value)
+    same = partial(pytest.approx, nan_ok=True)  # few ranks may coincide with a control's
+    assert np.isnan(value) or -1 <= value <= 1
+    assert partial_spearman(y, x, z) == same(value)
+    assert partial_spearman(np.exp(x), y**3, [3 * c - 1 for c in z]) == same(value)
+    assert partial_spearman(-x, y, z) == same(-value)
 
 
 def test_nothing_left_is_not_a_number():
@@ -72,9 +75,9 @@ def test_nothing_left_is_not_a_number():
 
 
 def test_an_estimate_is_the_first_value_and_percentiles_of_the_rest():
-    e = estimate(np.concatenate([[7.0], np.arange(101.0), [np.nan]]))
-    assert (e.value, e.low, e.high) == (7.0, 2.5, 97.5)
-    assert np.isnan(estimate(np.array([1.0, np.nan])).low)
+    e = first_and_rest(np.concatenate([[7.0], np.arange(101.0), [np.nan]]))
+    assert (e.value, e.low, e.high) == pytest.approx((7.0, 2.5, 97.5))
+    assert np.isnan(first_and_rest(np.array([1.0, np.nan])).low)
 
 
 # --- Parameters -----------------------------------------------------------------------------------
@@ -215,8 +218,9 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
 
 
 def test_cost_counts_images_and_training():
-    drawn, trained = PromptsAndGuidance(**SETS).cost()
-    assert drawn["step"].startswith("draw 3,584 images (pixel-diffusion, 7 configurations)")
-    assert trained["step"] == "train 14 classifiers (vit-2x32)"
-    _, twice = PromptsAndGuidance(**SETS, steps=300).cost()
-    assert twice["PFLOP"] == pytest.approx(2 * trained["PFLOP"], rel=0.01)
+    params = PromptsAndGuidance(**SETS)
+    drawn = params.drawings()
+    assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
+    learners, judge = params.trainings()
+    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 14, 1)
+    assert learners.samples == 14 * params.steps * params.batch

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.fit import Fit
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.images.cost import Training
 
 Array = NDArray[np.float64]
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
@@ -98,33 +98,16 @@ class Mixing(Reanalysis):
             for s in range(self.seeds)
         ]
 
-    def drawings(self) -> list[Drawing]:
-        """One pool; mixed sets take their images from it."""
-        from dataworth.images.cost import Drawing
-
-        images = self.seeds * self.synthetic_sizes[-1]
-        return [Drawing(self.generator, self.prompt_set, images, self.solver_steps)]
-
     def trainings(self) -> list[Training]:
-        """The pure arms, which *synthetic scaling* shares, and the mixed sets."""
+        """The main arms, and the mixed sets, whose synthetic images are those of the main arm."""
         from dataworth.images.cost import Training
 
-        sizes = {
-            "real": self.real_sizes,
-            "synthetic": self.synthetic_sizes,
-            "mixed": tuple(n + m for n in self.mixed_sizes for m in self.added(n))
-            + (self.weighted_size + self.weighted_added,) * len(self.shares),
-        }
+        sizes = [n + m for n in self.mixed_sizes for m in self.added(n)]
+        sizes += [self.weighted_size + self.weighted_added] * len(self.shares)
         budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
-        return [
-            Training(
-                kind,
-                self.model,
-                self.seeds * len(counts),
-                self.seeds * sum(budget.steps(n) * budget.batch for n in counts),
-            )
-            for kind, counts in sizes.items()
-        ]
+        samples = self.seeds * sum(budget.steps(n) * budget.batch for n in sizes)
+        mixed = Training("mixed", self.model, self.seeds * len(sizes), samples)
+        return [*super().trainings(), mixed]
 
     @classmethod
     def preflight(cls, params: Mixing) -> None:

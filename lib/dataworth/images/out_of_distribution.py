@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -31,6 +32,8 @@ from dataworth.runs import Result, Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dataworth.images.cost import Drawing, Training
 
 Array = NDArray[np.float64]
 
@@ -98,9 +101,17 @@ class OutOfDistribution(Reanalysis):
         """The 2x2 by (generator, prompt set), in the order of `CONTRASTS`."""
         return {
             (generator, prompts): self.pool(generator=generator, prompt_set=prompts)
-            for generator in (self.without_drawings, self.with_drawings)
-            for prompts in (self.prompt_set, self.style_prompt_set)
+            for generator, prompts in self.cell_names()
         }
+
+    def cell_names(self) -> list[tuple[str, str]]:
+        """(generator, prompt set) of the four cells, in the order of `CONTRASTS`."""
+        return list(
+            product(
+                (self.without_drawings, self.with_drawings),
+                (self.prompt_set, self.style_prompt_set),
+            )
+        )
 
     def factorial(self) -> list[list[ClassifierSpec]]:
         """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row."""
@@ -116,6 +127,26 @@ class OutOfDistribution(Reanalysis):
             ),
             [self.classifier(self.real(size, s), seed=s, budget=budget) for s in seeds],
         ]
+
+    def drawings(self) -> list[Drawing]:
+        """The synthetic arm and the four cells of the 2x2; *synthetic scaling* counts the other
+        arms."""
+        from dataworth.images.cost import Drawing
+
+        images = self.seeds * self.cause_size
+        cells = [
+            Drawing(generator, prompts, images, self.sampling_steps(generator))
+            for generator, prompts in self.cell_names()
+        ]
+        return [*super().drawings(), *cells]
+
+    def trainings(self) -> list[Training]:
+        """The main arms and the 2x2 with its row of real images."""
+        from dataworth.images.cost import Training
+
+        runs = 5 * self.seeds
+        samples = runs * self.cause_budget * self.batch
+        return [*super().trainings(), Training("2x2", self.model, runs, samples)]
 
     @classmethod
     def preflight(cls, params: OutOfDistribution) -> None:

@@ -30,6 +30,8 @@ from dataworth.runs import Result, Store, run_tasks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dataworth.images.cost import Drawing, Training
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Who = Literal["weak", "other", "all"]
@@ -103,6 +105,25 @@ class PerClass(Reanalysis):
         label = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
         part = self.real(self.fix_size, seed)
         return part.model_copy(update={"ids": tuple(i for i in part.ids if label[i] in classes)})
+
+    def drawings(self) -> list[Drawing]:
+        """The synthetic arm and the pools of the intervention."""
+        from dataworth.images.cost import Drawing
+
+        images = self.seeds * self.fix_size
+        fixes = [
+            Drawing(self.generator, prompts, images, self.solver_steps)
+            for prompts in (self.fix_prompt_set, self.prompt_set)
+        ]
+        return [*super().drawings(), *fixes]
+
+    def trainings(self) -> list[Training]:
+        """The main arms and the four sets of the intervention."""
+        from dataworth.images.cost import Training
+
+        runs = 4 * self.seeds
+        samples = runs * self.fix_budget * self.batch
+        return [*super().trainings(), Training("intervention", self.model, runs, samples)]
 
     @classmethod
     def preflight(cls, params: PerClass) -> None:

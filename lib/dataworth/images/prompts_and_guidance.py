@@ -21,6 +21,7 @@ from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SyntheticPool, _generator, image_seed, pool_sources
 from dataworth.images.prompts import PROMPT_SETS, prompt
+from dataworth.images.reanalysis import Estimate, estimate
 from dataworth.images.study import (
     ImageStudy,
     Runs,
@@ -35,6 +36,8 @@ from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dataworth.images.cost import Drawing, Training
 
 Array = NDArray[np.float64]
 METRICS = (
@@ -158,28 +161,26 @@ class PromptsAndGuidance(ImageStudy):
         runs = len(params.configurations()) * len(params.sizes) * params.seeds
         params.check(real=params.reference_size, runs=runs)
 
-    def cost(self) -> list[dict[str, object]]:
-        """What a run needs: images, operations, GPU hours, disk. Computed, nothing is started."""
-        from dataworth.images.cost import generation_flops, gpu_hours, training_flops
+    def drawings(self) -> list[Drawing]:
+        """One pool for each configuration."""
+        from dataworth.images.cost import Drawing
 
-        count = len(self.configurations())
-        side, channels, draw = generation_flops(self.generator, self.solver_steps)
-        drawn = count * self.seeds * max(*self.sizes, self.judged)
-        learned = count * self.seeds * len(self.sizes)
-        flops = learned * self.steps * self.batch * training_flops(self.learner)
+        images = self.seeds * max(*self.sizes, self.judged)
         return [
-            {
-                "step": f"draw {drawn:,} images ({self.generator}, {count} configurations)",
-                "PFLOP": float(f"{drawn * draw / 1e15:.3g}"),
-                "GPU hours": gpu_hours(drawn * draw),
-                "disk GB": float(f"{drawn * side * side * channels / 1e9:.3g}"),
-            },
-            {
-                "step": f"train {learned} classifiers ({self.learner})",
-                "PFLOP": float(f"{flops / 1e15:.3g}"),
-                "GPU hours": gpu_hours(flops),
-                "disk GB": 0.0,
-            },
+            Drawing(self.generator, c.prompt_set, images, self.solver_steps)
+            for c in self.configurations()
+        ]
+
+    def trainings(self) -> list[Training]:
+        """The learners of all configurations, and the judge."""
+        from dataworth.images.cost import Training
+
+        runs = len(self.configurations()) * self.seeds * len(self.sizes)
+        judge = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        samples = judge.steps(self.reference_size) * self.batch
+        return [
+            Training("synthetic", self.learner, runs, runs * self.steps * self.batch),
+            Training("real", self.model, 1, samples),
         ]
 
 
@@ -210,15 +211,6 @@ class PreviewSpec(Spec):
         images = generator.generate(prompts, pool.guidance, seeds * len(self.prompt_sets))
         shape = (len(self.prompt_sets), self.count, *images.shape[1:])
         return Outcome({"images": images.reshape(shape)})
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its bootstrap interval (95 %, percentiles)."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -280,13 +272,13 @@ class Study:
 
         rows = {}
         for c, judged in self.fidelity.items():
-            loss = estimate(np.exp(self.losses[c]))
+            loss = first_and_rest(np.exp(self.losses[c]))
             row: dict[str, Any] = {"prompt_set": c.prompt_set, "guidance": c.guidance}
             row |= {name: judged.metrics[name] for name in METRICS}
             row |= {"loss": loss.value, "low": loss.low, "high": loss.high}
             row["top1"] = 100 * (1 - self.curve(c, "error").means[-1])
             if self.exponents:
-                k = estimate(self.exponents[c])
+                k = first_and_rest(self.exponents[c])
                 row |= {"k": k.value, "k_low": k.low, "k_high": k.high}
             rows[c.name] = row
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="configuration"))
@@ -295,11 +287,11 @@ class Study:
         """The guidance scale of the sweep with the lowest loss; the interval covers where the
         minimum falls in the bootstrap draws. It can only be a scale of the sweep."""
         losses = np.stack([self.losses[c] for c in self.params.sweep()])
-        return estimate(np.asarray(self.params.guidances)[losses.argmin(0)])
+        return first_and_rest(np.asarray(self.params.guidances)[losses.argmin(0)])
 
     def contrast(self, worse: Configuration, better: Configuration) -> Estimate:
         """Loss of one configuration over that of another, at the largest size."""
-        return estimate(np.exp(self.losses[worse] - self.losses[better]))
+        return first_and_rest(np.exp(self.losses[worse] - self.losses[better]))
 
     def rank(
         self,
@@ -324,7 +316,7 @@ class Study:
         for b in range(1, y.shape[1]):
             rows = rng.integers(len(chosen), size=len(chosen))
             draws.append(partial_spearman(metrics[metric][rows], y[rows, b], controls[:, rows]))
-        return estimate(np.array(draws))
+        return first_and_rest(np.array(draws))
 
     def grid(self) -> dict[str, NDArray[np.uint8]]:
         """For each guidance scale, one tile per prompt set: images 0 to 3 of the pool, two by
@@ -342,12 +334,9 @@ class Study:
         return provenance(self.params, found)
 
 
-def estimate(values: Array) -> Estimate:
-    """The first value, with the 2.5 and 97.5 % percentiles of the others (NaN left out)."""
-    if np.isnan(values[1:]).all():
-        return Estimate(float(values[0]), np.nan, np.nan)
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
-    return Estimate(float(values[0]), float(low), float(high))
+def first_and_rest(values: Array) -> Estimate:
+    """An estimate from an array that holds the value first and its bootstrap versions after it."""
+    return estimate(values[0], values[1:])
 
 
 def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:

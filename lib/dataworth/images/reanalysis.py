@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import field_validator
 
-from dataworth.images.classifiers import ClassifierSpec
+from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.study import ImageStudy, check_sizes, field
 from dataworth.images.synthetic_scaling import Sizes, SyntheticScaling
+
+if TYPE_CHECKING:
+    from dataworth.images.cost import Drawing, Training
 
 Array = NDArray[np.float64]
 
@@ -41,6 +45,29 @@ class Reanalysis(ImageStudy):
         scaling = self.scaling()
         known = scaling.arms()
         return {a: known[a].sizes for a in arms}, {a: scaling.specs(known[a]) for a in arms}
+
+    def drawings(self) -> list[Drawing]:
+        """The synthetic arm, shared with *synthetic scaling*; chapters add what they draw."""
+        from dataworth.images.cost import Drawing
+
+        images = self.seeds * self.synthetic_sizes[-1]
+        return [Drawing(self.generator, self.prompt_set, images, self.solver_steps)]
+
+    def trainings(self) -> list[Training]:
+        """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
+        from dataworth.images.cost import Training
+
+        sizes = {"real": self.real_sizes, "synthetic": self.synthetic_sizes}
+        budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        return [
+            Training(
+                kind,
+                self.model,
+                self.seeds * len(counts),
+                self.seeds * sum(budget.steps(n) * budget.batch for n in counts),
+            )
+            for kind, counts in sizes.items()
+        ]
 
 
 @dataclass(frozen=True)
