@@ -161,6 +161,8 @@ def number(value: float | str | None) -> str:
         return "not identified"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if 1e3 <= abs(value) < 1e7:
+        return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.3g}"
 
 
