@@ -334,7 +334,7 @@ def match_cross_entropy(logits: torch.Tensor, matches: torch.Tensor) -> torch.Te
     counts = target.sum(1)
     logs = torch.log_softmax(logits, 1).masked_fill(~matches, 0.0)
     per_row = -logs.sum(1)[counts > 0] / counts[counts > 0]
-    return per_row.mean() if len(per_row) else logits.sum() * 0.0
+    return per_row.mean() if len(per_row) else logs.sum()  # no positive at all: zero
 
 
 def multi_positive_loss(
