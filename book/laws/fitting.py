@@ -380,8 +380,7 @@ shown.rename_axis(index={"loss": "fitted loss", "n": "runs"}, columns=None)
 #
 # With six runs there are two for each of the three parameters, and Student's quantile on three degrees of
 # freedom errs on the wide side: those intervals cover more than they promise, and such fits carry the
-# flag `few_rows`. The rows of six runs with 400 simulations were measured before Huber's widening factor was
-# limited to three or more runs a parameter: today's intervals are narrower there, so those shares are upper limits.
+# flag `few_rows`.
 
 # %% tags=["hide-input"]
 fig, ax = subplots(figsize=(7.5, 3.8))
