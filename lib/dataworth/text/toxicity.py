@@ -57,7 +57,7 @@ class LinearToxicity:
                 "sees single words: harmless uses of rude words are flagged, insults in polite "
                 "words are not; English of the internet only"
             ),
-            source="https://pypi.org/project/alt-profanity-check",
+            source="the Python package alt-profanity-check",
         )
 
 
