@@ -170,7 +170,7 @@ show(
 # quantity. The ratio $k_\text{real} / k_\text{synthetic}$ can; 1 means no gap.
 
 # %%
-from dataworth.images.reanalysis import estimate
+from dataworth.estimates import estimate
 
 
 def k_ratio(laws):

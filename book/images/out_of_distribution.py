@@ -245,7 +245,7 @@ show(
 # choice (Bonferroni over the sources).
 
 # %%
-from dataworth.images.reanalysis import best_of
+from dataworth.estimates import best_of
 
 drawn_arms = [arm for arm in arms if arm != "real"]
 advantage = {s: {arm: study.advantage(arm, s) for arm in drawn_arms} for s in NAMES}

@@ -287,7 +287,7 @@ show(
 # %% tags=["hide-input"]
 import numpy as np
 
-from dataworth.images.reanalysis import best_of, estimate
+from dataworth.estimates import best_of, estimate
 
 found = scaling["synthetic"].values()
 kinds = np.stack([c.groups for c in found])

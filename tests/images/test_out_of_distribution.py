@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tiny_images import CONFIG, random_generator
 
+from dataworth.estimates import best_of, estimate
 from dataworth.images import parts, shifts, study
 from dataworth.images.captions import TEMPLATES
 from dataworth.images.out_of_distribution import (
@@ -20,7 +21,6 @@ from dataworth.images.out_of_distribution import (
     run,
 )
 from dataworth.images.prompts import prompt
-from dataworth.images.reanalysis import best_of, estimate
 
 
 def test_effects_are_those_of_a_regression():

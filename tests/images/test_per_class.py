@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from dataworth.estimates import best_of, estimate
 from dataworth.images import parts, per_class, train_generator
 from dataworth.images.per_class import (
     PerClass,
@@ -15,7 +16,6 @@ from dataworth.images.per_class import (
     run,
     weakest,
 )
-from dataworth.images.reanalysis import best_of, estimate
 
 
 @pytest.mark.parametrize(

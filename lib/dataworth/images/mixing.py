@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
-from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.study import Runs, check_sizes, field, flatten, provenance, run_classifiers
 from dataworth.images.study import summary as summary_of
 from dataworth.runs import Store

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
+from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve, hash_of, resample, scores
 from dataworth.images.parts import SyntheticPool
-from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.shifts import SHIFTS
 from dataworth.images.study import (
     GENERATORS,

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import field_validator
 
+from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, hash_of, resample, scores
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
-from dataworth.images.reanalysis import Estimate, Reanalysis, estimate
+from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.study import (
     POOL,
     Runs,

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SyntheticPool, _generator, image_seed, pool_sources
 from dataworth.images.prompts import PROMPT_SETS, prompt
-from dataworth.images.reanalysis import Estimate, estimate
 from dataworth.images.study import (
     ImageStudy,
     Runs,

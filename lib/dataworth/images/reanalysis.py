@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import field_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
@@ -16,8 +13,6 @@ from dataworth.images.synthetic_scaling import Sizes, SyntheticScaling
 
 if TYPE_CHECKING:
     from dataworth.images.cost import Drawing, Training
-
-Array = NDArray[np.float64]
 
 
 class Reanalysis(ImageStudy):
@@ -68,49 +63,3 @@ class Reanalysis(ImageStudy):
             )
             for kind, counts in sizes.items()
         ]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its interval; `draws` (B,) are bootstrap versions of it."""
-
-    value: float
-    low: float
-    high: float
-    draws: Array
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.low, self.high
-
-    def minus(self, other: Estimate) -> Estimate:
-        """The difference, draw by draw: both were resampled on the same test examples."""
-        return estimate(self.value - other.value, self.draws - other.draws)
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
-
-
-def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
-    """Percentile interval of the finite draws; NaN ends where fewer than half are finite."""
-    draws = np.asarray(draws, dtype=float)
-    finite = draws[np.isfinite(draws)]
-    tail = (1 - level) / 2
-    low, high = (np.nan, np.nan)
-    if 2 * len(finite) >= len(draws) > 0:
-        low, high = np.quantile(finite, [tail, 1 - tail])
-    return Estimate(float(value), float(low), float(high), draws)
-
-
-def best_of(estimates: Mapping[str, Estimate], level: float = 0.95) -> tuple[str, Estimate]:
-    """Name of the largest of m estimates, and an interval of the largest true value.
-
-    Picking the best of several arms favours luck. Each of the m intervals is therefore made at
-    level 1 - (1 - level) / m (Bonferroni): all hold at once with `level`, and then the largest
-    true value lies between the largest lower and the largest upper end.
-    """
-    best = max(estimates, key=lambda name: estimates[name].value)
-    within = 1 - (1 - level) / len(estimates)
-    wide = [estimate(e.value, e.draws, within) for e in estimates.values()]
-    low, high = max(e.low for e in wide), max(e.high for e in wide)
-    return best, Estimate(estimates[best].value, low, high, estimates[best].draws)
