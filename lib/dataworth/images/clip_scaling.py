@@ -21,17 +21,10 @@ from dataworth.images.fidelity import embed
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.study import (
-    Runs,
-    check_sizes,
-    draw,
-    field,
-    flatten,
-    provenance,
-    run_classifiers,
-    summary,
-)
+from dataworth.images.study import Runs, check_sizes, draw, flatten, provenance, run_classifiers
+from dataworth.parameters import field
 from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd

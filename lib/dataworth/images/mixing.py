@@ -14,9 +14,10 @@ from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.study import Runs, check_sizes, field, flatten, provenance, run_classifiers
-from dataworth.images.study import summary as summary_of
+from dataworth.images.study import Runs, check_sizes, flatten, provenance, run_classifiers
+from dataworth.parameters import field
 from dataworth.runs import Store
+from dataworth.runs.report import summary as summary_of
 
 if TYPE_CHECKING:
     import pandas as pd

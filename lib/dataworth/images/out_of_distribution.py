@@ -22,14 +22,14 @@ from dataworth.images.study import (
     Runs,
     check_prompt_sets,
     check_sizes,
-    field,
     flatten,
     provenance,
     run_classifiers,
-    summary,
 )
 from dataworth.images.synthetic_scaling import OtherSizes
+from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,13 +26,13 @@ from dataworth.images.study import (
     ImageStudy,
     Runs,
     check_sizes,
-    field,
     flatten,
     provenance,
     run_classifiers,
-    summary,
 )
+from dataworth.parameters import field
 from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd

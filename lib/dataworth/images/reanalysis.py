@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import field_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
-from dataworth.images.study import ImageStudy, check_sizes, field
+from dataworth.images.study import ImageStudy, check_sizes
 from dataworth.images.synthetic_scaling import Sizes, SyntheticScaling
+from dataworth.parameters import field
 
 if TYPE_CHECKING:
     from dataworth.images.cost import Drawing, Training

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from dataworth.errors import UserError
 from dataworth.images import shifts
@@ -29,12 +29,11 @@ from dataworth.images.parts import (
 )
 from dataworth.images.prompts import split_name
 from dataworth.images.prompts.vocabulary import vocabulary
+from dataworth.parameters import Parameters, field
 from dataworth.paths import home
-from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs import Result, Store, report, run_tasks
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dataworth.images.cost import Drawing, Training
 
 POOL = "classifier_pool"
@@ -66,11 +65,6 @@ GENERATORS: dict[str, NamedGenerator] = {
 }
 
 
-def field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
-    """A parameter of a chapter: its default, meaning and unit, as the page's table shows them."""
-    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
-
-
 def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Training-set sizes, sorted. Raises ValueError if two are equal or one is below 10."""
     if any(size < 10 for size in sizes) or len(set(sizes)) < len(sizes):
@@ -88,10 +82,8 @@ def check_prompt_sets(names: Names) -> Names:
     return names
 
 
-class ImageStudy(BaseModel):
+class ImageStudy(Parameters):
     """Parameters of every image chapter."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     card: str = field("fashion-mnist", "data set, by the id of its card")
     seeds: int = field(2, "training runs per size and arm", "runs", ge=1)
@@ -127,11 +119,6 @@ class ImageStudy(BaseModel):
     @classmethod
     def _known_prompts(cls, name: str) -> str:
         return check_prompt_sets(name)
-
-    @classmethod
-    def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read the parameters from a notebook's names (`globals()`)."""
-        return cls(**{name: names[name] for name in cls.model_fields})
 
     def pool(self, **changes: Any) -> SyntheticPool:
         """The synthetic pool of the parameters; `changes` name `generator`, `prompt_set`,
@@ -282,40 +269,9 @@ def draw(specs: Iterable[ClassifierSpec], store: Store) -> list[Result]:
     return run_tasks(ordered, store=store, label="synthetic images")
 
 
-def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:
-    """What was run: number of tasks and core minutes, by kind."""
-    import pandas as pd
-
-    rows = {
-        kind: {r.spec.key: r.provenance["wall_seconds"] for r in found}
-        for kind, found in kinds.items()
-    }
-    return pd.DataFrame(
-        {
-            "runs": {kind: len(seconds) for kind, seconds in rows.items()},
-            "core minutes": {kind: round(sum(s.values()) / 60, 2) for kind, s in rows.items()},
-        }
-    )
-
-
 def provenance(params: ImageStudy, results: Iterable[Result]) -> dict[str, object]:
     """What the ledger records about a chapter's runs."""
-    found = {r.spec.key: r for r in results}
-    kinds: dict[str, int] = {}
-    for r in found.values():
-        kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1
-    sample = next(iter(found.values())).provenance
-    minutes = sum(r.provenance["wall_seconds"] for r in found.values()) / 60
-    keys = sorted(found)
-    return {
-        "runs": ", ".join(f"{count} {kind}" for kind, count in kinds.items()),
-        "compute": f"{minutes:.1f} core minutes",
-        "device": sample["device"],
-        "torch": sample["torch"],
-        "sampling precision": sample["inference_dtype"],
-        "seeds": ", ".join(str(params.seed + s) for s in range(params.seeds)),
-        "run keys": f"{keys[0][:12]} … {keys[-1][:12]}",
-    }
+    return report.provenance(results, (params.seed + s for s in range(params.seeds)))
 
 
 def flatten(runs: Runs) -> list[Result]:

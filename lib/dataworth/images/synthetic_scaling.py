@@ -21,13 +21,13 @@ from dataworth.images.study import (
     Runs,
     check_prompt_sets,
     check_sizes,
-    field,
     flatten,
     provenance,
     run_classifiers,
-    summary,
 )
+from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd

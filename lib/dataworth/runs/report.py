@@ -1,0 +1,47 @@
+"""What a chapter says about its runs: how many, how long, on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from dataworth.runs.store import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:
+    """What was run: number of tasks and core minutes, by kind."""
+    import pandas as pd
+
+    rows = {
+        kind: {r.spec.key: r.provenance["wall_seconds"] for r in found}
+        for kind, found in kinds.items()
+    }
+    return pd.DataFrame(
+        {
+            "runs": {kind: len(seconds) for kind, seconds in rows.items()},
+            "core minutes": {kind: round(sum(s.values()) / 60, 2) for kind, s in rows.items()},
+        }
+    )
+
+
+def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, object]:
+    """What the ledger records about a chapter's runs."""
+    found = {r.spec.key: r for r in results}
+    kinds: dict[str, int] = {}
+    for r in found.values():
+        kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1
+    sample = next(iter(found.values())).provenance
+    minutes = sum(r.provenance["wall_seconds"] for r in found.values()) / 60
+    keys = sorted(found)
+    return {
+        "runs": ", ".join(f"{count} {kind}" for kind, count in kinds.items()),
+        "compute": f"{minutes:.1f} core minutes",
+        "device": sample["device"],
+        "torch": sample["torch"],
+        "sampling precision": sample["inference_dtype"],
+        "seeds": ", ".join(map(str, seeds)),
+        "run keys": f"{keys[0][:12]} … {keys[-1][:12]}",
+    }

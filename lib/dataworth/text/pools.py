@@ -1,0 +1,184 @@
+"""Pools of documents: a small Pile of eight domains, a small crawl, and what is dropped from them.
+
+The Pile (Gao et al. 2020) has 22 sources, which Longpre et al. 2023 join to nine groups. Eight of
+the nine have a counterpart among the data cards; the ninth, PubMed, has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import UserError
+from dataworth.text.tokens import TextPart
+
+CLOSE = 0.9  # a pool or a drop that misses its size by more than a tenth is refused
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain of the small Pile: documents of `card` (of its domains `only`, if named).
+
+    group: the group of Longpre et al. 2023 whose place it takes; share: that group's percentage of
+    the deduplicated Pile's bytes (their Figure 8: 100 less what is left when it is removed).
+    """
+
+    card: str
+    group: str
+    share: float
+    only: tuple[str, ...] = ()
+
+
+DOMAINS: dict[str, Domain] = {
+    "web": Domain("nlp-corpus", "CC", 26.9),
+    "code": Domain("python-code", "Code", 19.1),
+    "academic": Domain("brown", "Academic", 12.9, ("learned",)),
+    "government": Domain("sotu", "Legal", 9.0),
+    "books": Domain(
+        "brown",
+        "Books",
+        6.9,
+        ("fiction", "mystery", "science_fiction", "adventure", "romance", "humor"),
+    ),
+    "news": Domain("brown", "OpenWeb", 6.9, ("news", "editorial", "reviews")),
+    "encyclopedia": Domain("wordnet", "Wiki", 2.1),
+    "mail": Domain("spam-assassin", "Social", 1.2),
+}
+
+PILE = {name: domain.share for name, domain in DOMAINS.items()}
+CRAWL = {"web": 4.0, "mail": 1.0}
+"""Shares of the small crawl, the place of C4 in the filter studies: text of the web and mails,
+neither edited nor filtered."""
+
+
+def check_domains(names: Sequence[str]) -> None:
+    """Raises UserError for a domain that does not exist."""
+    if unknown := [name for name in names if name not in DOMAINS]:
+        raise UserError(
+            f"domain: there is no domain {unknown[0]!r}; they are {', '.join(DOMAINS)}."
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """N documents of one split of several cards.
+
+    cards, domains: (N,) str; ids: (N,) int64; sizes: (N,) int64 bytes of text; texts: N strings.
+    """
+
+    split: str
+    cards: NDArray[np.str_]
+    domains: NDArray[np.str_]
+    ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def bytes(self) -> int:
+        return int(self.sizes.sum())
+
+    def take(self, kept: NDArray[np.bool_]) -> Pool:
+        """The documents of a mask (N,). Raises UserError if it keeps none."""
+        if not kept.any():
+            raise UserError("the choice keeps no document of the pool; it must keep one.")
+        rows = np.flatnonzero(kept)
+        return replace(
+            self,
+            cards=self.cards[rows],
+            domains=self.domains[rows],
+            ids=self.ids[rows],
+            sizes=self.sizes[rows],
+            texts=tuple(self.texts[row] for row in rows.tolist()),
+        )
+
+    def without(self, domain: str) -> NDArray[np.bool_]:
+        """The mask of all other domains' documents. Raises UserError if it has none of this."""
+        if domain not in self.domains:
+            known = ", ".join(sorted(set(self.domains.tolist())))
+            raise UserError(f"domain: the pool has no {domain!r}; it has {known}.")
+        return self.domains != domain
+
+    def keep_bytes(self, order: NDArray[np.intp], share: float) -> NDArray[np.bool_]:
+        """The mask of the first documents in `order` whose bytes come nearest to `share`, 0 to 1,
+        of all. Shares are of bytes, as documents differ in length a hundredfold."""
+        if not 0 < share <= 1:
+            raise UserError(f"share: {share:g} is not a share to keep; it is above 0, at most 1.")
+        total = np.cumsum(self.sizes[order])
+        count = int(np.abs(total - share * total[-1]).argmin()) + 1
+        mask = np.zeros(len(self), dtype=bool)
+        mask[order[:count]] = True
+        return mask
+
+    def random_drop(self, share: float, seed: int) -> NDArray[np.bool_]:
+        """The control: random documents, whatever their domain, that hold `share` of the bytes."""
+        return self.keep_bytes(np.random.default_rng([seed, 0x52D]).permutation(len(self)), share)
+
+    def shares(self) -> dict[str, float]:
+        """Share of the bytes by domain, in the order of `DOMAINS`."""
+        return {
+            name: float(self.sizes[self.domains == name].sum() / self.bytes)
+            for name in DOMAINS
+            if name in self.domains
+        }
+
+    def parts(self) -> tuple[TextPart, ...]:
+        """What a run trains on: one part per card."""
+        return tuple(
+            TextPart(card=card, split=self.split, ids=tuple(self.ids[self.cards == card].tolist()))
+            for card in dict.fromkeys(self.cards.tolist())
+        )
+
+
+def draw(shares: Mapping[str, float], n_bytes: int, *, split: str = "train", seed: int = 0) -> Pool:
+    """A pool of about `n_bytes` bytes with the domains' shares (up to a common factor).
+
+    Documents of a domain are taken in random order, so that a smaller pool is part of a larger.
+    Raises UserError where a domain has too few bytes, or only documents that are too long.
+    """
+    check_domains(list(shares))
+    pieces = [whole_domain(name, split) for name in shares]
+    total = sum(shares.values())
+    taken = []
+    for name, piece in zip(shares, pieces, strict=True):
+        wanted = n_bytes * shares[name] / total
+        if piece.bytes < CLOSE * wanted:
+            raise UserError(
+                f"pool_bytes: {n_bytes:,} bytes would take {wanted:,.0f} of {name}, which has "
+                f"{piece.bytes:,}; choose at most {int(n_bytes * piece.bytes / wanted):,}."
+            )
+        rng = np.random.default_rng([seed, 0x9001, list(DOMAINS).index(name)])
+        order = rng.permutation(len(piece))
+        kept = piece.keep_bytes(order, min(wanted / piece.bytes, 1.0))
+        taken.append(piece.take(kept))
+    return Pool(
+        split=split,
+        cards=np.concatenate([piece.cards for piece in taken]),
+        domains=np.concatenate([piece.domains for piece in taken]),
+        ids=np.concatenate([piece.ids for piece in taken]),
+        sizes=np.concatenate([piece.sizes for piece in taken]),
+        texts=tuple(text for piece in taken for text in piece.texts),
+    )
+
+
+def whole_domain(name: str, split: str) -> Pool:
+    """All documents of a domain."""
+    from dataworth.data import load_corpus
+
+    domain = DOMAINS[name]
+    corpus = load_corpus(domain.card, split)
+    if domain.only:
+        corpus = corpus.of_domains(*domain.only)
+    return Pool(
+        split=split,
+        cards=np.full(len(corpus), domain.card),
+        domains=np.full(len(corpus), name),
+        ids=corpus.ids,
+        sizes=np.array([len(text.encode()) for text in corpus.texts], dtype=np.int64),
+        texts=corpus.texts,
+    )

@@ -1,0 +1,128 @@
+"""What every text chapter shares: its common parameters, and training runs made of them.
+
+Chapters that ask for the same run share it: equal parameters give equal specs, and the store
+answers. A chapter's own module adds parameters and says which runs it needs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import field_validator
+
+from dataworth.errors import UserError
+from dataworth.parameters import Parameters, field
+from dataworth.paths import home
+from dataworth.text.models import MODELS
+from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
+from dataworth.text.tokens import TextPart, TokenizerSpec
+from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
+
+if TYPE_CHECKING:
+    pass
+
+TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
+BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
+
+
+class TextStudy(Parameters):
+    """Parameters of every text chapter that trains models."""
+
+    seeds: int = field(2, "training runs per arm", "runs", ge=1)
+    model: str = field("lm-0.2m", "language model, by name")
+    vocabulary: int = field(2048, "tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
+    pool_bytes: int = field(1_200_000, "size of the whole pool of documents", "bytes", ge=20_000)
+    tokens: int = field(400_000, "training budget of every arm", "tokens", ge=4096)
+    batch: int = field(16, "rows of a training step", "rows", ge=1)
+    context: int = field(128, "tokens of a row", "tokens", ge=16)
+    learning_rate: float = field(1.6e-2, "peak learning rate", gt=0)
+    held_out_tokens: int = field(8_000, "held-out text of every domain", "tokens", ge=500)
+    resamples: int = field(1000, "bootstrap draws", "draws", ge=100)
+    seed: int = field(0, "base seed of pools, training and bootstrap", ge=0)
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in MODELS:
+            raise ValueError(f"must be one of {', '.join(MODELS)}")
+        return name
+
+    def pile(self) -> Pool:
+        """The small Pile of the parameters: eight domains with the Pile's own shares."""
+        return draw(PILE, self.pool_bytes, seed=self.seed)
+
+    def crawl(self) -> Pool:
+        """The small crawl of the parameters, which filters work on."""
+        return draw(CRAWL, self.pool_bytes, seed=self.seed)
+
+    def tokenizer(self) -> TokenizerSpec:
+        """One tokenizer for all chapters, learned from equal amounts of every domain."""
+        return TokenizerSpec(parts=_tokenizer_parts(self.seed), vocabulary=self.vocabulary)
+
+    def language_model(
+        self,
+        documents: Pool | Sequence[TextPart],
+        seed: int,
+        evaluations: Sequence[Evaluation] | None = None,
+        **changes: Any,
+    ) -> LanguageModelSpec:
+        """Training run `seed` (0, 1, ...) on a pool or parts; `changes` name `model` (by name),
+        `tokens` or other fields of the spec. Without `evaluations`: `held_out`."""
+        parts = documents.parts() if isinstance(documents, Pool) else tuple(documents)
+        return LanguageModelSpec(
+            parts=parts,
+            tokenizer=self.tokenizer(),
+            model=MODELS[changes.pop("model", self.model)],
+            tokens=changes.pop("tokens", self.tokens),
+            batch=self.batch,
+            context=self.context,
+            optimisation=Optimisation(learning_rate=self.learning_rate),
+            evaluations=tuple(self.held_out() if evaluations is None else evaluations),
+            seed=self.seed + seed,
+            **changes,
+        )
+
+    def held_out(self, domains: Sequence[str] = tuple(DOMAINS)) -> tuple[Evaluation, ...]:
+        """Test documents of every domain, about `held_out_tokens` tokens of each: long documents
+        count with their beginning only, so that a domain has as many documents as it can."""
+        check_domains(domains)
+        return tuple(_held_out(name, self.held_out_tokens, self.seed) for name in domains)
+
+    def check(self, *, runs: int = 0) -> None:
+        """Refuse what cannot run: less disk than `runs` results need, a budget below one step."""
+        if self.tokens < self.batch * self.context:
+            raise UserError(
+                f"tokens is {self.tokens:,}; it must be at least one step of {self.batch} rows of "
+                f"{self.context} tokens."
+            )
+        home().mkdir(parents=True, exist_ok=True)
+        size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
+        needed = 200 + size * runs
+        if (free := shutil.disk_usage(home()).free >> 20) < needed:
+            raise UserError(
+                f"{home()} has {free} MiB free, but the chapter stores up to {needed} MiB; free "
+                "some space or set DATAWORTH_HOME."
+            )
+
+
+@cache
+def _tokenizer_parts(seed: int) -> tuple[TextPart, ...]:
+    even = dict.fromkeys(DOMAINS, 1.0)
+    return draw(even, TOKENIZER_BYTES * len(DOMAINS), seed=seed).parts()
+
+
+@cache
+def _held_out(name: str, tokens: int, seed: int) -> Evaluation:
+    """About `tokens` tokens of the test documents of a domain."""
+    whole = whole_domain(name, "test")
+    most = max(128, round(tokens / len(whole)))
+    counted = np.minimum(whole.sizes / BYTES_PER_TOKEN, most)
+    order = np.random.default_rng([seed, 0x4E1D, list(DOMAINS).index(name)]).permutation(len(whole))
+    count = int(np.searchsorted(np.cumsum(counted[order]), tokens)) + 1
+    ids = np.sort(whole.ids[order[:count]])
+    part = TextPart(card=DOMAINS[name].card, split="test", ids=tuple(ids.tolist()))
+    return Evaluation(name=name, part=part, max_tokens=most)
