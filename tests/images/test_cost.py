@@ -10,6 +10,7 @@ from dataworth.images.cost import Drawing, Training, dry_run, generator_network
 from dataworth.images.mixing import Mixing
 from dataworth.images.study import GENERATORS, ImageStudy, class_names
 from dataworth.images.synthetic_scaling import SyntheticScaling
+from dataworth.runs import report
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +140,7 @@ def test_costs_scale_with_images_steps_and_samples():
     for draw, train, total in zip(draws, trains, totals, strict=True):
         assert total["step"] == "total"
         assert total["PFLOP"] == pytest.approx(draw["PFLOP"] + train["PFLOP"], **exact)
-        hours = total["PFLOP"] * 1e15 / (cost.PEAK * cost.UTILISATION) / 3600
+        hours = total["PFLOP"] * 1e15 / (report.PEAK * report.UTILISATION) / 3600
         assert total["GPU hours"] == pytest.approx(hours, **exact)
 
 

@@ -173,7 +173,8 @@ class ClipScaling(Reanalysis):
     def cost(self) -> list[dict[str, object]]:
         """What a run needs, every name resolved offline; nothing is started (see
         `cost.dry_run`). Real pairs of towers known to open_clip by name are LAION-400M's."""
-        from dataworth.images.cost import Drawing, dry_run, gpu_hours
+        from dataworth.images.cost import Drawing, dry_run
+        from dataworth.runs.report import gpu_hours
 
         drawn = self.seeds * (max(self.sizes) + max(self.group_sizes))
         *rows, total = dry_run(

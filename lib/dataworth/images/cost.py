@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
 from dataworth.images.generators import FAMILIES, WEIGHTS, build, read_config
+from dataworth.runs.report import gpu_hours
 
 if TYPE_CHECKING:
     import torch
 
-PEAK, UTILISATION = 312e12, 0.4  # A100, bfloat16, FLOP/s; share reached in practice
 SIDE = 224  # of a large data set's images once they are arrays
 
 
@@ -74,7 +74,7 @@ def dry_run(
     """Every name, shape and parameter count of a study, then what it would take, and the total.
 
     Rows have `step`, and as far as they apply `resolved`, `parameters`, `PFLOP`, `GPU hours` (one
-    A100 at `UTILISATION` of its peak) and `disk GB` (images as arrays). `generators`, `prompt_sets`
+    A100, `runs.report.gpu_hours`) and `disk GB` (images as arrays). `generators`, `prompt_sets`
     and `models` are resolved beside those of `drawings` and `trainings`; `real` is the largest real
     training set.
 
@@ -190,11 +190,6 @@ def _prompt_row(prompt_set: str, card: str) -> dict[str, object]:
     else:
         example = f"first: {prompt(prompt_set, names[0], 0, card)!r}"
     return {"step": f"prompts {prompt_set}", "resolved": f"{len(names):,} class names; {example}"}
-
-
-def gpu_hours(flops: float) -> float:
-    """Hours of one A100 at `UTILISATION` of its peak."""
-    return float(f"{flops / (PEAK * UTILISATION) / 3600:.3g}")
 
 
 def training_flops(model: str) -> float:

@@ -1,4 +1,4 @@
-"""What a chapter says about its runs: how many, how long, on what."""
+"""What a chapter says about its runs: how many, how long, on what, and what they would cost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from dataworth.runs.store import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+PEAK, UTILISATION = 312e12, 0.4  # A100, bfloat16, FLOP/s; share reached in practice
+
+
+def gpu_hours(flops: float) -> float:
+    """Hours of one A100 at `UTILISATION` of its peak, three digits."""
+    return float(f"{flops / (PEAK * UTILISATION) / 3600:.3g}")
 
 
 def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import field_validator
@@ -23,7 +23,7 @@ from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 
 if TYPE_CHECKING:
-    pass
+    from dataworth.text.cost import Training
 
 TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
@@ -31,6 +31,9 @@ BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 
 class TextStudy(Parameters):
     """Parameters of every text chapter that trains models."""
+
+    hub_corpora: ClassVar[tuple[str, ...]] = ("pile",)
+    """The corpora of the paper's scale that take the place of the pools (`cost`)."""
 
     seeds: int = field(2, "training runs per arm", "runs", ge=1)
     model: str = field("lm-0.2m", "language model, by name")
@@ -91,6 +94,21 @@ class TextStudy(Parameters):
         count with their beginning only, so that a domain has as many documents as it can."""
         check_domains(domains)
         return tuple(_held_out(name, self.held_out_tokens, self.seed) for name in domains)
+
+    def trainings(self) -> list[Training]:
+        """Language models that the chapter trains; chapters that train some say so here."""
+        return []
+
+    def cost(self) -> list[dict[str, object]]:
+        """Every name, shape and parameter count, and what a run would take (`cost.dry_run`)."""
+        from dataworth.text.cost import dry_run
+
+        return dry_run(
+            self.trainings(),
+            vocabulary=self.vocabulary,
+            context=self.context,
+            corpora=self.hub_corpora,
+        )
 
     def check(self, *, runs: int = 0) -> None:
         """Refuse what cannot run: less disk than `runs` results need, a budget below one step."""

@@ -1,0 +1,167 @@
+"""Pools: sizes, shares and drops hold; held-out sets share no document with training."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataworth.errors import UserError
+from dataworth.text import pools, study
+from dataworth.text.cost import Training, dry_run
+from dataworth.text.models import MODELS
+from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, draw
+from dataworth.text.study import TextStudy
+
+
+class Made(SimpleNamespace):
+    def of_domains(self, *names):
+        rows = np.flatnonzero(np.isin(self.domains, names))
+        return Made(
+            texts=tuple(self.texts[r] for r in rows),
+            ids=self.ids[rows],
+            domains=self.domains[rows],
+        )
+
+    def __len__(self):
+        return len(self.ids)
+
+
+def corpus(card, split=None):
+    """240 documents of 20 to 400 bytes; ids differ between cards and splits."""
+    rng = np.random.default_rng(sorted(DOMAINS[d].card for d in DOMAINS).index(card))
+    names = sorted({c for d in DOMAINS.values() if d.card == card for c in d.only} or {card})
+    offset = {"train": 0, "validation": 10_000, "test": 20_000}[split]
+    base = 100_000 * len(card) + ord(card[0]) * 1_000_000
+    return Made(
+        texts=tuple("é" * int(n) for n in rng.integers(10, 200, 240)),
+        ids=np.arange(240) + base + offset,
+        domains=np.array(names)[np.arange(240) % len(names)],
+    )
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    monkeypatch.setattr("dataworth.data.load_corpus", corpus)
+    study._held_out.cache_clear()
+    study._tokenizer_parts.cache_clear()
+    yield
+    study._held_out.cache_clear()
+    study._tokenizer_parts.cache_clear()
+
+
+def test_the_small_pile_has_the_piles_shares_and_no_document_twice(cards):
+    pool = draw(PILE, 20_000)
+    total = sum(PILE.values())
+    assert pool.bytes == pytest.approx(20_000, rel=0.06)
+    assert pool.bytes == sum(len(text.encode()) for text in pool.texts)
+    for name, share in pool.shares().items():
+        assert abs(share - PILE[name] / total) < 400 / 20_000
+    assert len(set(pool.ids.tolist())) == len(pool)
+    parts = pool.parts()
+    assert sum(len(part.ids) for part in parts) == len(pool)
+    assert {part.card for part in parts} == {d.card for d in DOMAINS.values()}
+
+
+def test_a_smaller_pool_is_part_of_a_larger(cards):
+    small, large = draw(CRAWL, 8_000), draw(CRAWL, 24_000)
+    assert set(small.ids.tolist()) < set(large.ids.tolist())
+
+
+def test_leaving_a_domain_out_keeps_all_others(cards):
+    pool = draw(PILE, 20_000)
+    left = pool.take(pool.without("code"))
+    assert "code" not in left.shares()
+    assert left.bytes == pool.bytes - pool.sizes[pool.domains == "code"].sum()
+    with pytest.raises(UserError, match="no 'poems'; it has academic"):
+        pool.without("poems")
+
+
+sizes = st.lists(st.integers(1, 1000), min_size=2, max_size=40)
+
+
+@given(sizes=sizes, share=st.floats(0.01, 1), seed=st.integers(0, 9))
+def test_kept_bytes_are_as_near_as_whole_documents_allow(sizes, share, seed):
+    pool = Pool(
+        "train",
+        np.full(len(sizes), "c"),
+        np.full(len(sizes), "d"),
+        np.arange(len(sizes)),
+        np.array(sizes),
+        tuple("x" * n for n in sizes),
+    )
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    kept = pool.keep_bytes(order, share)
+    count = int(kept.sum())
+    assert count and kept[order[:count]].all()
+    totals = np.cumsum(np.array(sizes)[order])
+    nearest = np.abs(totals - share * sum(sizes)).min()
+    assert abs(sum(np.array(sizes)[kept]) - share * sum(sizes)) == nearest
+    dropped = pool.random_drop(share, seed)
+    assert abs(sum(np.array(sizes)[dropped]) - share * sum(sizes)) <= max(sizes)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
+def test_shares_beyond_the_pool_are_refused(cards, share):
+    with pytest.raises(UserError, match=r"above 0, at most 1"):
+        draw(CRAWL, 8_000).random_drop(share, 0)
+
+
+def test_a_choice_of_nothing_is_refused(cards):
+    pool = draw(CRAWL, 8_000)
+    with pytest.raises(UserError, match="keeps no document"):
+        pool.take(np.zeros(len(pool), dtype=bool))
+
+
+def test_more_bytes_than_there_are_and_unknown_domains_are_refused(cards):
+    with pytest.raises(UserError, match=r"pool_bytes: 90,000,000 bytes .* choose at most"):
+        draw(PILE, 90_000_000)
+    with pytest.raises(UserError, match="no domain 'poems'; they are web, code"):
+        draw({"poems": 1.0}, 100)
+
+
+def test_held_out_sets_hold_test_documents_up_to_the_asked_tokens(cards):
+    params = TextStudy(held_out_tokens=2_000)
+    train = set(draw(PILE, 40_000).ids.tolist())
+    for e in params.held_out():
+        assert e.part.split == "test" and not train & set(e.part.ids)
+        whole = pools.whole_domain(e.name, "test")
+        chosen = np.isin(whole.ids, e.part.ids)
+        tokens = np.minimum(whole.sizes[chosen] / study.BYTES_PER_TOKEN, e.max_tokens).sum()
+        assert chosen.all() or 2_000 <= tokens < 2_000 + e.max_tokens
+    with pytest.raises(UserError, match="no domain 'poems'"):
+        params.held_out(("poems",))
+
+
+def test_equal_parameters_ask_for_equal_runs(cards, monkeypatch):
+    monkeypatch.setattr(study, "TOKENIZER_BYTES", 4_000)
+    one, other = TextStudy(pool_bytes=20_000), TextStudy(pool_bytes=20_000)
+    assert one.language_model(one.pile(), 1).key == other.language_model(other.pile(), 1).key
+    assert one.language_model(one.pile(), 1).key != one.language_model(one.pile(), 0).key
+    assert one.language_model(one.pile(), 0, model="lm-0.1m").model == MODELS["lm-0.1m"]
+
+
+def test_parameters_that_cannot_run_are_refused(cards):
+    with pytest.raises(ValueError, match=r"must be one of lm-0\.1m"):
+        TextStudy(model="lm-9b")
+    with pytest.raises(UserError, match=r"at least one step of 4096 rows of 128"):
+        TextStudy(batch=4096).check()
+
+
+def test_a_dry_run_adds_up_and_names_corpora():
+    rows = dry_run(
+        [Training("the Pile", "lm-1.5b", 2, 10**9), Training("C4", "lm-20m", 1, 10**8)],
+        vocabulary=32_000,
+        context=512,
+        corpora=("pile", "c4"),
+    )
+    by_step = {str(row["step"]): row for row in rows}
+    assert "monology/pile-uncopyrighted" in str(by_step["corpus pile"]["resolved"])
+    # 6 operations per parameter and token, and attention: Chowdhery et al. 2022, appendix B.
+    shape = MODELS["lm-1.5b"]
+    flops = 2e9 * (6 * shape.parameters(32_000) + 12 * 30 * 32 * 64 * 512)
+    (big,) = [row for step, row in by_step.items() if "2 language models on the Pile" in step]
+    assert big["PFLOP"] == pytest.approx(flops / 1e15, rel=5e-3)
+    parts = [float(str(row["PFLOP"])) for step, row in by_step.items() if step.startswith("train")]
+    assert by_step["total"]["PFLOP"] == pytest.approx(sum(parts), rel=1e-2)
