@@ -55,3 +55,18 @@ def test_shifted_accuracy():
     assert top1.loc["real, 1.3M", "ImageNet-R"] == 44.6
     assert top1.loc["Fan et al., 64M", "ImageNet-R"] == 52.5
     assert top1.loc["deliberate practice, 9.1M", "ImageNet-A"] == 13.4
+
+
+def test_model_domains_as_printed():
+    """Counts over the 17 models, and the sums of the rows."""
+    rows = published.model_domains().set_index("model")
+    shares = published.model_shares()
+    assert shares.shape == (17, 6) and list(shares.index) == list(rows.index)
+    stated = (rows[list(published.MODEL_DOMAINS)] != "").sum()
+    assert stated.tolist() == [15, 15, 13, 8, 10, 6]
+    assert (rows.quality_filter != "").all() and (rows.tox_filter != "").sum() == 4
+    assert rows.loc["Chinchilla", "quality_filter"] == rows.loc["BLOOM", "quality_filter"] == "H/C"
+    assert rows.loc["T5", "wiki"] == "<1" and shares.loc["T5", "wiki"] == 0.5
+    totals = shares.sum(axis=1)
+    assert totals["Chinchilla"] == 80
+    assert totals.drop("Chinchilla").between(98.5, 101).all()

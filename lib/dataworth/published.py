@@ -133,6 +133,33 @@ def shifted_accuracy() -> pd.DataFrame:
     )
 
 
+MODEL_DOMAINS = ("wiki", "web", "books", "dialog", "code", "academic")
+"""Domains of Table 1 of Longpre et al. 2023, as columns of `model_domains`."""
+
+
+def model_domains() -> pd.DataFrame:
+    """What 17 known language models were pretrained on: Table 1 of Longpre et al. 2023 (arXiv
+    2305.13169), as lecture slides print it (third-party), in the order of the table.
+
+    Columns: `model`; the `MODEL_DOMAINS`, in percent (`<1` where printed so); `pile` and `c4`, whether
+    the corpus is part of it (yes, part, no); `multilingual` in percent; `tox_filter` and
+    `quality_filter`, H heuristic, C classifier; `public`, whether the data are; `year`, as printed.
+    All are strings as printed, empty where the table is blank. The slides show the table three
+    times: marks of a toxicity filter stand in one copy only, and the quality mark of Chinchilla and
+    BLOOM is C in that copy and H in the other two (`H/C` here).
+    """
+    path = files("dataworth").joinpath("published_data", "model_domains.csv")
+    with path.open(encoding="utf-8") as stream:
+        return pd.read_csv(stream, dtype=str, keep_default_na=False)
+
+
+def model_shares() -> pd.DataFrame:
+    """The domains of `model_domains` as percentages, (17, 6) float, index `model`; 0 where blank,
+    0.5 where printed as below 1. Rows add to 99-101, but Chinchilla's to 80 as printed."""
+    table = model_domains().set_index("model")[list(MODEL_DOMAINS)]
+    return table.replace({"": "0", "<1": "0.5"}).astype(float)
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 
