@@ -1,5 +1,6 @@
 """Downstream tasks: classification, choosing continuations, free text."""
 
+import itertools
 import math
 
 import numpy as np
@@ -22,6 +23,7 @@ from dataworth.text.downstream import (
     generated_texts,
     pool,
     prompt_uniforms,
+    stretches,
     toxic_share,
     toxicity_scores,
 )
@@ -118,6 +120,22 @@ def test_labels_that_are_not_there(store, tiny, pretrained):
         fine_tune(pretrained=language_model(keep_weights=False))
 
 
+def test_given_labels_are_those_of_the_column(store, tiny, pretrained):
+    names = dict(zip(tiny.ids.tolist(), tiny.labels["place"].tolist(), strict=True))
+    given = tuple(tuple(names[i] for i in ids) for ids in (TRAIN, TEST))
+    ours = fine_tune(label=None, labels=given, steps=5).run(store).arrays
+    theirs = fine_tune(steps=5).run(store).arrays
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(ValidationError, match="either label, a column"):
+        fine_tune(labels=given)
+    with pytest.raises(ValidationError, match="either label, a column"):
+        fine_tune(label=None)
+    with pytest.raises(ValidationError, match="a class for each document"):
+        fine_tune(label=None, labels=(given[0], given[1][:-1]))
+    with pytest.raises(ValidationError, match="hold 'field', which is not in classes"):
+        fine_tune(label=None, labels=given, classes=("sea", "sky"))
+
+
 # --- Choosing ---------------------------------------------------------------------------------
 
 
@@ -154,6 +172,31 @@ def test_fours_are_of_one_group_and_of_near_lengths(seed):
         assert (usable & (groups == group)).sum() - (groups[used] == group).sum() < 4
         spans = np.sort(n_bytes[fours[groups[fours[:, 0]] == group]], axis=1)
         assert (spans[1:, 0] >= spans[:-1, -1]).all()  # each four is a stretch of the lengths
+
+
+@given(st.integers(0, 200), st.integers(1, 30), st.integers(1, 8))
+def test_stretches_lie_apart_in_the_document(length, whole, places):
+    starts = stretches(length, whole, places)
+    assert len(starts) == min(places, length // whole)
+    assert all(b - a >= whole for a, b in itertools.pairwise(starts))
+    if starts:
+        assert starts[0] == 0 and starts[-1] + whole <= length
+    if len(starts) > 1:
+        assert starts[-1] + whole == length
+
+
+def test_further_places_ask_more_of_the_same_documents(store, tiny, pretrained):
+    groups = tuple(tiny.domains.tolist())
+    settings = {"pretrained": pretrained, "part": part(*IDS), "groups": groups, "prompt": 6}
+    one, three = (
+        ChoiceSpec(**settings, continuation=4, places=places).run(store) for places in (1, 3)
+    )
+    assert three.metrics["questions"] > one.metrics["questions"]
+    ids, counts = np.unique(three.arrays["ids"], return_counts=True)
+    assert counts.max() == 3 and set(ids.tolist()) <= set(IDS)
+    named = dict(zip(IDS, groups, strict=True))
+    for four, group in zip(three.arrays["ids"], three.arrays["groups"], strict=True):
+        assert {named[i] for i in four.tolist()} == {group}
 
 
 def test_choosing_by_likelihood(store, tiny, pretrained):

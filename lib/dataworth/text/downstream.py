@@ -65,8 +65,10 @@ class OfModel(Spec):
 
 
 class FineTuneSpec(OfModel):
-    """A linear head on the model's states, trained to tell `classes` apart by the corpus's label
-    column `label`.
+    """A linear head on the model's states, trained to tell `classes` apart.
+
+    The class of a document is what the corpus's column `label` says; or `labels` gives it, for each
+    document of `train` and then of every evaluation set.
 
     A document is read in `windows` windows of the model's context, spread evenly over it (one: its
     beginning); each is an example in training, and their logits are averaged in evaluation. Every
@@ -76,7 +78,8 @@ class FineTuneSpec(OfModel):
     kind: ClassVar[str] = "fine-tune"
     train: TextPart
     evaluations: tuple[Evaluation, ...] = Field(min_length=1)
-    label: str
+    label: str | None = None
+    labels: tuple[tuple[str, ...], ...] = ()
     classes: tuple[str, ...] = Field(min_length=2)
     pooling: Literal["mean", "last"] = "mean"
     frozen: bool = False
@@ -88,9 +91,24 @@ class FineTuneSpec(OfModel):
     )
     seed: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _labelled(self) -> Self:
+        if (self.label is None) == (not self.labels):
+            raise ValueError("give either label, a column of the corpus, or labels")
+        sizes = [len(part.ids) for part in self._parts]
+        if self.labels and [len(values) for values in self.labels] != sizes:
+            raise ValueError("labels must name a class for each document of train and evaluations")
+        if unknown := sorted({name for values in self.labels for name in values} - {*self.classes}):
+            raise ValueError(f"labels hold {unknown[0]!r}, which is not in classes")
+        return self
+
+    @property
+    def _parts(self) -> list[TextPart]:
+        return [self.train, *(e.part for e in self.evaluations)]
+
     def corpora(self) -> tuple[TokensSpec, ...]:
         """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
-        return tokens_of(self.tokenizer, [self.train, *(e.part for e in self.evaluations)])
+        return tokens_of(self.tokenizer, self._parts)
 
     def run(self, store: Store) -> Outcome:
         """Arrays, for every evaluation set: `logits_<name>` float32 (N, classes), `labels_<name>`
@@ -99,9 +117,11 @@ class FineTuneSpec(OfModel):
 
         model = load_model(store.load(self.pretrained))
         context, end = self.pretrained.context, self.tokenizer.end
-        parts = [self.train, *(e.part for e in self.evaluations)]
-        encoded = load_parts(self.tokenizer, parts, store)
-        labels = [labels_of(part, self.label, self.classes) for part in parts]
+        encoded = load_parts(self.tokenizer, self._parts, store)
+        if self.label is not None:
+            labels = [labels_of(part, self.label, self.classes) for part in self._parts]
+        else:
+            labels = [np.array([self.classes.index(x) for x in values]) for values in self.labels]
         inputs = [document_windows(d, self.windows, context, end) for d in encoded[0]]
         lines = np.concatenate([tokens for tokens, _ in inputs])
         lengths = np.concatenate([sizes for _, sizes in inputs])
@@ -246,11 +266,12 @@ class ChoiceSpec(OfModel):
     """Which of four continuations belongs to a document's beginning?
 
     From every document of at least `prompt` + `continuation` tokens, the first `prompt` are the
-    question and the following ones the answer. Documents of a group (`groups`, one name for each of
-    the part's ids: its domain, say) are sorted by the answer's bytes and taken by fours: the other
-    three answers of its four are a question's distractors, of the same length in tokens and nearly
-    so in bytes. As each answer is right once and wrong three times, a model that does not read the
-    questions is right in exactly one of four.
+    question and the following ones the answer; with `places` above 1, so are up to so many further
+    stretches, spread evenly over the document without overlap. Those of a group (`groups`, one name
+    for each of the part's ids: its domain, say) are sorted by the answer's bytes and taken by
+    fours: the other three answers of its four are a question's distractors, of the same length in
+    tokens and nearly so in bytes. As each answer is right once and wrong three times, a model that
+    does not read the questions is right in exactly one of four.
     """
 
     kind: ClassVar[str] = "multiple-choice"
@@ -258,6 +279,7 @@ class ChoiceSpec(OfModel):
     groups: tuple[str, ...]
     prompt: int = Field(32, ge=1)
     continuation: int = Field(16, ge=1)
+    places: int = Field(1, ge=1, description="questions from one document at most")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -283,10 +305,15 @@ class ChoiceSpec(OfModel):
         (documents,) = load_parts(self.tokenizer, [self.part], store)
         sizes = token_bytes(self.tokenizer.load(store), self.tokenizer.vocabulary)
         whole = self.prompt + self.continuation
-        answers = [document[self.prompt : whole] for document in documents]
-        n_bytes = np.array([sizes[answer].sum() for answer in answers])
-        usable = np.array([len(document) >= whole for document in documents])
-        fours = fours_of(np.array(self.groups), n_bytes, usable)
+        found = [
+            (row, document[start : start + whole])
+            for row, document in enumerate(documents)
+            for start in stretches(len(document), whole, self.places)
+        ]
+        rows = np.array([row for row, _ in found], dtype=np.intp)
+        lines = [line for _, line in found]
+        n_bytes = np.array([sizes[line[self.prompt :]].sum() for line in lines], dtype=np.int64)
+        fours = fours_of(np.array(self.groups)[rows], n_bytes, np.ones(len(rows), dtype=bool))
         if not len(fours):
             raise UserError(
                 f"part: no group has {CHOICES} documents of {whole} tokens; choose a shorter "
@@ -294,7 +321,7 @@ class ChoiceSpec(OfModel):
             )
         model = load_model(store.load(self.pretrained))
         pairs = [
-            np.concatenate([documents[i][: self.prompt], answers[j]])
+            np.concatenate([lines[i][: self.prompt], lines[j][self.prompt :]])
             for four in fours.tolist()
             for i in four
             for j in four
@@ -307,8 +334,8 @@ class ChoiceSpec(OfModel):
             {
                 "nats": nats,
                 "bytes": n_bytes[fours],
-                "ids": np.array(self.part.ids, dtype=np.int64)[fours],
-                "groups": np.array(self.groups)[fours[:, 0]],
+                "ids": np.array(self.part.ids, dtype=np.int64)[rows[fours]],
+                "groups": np.array(self.groups)[rows[fours[:, 0]]],
             },
             {
                 "questions": int(right.size),
@@ -316,6 +343,13 @@ class ChoiceSpec(OfModel):
                 "margin": float(margin.mean()),
             },
         )
+
+
+def stretches(length: int, whole: int, places: int) -> list[int]:
+    """Starts of at most `places` stretches of `whole` tokens in a document of `length` tokens,
+    spread evenly from its first token to its last, without overlap; none where it is shorter."""
+    count = min(places, length // whole)
+    return [round(i * (length - whole) / max(count - 1, 1)) for i in range(count)]
 
 
 def fours_of(
