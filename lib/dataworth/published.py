@@ -141,10 +141,10 @@ def model_domains() -> pd.DataFrame:
     """What 17 known language models were pretrained on: Table 1 of Longpre et al. 2023 (arXiv
     2305.13169), as lecture slides print it (third-party), in the order of the table.
 
-    Columns: `model`; the `MODEL_DOMAINS`, in percent (`<1` where printed so); `pile` and `c4`, whether
-    the corpus is part of it (yes, part, no); `multilingual` in percent; `tox_filter` and
-    `quality_filter`, H heuristic, C classifier; `public`, whether the data are; `year`, as printed.
-    All are strings as printed, empty where the table is blank. The slides show the table three
+    Columns: `model`; the `MODEL_DOMAINS`, in percent (`<1` where printed so); `pile` and `c4`,
+    whether the corpus is part of it (yes, part, no); `multilingual` in percent; `tox_filter` and
+    `quality_filter`, H heuristic, C classifier; `public`, whether the data are; `year`. All are
+    strings as printed, empty where the table is blank. The slides show the table three
     times: marks of a toxicity filter stand in one copy only, and the quality mark of Chinchilla and
     BLOOM is C in that copy and H in the other two (`H/C` here).
     """

@@ -116,17 +116,30 @@ def fit_quality(
 
 
 @cache
-def reference_scorer() -> Quality:
+def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
     """The study's scorer: edited prose and glosses (brown, wordnet) against sentences of the web
-    (nlp-corpus); training splits only, half of the positives from each."""
+    (nlp-corpus); training splits only, half of the positives from each.
+
+    For control it can be fitted with a `card`, or some `domains` of it, left out of the positives.
+    """
     from dataworth.data import load_corpus
 
     rng = np.random.default_rng([0, 0xB0])
     curated: list[str] = []
-    for card in ("brown", "wordnet"):
-        found = passages(load_corpus(card, "train").texts)
+    for name in ("brown", "wordnet"):
+        corpus = load_corpus(name, "train")
+        if name == card:
+            kept = ~np.isin(corpus.domains, domains) if domains else np.zeros(len(corpus), bool)
+            if not kept.any():
+                continue
+            corpus = corpus.take(kept)
+        found = passages(corpus.texts)
         curated += [found[i] for i in rng.permutation(len(found))[:10_000]]
     web = passages(load_corpus("nlp-corpus", "train").texts)
+    left_out = f" without {', '.join(domains) or card}" if card else ""
     return fit_quality(
-        curated, web, seed=0, trained_on="positives: brown, wordnet; negatives: nlp-corpus (train)"
+        curated,
+        web,
+        seed=0,
+        trained_on=f"positives: brown, wordnet{left_out}; negatives: nlp-corpus (train)",
     )
