@@ -1,6 +1,6 @@
 """Training speed of our decoder and of nanoGPT's model and loop, in tokens per second of one core.
 
-    .venv/bin/python bench/text_training.py [--model lm-0.5m] [--steps 20] [--rounds 5]
+    .venv/bin/python bench/text_training.py [--model lm-0.4m] [--steps 20] [--rounds 5]
 
 Both get the same layers, heads, width, vocabulary, rows and context, in float32 on one thread, and
 random tokens. The peer restates github.com/karpathy/nanoGPT (MIT): GPT-2's block (LayerNorm without
@@ -142,7 +142,7 @@ def ours(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--model", default="lm-0.5m", choices=list(MODELS))
+    parser.add_argument("--model", default="lm-0.4m", choices=list(MODELS))
     parser.add_argument("--vocabulary", type=int, default=2048)
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--context", type=int, default=128)

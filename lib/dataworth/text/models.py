@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dataworth.runs.products import linear_class, product
+
 if TYPE_CHECKING:
     import torch
 
@@ -49,8 +51,8 @@ class Decoder(BaseModel):
 # 4,096 for lm-20m, 32,000 for lm-1.5b.
 MODELS: dict[str, Decoder] = {
     "lm-0.1m": Decoder(width=32, layers=2, heads=1, hidden=88),
-    "lm-0.2m": Decoder(width=64, layers=2, heads=2, hidden=176),
-    "lm-0.5m": Decoder(width=96, layers=3, heads=3, hidden=256),
+    "lm-0.4m": Decoder(width=96, layers=2, heads=3, hidden=256),
+    "lm-0.9m": Decoder(width=128, layers=3, heads=4, hidden=344),
     "lm-2m": Decoder(width=192, layers=4, heads=6, hidden=512),
     # The two scales of Longpre et al. 2023; the paper does not print their shapes.
     "lm-20m": Decoder(width=512, layers=8, heads=6, head_width=64, hidden=1024),
@@ -65,6 +67,8 @@ def _module_class() -> Any:
     from torch import nn
     from torch.nn import functional as F
 
+    Linear = linear_class()
+
     def rotate(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
         """Rotary positions: channels (2i, 2i + 1) turn as one complex number.
 
@@ -73,44 +77,6 @@ def _module_class() -> Any:
         """
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
-
-    one_dnn = torch.backends.mkldnn.is_available() and hasattr(
-        torch.ops.mkldnn, "_linear_pointwise"
-    )
-
-    def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """a (N, K), b (M, K) -> a b^T (N, M).
-
-        oneDNN's float32 product is over twice as fast as MKL's, torch's default, on processors
-        that are not Intel's, and as exact; the operator is private: without it, torch's own.
-        """
-        if one_dnn and a.device.type == "cpu" and a.dtype == torch.float32:
-            return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-        return a @ b.T
-
-    class Product(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x, weight):  # type: ignore[no-untyped-def]
-            ctx.save_for_backward(x, weight)
-            return product(x, weight)
-
-        @staticmethod
-        def backward(ctx, slope):  # type: ignore[no-untyped-def]
-            x, weight = ctx.saved_tensors
-            to_x = product(slope, weight.T) if ctx.needs_input_grad[0] else None
-            to_weight = None
-            if ctx.needs_input_grad[1]:  # the smaller side first is faster
-                wide = len(weight) > weight.shape[1]
-                to_weight = product(x.T, slope.T).T if wide else product(slope.T, x.T)
-            return to_x, to_weight
-
-    class Linear(nn.Linear):
-        """`nn.Linear` without bias, by `product` on a CPU."""
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if x.device.type != "cpu":
-                return F.linear(x, self.weight)
-            return Product.apply(x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
 
     class Block(nn.Module):
         def __init__(self, shape: Decoder) -> None:

@@ -36,10 +36,10 @@ class TextStudy(Parameters):
     """The corpora of the paper's scale that take the place of the pools (`cost`)."""
 
     seeds: int = field(2, "training runs per arm", "runs", ge=1)
-    model: str = field("lm-0.2m", "language model, by name")
+    model: str = field("lm-0.4m", "language model, by name")
     vocabulary: int = field(2048, "tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
-    pool_bytes: int = field(1_200_000, "size of the whole pool of documents", "bytes", ge=20_000)
-    tokens: int = field(400_000, "training budget of every arm", "tokens", ge=4096)
+    pool_bytes: int = field(1_100_000, "size of the whole pool of documents", "bytes", ge=20_000)
+    tokens: int = field(360_000, "training budget of every arm", "tokens", ge=4096)
     batch: int = field(16, "rows of a training step", "rows", ge=1)
     context: int = field(128, "tokens of a row", "tokens", ge=16)
     learning_rate: float = field(1.6e-2, "peak learning rate", gt=0)

@@ -1,0 +1,89 @@
+"""Float32 matrix products on a CPU, by the faster of the two libraries that torch carries.
+
+torch multiplies float32 matrices by MKL, which on processors that are not Intel's runs at less than
+half of their speed; oneDNN, which torch uses for other types, does not. Results are as exact.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@cache
+def _one_dnn() -> Any:
+    """oneDNN's `a b^T + bias` in torch; None where torch lacks it (the operator is private)."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+def product(
+    a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None, *, gelu: str = ""
+) -> torch.Tensor:
+    """a (N, K), b (M, K), bias (M,) -> a b^T + bias, (N, M); no gradient.
+
+    gelu: `none` (exact) or `tanh` applies that GELU to the result, in one pass on a CPU.
+    """
+    import torch
+
+    fast = _one_dnn()
+    if fast is not None and a.device.type == "cpu" and (gelu or a.dtype == torch.float32):
+        return fast(a, b, bias, "gelu" if gelu else "none", [], gelu)
+    y = torch.nn.functional.linear(a, b, bias)
+    return torch.nn.functional.gelu(y, approximate=gelu) if gelu else y
+
+
+@cache
+def linear_class() -> type[torch.nn.Linear]:
+    """A subclass of `torch.nn.Linear` that multiplies by `product` on a CPU, gradients too.
+
+    Made on first use: torch is not imported before.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, weight, bias):  # type: ignore[no-untyped-def]
+            ctx.save_for_backward(x, weight)
+            return product(x, weight, bias)
+
+        @staticmethod
+        def backward(ctx, slope):  # type: ignore[no-untyped-def]
+            x, weight = ctx.saved_tensors
+            for_x, for_weight, for_bias = ctx.needs_input_grad
+            to_weight = None
+            if for_weight:  # the smaller side first is faster
+                wide = len(weight) > weight.shape[1]
+                to_weight = product(x.T, slope.T).T if wide else product(slope.T, x.T)
+            return (
+                product(slope, weight.T) if for_x else None,
+                to_weight,
+                slope.sum(0) if for_bias else None,
+            )
+
+    class Linear(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.device.type != "cpu" or x.dtype != torch.float32:
+                return F.linear(x, self.weight, self.bias)
+            y = Product.apply(x.flatten(0, -2), self.weight, self.bias)
+            return y.unflatten(0, x.shape[:-1])
+
+    return Linear
+
+
+def with_fast_products(model: torch.nn.Module) -> torch.nn.Module:
+    """The model itself, its `torch.nn.Linear` layers made `linear_class()`; weights stay."""
+    from torch import nn
+
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = linear_class()
+    return model
