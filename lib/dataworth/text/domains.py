@@ -1,0 +1,540 @@
+"""The study behind the chapter *domains*: what every source of a pretraining mixture is good for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, field_validator
+
+from dataworth.errors import UserError
+from dataworth.estimates import Estimate, estimate
+from dataworth.parameters import field
+from dataworth.runs import Result, Store, report
+from dataworth.text.downstream import ChoiceSpec, choice_scores
+from dataworth.text.losses import bits_per_byte, document_losses, resample
+from dataworth.text.pools import DOMAINS, PILE, Pool, draw, whole_domain
+from dataworth.text.study import TextStudy
+from dataworth.text.tokens import TextPart, run_text_tasks
+from dataworth.text.training import LanguageModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dataworth.text.cost import Training
+
+Array = NDArray[np.float64]
+Average = Literal["macro", "bytes"]
+Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
+
+FULL = "full"
+MATCHED = 0.01  # shares of the pool that lie within one point have one random drop
+FLOOR = 0.01  # added to shares before their logarithm is taken
+LONG = 3.5  # bytes that a token of a question may have, when documents are chosen
+TASKS = {
+    "nlp-corpus": "web",
+    "python-code": "code",
+    "sotu": "government",
+    "brown": "prose",
+    "wordnet": "encyclopedia",
+    "spam-assassin": "mail",
+}
+"""Multiple-choice tasks by card. The three domains of the Brown corpus are one: each alone has
+about ten test documents."""
+
+
+def without(domain: str) -> str:
+    """Name of the arm that lacks a domain."""
+    return f"without {domain}"
+
+
+class DomainArms(TextStudy):
+    """Parameters of the chapters that leave domains out of the small Pile."""
+
+    @cached_property
+    def whole(self) -> Pool:
+        """The small Pile."""
+        return self.pile()
+
+    def drops(self) -> dict[str, list[Pool]]:
+        """The whole pool and the eight that lack a domain, by arm; the same in every run."""
+        pool = self.whole
+        arms = {without(name): pool.take(pool.without(name)) for name in pool.shares()}
+        return {name: [arm] * self.seeds for name, arm in {FULL: pool, **arms}.items()}
+
+    def random_drops(self) -> dict[str, list[Pool]]:
+        """Random documents left out, as many bytes as a domain has: one pool for every run, so
+        that an interval over runs knows the luck of the draw. Domains whose shares lie within one
+        point have one control between them."""
+        pool, arms = self.whole, {}
+        for name, share in self.matched().values():
+            if name not in arms:
+                kept = [pool.random_drop(1 - share, self.seed + s) for s in range(self.seeds)]
+                arms[name] = [pool.take(mask) for mask in kept]
+        return arms
+
+    def matched(self) -> dict[str, tuple[str, float]]:
+        """Of every domain, its control: name of the arm and share of the bytes left out."""
+        shares = self.whole.shares()
+        groups: list[list[str]] = []
+        for name in sorted(shares, key=shares.__getitem__, reverse=True):
+            if groups and shares[groups[-1][0]] - shares[name] <= MATCHED:
+                groups[-1].append(name)
+            else:
+                groups.append([name])
+        found = {}
+        for group in groups:
+            share = float(np.mean([shares[name] for name in group]))
+            found |= dict.fromkeys(group, (f"random {100 * share:.1f} %", share))
+        return {name: found[name] for name in shares}
+
+    def specs(
+        self, pools: Mapping[str, Sequence[Pool]], model: str | None = None
+    ) -> dict[str, list[LanguageModelSpec]]:
+        """Training runs of the arms, one a seed; `model`, by name, in the place of the own one."""
+        changes = {} if model is None else {"model": model}
+        return {
+            arm: [
+                self.language_model(pool, s, keep_weights=True, **changes)
+                for s, pool in enumerate(each)
+            ]
+            for arm, each in pools.items()
+        }
+
+
+class Domains(DomainArms):
+    """Parameters of the chapter."""
+
+    few: Counts = field((1, 2, 4), "domains in the pools of few domains, the largest first")
+    questions: int = field(
+        160, "test documents that a multiple-choice task takes, at most", "documents", ge=8
+    )
+    prompt: int = field(32, "beginning of a document that is given", "tokens", ge=1)
+    continuation: int = field(16, "what follows and is to be recognised", "tokens", ge=1)
+
+    @field_validator("few")
+    @classmethod
+    def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("must be distinct")
+        return tuple(sorted(values))
+
+    def few_domains(self) -> dict[str, list[Pool]]:
+        """Pools of the Pile's k largest domains, in their proportions, with as many bytes as the
+        pool without its largest domain has, and its control."""
+        pool = self.whole
+        size = pool.bytes - round(max(pool.shares().values()) * pool.bytes)
+        arms = {}
+        for count in self.few:
+            kept = sorted(PILE, key=PILE.__getitem__, reverse=True)[:count]
+            made = draw({name: PILE[name] for name in kept}, size, seed=self.seed)
+            arms[f"{count} of {len(PILE)} domains"] = [made] * self.seeds
+        return arms
+
+    def pools(self) -> dict[str, list[Pool]]:
+        """What every arm trains on, [arm][seed]."""
+        return self.drops() | self.random_drops() | self.few_domains()
+
+    def choices(self, pretrained: LanguageModelSpec) -> list[ChoiceSpec]:
+        """The multiple-choice tasks for one model, one for every card."""
+        return [
+            ChoiceSpec(
+                pretrained=pretrained,
+                part=part,
+                groups=(TASKS[part.card],) * len(part.ids),
+                prompt=self.prompt,
+                continuation=self.continuation,
+            )
+            for part in self._question_parts
+        ]
+
+    @cached_property
+    def _question_parts(self) -> tuple[TextPart, ...]:
+        """Test documents of every card that are long enough for a question, at most `questions`
+        in random order. Raises UserError for a card that has no four of them."""
+        parts = []
+        for number, card in enumerate(TASKS):
+            test = [whole_domain(name, "test") for name, d in DOMAINS.items() if d.card == card]
+            ids = np.concatenate([pool.ids for pool in test])
+            sizes = np.concatenate([pool.sizes for pool in test])
+            ids = ids[sizes >= LONG * (self.prompt + self.continuation)]
+            if len(ids) < 4:
+                raise UserError(
+                    f"prompt and continuation are {self.prompt + self.continuation} tokens; {card} "
+                    f"has {len(ids)} test documents as long as that and needs 4."
+                )
+            rng = np.random.default_rng([self.seed, 0xC401, number])
+            chosen = np.sort(rng.permutation(ids)[: self.questions])
+            parts.append(TextPart(card=card, split="test", ids=tuple(chosen.tolist())))
+        return tuple(parts)
+
+    def trainings(self) -> list[Training]:
+        """The whole pool, a drop and at most one control for every domain, pools of few domains."""
+        from dataworth.text.cost import Training
+
+        runs = {
+            "the Pile and, one at a time, without each of its domains": len(DOMAINS) + 1,
+            "random drops of the same sizes": len(DOMAINS),
+            "few domains": len(self.few),
+        }
+        return [
+            Training(kind, self.model, self.seeds * arms, self.tokens)
+            for kind, arms in runs.items()
+        ]
+
+    @classmethod
+    def preflight(cls, params: Domains) -> None:
+        """Refuse what cannot run: no data, pools too small, documents too short, no disk."""
+        params.check(runs=params.seeds * (2 * len(DOMAINS) + 1 + len(params.few)))
+
+
+@dataclass(frozen=True)
+class DomainStudy:
+    """Finished runs. pools, runs: [arm][seed]; answers: [arm][seed][task]."""
+
+    params: Domains
+    pools: Mapping[str, Sequence[Pool]]
+    runs: Mapping[str, Sequence[Result]]
+    answers: Mapping[str, Sequence[Sequence[Result]]]
+
+    domains = tuple(DOMAINS)
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Share of the whole pool's bytes by domain."""
+        return self.pools[FULL][0].shares()
+
+    def control(self, domain: str) -> str:
+        """Name of the random drop of a domain's size."""
+        return self.params.matched()[domain][0]
+
+    def change(
+        self,
+        arm: str,
+        evaluation: str | Sequence[str] | None = None,
+        *,
+        average: Average = "macro",
+        baseline: str = FULL,
+    ) -> Estimate:
+        """Loss of an arm minus that of the baseline, in bits per byte (positive: worse): on one
+        domain's held-out documents, or on several domains' (default: all eight) averaged, each
+        alike (`macro`) or by its share of the whole pool's bytes (`bytes`)."""
+        names = [evaluation] if isinstance(evaluation, str) else list(evaluation or self.domains)
+        weights = np.array([self.shares[name] if average == "bytes" else 1.0 for name in names])
+        at = [self.domains.index(name) for name in names]
+        values, draws = self._losses
+        difference = values[arm][at] - values[baseline][at]
+        drawn = draws[arm][:, at] - draws[baseline][:, at]
+        weights = weights / weights.sum()
+        return estimate(float(difference @ weights), drawn @ weights)
+
+    def others(self, domain: str) -> list[str]:
+        """All domains but one."""
+        return [name for name in self.domains if name != domain]
+
+    def harm(
+        self, domain: str, *, own: bool = False, average: Average = "macro", beyond: bool = False
+    ) -> Estimate:
+        """What leaving a domain out costs, in bits per byte averaged over the other domains, or
+        over all with the left-out one (`own`). `beyond`: beyond what the random drop of its size
+        costs on the same documents."""
+        baseline = self.control(domain) if beyond else FULL
+        over = self.domains if own else self.others(domain)
+        return self.change(without(domain), over, average=average, baseline=baseline)
+
+    def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
+        """Change in bits per byte, (arms, domains), and where its interval leaves out zero."""
+        cells = [[self.change(arm, name) for name in self.domains] for arm in arms]
+        clear = [[e.low > 0 or e.high < 0 for e in row] for row in cells]
+        return np.array([[e.value for e in row] for row in cells]), np.array(clear)
+
+    def table(self, average: Average = "macro") -> pd.DataFrame:
+        """One row per left-out domain: `group` (its counterpart in the Pile), `removed` (percent
+        of the bytes), `own` (change on its own documents), `others` (average change on the other
+        domains), `random` (the same for the random drop), each with `_low` and `_high`, and
+        `per_percent` (`others` divided by `removed`)."""
+        import pandas as pd
+
+        rows = []
+        for name in self.domains:
+            removed = 100 * self.shares[name]
+            found = {
+                "own": self.change(without(name), name),
+                "others": self.harm(name, average=average),
+                "all": self.harm(name, own=True, average=average),
+                "random": self.change(self.control(name), self.others(name), average=average),
+            }
+            found["per_percent"] = scaled(found["others"], 1 / removed)
+            row: dict[str, object] = {"group": DOMAINS[name].group, "removed": removed}
+            for key, e in found.items():
+                row |= {key: e.value, f"{key}_low": e.low, f"{key}_high": e.high}
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
+
+    def size_correlation(
+        self, *, rank: bool = False, largest: bool = True, own: bool = False
+    ) -> Estimate:
+        """Correlation, over these left-out domains, of percent removed and average harm; with or
+        without the largest domain. Pearson, or Spearman (`rank`). The domains are fixed: the
+        interval is over documents and runs."""
+        by_size = sorted(self.domains, key=self.shares.__getitem__, reverse=True)
+        kept = by_size[0 if largest else 1 :]
+        harms = [self.harm(name, own=own) for name in kept]
+        size = np.array([self.shares[name] for name in kept])
+        value = correlation(size, np.array([e.value for e in harms]), rank=rank)
+        draws = correlation(size, np.stack([e.draws for e in harms], axis=1), rank=rank)
+        return estimate(float(value), draws)
+
+    def agreement(self, other: Mapping[str, float]) -> Estimate:
+        """Spearman correlation of the average harm with other numbers by domain (larger: more
+        harm). Domains are a sample here: they are resampled too."""
+        names = [name for name in self.domains if name in other]
+        harms = [self.harm(name) for name in names]
+        ours = np.stack([e.draws for e in harms], axis=1)
+        theirs = np.array([other[name] for name in names])
+        value = correlation(theirs, np.array([e.value for e in harms]), rank=True)
+        rng = np.random.default_rng([self.params.seed, 0xA6])
+        pick = rng.integers(len(names), size=ours.shape)
+        drawn = np.take_along_axis(ours, pick, axis=1)
+        return estimate(float(value), correlation(theirs[pick], drawn, rank=True))
+
+    def largest_margin(self, domain: str, *, per_percent: bool = False) -> Estimate:
+        """Harm of leaving out a domain minus the largest harm among the others, on the domains
+        that each leaves in; divided by the percent removed if asked."""
+        harms = {
+            name: scaled(self.harm(name), 0.01 / self.shares[name] if per_percent else 1.0)
+            for name in self.domains
+        }
+        rest = [harms[name] for name in self.others(domain)]
+        value = harms[domain].value - max(e.value for e in rest)
+        draws = harms[domain].draws - np.max([e.draws for e in rest], axis=0)
+        return estimate(value, draws)
+
+    def heterogeneity(self, evaluation: str | None = None) -> dict[int, Estimate]:
+        """Loss by the number of domains in pools of equal bytes, minus that of all domains at
+        random: the pools of few domains, and the one without its largest. On one domain, or on
+        all averaged."""
+        largest = max(self.shares, key=self.shares.__getitem__)
+        baseline = self.control(largest)
+        arms = {count: f"{count} of {len(PILE)} domains" for count in self.params.few}
+        arms |= {len(PILE) - 1: without(largest), len(PILE): baseline}
+        return {
+            count: self.change(arm, evaluation, baseline=baseline) for count, arm in arms.items()
+        }
+
+    # --- Multiple choice ---------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(TASKS.values())
+
+    def margin(
+        self, arm: str, tasks: Sequence[str] | None = None, *, baseline: str | None = FULL
+    ) -> Estimate:
+        """Margin of the true continuation over the best false one, in bits per byte (larger is
+        better), minus that of the baseline arm; averaged over tasks."""
+        at = [self.tasks.index(task) for task in tasks or self.tasks]
+        values, draws = self._margins
+        value, drawn = values[arm][at], draws[arm][:, at]
+        if baseline is not None:
+            value, drawn = value - values[baseline][at], drawn - draws[baseline][:, at]
+        return estimate(float(value.mean()), drawn.mean(1))
+
+    def other_tasks(self, domain: str) -> list[str]:
+        """The tasks that are not made of a domain's own card."""
+        return [task for card, task in TASKS.items() if card != DOMAINS[domain].card]
+
+    def accuracy(self) -> pd.DataFrame:
+        """Multiple choice by task for the whole pool: `questions`, `accuracy`, `margin`."""
+        import pandas as pd
+
+        rows = []
+        for i, task in enumerate(self.tasks):
+            found = [runs[i].metrics for runs in self.answers[FULL]]
+            mean = {k: float(np.mean([m[k] for m in found])) for k in ("accuracy", "margin")}
+            rows.append({"task": task, "questions": found[0]["questions"], **mean})
+        return pd.DataFrame(rows).set_index("task")
+
+    # --- Regression on the mixture -----------------------------------------------------------
+
+    @cached_property
+    def regression(self) -> MixtureRegression:
+        """Each domain's loss as a function of the shares of all domains, over all arms."""
+        shares = np.array(
+            [
+                np.mean([[pool.shares().get(d, 0.0) for d in self.domains] for pool in pools], 0)
+                for pools in self.pools.values()
+            ]
+        )
+        values, _ = self._losses
+        losses = np.stack([values[arm] for arm in self.pools])
+        return fit_mixtures(shares, losses)
+
+    # --- What was run ------------------------------------------------------------------------
+
+    def arms(self) -> pd.DataFrame:
+        """Every arm's documents, domains, bytes (thousands) and passes, averaged over runs."""
+        import pandas as pd
+
+        rows = []
+        for arm, pools in self.pools.items():
+            epochs = [run.metrics["epochs"][0] for run in self.runs[arm]]
+            rows.append(
+                {
+                    "arm": arm,
+                    "documents": round(np.mean([len(pool) for pool in pools])),
+                    "domains": round(np.mean([len(pool.shares()) for pool in pools])),
+                    "kB": round(np.mean([pool.bytes for pool in pools]) / 1e3),
+                    "epochs": round(float(np.mean(epochs)), 2),
+                }
+            )
+        return pd.DataFrame(rows).set_index("arm")
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by kind."""
+        return report.summary(
+            {
+                "language models": [r for runs in self.runs.values() for r in runs],
+                "multiple choice": self._answers(),
+            }
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        p = self.params
+        models = [r for runs in self.runs.values() for r in runs]
+        return report.provenance([*models, *self._answers()], range(p.seed, p.seed + p.seeds))
+
+    def _answers(self) -> list[Result]:
+        return [r for runs in self.answers.values() for tasks in runs for r in tasks]
+
+    @cached_property
+    def _losses(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        p = self.params
+        return loss_draws(self.runs, self.domains, resamples=p.resamples, seed=p.seed)
+
+    @cached_property
+    def _margins(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Margins (tasks,) and draws (B, tasks) by arm; fours of documents are resampled."""
+        p = self.params
+        values, draws = {}, {}
+        for arm, runs in self.answers.items():
+            means, drawn = [], []
+            for i in range(len(self.tasks)):
+                results = [seed[i].arrays for seed in runs]
+                each = [choice_scores(a["nats"], a["bytes"])[1].mean(1) for a in results]
+                fours = np.stack(each)  # (S, Q)
+                ones = np.ones(fours.shape[1], dtype=np.int64)
+                means.append(fours.mean())
+                drawn.append(
+                    resample(fours * math.log(2), ones, resamples=p.resamples, seed=p.seed)
+                )
+            values[arm], draws[arm] = np.array(means), np.stack(drawn, axis=1)
+        return values, draws
+
+
+def loss_draws(
+    arms: Mapping[str, Sequence[Result]],
+    evaluations: Sequence[str],
+    *,
+    resamples: int,
+    seed: int,
+    pick: int = 0,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Bits per byte (E,) and bootstrap versions (B, E) of it, by arm.
+
+    Draw b has the same documents in every arm, and the same runs in arms of one `pick`, so that
+    differences of draws are draws of the paired difference. Raises UserError where the runs of
+    two arms differ in their documents.
+    """
+    values = {arm: np.empty(len(evaluations)) for arm in arms}
+    draws = {arm: np.empty((resamples, len(evaluations))) for arm in arms}
+    for e, name in enumerate(evaluations):
+        document_losses([run for runs in arms.values() for run in runs], name)  # the same ones?
+        for arm, runs in arms.items():
+            nats, n_bytes, _ = document_losses(runs, name)
+            values[arm][e] = bits_per_byte(nats, n_bytes).mean()
+            draws[arm][:, e] = resample(nats, n_bytes, resamples=resamples, seed=seed, arm=pick)
+    return values, draws
+
+
+def scaled(e: Estimate, factor: float) -> Estimate:
+    """An estimate in another unit."""
+    return estimate(e.value * factor, e.draws * factor)
+
+
+def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Array:
+    """Pearson's correlation along the last axis, or Spearman's (`rank`; ties share their mean
+    rank); x and y broadcast. NaN where one of them does not vary."""
+    from scipy.stats import rankdata
+
+    a, b = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    if rank:
+        a, b = rankdata(a, axis=-1), rankdata(b, axis=-1)
+    a = a - a.mean(-1, keepdims=True)
+    b = b - b.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1)))
+
+
+@dataclass(frozen=True)
+class MixtureRegression:
+    """Ridge regression of losses on log shares, arms by evaluation domains.
+
+    measured, predicted, mean: (A, E); `predicted` and `mean` (the mean of the other arms) leave out
+    the arm that they predict. slopes: (domains, E), bits per byte for one more unit of the log share.
+    """
+
+    measured: Array
+    predicted: Array
+    mean: Array
+    slopes: Array
+
+    def explained(self) -> Array:
+        """Share of the squared error of `mean` that `predicted` saves, by evaluation domain (E,);
+        below zero where it does worse."""
+        error = ((self.predicted - self.measured) ** 2).sum(0)
+        return 1 - error / ((self.mean - self.measured) ** 2).sum(0)
+
+
+def fit_mixtures(shares: Array, losses: Array) -> MixtureRegression:
+    """Losses (A, E) of arms from the domains' shares (A, D) of their training bytes, in the manner
+    of RegMix (Liu et al. 2024): linear in log(share + 0.01). The ridge penalty is chosen by
+    leave-one-out error within the arms that are fitted, anew for every arm left out."""
+    from sklearn.linear_model import RidgeCV
+
+    x = np.log(shares + FLOOR)
+    grid = np.logspace(-4, 2, 13)
+    predicted, mean = np.empty_like(losses), np.empty_like(losses)
+    for left_out in range(len(x)):
+        kept = np.arange(len(x)) != left_out
+        mean[left_out] = losses[kept].mean(0)
+        for e in range(losses.shape[1]):
+            model = RidgeCV(alphas=grid).fit(x[kept], losses[kept, e])
+            predicted[left_out, e] = model.predict(x[[left_out]])[0]
+    slopes = [RidgeCV(alphas=grid).fit(x, losses[:, e]).coef_ for e in range(losses.shape[1])]
+    return MixtureRegression(losses, predicted, mean, np.stack(slopes, axis=1))
+
+
+def run(params: Domains, store: Store | None = None) -> DomainStudy:
+    """Train and question what is missing, and collect the study."""
+    Domains.preflight(params)
+    store = store or Store()
+    pools = params.pools()
+    specs = params.specs(pools)
+    flat = [spec for each in specs.values() for spec in each]
+    found = dict(zip(flat, run_text_tasks(flat, store=store, label="language models"), strict=True))
+    asked = {spec: params.choices(spec) for spec in flat}
+    tasks = [task for each in asked.values() for task in each]
+    answered = dict(zip(tasks, run_text_tasks(tasks, store=store, label="questions"), strict=True))
+    return DomainStudy(
+        params,
+        pools,
+        {arm: [found[spec] for spec in each] for arm, each in specs.items()},
+        {arm: [[answered[t] for t in asked[s]] for s in each] for arm, each in specs.items()},
+    )
