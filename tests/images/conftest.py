@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DATAWORTH_WORKERS", "1")
     monkeypatch.delenv("DATAWORTH_PROGRESS", raising=False)
     parts.weights_digest.cache_clear()
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
     return tmp_path / "home"
 
 

@@ -16,7 +16,6 @@ from dataworth.images.classifiers import (
     Augment,
     Budget,
     ClassifierSpec,
-    Optimisation,
     Vit,
     as_input,
     cross_entropy,
@@ -26,6 +25,7 @@ from dataworth.images.classifiers import (
     uniform_batches,
     weighted_batches,
 )
+from dataworth.images.optimisation import Optimisation, optimizers
 from dataworth.images.parts import RealPart
 from dataworth.runs import run_tasks
 
@@ -224,11 +224,9 @@ def test_averaging_is_an_exponential_mean_of_the_weights():
 
 
 def test_muon_steps_the_matrices_of_the_blocks_only():
-    from dataworth.images.classifiers import _optimizers
-
     model = TINY.build(28, 1, 10)
     names = {id(p): name for name, p in model.named_parameters()}
-    adamw, muon = _optimizers(model, Optimisation(weight_decay=0.1))
+    adamw, muon = optimizers(model, Optimisation(weight_decay=0.1))
     stepped = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     kinds = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
     assert stepped == {f"blocks.0.{kind}.weight" for kind in kinds}
@@ -237,7 +235,7 @@ def test_muon_steps_the_matrices_of_the_blocks_only():
     assert len(rest) + len(stepped) == len(names)
     for group in adamw.param_groups:
         assert all((p.ndim > 1) == (group["weight_decay"] == 0.1) for p in group["params"])
-    (alone,) = _optimizers(model, Optimisation(optimizer="adamw"))
+    (alone,) = optimizers(model, Optimisation(optimizer="adamw"))
     assert sum(len(group["params"]) for group in alone.param_groups) == len(names)
 
 

@@ -70,7 +70,7 @@ def weights(generator, home, monkeypatch):
         train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
     )
     yield
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
 
 
 def test_parts_of_the_arms(splits, store, weights):

@@ -15,6 +15,7 @@ from dataworth.images.generators import (
     encode,
     flow_scheduler,
 )
+from dataworth.images.generators.base import build, for_cpu
 
 PROMPTS = ["dress", "a photo of a sandal", "ankle boot"]
 
@@ -237,3 +238,23 @@ def test_missing_and_unfitting_weights(generator, tmp_path):
 def test_generators_with_equal_weights_are_equal():
     a, b = (random_generator(CONFIG, seed=1) for _ in range(2))
     np.testing.assert_array_equal(a.generate(["bag"], 2.0, [1]), b.generate(["bag"], 2.0, [1]))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_network_made_fast_for_a_cpu_computes_what_diffusers_does(masked):
+    transformer, _ = build(CONFIG)
+    plain, fast = transformer.float().eval(), copy.deepcopy(transformer).float().eval()
+    for_cpu(fast)
+    torch.manual_seed(0)
+    side, count = CONFIG.image_size, 5
+    text = torch.randn(count, CONFIG.text_tokens, CONFIG.text_width)
+    mask = (torch.arange(CONFIG.text_tokens) < 3).expand(count, -1) if masked else None
+    given = {
+        "encoder_hidden_states": text,
+        "encoder_attention_mask": mask,
+        "timestep": torch.full((count,), 300),
+        "return_dict": False,
+    }
+    x = torch.randn(count, 1, side, side)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(x, **given)[0], plain(x, **given)[0], rtol=1e-4, atol=1e-5)

@@ -204,4 +204,4 @@ def test_a_study_from_end_to_end(splits, generator, home, store, monkeypatch):
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(small(), store)
     np.testing.assert_array_equal(again.mixed(20).draws, mixed.mixed(20).draws)
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()

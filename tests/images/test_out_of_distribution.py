@@ -101,7 +101,7 @@ def done(splits, generator, home, store, monkeypatch):
         resamples=100,
     )
     yield run(params, store)
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
 
 
 def test_a_study_from_end_to_end(done, monkeypatch):

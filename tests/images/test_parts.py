@@ -94,7 +94,7 @@ def test_synthetic_images_do_not_depend_on_the_size_of_the_pool(pool, tmp_path, 
     np.testing.assert_array_equal(beyond[0], images[0])
     assert labels.tolist() == [0, (SHARD + 5) % 3]
     # the image of an index is the generator's for its class and its seed
-    made = parts._generator(pool.weights, 2).generate(
+    made = parts.generator_of(pool.weights, 2).generate(
         ["dress", pool.names[(SHARD + 5) % 3]], 1.5, [image_seed(0, 3), image_seed(0, SHARD + 5)]
     )
     np.testing.assert_array_equal(made, beyond)

@@ -150,7 +150,7 @@ def study(splits, generator, home, store, monkeypatch):
         retrain=True,
     )
     yield run(params, store)
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
 
 
 def test_a_study_from_end_to_end(study, splits, monkeypatch):

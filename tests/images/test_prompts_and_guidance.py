@@ -202,7 +202,7 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
     assert again.table().equals(table)
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
 
 
 def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monkeypatch):

@@ -200,7 +200,7 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
     np.testing.assert_array_equal(again.curve("synthetic").draws, study.curve("synthetic").draws)
-    parts._generator.cache_clear()
+    parts.generator_of.cache_clear()
 
 
 def test_cost_counts_training_samples():

@@ -17,11 +17,21 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth.images import shifts
+from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import Part, load_parts
 from dataworth.runs import Outcome, Result, Spec, Store, compute
+from dataworth.runs.products import with_fast_products
 
 if TYPE_CHECKING:
     import torch
+
+
+# Modules whose code decides a training run, the data aside.
+SOURCES = (
+    "dataworth.images.classifiers",
+    "dataworth.images.optimisation",
+    "dataworth.runs.products",
+)
 
 
 class Vit(BaseModel):
@@ -38,16 +48,18 @@ class Vit(BaseModel):
     def build(self, image_size: int, channels: int, classes: int) -> torch.nn.Module:
         import timm
 
-        return timm.create_model(
-            self.name,
-            pretrained=False,
-            img_size=image_size,
-            patch_size=self.patch,
-            in_chans=channels,
-            embed_dim=self.width,
-            depth=self.depth,
-            num_heads=self.heads,
-            num_classes=classes,
+        return with_fast_products(
+            timm.create_model(
+                self.name,
+                pretrained=False,
+                img_size=image_size,
+                patch_size=self.patch,
+                in_chans=channels,
+                embed_dim=self.width,
+                depth=self.depth,
+                num_heads=self.heads,
+                num_classes=classes,
+            )
         )
 
 
@@ -76,39 +88,6 @@ class Budget(BaseModel):
         if self.rule == "fixed_steps":
             return self.amount
         return max(1, math.ceil(self.amount * examples / self.batch))
-
-
-class Optimisation(BaseModel):
-    """Learning rates are peak values.
-
-    `muon` (Jordan et al. 2024) steps the matrices inside the transformer blocks and AdamW the rest,
-    at one rate (Muon's update scaled to AdamW's RMS); on this task it reaches AdamW's accuracy in
-    about half the samples. `adamw` alone is the recipe of the papers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    optimizer: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    schedule: Literal["cosine", "wsd"] = "cosine"
-    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps")
-    decay: float = Field(0.2, ge=0, le=1, description="wsd only: share of the steps")
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    ema: float = Field(0.97, ge=0, lt=1, description="decay per step; 0 means none")
-    shift: int = Field(0, ge=0, description="largest random shift, pixels")
-    flip: bool = False
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step, 0 <= step < steps."""
-        warm = self.warmup * steps
-        factor = min(1.0, (step + 1) / warm) if warm else 1.0
-        progress = (step + 1 - warm) / max(steps - warm, 1)
-        if self.schedule == "cosine":
-            factor *= 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-        else:
-            factor *= min(1.0, (steps - step) / max(self.decay * steps, 1))
-        return self.learning_rate * factor
 
 
 class ClassifierSpec(Spec):
@@ -141,7 +120,7 @@ class ClassifierSpec(Spec):
 
     def sources(self) -> tuple[str, ...]:
         drawn = [part.pool.sources() for part in self.parts if part.source == "synthetic"]
-        own = ("dataworth.images.parts", "dataworth.images.classifiers")
+        own = (*SOURCES, "dataworth.images.parts")
         return tuple(sorted({*own, *shifts.sources(self.evaluations), *chain(*drawn)}))
 
     def run(self, store: Store) -> Outcome:
@@ -212,12 +191,6 @@ def train(
     x, y = as_input(images).to(device), torch.from_numpy(np.array(labels)).to(device)
     classes = 10 if y.max() < 10 else int(y.max()) + 1
     model = architecture.build(images.shape[1], x.shape[1], classes).to(device)
-    average = None
-    if optimisation.ema:
-        average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(optimisation.ema)
-        )
-    optimizers = _optimizers(model, optimisation)
     steps = budget.steps(len(labels))
     batches = (
         weighted_batches(groups, budget.batch, rng)
@@ -225,55 +198,15 @@ def train(
         else uniform_batches(len(labels), budget.batch, rng)
     )
     augment = Augment(x, optimisation.shift, optimisation.flip)
-    losses, total = [], 0.0
-    model.train()
-    for step in range(steps):
+    descent = Descent(model, optimisation, steps)
+    for _ in range(steps):
         rows = next(batches).to(device)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = optimisation.rate(step, steps)
-        loss = torch.nn.functional.cross_entropy(
-            model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
+        descent.step(
+            torch.nn.functional.cross_entropy(
+                model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
+            )
         )
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-        if average is not None:
-            average.update_parameters(model)
-        total += loss.item()
-        if (step + 1) % 50 == 0:
-            losses.append(total / 50)
-            total = 0.0
-    final = average.module if average is not None else model
-    return final.eval(), np.array(losses, dtype=np.float32)
-
-
-def _optimizers(model: torch.nn.Module, optimisation: Optimisation) -> list[torch.optim.Optimizer]:
-    """Muon for matrices inside blocks (if chosen), AdamW for the rest; decay only on matrices."""
-    import torch
-
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    chosen = optimisation.optimizer == "muon"
-    matrices = [p for name, p in named if chosen and p.ndim == 2 and "blocks." in name]
-    taken = {id(p) for p in matrices}
-    rest = [p for _, p in named if id(p) not in taken]
-    rate, decay = optimisation.learning_rate, optimisation.weight_decay
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(
-            [
-                {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
-                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=rate,
-            fused=True,
-        )
-    ]
-    if matrices:
-        found.append(
-            torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        )
-    return found
+    return descent.final(), descent.losses()
 
 
 def uniform_batches(examples: int, batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:

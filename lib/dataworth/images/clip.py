@@ -19,15 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
-from dataworth.images.classifiers import (
-    Augment,
-    Budget,
-    Optimisation,
-    _optimizers,
-    as_input,
-    cross_entropy,
-)
+from dataworth.images.classifiers import SOURCES, Augment, Budget, as_input, cross_entropy
 from dataworth.images.generators import WEIGHTS
+from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import (
     Part,
     RealPart,
@@ -196,8 +190,8 @@ class ClipSpec(Spec):
         pools = [part.pool for part in self.parts if isinstance(part, SyntheticPart)]
         drawn = {name for pool in pools for name in pool.shards([0])[0].sources()}
         drawn |= {name for pool in pools for name in prompt_sources(pool.prompt_set)}
-        own = ("captions", "classifiers", "clip", "parts")
-        return tuple(sorted(drawn | {f"dataworth.images.{name}" for name in own}))
+        own = {f"dataworth.images.{name}" for name in ("captions", "clip", "parts")}
+        return tuple(sorted(drawn | own | set(SOURCES)))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_probe` float32 (N, classes), `labels_probe` int64 (N,) on the test split,
@@ -275,19 +269,17 @@ def train(
     tokens = tokenizer(towers.context)(captions).to(device)
     same = torch.from_numpy(np.unique(np.array(captions), return_inverse=True)[1])
     contrast = ClipLoss()
-    average = None
-    if optimisation.ema:
-        average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(optimisation.ema)
-        )
-    optimizers = _optimizers(model, optimisation)
     augment = Augment(x, optimisation.shift, optimisation.flip)
     batch, steps = min(budget.batch, len(x)), budget.steps(len(x))
     order, at = torch.empty(0, dtype=torch.long), 0
-    losses, total = [], 0.0
-    model.train()
+
+    def clamp() -> None:
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, np.log(LARGEST_SCALE))
+
+    descent = Descent(model, optimisation, steps, after=clamp)
     began = time.process_time()
-    for step in range(steps):
+    for _ in range(steps):
         if at + batch > len(order):
             order, at = torch.randperm(len(x), generator=rng), 0
             if objective == "multi-positive":  # the images of one text stand side by side
@@ -295,30 +287,15 @@ def train(
                 order = order[place.argsort(stable=True)]
         rows = order[at : at + batch]
         at += batch
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = optimisation.rate(step, steps)
         pixels = three_channels(augment(rows.to(device), rng))
         if objective == "clip":
             loss = contrast(*model(pixels, tokens[rows.to(device)]))
         else:
             features = model.encode_image(pixels, normalize=True)
             loss = multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(LARGEST_SCALE))
-        if average is not None:
-            average.update_parameters(model)
-        total += loss.item()
-        if (step + 1) % 50 == 0:
-            losses.append(total / 50)
-            total = 0.0
+        descent.step(loss)
     spent = 1000 * (time.process_time() - began) / steps
-    final = average.module if average is not None else model
-    return final.eval(), np.array(losses, dtype=np.float32), spent
+    return descent.final(), descent.losses(), spent
 
 
 def match_cross_entropy(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:

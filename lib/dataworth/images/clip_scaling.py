@@ -14,10 +14,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget, ClassifierSpec, Optimisation, load_model
+from dataworth.images.classifiers import Budget, ClassifierSpec, load_model
 from dataworth.images.clip import TOWERS, ClipSpec, real_captions, texts
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import embed
+from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.images.reanalysis import Reanalysis

@@ -71,7 +71,7 @@ class ShardSpec(Spec):
             prompt(self.prompt_set, self.names[i % len(self.names)], seed, self.card)
             for i, seed in zip(index, seeds, strict=True)
         ]
-        generator = _generator(self.weights, self.steps)
+        generator = generator_of(self.weights, self.steps)
         images = generator.generate(prompts, self.guidance, seeds)
         return Outcome({"images": images})
 
@@ -185,7 +185,7 @@ def weights_digest(folder: Path) -> str:
 
 
 @cache
-def _generator(weights: str, steps: int) -> Generator:
+def generator_of(weights: str, steps: int) -> Generator:
     """The generator of a pool: shipped, trained on this machine, or a pipeline from a hub."""
     if weights.startswith("hub:"):
         return PipelineGenerator(weights.removeprefix("hub:"), steps=steps)

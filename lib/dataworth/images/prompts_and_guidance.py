@@ -20,7 +20,7 @@ from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
-from dataworth.images.parts import SyntheticPool, _generator, image_seed, pool_sources
+from dataworth.images.parts import SyntheticPool, generator_of, image_seed, pool_sources
 from dataworth.images.prompts import PROMPT_SETS, prompt
 from dataworth.images.study import (
     ImageStudy,
@@ -207,7 +207,7 @@ class PreviewSpec(Spec):
             for kind in self.prompt_sets
             for name, seed in zip(names, seeds, strict=True)
         ]
-        generator = _generator(pool.weights, pool.steps)
+        generator = generator_of(pool.weights, pool.steps)
         images = generator.generate(prompts, pool.guidance, seeds * len(self.prompt_sets))
         shape = (len(self.prompt_sets), self.count, *images.shape[1:])
         return Outcome({"images": images.reshape(shape)})

@@ -17,8 +17,9 @@ from pydantic import ValidationInfo, field_validator
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, Optimisation
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.generators import FAMILIES, WEIGHTS
+from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import (
     RealPart,
     ShardSpec,

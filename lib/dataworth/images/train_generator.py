@@ -38,6 +38,7 @@ from dataworth.images.generators import (
     family_of,
 )
 from dataworth.images.generators.base import build, describe_config
+from dataworth.images.optimisation import averaged
 from dataworth.images.styles import STYLES
 from dataworth.runs import compute, progress
 
@@ -391,9 +392,7 @@ def optimise(
     """
     import torch
 
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)
-    )
+    average = averaged(model, recipe.ema)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=recipe.learning_rate,

@@ -108,5 +108,6 @@ def sources(family: str) -> tuple[str, ...]:
         own = {k.__module__ for k in family_of(family).made_by.__mro__ if k is not object}
         if family == "masked-token":
             own.add(LatentDiffusion.__module__)  # the autoencoder's blocks
+        own.add("dataworth.runs.products")
     shared = {"dataworth.images.captions", "dataworth.images.prompts", TextToImage.__module__}
     return tuple(sorted(own | shared))

@@ -112,6 +112,31 @@ def build(config: NetworkConfig) -> tuple[torch.nn.Module, torch.nn.Module]:
     return transformer, encoder
 
 
+def for_cpu(transformer: torch.nn.Module) -> None:
+    """Make a PixArt transformer a third faster on a CPU; what it computes stays.
+
+    Its 49 tokens are too few for torch's flash attention, and torch's GELU (tanh) takes twice as
+    long as the product before it: oneDNN applies it to the product's rows while they are in cache.
+    For sampling alone: there is no gradient.
+    """
+    from diffusers.models.activations import GELU
+    from diffusers.models.attention_processor import AttnProcessor
+
+    from dataworth.runs.products import product
+
+    class OnePass(GELU):
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            rows, layer = hidden_states.flatten(0, -2), self.proj
+            y = product(rows, layer.weight, layer.bias, gelu=self.approximate)
+            return y.unflatten(0, hidden_states.shape[:-1])
+
+    made: Any = transformer
+    made.set_attn_processor(AttnProcessor())
+    for module in made.modules():
+        if type(module) is GELU:
+            module.__class__ = OnePass
+
+
 def encode(
     tokenizer: Tokenizer, texts: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -147,6 +172,8 @@ class TextToImage:
         self.device, self.dtype = compute.device(), compute.inference_dtype()
         # Weights and activations in one dtype: on a CPU a tenth faster than autocast.
         self.transformer = transformer.to(self.device, self.dtype).eval()
+        if self.device.type == "cpu":
+            for_cpu(self.transformer)
         self.encoder = encoder.to(self.device).eval()
         self.autoencoder = (
             None if autoencoder is None else autoencoder.to(self.device, self.dtype).eval()
