@@ -1,0 +1,442 @@
+"""Data age: which speeches an arm holds, degradation on known laws, a study from end to end."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+from tiny_corpus import TINY, VOCABULARY
+
+from dataworth.data import Corpus
+from dataworth.errors import UserError
+from dataworth.text import data_age, study
+from dataworth.text.data_age import (
+    Aged,
+    DataAge,
+    Losses,
+    ageing,
+    crossing,
+    degradation,
+    losses_by_era,
+    per_evaluation,
+    rearranged,
+    rising,
+    run,
+    slopes,
+)
+from dataworth.text.models import MODELS
+
+YEARS = np.array([1825.0, 1880.0, 1920.0, 1960.0, 2000.0])
+
+
+def law(rate_newer, rate_older, trained=YEARS, evaluated=YEARS):
+    """Losses that rise by a rate per year of distance, on eras of unequal difficulty."""
+    gap = evaluated - trained[:, None]
+    difficulty = np.array([2.0, 2.4, 1.9, 2.2, 2.6])[: len(evaluated)]
+    return difficulty + np.where(gap > 0, rate_newer, rate_older) * np.abs(gap)
+
+
+def exact(value, count=5):
+    return Losses(value, np.repeat(value[None], count, 0))
+
+
+# --- Parameters --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"era_starts": (1790, 1900, 1860)}, "era_starts must rise"),
+        ({"era_starts": (1790, 1900)}, "at least 3 items"),
+        ({"last_year": 1980}, "last_year must come after"),
+        ({"labelled_from": 1980}, "labelled_from must be one of era_starts, and not the last"),
+        ({"labelled_from": 1901}, "labelled_from must be one of era_starts"),
+        ({"second_model": "gpt-5"}, "must be one of lm-"),
+        ({"steps": (40, 20)}, "must be above 0 and rising"),
+        ({"margins": (0.0, 0.1)}, "must be above 0 and rising"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence(change, words):
+    with pytest.raises(ValidationError) as caught:
+        DataAge(**change)
+    message = caught.value.errors()[0]["msg"]
+    assert words in message and "\n" not in message
+
+
+def test_eras_fill_the_years_without_a_gap():
+    params = DataAge()
+    years = [year for first, last in params.eras for year in range(first, last + 1)]
+    assert years == list(range(1790, 2022))
+    assert params.names[1] == "1860-1899" and params.middles[1] == 1879.5
+    assert [params.names[era] for era in params.labelled] == ["1900-1939", "1940-1979", "1980-2021"]
+
+
+# --- Slopes, against scipy and closed forms ----------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 30))
+def test_slopes_are_those_of_scipy(seed, n):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=n), rng.normal(size=(4, n))
+    expected = [stats.linregress(x, line).slope for line in y]
+    np.testing.assert_allclose(slopes(x, y), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("side", ["both", "newer", "older"])
+def test_degradation_is_scipys_regression_of_centred_losses(side):
+    rng = np.random.default_rng(3)
+    value = law(0.002, 0.001) + rng.normal(size=(5, 5)) * 0.05
+    found = degradation(exact(value), YEARS, YEARS, side=side)
+    x, y = [], []
+    for e, p in itertools.product(range(5), range(5)):  # cell by cell, as the definition reads
+        gap = YEARS[e] - YEARS[p]
+        if side == "both" or (gap >= 0 if side == "newer" else gap <= 0):
+            x.append(abs(gap))
+            y.append(value[p, e] - value[:, e].mean())
+    expected = stats.linregress(x, y, alternative="greater")
+    assert found.per_year.value == pytest.approx(expected.slope)
+    assert found.r == pytest.approx(expected.rvalue)
+    assert found.p == pytest.approx(expected.pvalue)
+    np.testing.assert_allclose(found.per_year.draws, expected.slope)
+
+
+def test_without_the_own_era_the_diagonal_does_not_count():
+    value = law(0.0, 0.0)
+    value[np.diag_indices(5)] -= 0.3  # what speeches of one president have in common
+    with_own = degradation(exact(value), YEARS, YEARS)
+    without = degradation(exact(value), YEARS, YEARS, own=False)
+    assert with_own.per_year.value > 0.0005
+    assert abs(without.per_year.value) < 0.2 * with_own.per_year.value
+
+
+def test_further_axes_are_further_cells():
+    value = np.stack([law(0.002, 0.001), law(0.001, 0.003)], 1)  # (P, 2, E)
+    found = degradation(exact(value), YEARS, YEARS).per_year.value
+    each = [degradation(exact(value[:, f]), YEARS, YEARS).per_year.value for f in range(2)]
+    assert found == pytest.approx(np.mean(each))
+
+
+def test_random_dates_have_no_slope():
+    """The same text at every training time: no slope by either definition."""
+    value = np.repeat(law(0.002, 0.001)[[2]], 5, 0)
+    assert degradation(exact(value), YEARS, YEARS).per_year.value == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(per_evaluation(value, YEARS), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.004])
+def test_per_evaluation_finds_the_rate_of_a_linear_law(rate):
+    """With D = rate * (t' - t) on both sides, D is a line with that slope for every t."""
+    value = law(rate, rate)
+    np.testing.assert_allclose(per_evaluation(value, YEARS), rate, atol=1e-12)
+    both = np.stack([value, value + np.arange(5)])  # difficulty does not matter
+    np.testing.assert_allclose(per_evaluation(both, YEARS), rate, atol=1e-12)
+
+
+def test_per_evaluation_by_hand():
+    value = np.array([[1.0, 1.2, 1.5], [1.3, 1.0, 1.1], [1.4, 1.2, 1.0]])
+    when = [2000, 2010, 2020]
+    expected = []
+    for t in range(3):
+        signed = [(value[s, t] - value[t, t]) * np.sign(when[s] - when[t]) for s in range(3)]
+        expected.append(abs(np.polyfit(when, signed, 1)[0]))
+    np.testing.assert_allclose(per_evaluation(value, when), expected)
+
+
+def test_exchanged_training_times():
+    found, p = rearranged(exact(law(0.002, 0.001)), YEARS)
+    assert len(found) == 120 and p == pytest.approx(1 / 120)
+    assert found[0] == pytest.approx(
+        degradation(exact(law(0.002, 0.001)), YEARS, YEARS).per_year.value
+    )
+    assert found.mean() < 0.2 * found[0]
+    assert rearranged(exact(np.repeat(law(0, 0)[[0]], 5, 0)), YEARS)[1] == 1
+
+
+# --- Losses by era -----------------------------------------------------------------------------
+
+
+def test_losses_are_means_over_documents_weighted_by_size():
+    rng = np.random.default_rng(0)
+    nats, sizes = rng.gamma(5, size=(3, 2, 12)), rng.integers(50, 200, 12)
+    eras = np.repeat([0, 1, 2], 4)
+    found = losses_by_era(nats, sizes, eras, resamples=300)
+    for p, e in itertools.product(range(3), range(3)):
+        rows = eras == e
+        expected = np.mean([nats[p, s, rows].sum() / sizes[rows].sum() for s in range(2)])
+        assert found.value[p, e] == pytest.approx(expected)
+    assert found.draws.shape == (300, 3, 3)
+    np.testing.assert_allclose(found.draws.mean(0), found.value, rtol=0.15)
+    centred = found.centred()
+    np.testing.assert_allclose(centred.value.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(centred.draws.mean(1), 0, atol=1e-12)
+
+
+def test_the_spread_of_draws_is_the_standard_error():
+    """Equal sizes, no difference between seeds: the standard error of a mean of N documents."""
+    rng = np.random.default_rng(1)
+    line = rng.normal(2, 0.3, size=40)
+    nats = np.stack([line, line])[None]
+    found = losses_by_era(nats, np.ones(40), np.zeros(40, int), resamples=4000)
+    expected = line.std() / np.sqrt(40)
+    assert found.draws.std() == pytest.approx(expected, rel=0.05)
+    seeds = np.stack([np.full(40, 1.0), np.full(40, 1.2)])[None]  # and seeds alone
+    found = losses_by_era(seeds, np.ones(40), np.zeros(40, int), resamples=4000)
+    assert found.draws.std() == pytest.approx(0.2 / np.sqrt(2) / np.sqrt(2), rel=0.05)
+
+
+def test_paired_arms_share_their_documents():
+    rng = np.random.default_rng(2)
+    nats = rng.gamma(5, size=(1, 2, 30))
+    both = np.concatenate([nats, nats + 0.5])
+    found = losses_by_era(both, np.ones(30), np.zeros(30, int), resamples=100)
+    np.testing.assert_allclose(found.draws[:, 1] - found.draws[:, 0], 0.5)
+
+
+def test_an_era_without_documents_is_refused():
+    with pytest.raises(UserError, match="no document is of era 1"):
+        losses_by_era(np.ones((1, 1, 2)), np.ones(2), np.array([0, 2]))
+
+
+# --- When old text begins to hurt --------------------------------------------------------------
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_rising_fit_is_isotonic_regression(seed):
+    from sklearn.isotonic import IsotonicRegression
+
+    rng = np.random.default_rng(seed)
+    ages = np.sort(rng.choice(np.arange(1, 200), 25, replace=False)).astype(float)
+    excess = 0.001 * ages + rng.normal(size=25) * 0.05
+    weights = rng.integers(0, 4, 25).astype(float)
+    weights[0] = 1
+    grid = np.linspace(0, 200, 101)
+    found = rising(ages, excess, weights, grid)
+    assert found[0] == 0 and (np.diff(found) >= -1e-12).all()
+    top = IsotonicRegression(out_of_bounds="clip").fit(
+        ages[weights > 0], excess[weights > 0], sample_weight=weights[weights > 0]
+    )
+    assert found[-1] == pytest.approx(max(top.predict([200.0])[0], 0))
+
+
+def test_a_rising_law_is_found_again():
+    ages = np.arange(1.0, 151)
+    excess = 0.02 * np.sqrt(ages)
+    grid = np.linspace(0, 150, 1501)
+    curve = rising(ages, excess, np.ones(150), grid)
+    np.testing.assert_allclose(curve[10:], 0.02 * np.sqrt(grid[10:]), rtol=2e-2)
+    assert crossing(grid, curve[None], 0.1)[0] == pytest.approx(25, abs=0.2)
+    assert np.isinf(crossing(grid, curve[None], 0.9)[0])
+
+
+def test_the_age_at_which_a_margin_is_reached():
+    """Every year beyond the cut-off costs 0.1 %: 2 % after 20 years, 90 % never."""
+    starts, cutoffs = np.array([1800, 1850, 1900, 1950]), [1849, 1899, 1949, 1999]
+    years = np.arange(1800, 2000, 5)
+    eras = np.searchsorted(starts, years, side="right") - 1
+    base = np.random.default_rng(0).gamma(50, size=len(years))
+    age = np.maximum(years - np.array(cutoffs)[:, None], 0)
+    nats = np.repeat((base * (1 + 0.001 * age))[:, None], 2, 1)
+    found = ageing(nats, years, cutoffs, eras, 100, 0)
+    assert (found.ages > 0).all() and len(found.ages) == 30 + 20 + 10
+    np.testing.assert_allclose(found.excess, 0.001 * found.ages)
+    e = found.reaches(0.02)
+    assert e.value == pytest.approx(20, abs=1) and e.low <= 20.5 and e.high >= 19.5
+    never = found.reaches(0.9)
+    assert np.isinf(never.value) and np.isinf(never.high)
+
+
+# --- From end to end ---------------------------------------------------------------------------
+
+WORDS = {
+    1: "ship sail whale salt port",
+    2: "rail coal iron steam mill",
+    3: "chip code data web net",
+}
+
+
+def speeches():
+    """Nine years of each of three eras and, in each, presidents of two parties; words change."""
+    rng = np.random.default_rng(0)
+    texts, years, parties, names = [], [], [], []
+    for era, words in WORDS.items():
+        for i in range(24):
+            party = ("Republican", "Democratic")[i % 2]
+            words_of = [*words.split(), party.lower(), "fellow", "citizens"]
+            texts.append(f"{era}.{i} " + " ".join(rng.choice(words_of, 60)))
+            years.append(1900 + 10 * era + i % 10)
+            parties.append(party)
+            names.append(f"{party} {era} {i % 4}")
+    ids = np.arange(len(texts)) * 3 + 11
+    return Corpus(
+        tuple(texts), ids, np.full(len(texts), "speech"), np.array(years),
+        {"party": np.array(parties), "president": np.array(names)}, "sotu",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def sotu(monkeypatch):
+    whole = speeches()
+    rows = np.arange(len(whole)) // 2 % 6
+    rows = np.where(rows < 4, 0, rows - 3)  # of every six: four, one, one
+    splits = {name: np.flatnonzero(rows == i) for i, name in enumerate(
+        ("train", "validation", "test"))}  # fmt: skip
+
+    def load_corpus(card, split=None, **_):
+        return whole if split is None else whole.take(splits[split])
+
+    monkeypatch.setattr("dataworth.data.load_corpus", load_corpus)
+    monkeypatch.setitem(MODELS, "lm-0.1m", TINY)
+    monkeypatch.setitem(MODELS, "lm-0.4m", TINY)
+    part = data_age.TextPart(card="sotu", split="train", ids=tuple(
+        load_corpus("sotu", "train").ids.tolist()))  # fmt: skip
+    monkeypatch.setattr(study, "_tokenizer_parts", lambda seed: (part,))
+    data_age._corpus.cache_clear()
+    data_age._training_speeches.cache_clear()
+    yield SimpleNamespace(load=load_corpus, whole=whole)
+    data_age._corpus.cache_clear()
+    data_age._training_speeches.cache_clear()
+
+
+def small(**changes):
+    settings = {
+        "era_starts": (1910, 1920, 1930),
+        "last_year": 1939,
+        "labelled_from": 1920,
+        "seeds": 2,
+        "model": "lm-0.1m",
+        "second_model": "lm-0.4m",
+        "vocabulary": VOCABULARY,
+        "age_bytes": 2600,
+        "tokens": 4096,
+        "age_tokens": 4096,
+        "batch": 8,
+        "context": 16,
+        "speech_tokens": 60,
+        "steps": (2, 4),
+        "windows": 1,
+        "resamples": 100,
+    }
+    # The tiny corpus holds less text than any real chapter may ask for.
+    return DataAge.model_construct(**(DataAge().model_dump() | settings | changes))
+
+
+def test_arms_hold_speeches_of_their_years_and_equal_text(sotu):
+    params = small()
+    year = dict(zip(sotu.whole.ids.tolist(), sotu.whole.years.tolist(), strict=True))
+    size = dict(
+        zip(sotu.whole.ids.tolist(), [len(t.encode()) for t in sotu.whole.texts], strict=True)
+    )
+    train = set(sotu.load("sotu", "train").ids.tolist())
+    arms = params.pretraining()
+    for era, (first, last) in enumerate(params.eras):
+        for seed in range(2):
+            slices, snapshots = (
+                arms[arm][era][seed].parts[0].ids for arm in ("slices", "snapshots")
+            )
+            assert all(first <= year[i] <= last for i in slices)
+            assert all(year[i] <= last for i in snapshots)
+            for ids in (slices, snapshots):
+                assert set(ids) <= train
+                assert 0.85 * 2600 <= sum(size[i] for i in ids) <= 2600
+            assert arms["second size"][era][seed].parts == arms["slices"][era][seed].parts
+    assert arms["slices"][0] == arms["snapshots"][0]  # nothing is trained twice
+    assert arms["snapshots"][-1] == arms["random dates"][0]
+    draws = {arms["random dates"][draw][0].parts for draw in range(3)}
+    assert len(draws) == 3
+    assert arms["slices"][0][0].parts != arms["slices"][0][1].parts  # a seed draws its own text
+    starts = {row[0].seed for rows in arms.values() for row in rows}
+    assert starts == {0}
+    unique = {s for rows in arms.values() for row in rows for s in row}
+    counted = params.trainings()
+    assert len(unique) == sum(t.runs for t in counted)
+
+
+def test_too_little_text_is_one_sentence(sotu):
+    with pytest.raises(UserError, match="age_bytes: the speeches of 1910 to 1919 fill") as caught:
+        DataAge.preflight(small(age_bytes=100_000))
+    assert "\n" not in str(caught.value)
+    undated = Corpus(("a",), np.array([1]), np.array(["x"]), np.array([-1]), {}, "mails")
+    with pytest.raises(UserError, match="have no date"):
+        undated.dated()
+
+
+def test_halves_part_presidents_and_keep_both_parties(sotu):
+    params = small()
+    halves = params.halves()
+    assert set(halves.values()) == {0, 1}
+    president = dict(
+        zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"].tolist(), strict=True)
+    )
+    for era in params.labelled:
+        told = [{president[i] for i in params.party_speeches("train", era, f)} for f in range(2)]
+        assert told[0] and told[1] and not told[0] & told[1]
+    with pytest.raises(UserError, match="no speech of the"):
+        small(labelled_from=1910).party_speeches("train", 0, 7)
+
+
+def test_a_study_from_end_to_end(sotu, store, monkeypatch):
+    params = small(seeds=1, steps=(2,), tokens=1024, age_tokens=1024)
+    aged = run(params, store)
+    assert {arm: len(rows) for arm, rows in aged.runs.items()} == {
+        "slices": 3, "snapshots": 3, "random dates": 3, "second size": 3,
+    }  # fmt: skip
+    assert aged.matrix("slices").shape == (3, 3)
+    np.testing.assert_allclose(aged.matrix("slices").mean(), 0, atol=1e-12)
+    raw = aged.matrix("slices", centred=False)
+    nats, sizes = aged.nats("slices")
+    own = aged.eras == 1
+    expected = nats[2][:, own].sum(1).mean() / sizes[own].sum() / np.log(2)
+    assert raw.iloc[2, 1] == pytest.approx(expected)
+    table = aged.degradations()
+    assert len(table) == 4 * 5 and (table.low <= table.high).all()
+    assert aged.asymmetry("slices").low <= aged.asymmetry("slices").high
+    assert 0 < aged.rearranged("slices")[1] <= 1
+    assert set(aged.larger) == {"slices", "second size"}
+    assert len(aged.ageing("snapshots").ages) == len(aged.ageing("slices").ages)
+    assert np.isfinite(aged.random_excess().value)
+
+    # The cube: by hand, one cell of presidents that fine-tuning did not see.
+    found = aged.tuned_losses(2)
+    assert found.value.shape == (3, 2, 2)
+    cell = aged.tuned["2, random dates"][1]
+    halves, total = params.halves(), []
+    names = dict(zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"], strict=True))
+    year = dict(zip(sotu.whole.ids.tolist(), sotu.whole.years.tolist(), strict=True))
+    for seed in range(1):
+        for fold in range(2):
+            arrays = cell[2 * seed + fold].arrays
+            for split in ("validation", "test"):
+                logits = arrays[f"logits_{split}"].astype(float)
+                loss = -np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+                for i, line, truth in zip(
+                    arrays[f"ids_{split}"].tolist(), loss, arrays[f"labels_{split}"], strict=True
+                ):
+                    if halves[str(names[i])] != fold and year[i] < 1930:
+                        total.append(line[truth])
+    assert found.value[2, 1, 0] == pytest.approx(np.mean(total), rel=1e-5)
+    tuned = aged.tuned_table()
+    assert len(tuned) == 2 * 4
+    accuracy = aged.accuracy(2)
+    assert accuracy.shape == (3, 2) and accuracy.stack().between(0, 1).all()
+    assert aged.summary().runs["fine-tuning"] == 3 * 2 * 2
+    assert "fine-tune" in aged.provenance()["runs"]
+
+    monkeypatch.setattr("dataworth.runs.engine.execute", None)
+    again = run(params, store)
+    np.testing.assert_array_equal(again.losses("slices").draws, aged.losses("slices").draws)
+
+
+def test_runs_on_other_speeches_are_refused(sotu):
+    arrays = {}
+    for split in ("validation", "test"):
+        arrays |= {f"nats_{split}": np.ones(2), f"bytes_{split}": np.ones(2),
+                   f"ids_{split}": np.arange(2)}  # fmt: skip
+    aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {})
+    with pytest.raises(UserError, match="judge other speeches"):
+        aged.nats("slices")
