@@ -160,6 +160,30 @@ def model_shares() -> pd.DataFrame:
     return table.replace({"": "0", "<1": "0.5"}).astype(float)
 
 
+def temporal_degradation() -> pd.DataFrame:
+    """Loss of score for one year between training and evaluation: Table 2 of Longpre et al. 2023
+    (arXiv 2305.13169), means over five tasks, as course notes quote it (third-party).
+
+    Columns: `model` ("LM-Small", "LM-XL"), `parameters`, `of` ("pretraining", "fine-tuning"),
+    `value` (points of score per year), and `r`, Pearson's, for pretraining (NaN for fine-tuning).
+    """
+    rows = table(paper="Longpre et al. 2023")
+    rows = rows[rows["table_or_figure"] == "Table 2"]
+    r = rows[rows["metric"].str.startswith("Pearson r")].set_index("setting")["y"]
+    found = rows[rows["metric"].str.contains("-to-evaluation TD, mean")].reset_index(drop=True)
+    of = found["metric"].str.extract(r"^(pretraining|finetuning)")[0]
+    of = of.replace({"finetuning": "fine-tuning"})
+    return pd.DataFrame(
+        {
+            "model": found["setting"],
+            "parameters": found["x"],
+            "of": of,
+            "value": found["y"],
+            "r": found["setting"].map(r).where(of == "pretraining"),
+        }
+    )
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 
