@@ -66,6 +66,7 @@ class Vit(BaseModel):
 MODELS: dict[str, Vit] = {
     "vit-2x32": Vit(width=32),
     "vit-2x64": Vit(),
+    "vit-3x96": Vit(width=96, depth=3, heads=3),
     "vit-4x128": Vit(width=128, depth=4, heads=4),
     "vit-6x192": Vit(patch=4, width=192, depth=6, heads=3),
     # The paper's two sizes, for 224-pixel images.

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget, ClassifierSpec, load_model
+from dataworth.images.classifiers import SOURCES, Budget, ClassifierSpec, load_model
 from dataworth.images.clip import TOWERS, ClipSpec, real_captions, texts
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import embed
@@ -230,8 +230,8 @@ class RecognisedSpec(Spec):
 
     def sources(self) -> tuple[str, ...]:
         drawn = self.part.pool.shards([0])[0].sources()
-        own = ("classifiers", "clip_scaling", "fidelity")
-        return tuple(sorted({*drawn, *(f"dataworth.images.{name}" for name in own)}))
+        own = (f"dataworth.images.{name}" for name in ("clip_scaling", "fidelity"))
+        return tuple(sorted({*drawn, *own, *SOURCES}))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `recognised` bool (N,), in the order of the part's ids."""

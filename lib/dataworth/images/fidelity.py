@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataworth.images.classifiers import ClassifierSpec, as_input, load_model
+from dataworth.images.classifiers import SOURCES, ClassifierSpec, as_input, load_model
 from dataworth.images.parts import SyntheticPool, balanced_subset
 from dataworth.runs import Outcome, Spec, Store, compute
 
@@ -34,7 +34,7 @@ class FidelitySpec(Spec):
     split: str = "validation"
 
     def sources(self) -> tuple[str, ...]:
-        own = ("dataworth.images.classifiers", "dataworth.images.fidelity")
+        own = (*SOURCES, "dataworth.images.fidelity")
         return tuple(dict.fromkeys((*self.pool.sources(), *own)))
 
     def run(self, store: Store) -> Outcome:
