@@ -70,3 +70,24 @@ def test_model_domains_as_printed():
     totals = shares.sum(axis=1)
     assert totals["Chinchilla"] == 80
     assert totals.drop("Chinchilla").between(98.5, 101).all()
+
+
+def test_domain_drops_as_in_figure_8():
+    """The full table; the correlation of size and change with and without Common Crawl."""
+    rows = published.domain_drops()
+    assert rows.shape == (9, 11) and not rows.isna().any().any()
+    assert rows.removed.sum() == pytest.approx(100, abs=0.2)
+    assert rows.loc["CC", ["removed", "average", "Academic"]].tolist() == [26.9, -4.8, -5.9]
+    assert rows.loc["PubMed", "Biomed"] == -5.8
+    assert rows.loc["Wiki", "toxic generation"] == 4.2
+    assert rows.removed.corr(rows.average) == pytest.approx(-0.58, abs=0.005)
+    rest = rows.drop("CC")
+    assert rest.removed.corr(rest.average) == pytest.approx(0.02, abs=0.005)
+
+
+def test_proxy_agreement():
+    rows = published.proxy_agreement()
+    assert rows.notna().all().all() and rows.agreement.between(0.5, 1).all()
+    by = rows.groupby("measure").agreement
+    assert by.min()["loss on a domain"] == 0.946 and by.max()["CORE accuracy"] == 0.855
+    assert rows.study[rows.measure == "downstream accuracy"].str.contains("DataDecide").all()

@@ -184,6 +184,44 @@ def temporal_degradation() -> pd.DataFrame:
     )
 
 
+def domain_drops() -> pd.DataFrame:
+    """The Pile without one of its nine groups of sources, LM-XL (1.5B) against the full Pile:
+    Figure 8 and Table 3 of Longpre et al. 2023 (arXiv 2305.13169; third-party transcription).
+
+    Index `group` (such as "CC"). Columns: `removed`, percent of the data; the change of the score
+    in seven categories of question answering ("Wiki" ... "Contrast Sets") and their printed
+    `average`; `toxicity identification` and `toxic generation` (higher is worse).
+    """
+    rows = table(paper="Longpre", setting="the Pile without")
+    group = rows["setting"].str.extract(r"without (.+), LM-XL")[0]
+    metric = rows["metric"].str.replace("QA score change vs full Pile, ", "", regex=False)
+    metric = metric.str.replace(" change vs full Pile", "", regex=False)
+    found = rows.assign(group=group, metric=metric).pivot(
+        index="group", columns="metric", values="y"
+    )
+    found = found[list(dict.fromkeys(metric))].rename_axis(columns=None)
+    removed = (100 - rows.groupby(group)["x"].first()).round(1)
+    found.insert(0, "removed", removed)
+    return found.sort_values("removed")
+
+
+def proxy_agreement() -> pd.DataFrame:
+    """How often small models put two data sets in the order in which larger ones put them.
+
+    Columns: `study`, `setting`, `agreement` (share of pairs in the same order) and `measure`
+    (what the models were judged by).
+    """
+    rows = table(metric="pairs of data sets in the same order")
+    return pd.DataFrame(
+        {
+            "study": rows["paper"].str.replace(r" \(arXiv.*", "", regex=True),
+            "setting": rows["setting"],
+            "agreement": rows["y"],
+            "measure": rows["metric"].str.extract(r"by (.+)$")[0],
+        }
+    )
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 

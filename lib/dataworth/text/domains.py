@@ -1,4 +1,4 @@
-"""The study behind the chapter *domains*: what every source of a pretraining mixture is good for."""
+"""The study behind the chapter *domains*: what each source of a pretraining mixture is good for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
-from dataworth.text.downstream import ChoiceSpec, choice_scores
+from dataworth.text.downstream import CHOICES, ChoiceSpec, choice_scores
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import DOMAINS, PILE, Pool, draw, whole_domain
 from dataworth.text.study import TextStudy
@@ -36,16 +36,6 @@ FULL = "full"
 MATCHED = 0.01  # shares of the pool that lie within one point have one random drop
 FLOOR = 0.01  # added to shares before their logarithm is taken
 LONG = 3.5  # bytes that a token of a question may have, when documents are chosen
-TASKS = {
-    "nlp-corpus": "web",
-    "python-code": "code",
-    "sotu": "government",
-    "brown": "prose",
-    "wordnet": "encyclopedia",
-    "spam-assassin": "mail",
-}
-"""Multiple-choice tasks by card. The three domains of the Brown corpus are one: each alone has
-about ten test documents."""
 
 
 def without(domain: str) -> str:
@@ -111,9 +101,7 @@ class Domains(DomainArms):
     """Parameters of the chapter."""
 
     few: Counts = field((1, 2, 4), "domains in the pools of few domains, the largest first")
-    questions: int = field(
-        160, "test documents that a multiple-choice task takes, at most", "documents", ge=8
-    )
+    questions: int = field(100, "questions of every domain, about", "questions", ge=8)
     prompt: int = field(32, "beginning of a document that is given", "tokens", ge=1)
     continuation: int = field(16, "what follows and is to be recognised", "tokens", ge=1)
 
@@ -141,37 +129,45 @@ class Domains(DomainArms):
         return self.drops() | self.random_drops() | self.few_domains()
 
     def choices(self, pretrained: LanguageModelSpec) -> list[ChoiceSpec]:
-        """The multiple-choice tasks for one model, one for every card."""
+        """The multiple-choice questions for one model, one run for every card."""
         return [
             ChoiceSpec(
                 pretrained=pretrained,
                 part=part,
-                groups=(TASKS[part.card],) * len(part.ids),
+                groups=groups,
                 prompt=self.prompt,
                 continuation=self.continuation,
+                places=places,
             )
-            for part in self._question_parts
+            for part, groups, places in self._questioned
         ]
 
     @cached_property
-    def _question_parts(self) -> tuple[TextPart, ...]:
-        """Test documents of every card that are long enough for a question, at most `questions`
-        in random order. Raises UserError for a card that has no four of them."""
-        parts = []
-        for number, card in enumerate(TASKS):
-            test = [whole_domain(name, "test") for name, d in DOMAINS.items() if d.card == card]
-            ids = np.concatenate([pool.ids for pool in test])
-            sizes = np.concatenate([pool.sizes for pool in test])
-            ids = ids[sizes >= LONG * (self.prompt + self.continuation)]
-            if len(ids) < 4:
+    def _questioned(self) -> tuple[tuple[TextPart, tuple[str, ...], int], ...]:
+        """By card: test documents that are long enough for a question, in random order, as few
+        as give `questions` for each of its domains; their domains; places in each. Raises
+        UserError for a domain that has no four of them."""
+        length = self.prompt + self.continuation
+        by_card: dict[str, list[tuple[str, NDArray[np.int64]]]] = {}
+        for number, (name, domain) in enumerate(DOMAINS.items()):
+            test = whole_domain(name, "test")
+            ids = test.ids[test.sizes >= LONG * length]
+            if len(ids) < CHOICES:
                 raise UserError(
-                    f"prompt and continuation are {self.prompt + self.continuation} tokens; {card} "
-                    f"has {len(ids)} test documents as long as that and needs 4."
+                    f"prompt and continuation are {length} tokens; {name} has {len(ids)} test "
+                    f"documents as long as that and needs {CHOICES}."
                 )
-            rng = np.random.default_rng([self.seed, 0xC401, number])
-            chosen = np.sort(rng.permutation(ids)[: self.questions])
-            parts.append(TextPart(card=card, split="test", ids=tuple(chosen.tolist())))
-        return tuple(parts)
+            order = np.random.default_rng([self.seed, 0xC401, number]).permutation(ids)
+            by_card.setdefault(domain.card, []).append((name, order[: self.questions]))
+        found = []
+        for card, members in by_card.items():
+            ids = np.concatenate([ids for _, ids in members])
+            groups = tuple(name for name, ids in members for _ in range(len(ids)))
+            places = math.ceil(self.questions / min(len(ids) for _, ids in members))
+            found.append(
+                (TextPart(card=card, split="test", ids=tuple(ids.tolist())), groups, places)
+            )
+        return tuple(found)
 
     def trainings(self) -> list[Training]:
         """The whole pool, a drop and at most one control for every domain, pools of few domains."""
@@ -329,36 +325,67 @@ class DomainStudy:
 
     # --- Multiple choice ---------------------------------------------------------------------
 
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        return tuple(TASKS.values())
-
     def margin(
-        self, arm: str, tasks: Sequence[str] | None = None, *, baseline: str | None = FULL
+        self, arm: str, domains: Sequence[str] | None = None, *, baseline: str | None = FULL
     ) -> Estimate:
         """Margin of the true continuation over the best false one, in bits per byte (larger is
-        better), minus that of the baseline arm; averaged over tasks."""
-        at = [self.tasks.index(task) for task in tasks or self.tasks]
+        better), minus that of the baseline arm; averaged over the questions' domains (default:
+        all), each alike."""
+        at = [self.domains.index(name) for name in domains or self.domains]
         values, draws = self._margins
         value, drawn = values[arm][at], draws[arm][:, at]
         if baseline is not None:
             value, drawn = value - values[baseline][at], drawn - draws[baseline][:, at]
         return estimate(float(value.mean()), drawn.mean(1))
 
-    def other_tasks(self, domain: str) -> list[str]:
-        """The tasks that are not made of a domain's own card."""
-        return [task for card, task in TASKS.items() if card != DOMAINS[domain].card]
-
-    def accuracy(self) -> pd.DataFrame:
-        """Multiple choice by task for the whole pool: `questions`, `accuracy`, `margin`."""
+    def downstream(self) -> pd.DataFrame:
+        """One row per left-out domain: change of the margin on questions of the other domains
+        (`others`), on its own (`own`), and on the others for the random drop (`random`), each with
+        `_low` and `_high`."""
         import pandas as pd
 
         rows = []
-        for i, task in enumerate(self.tasks):
-            found = [runs[i].metrics for runs in self.answers[FULL]]
-            mean = {k: float(np.mean([m[k] for m in found])) for k in ("accuracy", "margin")}
-            rows.append({"task": task, "questions": found[0]["questions"], **mean})
-        return pd.DataFrame(rows).set_index("task")
+        for name in self.domains:
+            found = {
+                "own": self.margin(without(name), [name]),
+                "others": self.margin(without(name), self.others(name)),
+                "random": self.margin(self.control(name), self.others(name)),
+            }
+            row = {}
+            for key, e in found.items():
+                row |= {key: e.value, f"{key}_low": e.low, f"{key}_high": e.high}
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
+
+    def accuracy(self, arm: str = FULL) -> pd.DataFrame:
+        """Multiple choice by domain for one arm: `questions`, `accuracy`, `margin`; the mean over
+        runs."""
+        import pandas as pd
+
+        rows = []
+        for name in self.domains:
+            right, margin = self._answered(arm, name)
+            rows.append(
+                {
+                    "domain": name,
+                    "questions": right[0].size,
+                    "accuracy": float(right.mean()),
+                    "margin": float(margin.mean()),
+                }
+            )
+        return pd.DataFrame(rows).set_index("domain")
+
+    def _answered(self, arm: str, domain: str) -> tuple[Array, Array]:
+        """Right and margin (S, Q, 4) of a domain's questions in their fours."""
+        card, scores = DOMAINS[domain].card, []
+        for tasks in self.answers[arm]:
+            for task in tasks:
+                if task.spec.part.card == card:  # type: ignore[attr-defined]
+                    rows = task.arrays["groups"] == domain
+                    scores.append(
+                        choice_scores(task.arrays["nats"][rows], task.arrays["bytes"][rows])
+                    )
+        return np.stack([right for right, _ in scores]), np.stack([margin for _, margin in scores])
 
     # --- Regression on the mixture -----------------------------------------------------------
 
@@ -420,20 +447,17 @@ class DomainStudy:
 
     @cached_property
     def _margins(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Margins (tasks,) and draws (B, tasks) by arm; fours of documents are resampled."""
+        """Margins (domains,) and draws (B, domains) by arm; fours of questions are resampled."""
         p = self.params
         values, draws = {}, {}
-        for arm, runs in self.answers.items():
+        for arm in self.answers:
             means, drawn = [], []
-            for i in range(len(self.tasks)):
-                results = [seed[i].arrays for seed in runs]
-                each = [choice_scores(a["nats"], a["bytes"])[1].mean(1) for a in results]
-                fours = np.stack(each)  # (S, Q)
+            for name in self.domains:
+                fours = self._answered(arm, name)[1].mean(2)  # (S, Q)
                 ones = np.ones(fours.shape[1], dtype=np.int64)
                 means.append(fours.mean())
-                drawn.append(
-                    resample(fours * math.log(2), ones, resamples=p.resamples, seed=p.seed)
-                )
+                nats = fours * math.log(2)  # what `resample` takes for nats of one byte
+                drawn.append(resample(nats, ones, resamples=p.resamples, seed=p.seed))
             values[arm], draws[arm] = np.array(means), np.stack(drawn, axis=1)
         return values, draws
 
@@ -487,7 +511,7 @@ class MixtureRegression:
     """Ridge regression of losses on log shares, arms by evaluation domains.
 
     measured, predicted, mean: (A, E); `predicted` and `mean` (the mean of the other arms) leave out
-    the arm that they predict. slopes: (domains, E), bits per byte for one more unit of the log share.
+    the arm that they predict. slopes: (domains, E), bits per byte for a unit of the log share.
     """
 
     measured: Array

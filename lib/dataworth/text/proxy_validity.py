@@ -1,0 +1,268 @@
+"""The study behind the chapter *proxy validity*: do small models rank mixtures as larger ones?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, model_validator
+
+from dataworth.estimates import Estimate, estimate
+from dataworth.parameters import field
+from dataworth.runs import Result, Store, report
+from dataworth.text.domains import DomainArms, correlation, loss_draws, without
+from dataworth.text.models import MODELS
+from dataworth.text.pools import DOMAINS, Pool
+from dataworth.text.tokens import run_text_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dataworth.text.cost import Training
+
+Array = NDArray[np.float64]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Measure = Literal["pairs", "spearman"]
+AVERAGE = "average"
+"""The evaluation that is the mean over all domains, each alike."""
+
+
+class ProxyValidity(DomainArms):
+    """Parameters of the chapter. `model` is the larger model, whose ranking is to be foretold."""
+
+    proxies: Names = field(("lm-0.1m",), "models that stand in for it, by name")
+
+    @model_validator(mode="after")
+    def _others(self) -> Self:
+        if unknown := [name for name in self.proxies if name not in MODELS]:
+            raise ValueError(f"proxies holds {unknown[0]!r}; it must be among {', '.join(MODELS)}")
+        if self.model in self.proxies or len(set(self.proxies)) < len(self.proxies):
+            raise ValueError("proxies must be distinct models other than model")
+        return self
+
+    def pools(self) -> dict[str, list[Pool]]:
+        """The arms to rank: the small Pile, the drops of its domains, and the random drop of as
+        many bytes as its largest domain has."""
+        largest = max(self.whole.shares().items(), key=lambda item: item[1])[0]
+        control = self.matched()[largest][0]
+        return self.drops() | {control: self.random_drops()[control]}
+
+    def trainings(self) -> list[Training]:
+        """The arms at every size; those of the larger model are the runs of *domains*."""
+        from dataworth.text.cost import Training
+
+        arms = len(DOMAINS) + 2
+        return [
+            Training("mixtures to rank", model, self.seeds * arms, self.tokens)
+            for model in (self.model, *self.proxies)
+        ]
+
+    @classmethod
+    def preflight(cls, params: ProxyValidity) -> None:
+        """Refuse what cannot run: no data, pools too small, no disk."""
+        params.check(runs=params.seeds * (len(DOMAINS) + 2) * (1 + len(params.proxies)))
+
+
+@dataclass(frozen=True, eq=False)
+class ProxyStudy:
+    """Finished runs by model, arm and seed."""
+
+    params: ProxyValidity
+    runs: Mapping[str, Mapping[str, Sequence[Result]]]
+
+    evaluations = (*DOMAINS, AVERAGE)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return tuple(self.runs[self.params.model])
+
+    def losses(self, model: str) -> Array:
+        """Bits per byte of the arms (A,) on every domain and on average, (A, E), over seeds."""
+        return self._draws(model)[0]
+
+    def agreement(
+        self,
+        proxy: str,
+        evaluation: str | None = None,
+        *,
+        measure: Measure = "pairs",
+        own: bool = True,
+    ) -> Estimate:
+        """How far a proxy ranks the arms as the larger model does, both averaged over seeds: the
+        share of pairs of arms in the same order (`pairs`), or Spearman's correlation.
+
+        On one evaluation, or the mean over the domains (default). Without `own`, the arm that
+        lacks the very domain of the evaluation is left out: it is last with any model.
+        """
+        names = [evaluation] if evaluation else list(DOMAINS)
+        (small, drawn_small), (large, drawn_large) = map(self._draws, (proxy, self.params.model))
+        values, draws = [], []
+        for name in names:
+            e, rows = self.evaluations.index(name), self._rows(name, own)
+            score = _SCORES[measure]
+            values.append(score(small[rows, e], large[rows, e]))
+            draws.append(score(drawn_small[:, rows, e], drawn_large[:, rows, e]))
+        return estimate(float(np.mean(values)), np.mean(draws, axis=0))
+
+    def one_run(self, model: str, evaluation: str | None = None, *, own: bool = True) -> Estimate:
+        """Pairs of arms in the same order when one run of `model` foretells another run, of another
+        seed, of the larger model; averaged over ordered pairs of seeds. With the larger model
+        itself this is the noise ceiling: how well it foretells its own repetition. The interval is
+        over documents. NaN with one seed."""
+        names = [evaluation] if evaluation else list(DOMAINS)
+        (small, drawn_small), (large, drawn_large) = map(
+            self._each_seed, (model, self.params.model)
+        )
+        values, draws = [], []
+        for name in names:
+            e, rows = self.evaluations.index(name), self._rows(name, own)
+            for s, t in permutations(range(self.params.seeds), 2):
+                values.append(pair_accuracy(small[s][rows, e], large[t][rows, e]))
+                draws.append(pair_accuracy(drawn_small[s][:, rows, e], drawn_large[t][:, rows, e]))
+        if not values:
+            return estimate(np.nan, np.full(self.params.resamples, np.nan))
+        return estimate(float(np.mean(values)), np.mean(draws, axis=0))
+
+    def shortfall(self, proxy: str) -> Estimate:
+        """The noise ceiling minus a proxy's agreement, both by single runs."""
+        return self.one_run(self.params.model).minus(self.one_run(proxy))
+
+    def by_gap(self, proxy: str, bins: int = 4) -> pd.DataFrame:
+        """Agreement by how far the larger model tells two arms apart, over all domains' pairs in
+        bins of equal number: `gap` (median difference, bits per byte), `pairs`, `agree`."""
+        import pandas as pd
+
+        small, large = self.losses(proxy), self.losses(self.params.model)
+        gaps, same = [], []
+        for e in range(len(DOMAINS)):
+            first, second = np.triu_indices(len(self.arms), 1)
+            gap = large[first, e] - large[second, e]
+            gaps.append(np.abs(gap))
+            same.append(np.sign(small[first, e] - small[second, e]) == np.sign(gap))
+        gap, agree = np.concatenate(gaps), np.concatenate(same)
+        parts = np.array_split(np.argsort(gap), bins)
+        return pd.DataFrame(
+            {
+                "gap": [float(np.median(gap[part])) for part in parts],
+                "pairs": [len(part) for part in parts],
+                "agree": [float(agree[part].mean()) for part in parts],
+            }
+        )
+
+    def told_apart(self, proxy: str) -> tuple[float, float]:
+        """Of the pairs of arms that the larger model tells apart (the interval of the difference
+        leaves out zero), over all domains: the share on which the proxy agrees; and their share of
+        all pairs."""
+        small, large = self.losses(proxy), self.losses(self.params.model)
+        _, draws = self._draws(self.params.model)
+        first, second = np.triu_indices(len(self.arms), 1)
+        low, high = np.quantile(
+            draws[:, first, : len(DOMAINS)] - draws[:, second, : len(DOMAINS)], [0.025, 0.975], 0
+        )
+        clear = (low > 0) | (high < 0)
+        e = slice(len(DOMAINS))
+        same = np.sign(small[first, e] - small[second, e]) == np.sign(
+            large[first, e] - large[second, e]
+        )
+        share = float(clear.mean())
+        return (float(same[clear].mean()) if share else np.nan), share
+
+    def cost(self) -> pd.DataFrame:
+        """By model: parameters, PFLOP a run, their share of the larger model's, core seconds."""
+        import pandas as pd
+
+        p, rows = self.params, {}
+        for model, arms in self.runs.items():
+            shape = MODELS[model]
+            flops = shape.training_flops(p.vocabulary, p.tokens, p.context)
+            seconds = [r.provenance["wall_seconds"] for runs in arms.values() for r in runs]
+            rows[model] = {
+                "parameters": shape.parameters(p.vocabulary),
+                "PFLOP per run": flops / 1e15,
+                "seconds per run": float(np.mean(seconds)),
+            }
+        table = pd.DataFrame(rows).T.rename_axis("model")
+        table["share of the cost"] = table["PFLOP per run"] / table.loc[p.model, "PFLOP per run"]
+        return table
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by model."""
+        return report.summary(
+            {m: [r for runs in arms.values() for r in runs] for m, arms in self.runs.items()}
+        )
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        p = self.params
+        results = [r for arms in self.runs.values() for runs in arms.values() for r in runs]
+        return report.provenance(results, range(p.seed, p.seed + p.seeds))
+
+    def _rows(self, evaluation: str, own: bool) -> NDArray[np.intp]:
+        left_out = None if own else without(evaluation)
+        return np.array([i for i, arm in enumerate(self.arms) if arm != left_out])
+
+    @cache  # noqa: B019  (a study lives as long as its page)
+    def _draws(self, model: str) -> tuple[Array, Array]:
+        """Losses (A, E) and draws (B, A, E). Documents are the same for all models; runs are drawn
+        for each model by itself, the same ones in all its arms."""
+        return self._levels(self.runs[model], pick=tuple(self.runs).index(model))
+
+    @cache  # noqa: B019
+    def _each_seed(self, model: str) -> tuple[list[Array], list[Array]]:
+        """`_draws` of every seed's runs alone."""
+        found = [
+            self._levels({arm: [runs[s]] for arm, runs in self.runs[model].items()})
+            for s in range(self.params.seeds)
+        ]
+        return [values for values, _ in found], [draws for _, draws in found]
+
+    def _levels(self, arms: Mapping[str, Sequence[Result]], pick: int = 0) -> tuple[Array, Array]:
+        p = self.params
+        values, draws = loss_draws(
+            arms, tuple(DOMAINS), resamples=p.resamples, seed=p.seed, pick=pick
+        )
+        level = np.stack([values[arm] for arm in self.arms])
+        drawn = np.stack([draws[arm] for arm in self.arms], axis=1)
+        return (
+            np.concatenate([level, level.mean(-1, keepdims=True)], -1),
+            np.concatenate([drawn, drawn.mean(-1, keepdims=True)], -1),
+        )
+
+
+def pair_accuracy(a: ArrayLike, b: ArrayLike) -> Array:
+    """Share of pairs of items that a and b put in the same order, along the last axis (N > 1).
+
+    A pair that is tied in one of them counts half: (1 + Kendall's tau-a) / 2.
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    first, second = np.triu_indices(a.shape[-1], 1)
+    agree = np.sign(a[..., first] - a[..., second]) * np.sign(b[..., first] - b[..., second])
+    return np.asarray((1 + agree.mean(-1)) / 2)
+
+
+_SCORES = {
+    "pairs": pair_accuracy,
+    "spearman": lambda a, b: correlation(a, b, rank=True),
+}
+
+
+def run(params: ProxyValidity, store: Store | None = None) -> ProxyStudy:
+    """Train what is missing at every size, and collect the study."""
+    ProxyValidity.preflight(params)
+    pools = params.pools()
+    specs = {model: params.specs(pools, model) for model in (params.model, *params.proxies)}
+    flat = [spec for arms in specs.values() for each in arms.values() for spec in each]
+    results = run_text_tasks(flat, store=store or Store(), label="language models")
+    found = dict(zip(flat, results, strict=True))
+    return ProxyStudy(
+        params,
+        {
+            model: {arm: [found[spec] for spec in each] for arm, each in arms.items()}
+            for model, arms in specs.items()
+        },
+    )
