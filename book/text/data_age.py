@@ -115,7 +115,7 @@ import numpy as np
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
 
-record = claims.recorded("data_age")
+record = claims.recorded("data-age")
 kinds = ("snapshots", "slices", "random dates")
 tables = {kind: study.matrix(kind) for kind in kinds}
 most = max(float(np.abs(table.to_numpy()).max()) for table in tables.values())
@@ -549,7 +549,7 @@ claims.table(ledger)
 
 # %% tags=["remove-cell"]
 claims.write(
-    "data_age",
+    "data-age",
     "Text of another time costs loss, and fine-tuning does not pay it back",
     ledger,
     evidence={
