@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ def load_corpus(card_id: str, split: str | None = None, *, root: Path | None = N
         raise UserError(
             f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."
         )
-    found = corpus_of(_read_or_fetch_again(card, root), card.id)
+    files = fetch(card.id, root=root).iterdir()
+    found = _whole(card.id, root, max(file.stat().st_mtime_ns for file in files))
     if split is None or card.held_out is None:
         return found
     return found.take(divide(found.ids, found.domains, found.years, card.held_out)[split])
@@ -142,6 +144,12 @@ def join(*corpora: Corpus) -> Corpus:
     )
     _, first = np.unique(whole.ids, return_index=True)
     return whole.take(np.sort(first))
+
+
+@lru_cache(maxsize=16)
+def _whole(card_id: str, root: Path | None, changed_at: int) -> Corpus:
+    """A whole corpus, parsed once in a process: a study asks for the same few again and again."""
+    return corpus_of(_read_or_fetch_again(find_card(card_id), root), card_id)
 
 
 def _read_or_fetch_again(card: Card, root: Path | None) -> list[Document]:

@@ -72,10 +72,17 @@ def resample(
         with np.errstate(invalid="ignore"):
             ratio = (weights @ nats.T) / (weights @ n_bytes)[:, None]
         centres[start : start + len(weights)] = ratio / math.log(2)
+    return over_seeds(centres, seed=seed, arm=arm)
+
+
+def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
+    """Bootstrap versions (B,) of a mean over S seeds, of which `values` (B, S) are versions over
+    documents: the second half of `resample`, for scores that are no sums."""
+    draws, count = values.shape
     widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
-    pick = np.random.default_rng([seed, 33, arm]).integers(count, size=(resamples, count))
-    middle = centres.mean(1)
-    return middle + widen * (np.take_along_axis(centres, pick, 1).mean(1) - middle)
+    pick = np.random.default_rng([seed, 33, arm]).integers(count, size=(draws, count))
+    middle = values.mean(1)
+    return middle + widen * (np.take_along_axis(values, pick, 1).mean(1) - middle)
 
 
 def loss_table(
