@@ -36,7 +36,10 @@ Y = [2.0, 1.7, 1.45, 1.3, 1.2, 1.12]
         ({"y": [2, 1.7, np.nan, 1.3, 1.2, 1.1]}, {}, "'y' has nan in row 2"),
         ({"x": [0, 200, 400, 800, 1600, 3200]}, {}, "'x' has 0 in row 0"),
         ({"x": [np.inf, 200, 400, 800, 1600, 3200]}, {}, "'x' has inf in row 0"),
-        ({"y": ["high", "low", "a", "b", "c", "d"]}, {}, "'y' is not numeric"),
+        ({"y": ["high", "low", "a", "b", "c", "d"]}, {}, "not numeric: it has 'high' in row 0"),
+        ({"y": ["2", "1.7", "n/a", "1", "1", "1"]}, {}, "not numeric: it has 'n/a' in row 2"),
+        ({"c": [1] * 6}, {"cluster": "c"}, "'c' has one cluster; an interval needs at least two"),
+        ({}, {"law": "shifted", "weights": [0, 0, 0, 0, 1, 1]}, "2 rows at 2 different x, and at"),
         ({"y": [2, 1.7, 1.4, 1.3, 1.2, 0.9]}, {"residual": "logit"}, "reaches 1 or more"),
         ({"x": [100] * 3 + [200] * 3}, {"law": "shifted"}, "3 free parameters; the data have 6"),
         ({"x": [], "y": []}, {}, "no rows"),
@@ -108,6 +111,8 @@ def test_flags_for_what_can_be_fitted_but_not_trusted() -> None:
     assert "few_rows" in fit(few, law="shifted").flags and fit(few, law="power").flags == ()
     assert fit(few, law="power", loss="lad").flags == ("no_interval",)
     assert fit(few, law="power", loss="lad", bootstrap=20).flags == ()
+    weighted = fit(few, law="shifted", weights=[1, 0, 0, 1, 0, 1])
+    assert "saturated" in weighted.flags and weighted.interval("k").open
     saturated = fit({"x": X[:3], "y": Y[:3]}, law="shifted")
     assert "saturated" in saturated.flags
     step = fit({"x": X, "y": [2.0, 1, 1, 1, 1, 1]}, law="shifted")

@@ -84,6 +84,7 @@ def test_ratio_and_frontier(
         (["ratio", "{real}", "{real}", "--x", "n", "--y", "loss"], "exactly one positive at"),
         (["frontier", "{real}", "--budget", "1e21", "--cost", "6,1"], None),
         (["frontier", "{real}", "--budget", "1e21", "--cost", "six"], "--cost is 'six'"),
+        (["frontier", "{real}", "--budget", "1e21", "--cost", "6,0,1"], "three positive numbers"),
     ],
 )
 def test_bad_arguments(

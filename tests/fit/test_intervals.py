@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from dataworth.errors import UserError
-from dataworth.fit import Fit, fit, percentile_interval
+from dataworth.fit import Fit, fit, percentile_interval, profile
 
 
 def test_power_law_profile_is_the_t_interval_of_a_regression(
@@ -98,6 +98,57 @@ def test_a_profile_that_does_not_close_is_reported_as_open() -> None:
 def test_a_floor_that_may_be_zero_ends_at_zero(shifted_runs: Callable[..., Any]) -> None:
     interval = fit(shifted_runs(floor=0.0), law="shifted").interval("E")
     assert interval.low == 0 and 0 < interval.high < 0.05
+
+
+def test_a_floor_at_zero_is_no_fitted_parameter() -> None:
+    # concave in log-log: the best floor is zero, and the fit is a power law with its n - 2
+    x = np.geomspace(1e2, 1e5, 6)
+    runs = {"x": x, "y": 5 * x**-0.4 * np.exp([-0.02, 0.01, 0.02, 0.0, 0.01, -0.02])}
+    shifted, power = fit(runs, law="shifted"), fit(runs, law="power")
+    assert shifted.params["E"] == 0 and "E_at_zero" in shifted.flags
+    want = list(power.interval("k", method="wald"))
+    np.testing.assert_allclose(list(shifted.interval("k", method="wald")), want, rtol=1e-6)
+    new = [one.predict([1e6], kind="new-run", method="wald") for one in (shifted, power)]
+    assert new[0].high == pytest.approx(new[1].high, rel=1e-6)
+
+
+@pytest.mark.parametrize("estimate", [-1.0, -0.3, 0.0, 0.4, 1.2, 3.0])
+def test_bound_at_zero_follows_the_ordering_of_feldman_and_cousins(estimate: float) -> None:
+    value = np.linspace(0, 5, 201)
+
+    def deviance(x: Any, mu: Any) -> Any:
+        """2 log likelihood ratio of a normal mean mu >= 0 with unit variance, restricted."""
+        return np.where(x >= 0, (x - mu) ** 2, mu**2 - 2 * mu * x)
+
+    root = np.sign(value - max(estimate, 0.0)) * np.sqrt(deviance(estimate, value))
+    got = profile.near_zero(value, root, max(estimate, 0.0), 1e9)
+    drawn = np.linspace(-12, 17, 200_001)
+    for at in range(4, 201, 16):
+        mu = value[at]
+        as_far = deviance(drawn, mu) >= deviance(estimate, mu) - 1e-12
+        want = np.trapezoid(stats.norm.pdf(drawn - mu) * as_far, drawn)
+        assert 2 * stats.norm.sf(abs(got[at])) == pytest.approx(want, abs=1e-3)
+    assert 2 * stats.norm.sf(abs(got[0])) == pytest.approx(
+        stats.norm.sf(estimate) if estimate > 0 else 1.0, abs=1e-6
+    )
+
+
+def test_interval_of_a_floor_is_where_its_test_refuses() -> None:
+    rng = np.random.default_rng(3)
+    x = np.geomspace(250, 64000, 6)
+    at_zero = above = 0
+    for _ in range(16):
+        y = (0.01 + 20 * x**-0.45) * np.exp(0.02 * rng.normal(size=6))
+        result = fit({"x": x, "y": y}, law="shifted")
+        low, high = result.interval("E")
+        assert result.test("E", high) == pytest.approx(0.05, abs=2e-3)
+        if low > 0:
+            assert result.test("E", low) == pytest.approx(0.05, abs=2e-3)
+        else:
+            assert result.test("E", 0.0) >= 0.05
+        at_zero += result.params["E"] == 0
+        above += result.params["E"] > 0
+    assert at_zero and above
 
 
 def test_saturated_fit_has_no_interval() -> None:

@@ -43,7 +43,8 @@ def _read(path: Path) -> Any:
     try:
         return pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{str(path)!r} is not a readable CSV file: {error}.") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{str(path)!r} is not a readable CSV file: {reason}.") from error
 
 
 def _fit(path: Path, **options: Any) -> Fit:
@@ -189,7 +190,7 @@ def frontier_command(
     try:
         price = Cost(*(float(v) for v in cost.split(",")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"--cost is {cost!r}; three numbers factor,a,b are needed.") from error
+        raise UserError(f"--cost is {cost!r}; three positive numbers factor,a,b are needed.") from error
     result = _fit(
         runs, law=law, x=x, y=y, loss=loss, delta=delta, cluster=cluster, bootstrap=bootstrap,
         resample=resample, seed=seed,

@@ -55,7 +55,7 @@ def refit(fitted: Fit, rows: Any, law: Law | None = None, weights: Array | None 
 def _spread(fitted: Fit, x: Array) -> tuple[Array, float]:
     """Standard deviation of log y of one new run at x (m,d), and its degrees of freedom."""
     problem, z, target, weights = fitted._state()
-    dof = max(fitted.n - len(z), 1)
+    dof = max(fitted.n - problem.free_at(z), 1)
     noise = profile.dispersion(problem, z, target, weights)
     covariance = noise * profile.inverse_hessian(problem, z, target, weights)
     scaled = x / np.exp(fitted.log_x0)

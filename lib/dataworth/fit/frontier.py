@@ -35,11 +35,20 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Cost:
-    """Compute C = factor * N^n_power * D^d_power; 6 N D for dense transformers."""
+    """Compute C = factor * N^n_power * D^d_power; 6 N D for dense transformers.
+
+    Raises:
+        UserError: one of the three is not a positive number.
+    """
 
     factor: float = 6.0
     n_power: float = 1.0
     d_power: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (np.isfinite(value) and value > 0):
+                raise UserError(f"{name} of the cost is {value!r}; a positive number is needed.")
 
     def log_d(self, log_c: float, log_n: Array) -> Array:
         return (log_c - np.log(self.factor) - self.n_power * log_n) / self.d_power

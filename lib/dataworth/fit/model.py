@@ -364,7 +364,7 @@ class Fit:
             )
         problem, z, target, weights = self._state()
         scale = profile.dispersion(problem, z, target, weights)
-        dof = float((weights > 0).sum() - len(z))
+        dof = float((weights > 0).sum() - problem.free_at(z))
         codes = self.curve.cluster
         if codes is not None:
             inverse = profile.inverse_hessian(problem, z, target, weights)
@@ -383,14 +383,14 @@ class Fit:
         scale, dof = self._noise(slope)
         if dof < 1:
             return None, dof
-        directions, error = None, None
+        directions, error, bounded = None, None, None
         if quantity.zero is not None:
             j = quantity.zero
             _, free = problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)
             shift = self.law.unscale(self.log_x0)[1][j]
             unit = float(np.exp(self.law.zero_reference(j, problem.x, self.curve.y) + shift))
             if j in free:
-                at = free.index(j)
+                at, bounded = free.index(j), dof
                 if np.exp(z[at] + shift) < 0.01 * unit:
                     error = 0.05 * unit
 
@@ -401,7 +401,7 @@ class Fit:
 
         return profile.Profile(
             problem, z, target, weights, gap,
-            centre=centre, scale=scale, directions=directions, error=error,
+            centre=centre, scale=scale, directions=directions, error=error, bounded_dof=bounded,
         ), dof  # fmt: skip
 
     def _likelihood_ends(
@@ -514,7 +514,7 @@ class Fit:
         """Add one run's noise to each side of an interval of the mean, in quadrature."""
         problem, z, target, _ = self._state()
         r = problem.predict(z[None])[0] - target
-        dof = max(self.n - len(z), 1)
+        dof = max(self.n - problem.free_at(z), 1)
         noise = profile.student_quantile(level, dof) * float(np.sqrt((r**2).sum() / dof))
         objective = self.settings.objective
         centre = objective.transform(mean)
@@ -763,6 +763,8 @@ def fit(
     codes = None
     if cluster is not None:
         codes = np.unique(labels_of(data, cluster, "cluster"), return_inverse=True)[1].reshape(-1)
+        if codes.max() == 0:
+            raise UserError(f"Column {cluster!r} has one cluster; an interval needs at least two.")
     curve_codes = np.zeros(n, int)
     ties = list(tied)
     if group is not None:
@@ -781,7 +783,7 @@ def fit(
             raise UserError(f"fixed holds {name} at {number!r}; allowed is {allowed}.")
     settings = Settings(chosen, make(loss, residual, delta, asymmetry), dict(fixed or {}), ties)
     log_x0 = chosen.log_scale(points)
-    levels = _check_levels(settings, points, log_x0, variables)
+    levels = _check_levels(settings, points[weight > 0], log_x0, variables)
     settings = adapt(settings, points, log_x0, target, weight)
     phi, value, status = solve(settings, points, log_x0, target[None], weight[None])
     result = Fit(

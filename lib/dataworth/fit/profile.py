@@ -7,6 +7,8 @@ one exact point of the profile. All values of one side are one batch.
 An interval is {psi : 2 (O(psi) - O_min) / s <= t^2}, with t Student's quantile and s the
 dispersion sum(rho'^2) / (n - p) / mean(rho'') of the objective at its minimum: the residual
 variance for L2, and the tau-test scale for a robust loss (Ronchetti 1982; Huber 1973 factor).
+p leaves out floors that are estimated as zero. The root of a floor itself is corrected for its
+bound (`near_zero`).
 """
 
 from __future__ import annotations
@@ -306,7 +308,7 @@ def scalar_derivatives(
 def dispersion(problem: Problem, z: Array, target: Array, weights: Array) -> float:
     """Scale s of the deviance; the weighted residual variance when the loss is L2."""
     used = weights > 0
-    n, free = int(used.sum()), len(problem.lower)
+    n, free = int(used.sum()), problem.free_at(z)
     psi, _, second = problem.objective.psi(problem.predict(z[None])[0] - target)
     mean_second = float((weights * second)[used].sum() / weights[used].sum())
     if problem.objective.loss == "huber" and n > free:
@@ -375,7 +377,8 @@ class Profile:
 
     z (f,) the estimate; target, weights (n,); `scale` divides the deviance. `centre` is the scalar
     at the estimate, which may be infinite; `error` a first guess of its standard error.
-    `directions(z, c)` (optional) proposes starts (B,f) for values c (B,).
+    `directions(z, c)` (optional) proposes starts (B,f) for values c (B,). `bounded_dof`: degrees of
+    freedom of a scalar that cannot fall below zero; its roots are then those of `near_zero`.
     """
 
     def __init__(
@@ -390,9 +393,11 @@ class Profile:
         scale: float,
         directions: Callable[[Array, Array], Array] | None = None,
         error: float | None = None,
+        bounded_dof: float | None = None,
     ) -> None:
         self.problem, self.target, self.weights, self.gap = problem, target, weights, gap
         self.centre, self.scale, self.directions = centre, scale, directions
+        self.bounded_dof = bounded_dof
         self.base = float(problem.value(z[None], target[None], weights[None])[0])
         self.inverse = inverse_hessian(problem, z, target, weights)
         self.origin = centre if np.isfinite(centre) else np.sign(centre) * 14.0
@@ -411,9 +416,19 @@ class Profile:
         self.root = np.array([0.0])
         if not np.isfinite(centre):
             self.psi = np.array([centre])
+        if bounded_dof is not None:
+            self.trace(np.zeros(1))
+
+    def roots(self) -> Array:
+        """Signed roots (m,) of the points traced so far: Student-t distributed under the truth."""
+        if self.bounded_dof is None:
+            return self.root
+        return near_zero(self.psi, self.root, self.centre, self.bounded_dof)
 
     def trace(self, c: Array) -> None:
         """Solve for the values c and keep the exact profile points that they lead to."""
+        if self.bounded_dof is not None and self.centre == 0:  # `near_zero` asks for the halves
+            c = np.concatenate([c, c / 2])
         known = np.clip(self.psi, -1e6, 1e6)
         start = self.z[np.abs(known[:, None] - c).argmin(0)]
         count = len(c)
@@ -456,12 +471,13 @@ class Profile:
         at = np.abs(np.clip(self.psi, -1e9, 1e9) - c).argmin()
         if not np.isfinite(self.psi[at]) or abs(self.psi[at] - c) > 0.3 * self.error:
             return float(np.copysign(np.inf, c - self.centre))
+        root = float(self.roots()[at])
         if not np.isfinite(self.centre):
-            return float(self.root[at])
+            return root
         if self.psi[at] == self.centre:  # c is beside the estimate
             return (c - self.centre) / self.error
         # the point reached lies beside c; the root is close to linear in between
-        return float(self.root[at] * (c - self.centre) / (self.psi[at] - self.centre))
+        return float(root * (c - self.centre) / (self.psi[at] - self.centre))
 
     def end(self, side: int, quantile: float, limit: float) -> float:
         """End on one side: the farthest value not refused; `limit` if none is refused."""
@@ -477,16 +493,16 @@ class Profile:
             beyond = (c - limit) * outward >= 0
             c = np.unique(np.where(beyond, limit, c))
             self.trace(c[np.isfinite(c)])
-            if (outward * self.root >= quantile).any() or beyond.all():
+            if (outward * self.roots() >= quantile).any() or beyond.all():
                 break
             steps = steps * 8 + 1e-12
             if steps[0] > 1e4 * max(1.0, abs(self.origin)):
                 break
-        if not (outward * self.root >= quantile).any():
+        if not (outward * self.roots() >= quantile).any():
             return limit
         guess = np.inf
         for _ in range(8):
-            p, r = outward * self.psi, outward * self.root
+            p, r = outward * self.psi, outward * self.roots()
             refused = r >= quantile
             outer = p[refused].min()
             inside = ~refused & (p < outer)
@@ -510,6 +526,31 @@ class Profile:
     def points(self) -> Trace:
         order = np.argsort(self.psi)
         return Trace(self.psi[order], self.root[order])
+
+
+def near_zero(psi: Array, root: Array, centre: float, dof: float) -> Array:
+    """Signed roots (m,) of a scalar that cannot be negative, corrected for that bound.
+
+    Where the bound cuts off part of the estimates, the restricted deviance of the truth is smaller
+    than Student's t promises, and intervals are too wide. This is the ordering of Feldman and
+    Cousins (1998, section IV B) for a mean near a bound, with Student's t for the normal: with the
+    value d standard errors above zero, a root r > d has the probability P(T > (d^2 + r^2) / 2d) on
+    the side of the bound, not P(T > r). psi, root: traced points, zero among them. d is the root's
+    way from zero or, for an estimate of zero, follows from the deviance at psi and at psi / 2,
+    d^2 + 2 d s and d^2 / 4 + d s, where s is the part cut off.
+    """
+    order = np.argsort(psi)
+    size = np.abs(root)
+    if centre > 0:
+        d = root - np.interp(0.0, psi[order], root[order])
+    else:
+        half = np.interp(psi / 2, psi[order], root[order] ** 2)
+        d = np.sqrt(np.maximum(2 * root**2 - 4 * half, 0))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        beyond = np.where(size > 0, (d * d + root**2) / (2 * d), 0.0)
+    other = np.where((size <= d) | ((root > 0) & (centre > 0)), size, beyond)
+    tail = special.stdtr(dof, -size) + special.stdtr(dof, -other)
+    return -np.sign(root) * special.stdtrit(dof, tail / 2)
 
 
 def _rows(target: Array, weights: Array, size: int) -> tuple[Array, Array]:

@@ -61,6 +61,13 @@ class Problem:
         """Steps before the exact Hessian is used: more where that Hessian is dear."""
         return 3 if self.law.cheap_curvature else 15
 
+    def free_at(self, z: Array) -> int:
+        """Number of parameters that the rows determine at z (f,): a floor at zero is none of them,
+        so the residuals keep its degree of freedom (Meyer and Woodroofe 2000: the dimension of the
+        face on which a fit under inequality constraints lies).
+        """
+        return len(z) - sum(bool(z[i] <= self.lower[i]) for i, _ in self.floors)
+
     def phi(self, z: Array) -> Array:
         return z if self.plain else z @ self.matrix.T + self.offset
 

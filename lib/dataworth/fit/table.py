@@ -52,7 +52,12 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
-        raise UserError(f"Column {name!r} is not numeric; numbers are needed.") from error
+        flat = np.asarray(values, dtype=object).ravel()
+        row = next((i for i, value in enumerate(flat) if not _is_number(value)), 0)
+        raise UserError(
+            f"Column {name!r} is not numeric: it has {str(flat[row])!r} in row {row}; numbers are "
+            "needed."
+        ) from error
     bad = ~np.isfinite(array)
     allowed = "a finite number"
     if minimum is not None:
@@ -62,6 +67,14 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
         row = int(np.flatnonzero(bad)[0])
         raise UserError(f"Column {name!r} has {array[row]:g} in row {row}; allowed is {allowed}.")
     return array
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def duplicated(points: Array, y: Array) -> int:
