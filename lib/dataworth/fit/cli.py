@@ -190,7 +190,9 @@ def frontier_command(
     try:
         price = Cost(*(float(v) for v in cost.split(",")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"--cost is {cost!r}; three positive numbers factor,a,b are needed.") from error
+        raise UserError(
+            f"--cost is {cost!r}; three positive numbers factor,a,b are needed."
+        ) from error
     result = _fit(
         runs, law=law, x=x, y=y, loss=loss, delta=delta, cluster=cluster, bootstrap=bootstrap,
         resample=resample, seed=seed,
