@@ -1,0 +1,446 @@
+"""The study behind the chapter *data characteristics*: what the domains are like, how quality and
+toxicity go together, and what changed over two centuries of speeches. Nothing is trained on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, field_validator
+
+from dataworth.estimates import Estimate, estimate
+from dataworth.parameters import Parameters, field
+from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.report import provenance, summary
+from dataworth.text.measures import PII, CharacteristicsSpec
+from dataworth.text.pools import DOMAINS, whole_domain
+from dataworth.text.scores import SCORERS, agreement
+from dataworth.text.tokens import TextPart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Scorers = Annotated[tuple[str, ...], Field(min_length=1)]
+HELD_OUT = ("validation", "test")
+SPEECHES = "sotu"
+POSITIVES = ("brown", "wordnet")  # cards that the quality scorer takes for curated
+FLAG = 0.5  # a text with this score of toxicity, or more, is called toxic
+CHUNK = 1 << 21  # elements of a block of bootstrap draws
+
+
+class DataCharacteristics(Parameters):
+    """Parameters of the chapter."""
+
+    documents: int = field(1000, "held-out documents of each domain, at most", "documents", ge=2)
+    pieces: int = field(1000, "pieces of equal length of each domain, at most", "pieces", ge=20)
+    piece_words: int = field(16, "length of such a piece", "words", ge=5)
+    stretch_words: int = field(
+        200, "stretch of a document that is read for readability and sentiment", "words", ge=20
+    )
+    toxicity_scorers: Scorers = field(("toxicity", "bad-words"), "scorers of toxicity, by name")
+    resamples: int = field(1000, "bootstrap draws", "draws", ge=100)
+    seed: int = field(0, "base seed of samples and bootstrap", ge=0)
+
+    @field_validator("toxicity_scorers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name in SCORERS if name != "quality"]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"holds {unknown[0]!r}; known are {', '.join(known)}")
+        if missing := [name for name in ("toxicity", "bad-words") if name not in names]:
+            raise ValueError(f"must hold {missing[0]!r}, which the figures show")
+        return names
+
+    def spec(self, domain: str) -> CharacteristicsSpec:
+        """Measurements of held-out documents of a domain, drawn at random if there are too many.
+
+        Where the domain is among the quality scorer's positives, scorers without it are fitted.
+        """
+        from dataworth.data import fingerprint
+
+        found = [whole_domain(domain, split) for split in HELD_OUT]
+        counts = [len(pool) for pool in found]
+        rng = np.random.default_rng([self.seed, 0xC4A1, list(DOMAINS).index(domain)])
+        chosen = np.sort(rng.permutation(sum(counts))[: self.documents])
+        parts = []
+        for split, pool, first in zip(HELD_OUT, found, (0, counts[0]), strict=True):
+            rows = chosen[(chosen >= first) & (chosen < first + len(pool))] - first
+            if len(rows):
+                ids = tuple(pool.ids[rows].tolist())
+                parts.append(TextPart(card=DOMAINS[domain].card, split=split, ids=ids))
+        card, only = DOMAINS[domain].card, DOMAINS[domain].only
+        return self._spec(tuple(parts), (card, only) if card in POSITIVES else None, fingerprint())
+
+    def speeches(self) -> tuple[CharacteristicsSpec, NDArray[np.int64]]:
+        """Measurements of all dated speeches, and their years (N,). The quality scorer has seen
+        none of them."""
+        from dataworth.data import fingerprint, load_corpus
+
+        corpus = load_corpus(SPEECHES).dated()
+        part = TextPart(card=SPEECHES, ids=tuple(corpus.ids.tolist()))
+        return self._spec((part,), None, fingerprint()), corpus.years
+
+    def _spec(
+        self,
+        parts: tuple[TextPart, ...],
+        left_out: tuple[str, tuple[str, ...]] | None,
+        cards: str,
+    ) -> CharacteristicsSpec:
+        return CharacteristicsSpec(
+            parts=parts,
+            pieces=self.pieces,
+            piece_words=self.piece_words,
+            stretch_words=self.stretch_words,
+            scorers=self.toxicity_scorers,
+            left_out=left_out,
+            fingerprint=cards,
+            seed=self.seed,
+        )
+
+
+# ---- Measures -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A characteristic of a set of documents.
+
+    of: from a run's arrays to two arrays (N,) by document, whose sums' ratio it is; or, where
+    `median`, to values (N,) and their weights, 0 or 1.
+    """
+
+    label: str
+    of: Callable[[Mapping[str, NDArray[np.generic]]], tuple[Array, Array]]
+    median: bool = False
+
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def _documents(name: str, above: float | None = None) -> Callable[[Arrays], tuple[Array, Array]]:
+    """Mean over documents, or the share of them that reach a value."""
+
+    def of(arrays: Arrays) -> tuple[Array, Array]:
+        values = np.asarray(arrays[name], dtype=np.float64)
+        found = np.isfinite(values)
+        if above is not None:
+            values = (values >= above).astype(np.float64)
+        return np.where(found, values, 0.0), found.astype(np.float64)
+
+    return of
+
+
+def _pieces(name: str, above: float | None = None) -> Callable[[Arrays], tuple[Array, Array]]:
+    """Mean over pieces, or the share of them that reach a value."""
+
+    def of(arrays: Arrays) -> tuple[Array, Array]:
+        rows, n = np.asarray(arrays["piece_document"], dtype=np.intp), len(arrays["words"])
+        values = np.asarray(arrays[f"piece_{name}"], dtype=np.float64)
+        if above is not None:
+            values = (values >= above).astype(np.float64)
+        sums = np.bincount(rows, values, n).astype(np.float64)
+        return sums, np.bincount(rows, minlength=n).astype(np.float64)
+
+    return of
+
+
+def _per(name: str, unit: str, scale: float) -> Callable[[Arrays], tuple[Array, Array]]:
+    """Sum of counts per `scale` of a unit."""
+
+    def of(arrays: Arrays) -> tuple[Array, Array]:
+        counts = np.asarray(arrays[name], dtype=np.float64).reshape(len(arrays["words"]), -1)
+        return scale * counts.sum(1), np.asarray(arrays[unit], dtype=np.float64)
+
+    return of
+
+
+MEASURES: dict[str, Measure] = {
+    "words": Measure("length (words, median)", _documents("words"), median=True),
+    "readability": Measure(
+        "readability (school grade, median)", _documents("readability"), median=True
+    ),
+    "ttr": Measure("type-token ratio (pieces)", _pieces("ttr")),
+    "non_ascii": Measure("non-ASCII (per 1,000 characters)", _per("non_ascii", "characters", 1000)),
+    "non_ascii_letters": Measure(
+        "non-ASCII letters (per 1,000 characters)", _per("non_ascii_letters", "characters", 1000)
+    ),
+    "sentiment": Measure("sentiment (mean, −1 to 1)", _documents("sentiment")),
+    "pii": Measure("personal data (per 10,000 words)", _per("pii", "words", 10_000)),
+    "profanity": Measure("profanity (share of pieces)", _pieces("bad-words", FLAG)),
+    "toxicity": Measure("toxicity (mean of pieces)", _pieces("toxicity")),
+    "toxic_pieces": Measure("toxic pieces (share)", _pieces("toxicity", FLAG)),
+    "toxic_documents": Measure("toxic documents (share)", _documents("toxicity", FLAG)),
+    "quality": Measure("quality (mean of pieces)", _pieces("quality")),
+    "quality_without_domain": Measure(
+        "quality, domain left out (mean of pieces)", _pieces("quality_without_domain")
+    ),
+    "quality_without_card": Measure(
+        "quality, card left out (mean of pieces)", _pieces("quality_without_card")
+    ),
+    "quality_documents": Measure("quality (mean of documents)", _documents("quality")),
+}
+"""What is compared. `pieces` are of equal length; toxicity of a document is the maximum over its
+pieces of 200 words, quality the mean."""
+
+
+def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:
+    """(B,) lower medians of values (N,) that count as often as weights (B, N) say."""
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(np.atleast_2d(np.asarray(weights, dtype=np.float64))[:, order], axis=1)
+    return values[order[(total >= total[:, -1:] / 2).argmax(axis=1)]]
+
+
+def weighted_spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
+    """(B,) rank correlations of x and y (N,) whose elements count as often as weights (B, N) say;
+    NaN where one does not vary. Equal to Spearman's coefficient of the repeated elements."""
+    weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    step = max(1, CHUNK // weights.shape[1])
+    return np.concatenate(
+        [_spearman(x, y, weights[i : i + step]) for i in range(0, len(weights), step)]
+    )
+
+
+def _spearman(x: ArrayLike, y: ArrayLike, weights: Array) -> Array:
+    share = weights / weights.sum(axis=1, keepdims=True)
+    a, b = (_ranks(np.asarray(values), share) for values in (x, y))
+    a -= (share * a).sum(axis=1, keepdims=True)
+    b -= (share * b).sum(axis=1, keepdims=True)
+    spread = (share * a * a).sum(axis=1) * (share * b * b).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (share * a * b).sum(axis=1) / np.sqrt(spread)
+    return np.where(spread > 1e-18, found, np.nan)
+
+
+def _ranks(values: NDArray[np.generic], share: Array) -> Array:
+    """(B, N) middle ranks, as shares of the whole."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    held = np.add.reduceat(share[:, order], starts, axis=1)
+    return (np.cumsum(held, axis=1) - held / 2)[:, group]
+
+
+# ---- The study ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Characteristics:
+    """Finished measurements: `domains` by name, `speeches` and their `years` (N,)."""
+
+    params: DataCharacteristics
+    domains: dict[str, Result]
+    speeches: Result
+    years: NDArray[np.int64]
+
+    @cached_property
+    def _weights(self) -> dict[str, Array]:
+        """How often each draw of the bootstrap takes each document, (B, N) by domain; the same for
+        every measure, so that measures of one domain are compared on the same documents."""
+        return {
+            name: self._draw(i, len(run.arrays["words"]))
+            for i, (name, run) in enumerate(self.domains.items())
+        }
+
+    def _draw(self, place: int, n: int) -> Array:
+        rng = np.random.default_rng([self.params.seed, 0xC4A4, place])
+        return rng.multinomial(n, np.full(n, 1 / n), size=self.params.resamples).astype(np.float64)
+
+    def sizes(self) -> pd.DataFrame:
+        """Sample sizes by domain: `card`, `documents`, `pieces`, `words`, and whether the quality
+        scorer's positives hold training documents of the domain."""
+        import pandas as pd
+
+        rows = [
+            (
+                name,
+                DOMAINS[name].card,
+                run.metrics["documents"],
+                run.metrics["pieces"],
+                int(run.arrays["words"].sum()),
+                "yes" if DOMAINS[name].card in POSITIVES else "no",
+            )
+            for name, run in self.domains.items()
+        ]
+        columns = ["domain", "card", "documents", "pieces", "words", "among the positives"]
+        return pd.DataFrame(rows, columns=columns).set_index("domain")
+
+    def by_domain(self, measure: str) -> dict[str, Estimate]:
+        """A measure of every domain, intervals over documents."""
+        return {
+            name: _measured(MEASURES[measure], run.arrays, self._weights[name])
+            for name, run in self.domains.items()
+        }
+
+    def table(self) -> pd.DataFrame:
+        """All measures of all domains: rows domains, columns labels."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                m.label: {d: e.value for d, e in self.by_domain(k).items()}
+                for k, m in MEASURES.items()
+            }
+        )
+
+    def contrast(self, domain: str, measure: str) -> Estimate:
+        """A domain's measure less the mean of the other domains'."""
+        found = self.by_domain(measure)
+        others = [e for name, e in found.items() if name != domain]
+        mean = estimate(
+            float(np.mean([e.value for e in others])), np.mean([e.draws for e in others], axis=0)
+        )
+        return found[domain].minus(mean)
+
+    def pii(self) -> pd.DataFrame:
+        """Kinds of personal data per 10,000 words: rows domains, columns `PII`."""
+        import pandas as pd
+
+        rows = {
+            name: run.arrays["pii"].sum(0) * 10_000 / run.arrays["words"].sum()
+            for name, run in self.domains.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(PII))
+
+    @cached_property
+    def correlations(self) -> dict[str, dict[str, Estimate]]:
+        """Spearman's correlation of quality and toxicity, by what is correlated (`pieces`, of equal
+        length, scored without their domain among the positives; `documents`, by the scorers' own
+        rules) and where: in every domain, `within` (the mean of those), `pooled` (all domains,
+        equal weights) and `between` (the domains' means). High quality is good here, so that a
+        negative correlation says: the better, the less toxic."""
+        return {
+            "pieces": self._correlated("piece_quality_without_domain", "piece_toxicity"),
+            "documents": self._correlated("quality", "toxicity"),
+        }
+
+    def _correlated(self, quality: str, toxicity: str) -> dict[str, Estimate]:
+        found: dict[str, Estimate] = {}
+        scores, weights, means = [], [], []
+        for name, run in self.domains.items():
+            x, y = (np.asarray(run.arrays[key]) for key in (quality, toxicity))
+            w = self._weights[name]
+            if quality.startswith("piece_"):
+                w = w[:, run.arrays["piece_document"]]
+            w = np.concatenate([np.ones((1, w.shape[1])), w])  # the sample itself comes first
+            found[name] = _first(weighted_spearman(x, y, w))
+            scores.append((x, y))
+            weights.append(w / w.sum(axis=1, keepdims=True))
+            means.append([weights[-1] @ x, weights[-1] @ y])
+        inside = np.mean([[e.value, *e.draws] for e in found.values()], axis=0)
+        x, y = (np.concatenate(column) for column in zip(*scores, strict=True))
+        pooled = weighted_spearman(x, y, np.concatenate(weights, axis=1))
+        x, y = np.moveaxis(np.array(means), 0, -1)  # each (1 + B, domains)
+        even = np.ones((1, len(means)))
+        between = np.array([weighted_spearman(a, b, even)[0] for a, b in zip(x, y, strict=True)])
+        return found | {
+            "within": _first(inside),
+            "pooled": _first(pooled),
+            "between": _first(between),
+        }
+
+    def trend(self, measure: str) -> Estimate:
+        """Spearman's correlation of a measure of the speeches with their year."""
+        top, below = MEASURES[measure].of(self.speeches.arrays)
+        values = top if MEASURES[measure].median else top / below
+        weights = np.concatenate([np.ones((1, len(values))), self._speech_weights])
+        return _first(weighted_spearman(values, self.years, weights))
+
+    @cached_property
+    def _speech_weights(self) -> Array:
+        return self._draw(len(self.domains), len(self.years))
+
+    def by_decade(self, measure: str) -> pd.DataFrame:
+        """A measure of the speeches of each decade: `decade`, `speeches`, `value`, `low`, `high`
+        (intervals over the decade's speeches)."""
+        import pandas as pd
+
+        decades = self.years // 10 * 10
+        rows = []
+        for decade in np.unique(decades).tolist():
+            inside = np.flatnonzero(decades == decade)
+            top, below = MEASURES[measure].of(self.speeches.arrays)
+            place = len(self.domains) + 1 + decade
+            weights = self._draw(place, len(inside))
+            e = _ratio(top[inside], below[inside], weights, MEASURES[measure].median)
+            rows.append((decade, len(inside), e.value, e.low, e.high))
+        return pd.DataFrame(rows, columns=["decade", "speeches", "value", "low", "high"])
+
+    def agreement(self) -> pd.DataFrame:
+        """`scores.agreement` of the toxicity scorers and of low quality (1 - quality) at 0.5, on
+        the documents and on the pieces of all domains; column `on` first."""
+        import pandas as pd
+
+        names = self.params.toxicity_scorers
+        tables = []
+        for on, prefix in (("documents", ""), ("pieces", "piece_")):
+            runs = [run.arrays for run in self.domains.values()]
+            found = {n: np.concatenate([a[prefix + n] for a in runs]) for n in names}
+            found["low quality"] = 1 - np.concatenate([a[f"{prefix}quality"] for a in runs])
+            table = agreement(found, dict.fromkeys(found, FLAG))
+            table.insert(0, "on", on)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def cards(self) -> pd.DataFrame:
+        """The score cards of the scorers used, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.speeches.metrics["cards"]).set_index("name")
+
+    def signs(self) -> pd.DataFrame:
+        """The most frequent characters outside ASCII, by name: rows `domain` (and `speeches`),
+        `characters` and how often `each` occurs."""
+        import pandas as pd
+
+        runs = self.domains | {"speeches": self.speeches}
+        rows = [
+            (
+                name,
+                int(run.arrays["non_ascii"].sum()),
+                ", ".join(f"{sign} {count:,}" for sign, count in run.metrics["signs"]),
+            )
+            for name, run in runs.items()
+        ]
+        return pd.DataFrame(rows, columns=["domain", "characters", "each"]).set_index("domain")
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes."""
+        runs = {"domains": list(self.domains.values()), "speeches": [self.speeches]}
+        return summary(runs)
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        return provenance([*self.domains.values(), self.speeches], [self.params.seed])
+
+
+def _first(values: Array) -> Estimate:
+    return estimate(float(values[0]), values[1:])
+
+
+def _measured(measure: Measure, arrays: Arrays, weights: Array) -> Estimate:
+    return _ratio(*measure.of(arrays), weights, measure.median)
+
+
+def _ratio(top: Array, below: Array, weights: Array, median: bool) -> Estimate:
+    """The ratio of sums, or the median where `below` is not 0, of a sample and of its draws."""
+    weights = np.concatenate([np.ones((1, len(top))), weights])
+    if median:
+        return _first(weighted_median(top, weights * below))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _first((weights @ top) / (weights @ below))
+
+
+def run(params: DataCharacteristics, store: Store | None = None) -> Characteristics:
+    """Measure what is missing and collect the study."""
+    specs = {name: params.spec(name) for name in DOMAINS}
+    speeches, years = params.speeches()
+    order: Sequence[CharacteristicsSpec] = [speeches, *specs.values()]
+    found = run_tasks(order, store=store or Store(), label="measuring texts")
+    return Characteristics(params, dict(zip(specs, found[1:], strict=True)), found[0], years)
