@@ -222,6 +222,27 @@ def proxy_agreement() -> pd.DataFrame:
     )
 
 
+def longpre_filters(score: str) -> pd.DataFrame:
+    """Question answering after filtering C4 by "quality" or "toxicity", 1.5 billion parameters.
+
+    Longpre et al. 2023 (arXiv 2305.13169), Figure 6 (quality; few of its cells are known) and
+    Figure 7 (toxicity, complete), as transcribed by others. Columns: `filter` (such as "T=0.9",
+    "inverse T=0.5", "full data set"), `inverse` (bool), `kept` (percent of the documents' text),
+    `category` (such as "Books", "average") and `change` of the score from the unfiltered set.
+    """
+    rows = table(paper="Longpre et al. 2023", setting=f"C4 {score} filter, ")
+    name = rows["setting"].str.extract(r"filter, (.*), LM-XL$")[0]
+    return pd.DataFrame(
+        {
+            "filter": name,
+            "inverse": name.str.startswith("inverse"),
+            "kept": rows["x"],
+            "category": rows["metric"].str.extract(r", ([^,]+)$")[0],
+            "change": rows["y"],
+        }
+    )
+
+
 def measured(name: str) -> pd.DataFrame:
     """A table that one of this project's benches measured: coverage, extrapolation or exchange.
 

@@ -1,0 +1,143 @@
+"""Pictures that the chapters on quality and on toxicity have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dataworth.figures import COLOURS
+from dataworth.text.filter_tasks import TASKS
+from dataworth.text.pools import CRAWL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from dataworth.text.filtering import Filtered
+
+STYLES: Mapping[str, tuple[str, str, str]] = {
+    "filter": ("o-", COLOURS["real"], "filter"),
+    "inverse": ("s", COLOURS["synthetic"], "inverse filter"),
+    "random": ("x--", COLOURS["published"], "random drop"),
+    "equal": ("^", COLOURS["accent"], "filter of a larger crawl"),
+    "matched": ("D", COLOURS["mixed"], "random, with the filter's domain mix"),
+}
+"""Marker, colour and name of every kind of arm."""
+
+
+def own_arms(study: Filtered) -> list[str]:
+    """The arms of the chapter itself, without those of the other filter and the whole crawl."""
+    score = study.params.score
+    other = {"quality", "toxicity"} - {score}
+    return [n for n, a in study.arms.items() if a.kind != "whole" and a.filter not in other]
+
+
+def draw_gains(ax: Axes, study: Filtered) -> None:
+    """Mean gain over the unfiltered crawl against the share of the bytes that is kept."""
+    table = study.gains().loc[own_arms(study)]
+    table["at"] = table.kept.where(table.kind != "equal", study.params.equal)
+    ax.axhline(0, color="#999999", lw=1, ls=":")
+    for kind, (form, colour, name) in STYLES.items():
+        rows = table[table.kind == kind].sort_values("at")
+        bars = np.clip([rows.gain - rows.gain_low, rows.gain_high - rows.gain], 0, None)
+        ax.errorbar(
+            rows["at"], rows.gain, yerr=bars, fmt=form, color=colour, label=name, capsize=2, ms=5,
+            mfc="white" if kind in ("equal", "matched") else colour,
+        )  # fmt: skip
+    for label, row in table[table.kind == "other"].iterrows():
+        bars = np.clip([[row.gain - row.gain_low], [row.gain_high - row.gain]], 0, None)
+        ax.errorbar(row["at"], row.gain, yerr=bars, fmt="*", color="#333333", capsize=2, ms=8)
+        ax.annotate(
+            str(label),
+            (row["at"], row.gain),
+            fontsize=7.5,
+            xytext=(5, 4),
+            textcoords="offset points",
+        )
+    ax.invert_xaxis()
+    ax.set(xlabel="% of the bytes kept", ylabel="gain in bits per byte (%), mean of 8 domains")
+    ax.legend(fontsize=7.5)
+
+
+def draw_cells(
+    ax: Axes,
+    values: NDArray[np.float64],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    top: float,
+    clear: NDArray[np.bool_] | None = None,
+    form: str = "{:+.1f}",
+) -> Any:
+    """A heat map with its numbers, blue for better; grey where `clear` says that the interval holds
+    zero, empty where NaN. Gives the image, for a colour bar."""
+    from matplotlib.colors import SymLogNorm
+
+    norm = SymLogNorm(linthresh=top / 10, vmin=-top, vmax=top, base=10)
+    image = ax.imshow(values, cmap="RdBu", norm=norm, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
+        sure = clear is None or clear[i, j]
+        dark = "white" if abs(value) > top / 3 else "black"
+        ax.text(
+            j, i, form.format(value), ha="center", va="center", fontsize=7.5,
+            color=dark if sure else "#8A8A8A",
+        )  # fmt: skip
+    ax.set_xticks(range(len(columns)), list(columns), fontsize=8, rotation=30, ha="right")
+    ax.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    ax.grid(False)
+    return image
+
+
+def draw_tasks(axes: Sequence[Axes], study: Filtered, tasks: Sequence[str]) -> None:
+    """Change of every task's score from the unfiltered crawl, by arm; one task an axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    arms = [name for name in study.tested if name in own_arms(study)]
+    table = study.task_table().loc[arms]
+    place = np.arange(len(arms))[::-1]
+    for ax, task in zip(axes, tasks, strict=True):
+        ax.axvline(0, color="#999999", lw=1, ls=":")
+        for y, name in zip(place, arms, strict=True):
+            form, colour, _ = STYLES[study.arms[name].kind]
+            row = table.loc[name]
+            bars = [[row[task] - row[f"{task}_low"]], [row[f"{task}_high"] - row[task]]]
+            ax.errorbar(
+                row[task], y, xerr=np.clip(bars, 0, None), fmt=form[0], color=colour, capsize=2
+            )
+        info = TASKS[task]
+        unit = "points" if info.unit == "%" else info.unit
+        ax.set_title(info.what.replace(", ", ",\n"), fontsize=8.5)
+        arrow = "better →" if info.better == "up" else "← better"
+        ax.set_xlabel(f"change, {unit}  ({arrow})", fontsize=8)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.tick_params(labelsize=8)
+    axes[0].set_yticks(place, arms, fontsize=8)
+
+
+def draw_mix(axes: Sequence[Axes], study: Filtered) -> None:
+    """Domain mix of what every arm keeps, its mean document, and its share of toxic bytes."""
+    table = study.sets().loc[["whole", *own_arms(study)]]
+    place = np.arange(len(table))[::-1]
+    left = np.zeros(len(table))
+    for domain, colour in zip(CRAWL, (COLOURS["real"], COLOURS["synthetic"]), strict=True):
+        axes[0].barh(place, table[domain], left=left, color=colour, alpha=0.75, label=domain)
+        left += table[domain].to_numpy()
+    axes[0].set_xlabel("% of the bytes", fontsize=8)
+    axes[0].legend(fontsize=8, loc="lower left")
+    for ax, column, name in zip(
+        axes[1:],
+        ("bytes", "quality", "toxic"),
+        ("bytes per document", "quality score", "% of bytes toxic"),
+        strict=True,
+    ):
+        ax.plot(table[column], place, "o", color="#333333", ms=5)
+        ax.axvline(table[column].iloc[0], color="#999999", lw=1, ls=":")
+        ax.set_xlabel(name, fontsize=8)
+    for ax in axes:
+        ax.set_yticks(place, table.index if ax is axes[0] else [""] * len(table), fontsize=8)
+        ax.tick_params(axis="x", labelsize=8)
+        ax.grid(axis="y", visible=False)
