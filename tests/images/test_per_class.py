@@ -171,6 +171,15 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
         assert 0 <= c.last.value <= 1 and c.last.low <= c.last.high
     assert list(study.table("real").index) == list(study.names)
 
+    # Other thresholds than these can fill another number of groups: the interval says so.
+    count = study.filled_groups("synthetic")
+    assert count.value == len({c.group for c in scaling.values()}) and len(count.draws) == 900
+    assert 1 <= count.low <= count.value <= count.high <= 3
+    monkeypatch.setattr(per_class, "SLACK", 0.0)
+    narrow = study.filled_groups("synthetic")
+    own = [len({c.groups[b] for c in scaling.values()}) for b in range(100)]
+    np.testing.assert_array_equal(narrow.draws[:100], own)
+
     # The weak classes are the worst of the validation set.
     rows = study.runs["synthetic"][-1]
     assert study.weak == weakest(rows, 2) and len(study.weak) == 2

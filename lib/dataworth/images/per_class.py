@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ Rows = NDArray[np.intp]
 Who = Literal["weak", "other", "all"]
 
 GROUPS = ("easy", "scaling", "poor")
+SLACK = 0.1  # how far the thresholds of the groups are moved to either side
 
 
 class PerClass(Reanalysis):
@@ -197,6 +199,20 @@ class Study:
                 for name, c in self.classes(arm).items()
             }
         ).T
+
+    def filled_groups(self, arm: str) -> Estimate:
+        """How many of the groups hold a class. The paper gives no thresholds, so the interval
+        covers those up to `SLACK` beside the parameters', as well as the bootstrap draws."""
+        p, found = self.params, list(self.classes(arm).values())
+        counts = []
+        for easy, poor in product((-SLACK, 0, SLACK), repeat=2):
+            chosen = {
+                "easy": min(p.easy_accuracy + easy, 1),
+                "poor": max(p.poor_accuracy + poor, 0),
+            }
+            of = [groups(c.first.draws, c.last.draws, c.k.interval, **chosen) for c in found]
+            counts.append(np.sum([(np.stack(of) == name).any(0) for name in GROUPS], axis=0))
+        return estimate(len({c.group for c in found}), np.concatenate(counts))
 
     def causes(self) -> pd.DataFrame:
         """Per class: `k` and `accuracy` of the synthetic arm (largest size), `recognizability` (F1)
