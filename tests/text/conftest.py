@@ -1,10 +1,11 @@
 """A store below tmp_path and a tiny corpus in the place of the data room."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny_corpus import corpus
+from tiny_corpus import TINY, corpus, pile_corpus
 
 from dataworth.runs import Store
 
@@ -35,3 +36,31 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     monkeypatch.setattr("dataworth.data.load_corpus", load_corpus, raising=False)
     return made
+
+
+@pytest.fixture
+def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+    """A small Pile of made-up words in the place of all cards, a model "tiny", and parameters with
+    which a run takes one step."""
+    from dataworth.text import models, study
+
+    monkeypatch.setattr("dataworth.data.load_corpus", pile_corpus)
+    monkeypatch.setattr("dataworth.text.study.TOKENIZER_BYTES", 2_000)
+    monkeypatch.setitem(models.MODELS, "tiny", TINY)
+    wider = TINY.model_copy(update={"width": 24})
+    monkeypatch.setitem(models.MODELS, "tiny-wide", wider)
+    caches = (study._held_out, study._tokenizer_parts)
+    for cached in caches:
+        cached.cache_clear()
+    yield {
+        "model": "tiny",
+        "vocabulary": 300,
+        "pool_bytes": 20_000,
+        "tokens": 4096,
+        "batch": 64,
+        "context": 64,
+        "held_out_tokens": 500,
+        "resamples": 100,
+    }
+    for cached in caches:
+        cached.cache_clear()

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from dataworth.data import Corpus
 from dataworth.text.models import Decoder
+from dataworth.text.pools import DOMAINS
 from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import Evaluation, LanguageModelSpec
 
@@ -66,3 +68,27 @@ def language_model(**changes: object) -> LanguageModelSpec:
         "keep_weights": True,
     }
     return LanguageModelSpec(**(settings | changes))
+
+
+def pile_corpus(card: str, split: str | None = None) -> Corpus:
+    """Documents of made-up words for a card of the small Pile: every domain has words of its own
+    and some that all share; 40 documents of about 500 bytes to train on, 8 in any other split."""
+    names = [name for name, domain in DOMAINS.items() if domain.card == card]
+    texts, domains = [], []
+    for name in names:
+        rng = np.random.default_rng([*name.encode(), len(split or "")])
+        only = DOMAINS[name].only or (card,)
+        own = ["".join(rng.choice(list("aeioulnrst"), 6)) for _ in range(12)]
+        for i in range(40 if split == "train" else 8):
+            words = rng.choice([*own, *WORDS["sea"]], 80)
+            texts.append(" ".join([name, str(i), *words]))
+            domains.append(only[i % len(only)])
+    base = 1000 * sum((split or "").encode()) + 100_000 * sum(card.encode())  # unlike any other's
+    return Corpus(
+        texts=tuple(texts),
+        ids=np.arange(len(texts)) + base,
+        domains=np.array(domains),
+        years=np.full(len(texts), -1),
+        labels={},
+        card=card,
+    )

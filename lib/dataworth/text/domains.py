@@ -533,16 +533,14 @@ def fit_mixtures(shares: Array, losses: Array) -> MixtureRegression:
     from sklearn.linear_model import RidgeCV
 
     x = np.log(shares + FLOOR)
-    grid = np.logspace(-4, 2, 13)
+    model = RidgeCV(alphas=np.logspace(-4, 2, 13), alpha_per_target=True)
     predicted, mean = np.empty_like(losses), np.empty_like(losses)
     for left_out in range(len(x)):
         kept = np.arange(len(x)) != left_out
         mean[left_out] = losses[kept].mean(0)
-        for e in range(losses.shape[1]):
-            model = RidgeCV(alphas=grid).fit(x[kept], losses[kept, e])
-            predicted[left_out, e] = model.predict(x[[left_out]])[0]
-    slopes = [RidgeCV(alphas=grid).fit(x, losses[:, e]).coef_ for e in range(losses.shape[1])]
-    return MixtureRegression(losses, predicted, mean, np.stack(slopes, axis=1))
+        predicted[left_out] = model.fit(x[kept], losses[kept]).predict(x[[left_out]])[0]
+    slopes = model.fit(x, losses).coef_.T
+    return MixtureRegression(losses, predicted, mean, slopes)
 
 
 def run(params: Domains, store: Store | None = None) -> DomainStudy:
