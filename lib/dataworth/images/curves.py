@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.estimates import over_examples, over_seeds
 from dataworth.images.classifiers import cross_entropy
 from dataworth.runs import Result
 
 Array = NDArray[np.float64]
-CHUNK = 100  # draws per matrix product
 
 
 @dataclass(frozen=True)
@@ -86,33 +85,12 @@ def resample(
     """Bootstrap versions (B, n) of the means over seeds and examples of `values` (n, seeds, N).
 
     Draw b takes the same examples for every arm of one `seed`. `arm` is a number of the arm's own:
-    its training seeds are drawn independently of another's. `rows`: positions of the examples to
-    average over (those of one class); they are resampled as they are within the whole set, and a
-    draw that holds none of them is NaN.
+    its training seeds are drawn independently of another's. `rows`: see `over_examples`.
     """
     n, count, examples = values.shape
     flat = values.reshape(n * count, examples)
-    flat = flat if rows is None else flat[:, rows]
-    centres = np.empty((resamples, n, count))
-    for start in range(0, resamples, CHUNK):
-        weights = example_counts(examples, resamples, seed)[start : start + CHUNK]
-        weights = (weights if rows is None else weights[:, rows]).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            mean = (flat @ weights.T) / weights.sum(1)
-        centres[start : start + CHUNK] = mean.T.reshape(-1, n, count)
-    widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0
-    pick = np.random.default_rng([seed, 6, arm]).integers(count, size=(resamples, n, count))
-    centre = centres.mean(2)
-    return centre + widen * (np.take_along_axis(centres, pick, axis=2).mean(2) - centre)
-
-
-@lru_cache(maxsize=2)
-def example_counts(examples: int, resamples: int, seed: int) -> NDArray[np.uint8]:
-    """How often each draw takes each example, (B, N)."""
-    rng = np.random.default_rng([seed, 5])
-    even = np.full(examples, 1 / examples)
-    counts = [rng.multinomial(examples, even).astype(np.uint8) for _ in range(resamples)]
-    return np.stack(counts)
+    drawn = over_examples(flat, resamples=resamples, seed=seed, rows=rows)
+    return over_seeds(drawn.reshape(-1, n, count), seed=seed, arm=arm)
 
 
 def hash_of(runs: Sequence[Sequence[Result]]) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
+from dataworth.estimates import over_seeds
 from dataworth.runs import Result, Spec, Store
 from dataworth.text.downstream import (
     ChoiceSpec,
@@ -28,7 +29,6 @@ from dataworth.text.downstream import (
     toxic_share,
     toxicity_scores,
 )
-from dataworth.text.losses import over_seeds
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scores import scorer
 from dataworth.text.tokens import TextPart

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import UserError
+from dataworth.estimates import over_examples, over_seeds
 from dataworth.runs import Result
 
 if TYPE_CHECKING:
@@ -58,31 +59,11 @@ def resample(
 ) -> Array:
     """Bootstrap versions (B,) of the mean over seeds of bits per byte; nats (S, N), n_bytes (N,).
 
-    Documents are drawn with replacement, the same ones in draw b of every arm. Seeds are drawn with
-    replacement too, by `arm`: arms of one number draw the same (give paired arms one number).
-    Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without which S resampled
-    seeds understate their variance; one seed gives an interval over documents alone.
+    Documents are drawn with replacement, the same ones in draw b of every arm; seeds too, by `arm`
+    (`dataworth.estimates.over_seeds`).
     """
-    count, size = nats.shape
-    rng = np.random.default_rng([seed, 32])
-    even = np.full(size, 1 / size)
-    centres = np.empty((resamples, count))
-    for start in range(0, resamples, 100):
-        weights = rng.multinomial(size, even, size=min(100, resamples - start)).astype(float)
-        with np.errstate(invalid="ignore"):
-            ratio = (weights @ nats.T) / (weights @ n_bytes)[:, None]
-        centres[start : start + len(weights)] = ratio / math.log(2)
-    return over_seeds(centres, seed=seed, arm=arm)
-
-
-def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
-    """Bootstrap versions (B,) of a mean over S seeds, of which `values` (B, S) are versions over
-    documents: the second half of `resample`, for scores that are no sums."""
-    draws, count = values.shape
-    widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
-    pick = np.random.default_rng([seed, 33, arm]).integers(count, size=(draws, count))
-    middle = values.mean(1)
-    return middle + widen * (np.take_along_axis(values, pick, 1).mean(1) - middle)
+    drawn = over_examples(nats, resamples=resamples, seed=seed, sizes=n_bytes) / math.log(2)
+    return over_seeds(drawn, seed=seed, arm=arm)
 
 
 def loss_table(
