@@ -7,7 +7,8 @@ One simulation draws a real and a synthetic curve E + a x^-k, fits both and asks
 interval of k, of E, of the loss at 10 times the largest size, and of the equivalence ratio holds
 the truth. (An interval holds the truth exactly when the test of the truth has p > 0.05.)
 
-    python bench/fit_coverage.py --simulations 1000
+    python bench/fit_coverage.py --simulations 400
+    python bench/fit_coverage.py --simulations 1000 --runs 6
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from dataworth import __version__
 from dataworth.fit import Fit, equivalence_test, fit
 
 REAL, SYNTHETIC = (0.10, 20.0, 0.45), (0.30, 20.0, 0.40)
-LEVELS = {6: 6, 12: 6, 24: 8, 60: 12, 200: 20}
+LOWER = 0.09  # what the setting `low floor` takes from both floors: the real one is then 0.01
+LEVELS = {6: 6, 12: 6, 24: 8, 60: 12, 200: 20}  # sizes, from 250 to 64,000, by number of runs
 NOISE = 0.02
 # noise model, loss that is fitted, number of runs
 CELLS = [
@@ -33,13 +35,14 @@ CELLS = [
                           ("outliers", "huber"))
       for n in LEVELS),
     *(("clusters", "l2", n) for n in (24, 60, 200)),
+    *(("low floor", "l2", n) for n in (6, 24)),
 ]  # fmt: skip
 OUT = Path(__file__).parents[1] / "lib/dataworth/published_data/measured_coverage.csv"
 QUANTITIES = ("k", "E", "loss at 10x", "ratio")
 
 
 def noise_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Relative noise; `clusters`: pairs of neighbouring rows share most of theirs."""
+    """Relative noise, Gaussian unless named: `clusters`, pairs of rows share most of theirs."""
     if kind == "t3":
         return NOISE * rng.standard_t(3, size=n)
     if kind == "outliers":  # every twentieth run is off by ten times the noise
@@ -50,9 +53,14 @@ def noise_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
     return NOISE * rng.normal(size=n)
 
 
+def loss_at(truth: tuple[float, float, float], x: float) -> float:
+    floor, a, k = truth
+    return floor + a * x**-k
+
+
 def simulate(truth: tuple[float, float, float], kind: str, loss: str, n: int, rng) -> Fit:
     floor, a, k = truth
-    x = np.repeat(np.geomspace(250, 64000, LEVELS[n]), n // LEVELS[n] + 1)[:n]
+    x = np.repeat(np.geomspace(250, 64000, LEVELS[n]), n // LEVELS[n])
     y = (floor + a * x**-k) * np.exp(noise_of(kind, n, rng))
     runs = {"x": x, "y": y, "cluster": np.arange(n) // 2}
     return fit(runs, law="shifted", loss=loss, cluster="cluster" if kind == "clusters" else None)
@@ -66,9 +74,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="*", default=sorted(LEVELS))
     options = parser.parse_args()
     n_real = 8000.0
-    loss_real = REAL[0] + REAL[1] * n_real ** -REAL[2]
-    n_synthetic = (SYNTHETIC[1] / (loss_real - SYNTHETIC[0])) ** (1 / SYNTHETIC[2])
-    at_10x = REAL[0] + REAL[1] * 640_000 ** -REAL[2]
+    n_synthetic = (SYNTHETIC[1] / (loss_at(REAL, n_real) - SYNTHETIC[0])) ** (1 / SYNTHETIC[2])
     measured = {}  # rows of each setting, in the order of CELLS
     if options.out.is_file():
         with options.out.open(encoding="utf-8") as stream:
@@ -79,13 +85,16 @@ def main() -> None:
             continue
         rng = np.random.default_rng([options.seed, n, sum(map(ord, kind + loss))])
         start = time.perf_counter()
+        lower = LOWER if kind == "low floor" else 0.0
+        truth, other = ((t[0] - lower, *t[1:]) for t in (REAL, SYNTHETIC))
         p = np.empty((options.simulations, 4))
         open_ends = 0
         for s in range(options.simulations):
-            real = simulate(REAL, kind, loss, n, rng)
-            synthetic = simulate(SYNTHETIC, kind, loss, n, rng)
+            real = simulate(truth, kind, loss, n, rng)
+            synthetic = simulate(other, kind, loss, n, rng)
             p[s] = (
-                real.test("k", REAL[2]), real.test("E", REAL[0]), real.test_mean(640_000, at_10x),
+                real.test("k", truth[2]), real.test("E", truth[0]),
+                real.test_mean(640_000, loss_at(truth, 640_000)),
                 equivalence_test(synthetic, real, n_synthetic / n_real, at_real=n_real),
             )  # fmt: skip
             if s < 50:

@@ -99,7 +99,7 @@ class Fit:
 
     objective: the minimised sum. status: how the search ended. flags: what to know before trusting
     the numbers: saturated (as many parameters as levels), few_rows (under three rows a parameter:
-    intervals without draws err on the wide side, a 95 % interval covers up to 98 %), no_interval
+    the noise is known from a few residuals, and a misfit of the law does not show), no_interval
     (LAD without draws: every interval is open), constant_y, duplicated_rows, E_at_zero, at_bound,
     not_converged, lack_of_fit (F test against replicates, L2 only), unidentified (flat directions),
     unidentified_draws and unconverged_draws (more than 1 % of the refits). draws_phi (B,p): refits

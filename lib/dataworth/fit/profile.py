@@ -321,8 +321,8 @@ def dispersion(problem: Problem, z: Array, target: Array, weights: Array) -> flo
             mean_second = inside * problem.objective.delta / window
     mean_second = max(mean_second, 1e-9)
     spread = float((weights * psi**2).sum() / max(n - free, 1))
-    # Huber's factor is the start of a series in free / n; with fewer than three rows a parameter it
-    # overshoots (six runs: coverage of up to 99 %, near 97 % without; `bench/fit_coverage.py`)
+    # Huber's factor is the start of a series in free / n: it is left out under three rows a
+    # parameter (six runs cover 94 to 97 % without it; `bench/fit_coverage.py`)
     share = free / n if n >= 3 * free else 0.0
     huber = 1 + share * max(1 - mean_second, 0.0) / max(mean_second, 0.5)
     return max(spread / mean_second * huber**2, 1e-300)
