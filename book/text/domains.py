@@ -86,7 +86,7 @@ study.arms()
 # %% [markdown]
 # ## What leaving one domain out does to every domain
 #
-# Above, one domain left out; below, random documents of as many bytes. Black figures: the interval leaves out zero.
+# Above, one domain left out; below, random documents of as many bytes. Coloured cells: the interval leaves out zero.
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -103,27 +103,27 @@ top = max(np.abs(upper[0]).max(), np.abs(lower[0]).max())
 fig, axes = subplots(2, 1, figsize=(8.0, 7.2), height_ratios=(len(domains), len(controls)))
 for ax, (values, clear), rows in zip(axes, (upper, lower), (domains, controls), strict=True):
     image = ax.imshow(
-        values,
+        np.where(clear, values, 0.0),
         cmap="RdBu_r",
         norm=SymLogNorm(linthresh=0.02, vmin=-top, vmax=top, base=10),
         aspect="auto",
     )
     for (i, j), value in np.ndenumerate(values):
+        dark = "white" if abs(value) > top / 4 else "black"
         ax.text(
-            j,
-            i,
-            f"{value:+.3f}",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color=("white" if value > top / 3 else "black") if clear[i, j] else "#8A8A8A",
-        )
+            j, i, f"{value:+.3f}", ha="center", va="center", fontsize=7.5,
+            color=dark if clear[i, j] else "#777777",
+        )  # fmt: skip
     ax.set_xticks(range(len(domains)), domains, fontsize=8)
     ax.set_yticks(range(len(rows)), rows, fontsize=8)
     ax.grid(False)
 axes[0].set(ylabel="domain left out")
 axes[1].set(ylabel="left out at random", xlabel="held-out text of")
-fig.colorbar(image, ax=axes, label="change of the loss (bits per byte)", shrink=0.6)
+marks = [m for m in (0.01, 0.1, 1.0) if m < top]
+bar = fig.colorbar(image, ax=axes, label="change of the loss (bits per byte)", shrink=0.6)
+bar.set_ticks([-m for m in reversed(marks)] + [0, *marks])
+bar.ax.set_yticklabels([f"{-m:+g}" for m in reversed(marks)] + ["0"] + [f"{m:+g}" for m in marks])
+bar.minorticks_off()
 own = np.diagonal(upper[0])
 off = upper[0][~np.eye(len(domains), dtype=bool)]
 show(
@@ -135,8 +135,8 @@ show(
     f"drops of the same sizes, {lower[0].min():+.3f} to {lower[0].max():+.3f}, {int(lower[1].sum())} of "
     f"{lower[1].size} cells clear of zero.",
     caption="Change of the held-out loss, in bits per byte, when one domain (above) or as many bytes at random "
-    "(below) are left out, against the whole pool. Red: worse. The colour scale is logarithmic beyond 0.02; grey figures: the "
-    "95 % interval holds zero.",
+    "(below) are left out, against the whole pool. Red: worse, blue: better, on a scale that is logarithmic beyond 0.02; "
+    "white cells with grey figures: the 95 % interval holds zero.",
     name="fig-domains-heat",
 )
 
@@ -205,10 +205,16 @@ show(
 # %%
 import pandas as pd
 
+
+def words_of(e):
+    return f"{e.value:+.4f} [{e.low:+.4f}, {e.high:+.4f}]"
+
+
 averages = pd.DataFrame(
     {
         f"{scope}, {average}": {
-            name: str(study.harm(name, own=scope == "all", average=average)) for name in domains
+            name: words_of(study.harm(name, own=scope == "all", average=average))
+            for name in domains
         }
         for scope in ("left in", "all")
         for average in ("macro", "bytes")
@@ -390,7 +396,7 @@ ends = [min(guess.min(), change.min()), max(guess.max(), change.max())]
 ax.plot(ends, ends, ":", color="#999999")
 ax.set(
     xlabel="predicted from the other arms (bits per byte)",
-    ylabel="measured loss, less the arms' mean (bits per byte)",
+    ylabel="measured, less the arms' mean",
 )
 ax.legend(fontsize=7)
 steepest = np.abs(regression.slopes).max()
@@ -451,7 +457,7 @@ ledger = [
     claims.claim(
         "strongest-sources",
         "Common Crawl, OpenWeb and Books have the strongest positive effects.",
-        source="Longpre et al. 2024, Figure 8; seed slides",
+        source="Longpre et al. 2024, Figure 8; lecture slides",
         published=f"QA {drops.average[strong_groups].mean():+.1f} points without one of them, "
         f"{drops.average[weak_groups].mean():+.1f} without one of the five others",
         estimate=contrast.value,
@@ -463,7 +469,7 @@ ledger = [
     claims.claim(
         "heterogeneity",
         "Heterogeneous sources are critical: with equal bytes, fewer domains give a worse model.",
-        source="Longpre et al. 2024, section on domains; seed slides",
+        source="Longpre et al. 2024, on domains; lecture slides",
         published="every source but two helps; no test at equal bytes",
         estimate=varied.value,
         interval=varied.interval,
