@@ -416,21 +416,32 @@ def degradation(
 
     losses: (P, ..., E), of P training times `trained` and E evaluation times `evaluated`; centred
     over training times. side: `newer` keeps evaluation text at least as new as the training text,
-    `older` the other side. own: whether training and evaluation in one time count.
+    `older` the other side. own: whether training and evaluation in one time count. Where cells are
+    left out, loss and distance are both centred over the cells that an evaluation time has left
+    (fixed effects): means over other cells would mix the two sides.
     """
     from scipy.stats import linregress
 
     gap = np.asarray(evaluated, dtype=float) - np.asarray(trained, dtype=float)[:, None]  # (P, E)
     keep = {"both": np.full(gap.shape, True), "newer": gap >= 0, "older": gap <= 0}[side]
     keep &= own | (gap != 0)
-    centred = losses.centred()
-    value = np.moveaxis(centred.value, -1, 1)[keep]  # (K, ...)
-    drawn = np.moveaxis(centred.draws, -1, 2)[:, keep]  # (B, K, ...)
-    repeat = int(np.prod(value.shape[1:], dtype=int))
-    x = np.repeat(np.abs(gap[keep]), repeat)
+    keep &= keep.sum(0) > 1  # one cell alone says nothing of a slope
+    distance = np.abs(gap)
+    if not keep.all():
+        distance = _centre(distance, keep, 0)
+    value = _centre(np.moveaxis(losses.value, -1, 1), keep, 0)[keep]  # (K, ...)
+    drawn = _centre(np.moveaxis(losses.draws, -1, 2), keep, 1)[:, keep]  # (B, K, ...)
+    x = np.repeat(distance[keep], int(np.prod(value.shape[1:], dtype=int)))
     found = linregress(x, value.ravel(), alternative="greater")
     per_year = estimate(found.slope, slopes(x, drawn.reshape(len(drawn), -1)))
     return Slope(per_year, float(found.rvalue), float(found.pvalue))
+
+
+def _centre(table: Array, keep: NDArray[np.bool_], axis: int) -> Array:
+    """A table (..., P, E, ...), P at `axis`, less its means over the kept cells of P."""
+    shape = [1] * axis + list(keep.shape) + [1] * (table.ndim - axis - 2)
+    weights = keep.reshape(shape) / np.maximum(keep.sum(0), 1).reshape(shape[axis + 1 :])
+    return np.asarray(table - (table * weights).sum(axis, keepdims=True))
 
 
 def per_evaluation(matrix: Array, years: ArrayLike) -> Array:
