@@ -1,6 +1,7 @@
 """Pipelines of diffusers behind the protocol: one tiny random pipeline of each family's kind."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -243,9 +244,24 @@ def test_other_kinds_of_pipeline(request, kind, side, guidance):
         assert np.abs(alone - images[i]).max() <= 1
 
 
+def test_a_commit_after_the_hub_id_is_the_revision(monkeypatch):
+    from diffusers import DiffusionPipeline
+
+    asked = {}
+
+    def refuse(name, **given):
+        asked[name] = given["revision"]
+        raise OSError("no network")
+
+    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", refuse)
+    for source in ("owner/name@" + "0a" * 20, "owner/name-b"):
+        with pytest.raises(OSError, match="no network"):
+            PipelineGenerator(source)
+    assert asked == {"owner/name": "0a" * 20, "owner/name-b": None}
+
+
 def test_every_family_names_an_open_checkpoint():
     """Offline no checkpoint can be asked for: the table must at least hold hub ids."""
     for family in FAMILIES.values():
-        owner, slash, name = family.hub.partition("/")
-        assert owner and slash and name and "/" not in name
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]{40})?", family.hub)
         assert family.hub_steps > 0 and family.row in ("Imagen", "Stable Diffusion", "Muse")

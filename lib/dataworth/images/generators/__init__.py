@@ -58,8 +58,9 @@ __all__ = [
 class Family:
     """A kind of generator: our class for it, and what stands behind it on a GPU.
 
-    `row` of Fan et al. 2023; `hub` an open checkpoint of the same kind for `PipelineGenerator`;
-    `hub_steps` the number of steps its pipeline takes by default.
+    `row` of Fan et al. 2023; `hub` an open checkpoint of the same kind for `PipelineGenerator`, at
+    a commit (`id@commit`) where one was seen; `hub_steps` the number of steps its pipeline takes by
+    default.
     """
 
     made_by: type[TextToImage]
@@ -74,9 +75,17 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "pixel-diffusion": Family(PixelDiffusion, "Imagen", "DeepFloyd/IF-I-XL-v1.0", 100),
+    "pixel-diffusion": Family(
+        PixelDiffusion,
+        "Imagen",
+        "DeepFloyd/IF-I-XL-v1.0@c03d510e9b75bce9f9db5bb85148c1402ad7e694",
+        100,
+    ),
     "latent-diffusion": Family(
-        LatentDiffusion, "Stable Diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 50
+        LatentDiffusion,
+        "Stable Diffusion",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+        50,
     ),
     "masked-token": Family(MaskedToken, "Muse", "amused/amused-256", 12),
 }

@@ -15,7 +15,10 @@ from dataworth.runs import compute
 
 
 class PipelineGenerator:
-    """A text-to-image pipeline of diffusers: Stable Diffusion, DeepFloyd IF, aMUSEd, ..."""
+    """A text-to-image pipeline of diffusers: Stable Diffusion, DeepFloyd IF, aMUSEd, ...
+
+    source: a folder, or a hub id, after which `@` and a commit may stand.
+    """
 
     def __init__(
         self, source: str | Path, *, steps: int = 50, batch: int = 8, size: int | None = None
@@ -25,9 +28,14 @@ class PipelineGenerator:
 
         self.device = compute.device()
         on_gpu = self.device.type == "cuda"
+        name, _, commit = str(source).partition("@")
+        if Path(source).is_dir():
+            name, commit = str(source), ""
         # Not AutoPipelineForText2Image, which does not know aMUSEd.
         self.pipeline: Any = DiffusionPipeline.from_pretrained(
-            str(source), dtype=compute.inference_dtype() if on_gpu else torch.float32
+            name,
+            revision=commit or None,
+            dtype=compute.inference_dtype() if on_gpu else torch.float32,
         ).to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
         # aMUSEd draws the tokens of a batch from one generator: image by image, then.
