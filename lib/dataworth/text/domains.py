@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate
+from dataworth.estimates import Estimate, estimate, over_examples, over_seeds
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
 from dataworth.text.downstream import CHOICES, ChoiceSpec, choice_scores
@@ -77,7 +77,7 @@ class DomainArms(TextStudy):
                 groups[-1].append(name)
             else:
                 groups.append([name])
-        found = {}
+        found: dict[str, tuple[str, float]] = {}
         for group in groups:
             share = float(np.mean([shares[name] for name in group]))
             found |= dict.fromkeys(group, (f"random {100 * share:.1f} %", share))
@@ -87,7 +87,7 @@ class DomainArms(TextStudy):
         self, pools: Mapping[str, Sequence[Pool]], model: str | None = None
     ) -> dict[str, list[LanguageModelSpec]]:
         """Training runs of the arms, one a seed; `model`, by name, in the place of the own one."""
-        changes = {} if model is None else {"model": model}
+        changes: dict[str, Any] = {} if model is None else {"model": model}
         return {
             arm: [
                 self.language_model(pool, s, keep_weights=True, **changes)
@@ -351,7 +351,7 @@ class DomainStudy:
                 "others": self.margin(without(name), self.others(name)),
                 "random": self.margin(self.control(name), self.others(name)),
             }
-            row = {}
+            row: dict[str, float] = {}
             for key, e in found.items():
                 row |= {key: e.value, f"{key}_low": e.low, f"{key}_high": e.high}
             rows.append(row)
@@ -448,17 +448,15 @@ class DomainStudy:
     @cached_property
     def _margins(self) -> tuple[dict[str, Array], dict[str, Array]]:
         """Margins (domains,) and draws (B, domains) by arm; fours of questions are resampled."""
-        p = self.params
-        values, draws = {}, {}
-        for arm in self.answers:
-            means, drawn = [], []
-            for name in self.domains:
+        p, shape = self.params, len(self.domains)
+        values = {arm: np.empty(shape) for arm in self.answers}
+        draws = {arm: np.empty((p.resamples, shape)) for arm in self.answers}
+        for i, name in enumerate(self.domains):
+            for arm in self.answers:
                 fours = self._answered(arm, name)[1].mean(2)  # (S, Q)
-                ones = np.ones(fours.shape[1], dtype=np.int64)
-                means.append(fours.mean())
-                nats = fours * math.log(2)  # what `resample` takes for nats of one byte
-                drawn.append(resample(nats, ones, resamples=p.resamples, seed=p.seed))
-            values[arm], draws[arm] = np.array(means), np.stack(drawn, axis=1)
+                drawn = over_examples(fours, resamples=p.resamples, seed=p.seed)
+                values[arm][i] = fours.mean()
+                draws[arm][:, i] = over_seeds(drawn, seed=p.seed)
         return values, draws
 
 

@@ -177,18 +177,16 @@ class ProxyStudy:
         import pandas as pd
 
         p, rows = self.params, {}
+        flops = {m: MODELS[m].training_flops(p.vocabulary, p.tokens, p.context) for m in self.runs}
         for model, arms in self.runs.items():
-            shape = MODELS[model]
-            flops = shape.training_flops(p.vocabulary, p.tokens, p.context)
             seconds = [r.provenance["wall_seconds"] for runs in arms.values() for r in runs]
             rows[model] = {
-                "parameters": shape.parameters(p.vocabulary),
-                "PFLOP per run": flops / 1e15,
+                "parameters": MODELS[model].parameters(p.vocabulary),
+                "PFLOP per run": flops[model] / 1e15,
+                "share of the cost": flops[model] / flops[p.model],
                 "seconds per run": float(np.mean(seconds)),
             }
-        table = pd.DataFrame(rows).T.rename_axis("model")
-        table["share of the cost"] = table["PFLOP per run"] / table.loc[p.model, "PFLOP per run"]
-        return table
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
     def summary(self) -> pd.DataFrame:
         """What was run: tasks and core minutes, by model."""
