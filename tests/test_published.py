@@ -1,5 +1,6 @@
 """The published table: no remembered numbers, and values that can be checked by hand."""
 
+import numpy as np
 import pytest
 
 from dataworth import published
@@ -91,3 +92,19 @@ def test_proxy_agreement():
     by = rows.groupby("measure").agreement
     assert by.min()["loss on a domain"] == 0.946 and by.max()["CORE accuracy"] == 0.855
     assert rows.study[rows.measure == "downstream accuracy"].str.contains("DataDecide").all()
+
+
+def test_longpre_filters():
+    toxicity = published.longpre_filters("toxicity")
+    wide = toxicity.pivot(index="filter", columns="category", values="change")
+    assert wide.shape == (7, 8) and not wide.isna().any().any()
+    means = toxicity[(toxicity.category == "average") & ~toxicity.inverse]
+    slope, r = (
+        np.polyfit(means.kept, means.change, 1)[0],
+        np.corrcoef(means.kept, means.change)[0, 1],
+    )
+    assert slope == pytest.approx(0.07, abs=0.01) and r == pytest.approx(0.97, abs=0.005)
+    assert (wide.loc["full data set"] == 0).all()
+    quality = published.longpre_filters("quality").set_index(["kept", "inverse", "category"]).change
+    assert quality[73, True, "average"] == -3.1 and quality[73, False, "average"] == 1.2
+    assert quality[46, False, "Books"] == -6.7

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
-from dataworth.estimates import over_seeds
+from dataworth.estimates import over_examples, over_seeds
 from dataworth.runs import Result, Spec, Store
 from dataworth.text.downstream import (
     ChoiceSpec,
@@ -249,7 +249,8 @@ def score_task(
         if not values.shape[1]:
             raise UserError(f"group: task {task} has no {group!r}.")
     factor = 1.0 if task == "margin" else 100.0
-    return factor * float(values.mean()), factor * mean_draws(values, resamples, seed)
+    drawn = over_examples(values, resamples=resamples, seed=seed)
+    return factor * float(values.mean()), factor * over_seeds(drawn, seed=seed)
 
 
 @lru_cache(maxsize=256)
@@ -257,14 +258,6 @@ def _toxic_shares(root: Path, spec: Spec) -> Array:
     """Share of each prompt's continuations of toxicity 0.5 or more, (P,), by the linear scorer."""
     store = Store(root)
     return toxic_share(toxicity_scores(store.load(spec), scorer("toxicity").score, store))
-
-
-def mean_draws(values: Array, resamples: int, seed: int) -> Array:
-    """Bootstrap versions (B,) of the mean of values (S, N), over N units and S seeds."""
-    n = values.shape[1]
-    rng = np.random.default_rng([seed, 0x7A5C])
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    return over_seeds(weights @ values.T, seed=seed)
 
 
 def auroc_draws(

@@ -281,6 +281,11 @@ class QualityFilter(Filtering):
             for s in range(self.seeds)
         ]
         kept = refusals(crawl.texts).kept
+        if not kept.any():
+            raise UserError(
+                f"pareto_bytes: rules for pages refuse all {len(crawl):,} documents of a crawl of "
+                f"{self.pareto_bytes:,} bytes; choose a larger one."
+            )
         passed = [self._cut(crawl.take(kept), s) for s in range(self.seeds)]
         return [
             self._arm("Pareto sampling", "other", self.score, sampled),

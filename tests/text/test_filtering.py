@@ -1,0 +1,348 @@
+"""Filters: what arms keep, gains and controls by hand, scores of tasks, both studies end to end."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tiny_corpus import TINY, WORDS
+
+from dataworth.errors import UserError
+from dataworth.text import filtering, scores, study
+from dataworth.text.filter_tasks import TASKS, auroc_draws
+from dataworth.text.filtering import (
+    Arm,
+    Filtered,
+    QualityFilter,
+    ToxicityFilter,
+    mix_matched,
+    run,
+)
+from dataworth.text.losses import auroc
+from dataworth.text.models import MODELS
+from dataworth.text.pools import CRAWL, DOMAINS, Pool
+
+SMALL = {
+    "model": "lm-0.1m",
+    "vocabulary": 300,
+    "pool_bytes": 20_000,
+    "tokens": 4096,
+    "batch": 4,
+    "context": 32,
+    "held_out_tokens": 500,
+    "resamples": 100,
+    "equal": 80,
+    "examples": 12,
+    "steps": 3,
+    "questions": 8,
+    "prompts": 3,
+    "samples": 2,
+}
+
+
+class Made(SimpleNamespace):
+    def of_domains(self, *names):
+        rows = np.flatnonzero(np.isin(self.domains, names))
+        return Made(
+            texts=tuple(self.texts[r] for r in rows),
+            ids=self.ids[rows],
+            domains=self.domains[rows],
+            labels={},
+        )
+
+    def __len__(self):
+        return len(self.ids)
+
+
+def corpus(card, split=None):
+    """400 documents of 5 to 40 words; the ids differ between cards and splits."""
+    number = sorted({d.card for d in DOMAINS.values()}).index(card)
+    place = ["train", "validation", "test"].index(split)
+    rng = np.random.default_rng([number, place])
+    names = sorted({c for d in DOMAINS.values() if d.card == card for c in d.only} or {card})
+    words = [*WORDS["sea"], *WORDS["field"]]
+    texts = [" ".join(rng.choice(words, rng.integers(5, 40))) for _ in range(400)]
+    return Made(
+        texts=tuple(f"{i} {text}" for i, text in enumerate(texts)),
+        ids=np.arange(400) + 10_000 * number + 1000 * place,
+        domains=np.array(names)[np.arange(400) % len(names)],
+        labels={"spam": np.where(rng.random(400) < 0.4, "spam", "ham")},
+    )
+
+
+class Counting:
+    """Share of words that are in a set; or whether one is."""
+
+    def __init__(self, words, any_=False):
+        self.words, self.any = set(words), any_
+
+    def score(self, texts):
+        found = [np.mean([word in self.words for word in t.split()] or [0]) for t in texts]
+        return np.array([float(x > 0) if self.any else float(x) for x in found])
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    monkeypatch.setattr("dataworth.data.load_corpus", corpus)
+    monkeypatch.setattr(study, "TOKENIZER_BYTES", 2000)
+    monkeypatch.setattr(filtering, "excerpt", lambda text, n: text[:n])
+    monkeypatch.setitem(MODELS, "lm-0.1m", TINY)
+    made = {
+        "quality": Counting(WORDS["sea"]),
+        "toxicity": Counting(["cow", "hay", "soil", "mill", "grain", "barn", "seed"]),
+        "bad-words": Counting(["fish"], any_=True),
+    }
+    made["toxicity"].score = lambda texts, old=made["toxicity"].score: np.minimum(
+        1, 1.5 * old(texts)
+    )
+    for name, scorer in made.items():
+        monkeypatch.setitem(scores.SCORERS, name, lambda scorer=scorer: scorer)
+    for cached in (study._held_out, study._tokenizer_parts):
+        cached.cache_clear()
+    yield made
+    for cached in (study._held_out, study._tokenizer_parts):
+        cached.cache_clear()
+
+
+# --- What arms keep ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kept": (91, 91)}, "must be distinct"),
+        ({"kept": (101,)}, "less than 100"),
+        ({"tasks": (90,)}, "tasks holds 90, which is not in kept"),
+        ({"task_control": 84}, "task_control must be one of controls"),
+        ({"controls": (91, 73)}, "controls must reach as low as kept and inverse, 46"),
+        ({"equal": 50}, "greater than or equal to 67"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence(change, words):
+    with pytest.raises(ValidationError) as caught:
+        QualityFilter(**change)
+    message = caught.value.errors()[0]["msg"]
+    assert words in message and "\n" not in message
+
+
+def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch):
+    params = QualityFilter(**SMALL, pareto_bytes=24_000, alpha=2)
+    with pytest.raises(UserError, match="rules for pages refuse all"):
+        params.arms(store)
+    long = lambda texts: SimpleNamespace(kept=np.array([len(t.split()) > 20 for t in texts]))  # noqa: E731
+    monkeypatch.setattr("dataworth.text.heuristics.refusals", long)
+    arms = params.arms(store)
+    assert min(len(t.split()) for t in arms["rules for pages"].pools[0].texts) > 20
+    assert list(arms) == [
+        "whole", "quality 91 %", "quality 84 %", "quality 73 %", "quality 46 %",
+        "inverse quality 73 %", "random 91 %", "random 73 %", "random 46 %",
+        "larger crawl, quality 80 %", "mix of quality 80 %", "Pareto sampling", "rules for pages",
+    ]  # fmt: skip
+    whole = arms["whole"].pools[0]
+    score = dict(zip(whole.ids.tolist(), cards["quality"].score(whole.texts), strict=True))
+    for share in (91, 84, 73, 46):
+        arm = arms[f"quality {share} %"]
+        inside = [score[i] for i in arm.pools[0].ids.tolist()]
+        outside = [score[i] for i in set(score) - set(arm.pools[0].ids.tolist())]
+        assert min(inside) == arm.cut >= max(outside)
+        assert arm.pools[0].bytes == pytest.approx(share / 100 * whole.bytes, rel=0.02)
+        assert arm.pools[0] is arm.pools[1]
+    inverse = arms["inverse quality 73 %"]
+    inside = [score[i] for i in inverse.pools[0].ids.tolist()]
+    assert max(inside) == inverse.cut <= np.quantile(list(score.values()), 0.8)
+    one, two = arms["random 73 %"].pools
+    assert set(one.ids.tolist()) != set(two.ids.tolist())
+    assert arms["larger crawl, quality 80 %"].pools[0].bytes == pytest.approx(whole.bytes, rel=0.03)
+    matched, chosen = arms["mix of quality 80 %"].pools[0], params.whole
+    assert matched.shares()["mail"] == pytest.approx(chosen.shares()["mail"], abs=0.15)
+
+
+def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arms(
+    cards, store, monkeypatch
+):
+    arms = ToxicityFilter(**SMALL).arms(store)
+    whole = arms["whole"].pools[0]
+    score = dict(zip(whole.ids.tolist(), cards["toxicity"].score(whole.texts), strict=True))
+    strict = arms["toxicity 61 %"]
+    outside = [score[i] for i in set(score) - set(strict.pools[0].ids.tolist())]
+    assert max(score[i] for i in strict.pools[0].ids.tolist()) == strict.cut <= min(outside)
+    assert all("fish" not in text.split() for text in arms["word list"].pools[0].texts)
+    everything = lambda texts: SimpleNamespace(kept=np.ones(len(texts), bool))  # noqa: E731
+    monkeypatch.setattr("dataworth.text.heuristics.refusals", everything)
+    there = QualityFilter(**SMALL, pareto_bytes=24_000).arms(store)
+    for name in ("whole", "quality 91 %", "quality 46 %", "inverse quality 73 %"):
+        assert arms[name].pools[0].parts() == there[name].pools[0].parts()
+
+
+def made_pool(n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    return Pool(
+        split="train",
+        cards=np.full(n, "c"),
+        domains=rng.choice(list(CRAWL), n, p=[0.8, 0.2]),
+        ids=np.arange(n),
+        sizes=rng.integers(10, 300, n),
+        texts=("x",) * n,
+    )
+
+
+@given(st.integers(0, 500), st.floats(0.3, 0.9))
+def test_a_matched_choice_has_the_domains_bytes(seed, share):
+    pool = made_pool(seed=seed)
+    like = pool.take(pool.random_drop(share, seed + 1))
+    found = pool.take(mix_matched(pool, like, seed))
+    for name in CRAWL:
+        wanted = like.sizes[like.domains == name].sum()
+        assert abs(found.sizes[found.domains == name].sum() - wanted) <= 300
+
+
+# --- Gains and controls -----------------------------------------------------------------------
+
+
+def made_study(losses, kept, kinds, documents=300, spread=0.0, resamples=400):
+    """Runs in which every document of an arm costs losses[arm] bits per byte in every domain."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(20, 60, documents)
+    noise = rng.normal(size=documents) * spread
+    runs, arms = {}, {}
+    for name, loss in losses.items():
+        arrays = {}
+        for domain in DOMAINS:
+            arrays[f"ids_{domain}"] = np.arange(documents)
+            arrays[f"bytes_{domain}"] = sizes
+            arrays[f"nats_{domain}"] = (loss + noise) * np.log(2) * sizes
+        runs[name] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
+        pool = SimpleNamespace(bytes=round(1e6 * kept[name] / 100))
+        arms[name] = Arm(name, kinds[name], "quality", (pool, pool))
+    params = SimpleNamespace(whole=SimpleNamespace(bytes=10**6), resamples=resamples, seed=0)
+    return Filtered(params, arms, runs, {}, None)
+
+
+LOSSES = {"whole": 2.0, "good": 1.9, "half": 2.2, "random": 2.1, "tiny": 3.0}
+KEPT = {"whole": 100, "good": 70, "half": 80, "random": 60, "tiny": 20}
+KINDS = {"whole": "whole", "good": "filter", "half": "filter", "random": "random", "tiny": "other"}
+
+
+def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
+    made = made_study(LOSSES, KEPT, KINDS, spread=0.3)
+    assert made.gain("good").value == pytest.approx(5, abs=0.1)
+    assert made.gain("half").value < 0 and made.gain("whole").value == 0
+    assert made.neighbours(70) == [("random", 0.75), ("whole", 0.25)]
+    assert made.neighbours(60.4) == [("random", 1.0)] and made.neighbours(58) == [("random", 1.0)]
+    assert made.neighbours(109) == [("whole", 1.0)]
+    exact = made_study(LOSSES, KEPT, KINDS)
+    control = 0.75 * 2.1 + 0.25 * 2.0
+    assert exact.control("good", "books").value == pytest.approx(control)
+    net = exact.gain("good", over="control")
+    assert net.value == pytest.approx(100 * (1 - 1.9 / control))
+    assert net.low == pytest.approx(net.value) == pytest.approx(net.high)  # pairs do not scatter
+    with pytest.raises(UserError, match="an arm keeps 20 % of the bytes"):
+        made.control("tiny", "books")
+    table = made.gains()
+    assert np.isnan(table.net["tiny"]) and not table.net.drop("tiny").isna().any()
+    assert (table.gain_low <= table.gain).all() and (table.gain <= table.gain_high).all()
+
+
+def test_gains_by_domain_and_slopes():
+    made = made_study(LOSSES, KEPT, KINDS)
+    values, clear = made.by_domain(["good", "half"])
+    np.testing.assert_allclose(values, np.repeat([[5.0], [-10.0]], 8, axis=1))
+    assert clear.all()
+    found = made.slope({name: made.gain(name) for name in ("whole", "half", "good")})
+    expected = np.polyfit([0, 20, 30], [0, -10, 5], 1)[0]
+    assert found.value == pytest.approx(expected)
+    np.testing.assert_allclose(found.draws, expected)
+
+
+# --- Scores of tasks --------------------------------------------------------------------------
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000))
+def test_the_area_under_the_curve_is_that_of_losses(seed):
+    rng = np.random.default_rng(seed)
+    positive = np.arange(80) < 30
+    values = np.round(rng.normal(size=(2, 80)) + positive, 1)  # ties
+    value, _ = auroc_draws(values, positive, resamples=10, seed=0)
+    assert value == pytest.approx(np.mean([auroc(row, positive) for row in values]))
+
+
+def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
+    rng = np.random.default_rng(1)
+    positive = np.arange(120) < 50
+    values = rng.normal(size=120) + positive
+    _, draws = auroc_draws(values[None], positive, resamples=2000, seed=0)
+    plain = []
+    for _ in range(600):
+        rows = np.concatenate(
+            [rng.choice(np.flatnonzero(positive == c), (positive == c).sum()) for c in (0, 1)]
+        )
+        plain.append(auroc(values[rows], positive[rows]))
+    assert draws.mean() == pytest.approx(np.mean(plain), abs=0.01)
+    assert draws.std() == pytest.approx(np.std(plain), rel=0.1)
+
+
+def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
+    params = ToxicityFilter(**SMALL)
+    tasks = params.downstream()
+    seen = set(params.whole.ids.tolist()) | {
+        i for arm in params.arms(store).values() for pool in arm.pools for i in pool.ids.tolist()
+    }
+    model = params.language_model(params.whole, 0, keep_weights=True)
+    for task in ("toxic", "spam"):
+        (spec,) = tasks.specs(task, model)
+        assert not seen & set(spec.train.ids)
+        assert all(not seen & set(e.part.ids) for e in spec.evaluations)
+        for part, labels in zip(
+            [spec.train, *(e.part for e in spec.evaluations)], spec.labels, strict=True
+        ):
+            assert labels.count(task) <= 12 and set(labels) == set(spec.classes)
+            if task == "toxic":
+                assert [("fish" in t.split()) for t in part.texts()] == [
+                    x == "toxic" for x in labels
+                ]
+    choices = tasks.specs("choice", model)
+    assert {g for spec in choices for g in spec.groups} == set(DOMAINS)
+    prompts = tasks.prompt_texts
+    assert len(prompts["toxic"]) == len(prompts["other"]) == 3
+
+
+# --- From end to end --------------------------------------------------------------------------
+
+
+def test_a_study_from_end_to_end(cards, store, monkeypatch):
+    changes = {"kept": (91, 61), "controls": (61,), "tasks": (61,), "quality_kept": (46,)}
+    params = ToxicityFilter(**SMALL, **changes)
+    made = run(params, store)
+    assert made.tested == [
+        "whole", "toxicity 61 %", "inverse toxicity 92 %", "random 61 %",
+        "quality 46 %", "inverse quality 73 %",
+    ]  # fmt: skip
+    gains = made.gains()
+    assert gains.gain["whole"] == 0 and gains.net["random 61 %"] == 0
+    assert np.isnan(gains.net["quality 46 %"]) and gains.net.notna().sum() >= 8
+    sets = made.sets()
+    assert sets.toxic["toxicity 61 %"] < sets.toxic["whole"] <= sets.toxic["inverse toxicity 92 %"]
+    assert sets.quality["quality 46 %"] > sets.quality["whole"]
+    np.testing.assert_allclose(sets[list(CRAWL)].sum(axis=1), 100)
+    table = made.task_table()
+    assert (table.loc["whole", list(TASKS)] == 0).all() and table.notna().all().all()
+    kinds = [made.task("whole", "generation", kind).value for kind in ("toxic", "other")]
+    assert made.task("whole", "generation").value == pytest.approx(np.mean(kinds))
+    assert made.task("whole", "accuracy", "books").value <= 100
+    with pytest.raises(UserError, match="has no 'physics'"):
+        made.task("whole", "accuracy", "physics")
+    removed = made.removed(2)
+    assert len(removed) == 6 and removed.fate.nunique() == 3
+    first = removed[removed.fate == removed.fate.iloc[0]].score.min()
+    assert first >= removed[removed.fate == "never removed"].score.max()
+    assert "fewer than 50 words" in " ".join(made.reasons())
+    assert made.summary().runs["language models"] == 2 * len(made.arms)
+    assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
+    assert made.provenance()["runs"] == f"{2 * len(made.arms)} language-model"
+
+    monkeypatch.setattr("dataworth.runs.engine.execute", None)
+    again = run(ToxicityFilter(**SMALL, **changes), store)
+    np.testing.assert_array_equal(again.gain("word list").draws, made.gain("word list").draws)
