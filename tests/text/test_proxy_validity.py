@@ -12,7 +12,7 @@ from scipy import stats
 
 from dataworth.text.domains import Domains, without
 from dataworth.text.pools import DOMAINS
-from dataworth.text.proxy_validity import ProxyStudy, ProxyValidity, pair_accuracy, run
+from dataworth.text.proxy_validity import ProxyStudy, ProxyValidity, both_ways, pair_accuracy, run
 
 NAMES = tuple(DOMAINS)
 
@@ -126,6 +126,14 @@ def test_noise_lowers_agreement_and_its_ceiling():
     assert share < 1 and agree > study.agreement("lm-0.1m").value
     overall = np.average(table.agree, weights=table.pairs)
     assert overall == pytest.approx(study.agreement("lm-0.1m").value)
+
+
+def test_an_interval_of_agreement_holds_both_kinds():
+    draws = np.linspace(0.4, 0.8, 401)
+    found = both_ways(0.75, draws)
+    assert found.low == pytest.approx(0.41) and found.high == 1.0
+    assert both_ways(0.9, np.full(50, 0.85)).interval == pytest.approx((0.85, 0.95))
+    assert both_ways(-0.9, np.linspace(-0.9, 0, 50), -1.0).low == -1.0
 
 
 def test_one_seed_has_no_ceiling():

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate, over_examples, over_seeds
+from dataworth.estimates import Estimate, best_of, estimate, over_examples, over_seeds
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
 from dataworth.text.downstream import CHOICES, ChoiceSpec, choice_scores
@@ -301,15 +301,15 @@ class DomainStudy:
 
     def largest_margin(self, domain: str, *, per_percent: bool = False) -> Estimate:
         """Harm of leaving out a domain minus the largest harm among the others, on the domains
-        that each leaves in; divided by the percent removed if asked."""
+        that each leaves in; divided by the percent removed if asked. As the largest of several
+        favours luck, the interval is that of `best_of`."""
         harms = {
             name: scaled(self.harm(name), 0.01 / self.shares[name] if per_percent else 1.0)
             for name in self.domains
         }
-        rest = [harms[name] for name in self.others(domain)]
-        value = harms[domain].value - max(e.value for e in rest)
-        draws = harms[domain].draws - np.max([e.draws for e in rest], axis=0)
-        return estimate(value, draws)
+        ahead = {name: harms[name].minus(harms[domain]) for name in self.others(domain)}
+        _, most = best_of(ahead)
+        return Estimate(-most.value, -most.high, -most.low, -most.draws)
 
     def heterogeneity(self, evaluation: str | None = None) -> dict[int, Estimate]:
         """Loss by the number of domains in pools of equal bytes, minus that of all domains at

@@ -97,7 +97,8 @@ class ProxyStudy:
         share of pairs of arms in the same order (`pairs`), or Spearman's correlation.
 
         On one evaluation, or the mean over the domains (default). Without `own`, the arm that
-        lacks the very domain of the evaluation is left out: it is last with any model.
+        lacks the very domain of the evaluation is left out: it is last with any model. The
+        interval is `both_ways`.
         """
         names = [evaluation] if evaluation else list(DOMAINS)
         (small, drawn_small), (large, drawn_large) = map(self._draws, (proxy, self.params.model))
@@ -107,13 +108,14 @@ class ProxyStudy:
             score = _SCORES[measure]
             values.append(score(small[rows, e], large[rows, e]))
             draws.append(score(drawn_small[:, rows, e], drawn_large[:, rows, e]))
-        return estimate(float(np.mean(values)), np.mean(draws, axis=0))
+        lowest = 0.0 if measure == "pairs" else -1.0
+        return both_ways(float(np.mean(values)), np.mean(draws, axis=0), lowest)
 
     def one_run(self, model: str, evaluation: str | None = None, *, own: bool = True) -> Estimate:
         """Pairs of arms in the same order when one run of `model` foretells another run, of another
         seed, of the larger model; averaged over ordered pairs of seeds. With the larger model
         itself this is the noise ceiling: how well it foretells its own repetition. The interval is
-        over documents. NaN with one seed."""
+        over documents, `both_ways`. NaN with one seed."""
         names = [evaluation] if evaluation else list(DOMAINS)
         (small, drawn_small), (large, drawn_large) = map(
             self._each_seed, (model, self.params.model)
@@ -126,10 +128,10 @@ class ProxyStudy:
                 draws.append(pair_accuracy(drawn_small[s][:, rows, e], drawn_large[t][:, rows, e]))
         if not values:
             return estimate(np.nan, np.full(self.params.resamples, np.nan))
-        return estimate(float(np.mean(values)), np.mean(draws, axis=0))
+        return both_ways(float(np.mean(values)), np.mean(draws, axis=0))
 
     def shortfall(self, proxy: str) -> Estimate:
-        """The noise ceiling minus a proxy's agreement, both by single runs."""
+        """The noise ceiling minus a proxy's agreement, both by single runs, draw by draw."""
         return self.one_run(self.params.model).minus(self.one_run(proxy))
 
     def by_gap(self, proxy: str, bins: int = 4) -> pd.DataFrame:
@@ -173,7 +175,7 @@ class ProxyStudy:
         return (float(same[clear].mean()) if share else np.nan), share
 
     def cost(self) -> pd.DataFrame:
-        """By model: parameters, PFLOP a run, their share of the larger model's, core seconds."""
+        """By model: parameters, TFLOP a run, their share of the larger model's, core seconds."""
         import pandas as pd
 
         p, rows = self.params, {}
@@ -182,7 +184,7 @@ class ProxyStudy:
             seconds = [r.provenance["wall_seconds"] for runs in arms.values() for r in runs]
             rows[model] = {
                 "parameters": MODELS[model].parameters(p.vocabulary),
-                "PFLOP per run": flops[model] / 1e15,
+                "TFLOP per run": flops[model] / 1e12,
                 "share of the cost": flops[model] / flops[p.model],
                 "seconds per run": float(np.mean(seconds)),
             }
@@ -241,6 +243,18 @@ def pair_accuracy(a: ArrayLike, b: ArrayLike) -> Array:
     first, second = np.triu_indices(a.shape[-1], 1)
     agree = np.sign(a[..., first] - a[..., second]) * np.sign(b[..., first] - b[..., second])
     return np.asarray((1 + agree.mean(-1)) / 2)
+
+
+def both_ways(value: float, draws: Array, lowest: float = 0.0) -> Estimate:
+    """An estimate of an agreement between two noisy rankings, `lowest` to 1.
+
+    Resampling adds noise to rankings that are noisy already, which lowers their agreement: the
+    percentile interval lies low. Reflected at the estimate (the basic bootstrap interval), it lies
+    high. The interval given holds both.
+    """
+    e = estimate(value, draws)
+    low, high = min(e.low, 2 * value - e.high), max(e.high, 2 * value - e.low)
+    return Estimate(value, max(low, lowest), min(high, 1.0), draws)
 
 
 _SCORES = {
