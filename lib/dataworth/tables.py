@@ -42,8 +42,9 @@ _SCRIPT = """
 _STYLE = """
 #NAME { border-collapse: collapse; font-size: 0.8rem; margin: 0 auto; }
 #NAME caption { caption-side: top; text-align: left; padding: 0.25rem 0; color: inherit; }
-#NAME th, #NAME td { padding: 0.3rem 0.45rem; text-align: right; }
-#NAME tbody th, #NAME th:first-child { text-align: left; font-weight: 600; }
+#NAME th, #NAME td { padding: 0.3rem 0.45rem; text-align: left; }
+#NAME tbody th { font-weight: 600; }
+#NAME td.number { text-align: right; }
 #NAME thead button { all: unset; cursor: pointer; font-weight: 650; white-space: nowrap; }
 #NAME thead button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 #NAME thead button::after { content: " \\2195"; opacity: 0.45; }
@@ -74,7 +75,7 @@ def sortable(
     body = []
     for row in rows.itertuples(index=False):
         first, *rest = (html.escape(str(cell)) for cell in row)
-        cells = "".join(f"<td>{cell}</td>" for cell in rest)
+        cells = "".join(f"<td{_kind(cell)}>{cell}</td>" for cell in rest)
         body.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
     return HTML(
         f"<style>{_STYLE.replace('NAME', name)}</style>\n"
@@ -83,3 +84,9 @@ def sortable(
         f"<thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(body) + "\n</tbody></table></div>\n"
         f"<script>{_SCRIPT.replace('NAME', name)}</script>"
     )
+
+
+def _kind(cell: str) -> str:
+    """The class of a cell that holds a number, escaped or not."""
+    digits = cell.removeprefix("&lt;").replace(",", "").removesuffix("%")
+    return ' class="number"' if digits.replace(".", "", 1).lstrip("-").isdigit() else ""
