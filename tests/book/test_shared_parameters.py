@@ -1,0 +1,41 @@
+"""Chapters of one profile share runs, so what they have in common must be equal."""
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataworth.book import chapters, parameters
+from dataworth.book.layout import open_layout, profiles
+from dataworth.images.synthetic_scaling import SyntheticScaling
+from dataworth.text.study import TextStudy
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = {"images": set(SyntheticScaling.model_fields), "text": set(TextStudy.model_fields)}
+
+
+@pytest.mark.parametrize("part", ["images", "text"])
+@pytest.mark.parametrize("profile", profiles(ROOT))
+def test_chapters_of_a_part_share_their_parameters(profile, part):
+    layout = open_layout(profile, ROOT)
+    resolved = {}
+    for chapter in chapters.find(ROOT):
+        notebook = chapters.read(chapter)
+        header = chapters.header(chapter, notebook)
+        if chapter.docname.startswith(f"{part}/"):
+            resolved[chapter.id] = parameters.resolve(chapter, notebook, header, layout).values
+    assert len(resolved) >= 5
+    for one, other in combinations(resolved, 2):
+        shared = set(resolved[one]) & set(resolved[other]) & SHARED[part]
+        differ = {k for k in shared if resolved[one][k] != resolved[other][k]}
+        assert not differ, (one, other)
+
+
+@pytest.mark.parametrize("profile", profiles(ROOT))
+def test_parameter_files_name_no_field_twice(profile):
+    for path in (ROOT / "params" / profile).glob("*.yaml"):
+        names = [line.partition(":")[0] for line in path.read_text().splitlines() if ":" in line]
+        names = [name for name in names if name and not name.startswith(("#", " ", "-"))]
+        assert len(set(names)) == len(names), path
+        assert isinstance(yaml.safe_load(path.read_text() or "{}"), dict | None), path
