@@ -34,6 +34,7 @@ NAMES = tuple(DOMAINS)
         ({"few": ()}, "at least 1 item"),
         ({"questions": 3}, "greater than or equal to 8"),
         ({"model": "gpt-9"}, "must be one of"),
+        ({"prompt": 120}, "prompt and continuation are 136 tokens; they must fit in the context"),
     ],
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
@@ -75,7 +76,7 @@ def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
     assert {group for task in tasks for group in task.groups} == set(NAMES)
     assert {task.part.split for task in tasks} == {"test"}
     with pytest.raises(UserError, match="web has 0 test documents as long as that and needs 4"):
-        params = Domains(**tiny_pile, prompt=2000)
+        params = Domains(**tiny_pile | {"context": 2048}, prompt=2000)
         params.choices(specs[FULL][0])
 
 

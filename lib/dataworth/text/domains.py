@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, best_of, estimate, over_examples, over_seeds
@@ -111,6 +111,15 @@ class Domains(DomainArms):
         if len(set(values)) < len(values):
             raise ValueError("must be distinct")
         return tuple(sorted(values))
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (length := self.prompt + self.continuation) > self.context:
+            raise ValueError(
+                f"prompt and continuation are {length} tokens; they must fit in the context of "
+                f"{self.context}"
+            )
+        return self
 
     def few_domains(self) -> dict[str, list[Pool]]:
         """Pools of the Pile's k largest domains, in their proportions, with as many bytes as the
@@ -548,8 +557,8 @@ def run(params: Domains, store: Store | None = None) -> DomainStudy:
     pools = params.pools()
     specs = params.specs(pools)
     flat = [spec for each in specs.values() for spec in each]
+    asked = {spec: params.choices(spec) for spec in flat}  # refuses before anything is trained
     found = dict(zip(flat, run_text_tasks(flat, store=store, label="language models"), strict=True))
-    asked = {spec: params.choices(spec) for spec in flat}
     tasks = [task for each in asked.values() for task in each]
     answered = dict(zip(tasks, run_text_tasks(tasks, store=store, label="questions"), strict=True))
     return DomainStudy(
