@@ -49,15 +49,16 @@ def masked(images: int) -> float:
 def plain_loop(images: int) -> float:
     import torch
 
-    from dataworth.images.generators import PixelDiffusion
+    from dataworth.images.generators import PixelDiffusion, build
 
     model = PixelDiffusion.load()
-    model.transformer.float()  # the sampler casts it to bfloat16 where that is fast
+    network = build(model.config)[0].float().eval()  # as diffusers makes it
+    network.load_state_dict(model.transformer.state_dict())
     hidden, mask = model._encode(["coat", ""])
 
     def predict(x: torch.Tensor, t: torch.Tensor, row: int) -> torch.Tensor:
         n = len(x)
-        return model.transformer(
+        return network(
             x,
             encoder_hidden_states=hidden[row].expand(n, -1, -1),
             encoder_attention_mask=mask[row].expand(n, -1),
