@@ -109,7 +109,7 @@ for ax, (values, clear), rows in zip(axes, (upper, lower), (domains, controls), 
         aspect="auto",
     )
     for (i, j), value in np.ndenumerate(values):
-        dark = "white" if abs(value) > top / 4 else "black"
+        dark = "white" if abs(image.norm(value) - 0.5) > 0.3 else "black"
         ax.text(
             j, i, f"{value:+.3f}", ha="center", va="center", fontsize=7.5,
             color=dark if clear[i, j] else "#777777",
@@ -470,7 +470,7 @@ ledger = [
         "heterogeneity",
         "Heterogeneous sources are critical: with equal bytes, fewer domains give a worse model.",
         source="Longpre et al. 2024, on domains; lecture slides",
-        published="every source but two helps; no test at equal bytes",
+        published=f"{(drops.average < 0).sum()} of {len(drops)} removals lower the QA average; no test at equal bytes",
         estimate=varied.value,
         interval=varied.interval,
         region=(0.0, np.inf),
@@ -492,7 +492,8 @@ ledger = [
         "order",
         "The domains rank as in Figure 8.",
         source="Longpre et al. 2024, Figure 8",
-        published="CC, Books, OpenWeb, Legal, Wiki, Code, Academic, Social, from most to least harm",
+        published=", ".join(drops.average[groups].sort_values().index)
+        + ", from most to least harm",
         estimate=agreement.value,
         interval=agreement.interval,
         region=(0.0, 1.0),
@@ -631,7 +632,7 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# With `s = study.regression.slopes.mean(1)`, the loss falls with $-\sum_i s_i \log(p_i + 0.01)$; under $\sum_i p_i = 1$ the best shares are
-# nearly proportional to $-s_i$ where that is positive. The arms differ from the Pile by one domain at a time, mostly: a mixture far from
+# With `s = study.regression.slopes.mean(1)`, the predicted average loss is a constant plus $\sum_i s_i \log(p_i + 0.01)$. Under
+# $\sum_i p_i = 1$ it is lowest where $p_i + 0.01$ is proportional to $-s_i$, over the domains whose slope is below zero. The arms differ from the Pile by one domain at a time, mostly: a mixture far from
 # all of them is an extrapolation, and documents of a small domain would be read many times over, which the regression has never seen.
 # ```
