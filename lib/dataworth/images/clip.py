@@ -34,6 +34,7 @@ from dataworth.images.prompts import prompt
 from dataworth.images.prompts import sources as prompt_sources
 from dataworth.images.prompts.templates import templates
 from dataworth.runs import Outcome, Spec, Store, compute
+from dataworth.runs.products import with_fast_products
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ class Towers(BaseModel):
 
         if self.name:
             return CLIP(**get_model_config(self.name))
-        return CLIP(
+        made = CLIP(
             self.embedding,
             CLIPVisionCfg(
                 layers=self.depth,
@@ -87,6 +88,7 @@ class Towers(BaseModel):
                 eos_id=end,
             ),
         )
+        return with_fast_products(made)
 
 
 TOWERS: dict[str, Towers] = {
