@@ -177,10 +177,11 @@ fig, (ax, right) = subplots(1, 2, figsize=(11, 4.4), width_ratios=(1.1, 1))
 for kind, marker in zip(kinds, "Dso", strict=True):
     y = tables[kind].to_numpy().ravel()
     ax.plot(gap, y, marker, color=colours[kind], ms=4, alpha=0.7, label=kind, mfc="none")
-    for side in (gap >= 0, gap <= 0):
-        line = np.polynomial.Polynomial.fit(gap[side], y[side], 1)
-        ends = np.array([gap[side].min(), gap[side].max()])
-        ax.plot(ends, line(ends), color=colours[kind], lw=1.6)
+    for side, inside in (("newer", gap >= 0), ("older", gap <= 0)):
+        slope, x = study.degradation(kind, side).per_year.value, np.abs(gap[inside])
+        ends = np.array([0.0, x.max()])
+        line = y[inside].mean() + slope * (ends - x.mean())
+        ax.plot(ends if side == "newer" else -ends, line, color=colours[kind], lw=1.6)
 ax.axvline(0, color="#999999", lw=1, ls=":")
 ax.set(
     xlabel="years from training text to evaluation (right: evaluation is newer)",
@@ -208,6 +209,7 @@ if record:
 right.axvline(0, color="#999999", lw=1, ls=":")
 right.set_yticks(range(len(definitions)), definitions)
 right.invert_yaxis()
+right.locator_params(axis="x", nbins=5)
 right.set(xlabel="temporal degradation (bits per byte and decade)")
 right.legend(fontsize=8)
 both = degradations[degradations.definition == "both sides"].set_index("arm")

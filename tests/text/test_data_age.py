@@ -470,3 +470,14 @@ def test_runs_on_other_speeches_are_refused(sotu):
     aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {})
     with pytest.raises(UserError, match="judge other speeches"):
         aged.nats("slices")
+
+
+def test_the_published_degradation():
+    from dataworth import published
+
+    table = published.temporal_degradation().set_index(["model", "of"])
+    assert table.value["LM-XL", "pretraining"] == 0.41 and table.r["LM-XL", "pretraining"] == 0.61
+    assert table.value["LM-Small", "fine-tuning"] == 2.36
+    # As the page says: about seven times as much.
+    ratio = table.value["LM-XL", "fine-tuning"] / table.value["LM-XL", "pretraining"]
+    assert ratio == pytest.approx(7, abs=0.2)
