@@ -596,8 +596,8 @@ claims.write(
 # bear it out. A source matters for three different things: examples of its own kind, examples of others' kinds
 # that it shares something with, and mere volume. The random drop separates the third from the rest, and the columns of
 # {numref}`fig-domains-heat` the first from the second. Part I of this book does the same with pictures, where
-# synthetic images are a *source*: they are worth something on the test set of their own kind, something else on shifted sets, and
-# beside real images something else again. In both parts, a number of examples says little
+# synthetic images are a *source*: they are worth something on the test set of their own kind, something else on shifted sets
+# ([](../images/out_of_distribution)), and beside real images something else again ([](../images/mixing)). In both parts, a number of examples says little
 # until it is said *for which test*. What does not carry over are the numbers: how much one kind of text teaches about another
 # depends on how much vocabulary and grammar they share, and pictures of different kinds share other things.
 #
