@@ -583,7 +583,8 @@ claims.write(
 #
 # - **Speakers.** Within an era, most presidents of the held-out speeches also speak in the training text. The
 #   diagonal gains from that, not from time alone. *Without own era* takes it out: no speaker is far from his
-#   own time. What remains on short distances are the few who served across a border.
+#   own time. What remains on short distances are the few who served across a border. The excess loss in the first years
+#   after a cut-off is part speaker, too: the model of the speech's own era has read other speeches of the same president.
 # - **What changes is not only language.** Addresses were written reports through most of the nineteenth
 #   century and are speeches on television now: length, audience and form change with the date. Crawled pages change in the same
 #   way, as TiC-LM's monthly losses show {cite}`li2025ticlm`. A slope over time is a fact about the text of those
@@ -633,9 +634,37 @@ Markdown(
 )
 
 # %% [markdown]
-# The paper's snapshots answer a milder question than the slices: they ask what is lost by *stopping* to collect, not
-# by keeping what is old. Where the slices' older side is steep and the snapshots' is not, old text hurts old
-# models only by its share.
+# **Is newer text harder than older text?** A cumulative snapshot still holds the old text, so that its loss can rise
+# towards the past by dilution alone, and towards the future by ignorance: its two sides are unlike by design. The slices hold
+# one era and treat both sides alike.
+
+# %% tags=["hide-input"]
+skew = {kind: study.asymmetry(kind) for kind in ("snapshots", "slices")}
+
+
+def of_sides(kind):
+    e = skew[kind]
+    what = "no difference that this run can see" if e.low <= 0 <= e.high else "a difference"
+    return (
+        f"the {kind} show {what} (newer less older side {10 * e.value:+.4f} "
+        f"[{10 * e.low:+.4f}, {10 * e.high:+.4f}] bits per byte and decade)"
+    )
+
+
+by_design = skew["snapshots"].low > 0 and skew["slices"].low <= 0
+Markdown(
+    f"Here, {of_sides('snapshots')}, and {of_sides('slices')}. "
+    + (
+        "So the asymmetry of this run belongs to the snapshots, not to time: the future is harder because nothing of it is "
+        "in the training text, and the past easier because some of it still is."
+        if by_design
+        else "A claim that time itself works one way needs the slices to say so."
+    )
+)
+
+# %% [markdown]
+# The paper's snapshots therefore answer the practical question, what is lost by *stopping* to collect; the slices
+# answer what the old text itself is worth.
 #
 # **How will the intuitions gained from this research guide the way we approach fine-tuning models for new tasks?** By what
 # the cube above bears out, and no further:
