@@ -223,6 +223,8 @@ for d in names:
     line = [quality[kind][d].value for kind in looks]
     ax.plot(line, [toxic[d].value] * 3, color="#BBBBBB", lw=1, zorder=1)
     for kind, (marker, face, _) in looks.items():
+        if len(set(line)) == 1 and kind != "quality_without_domain":
+            continue
         edge = COLOURS["synthetic"] if marker == "s" else COLOURS["real"]
         ax.plot(quality[kind][d].value, toxic[d].value, marker, mfc=face, mec=edge, ms=7, zorder=3)
     e, t = quality["quality_without_domain"][d], toxic[d]
@@ -242,7 +244,7 @@ if record:
             color=COLOURS["accent"],
             label="recorded run" if d == names[0] else None,
         )
-ax.margins(x=0.16)
+ax.set_xlim(left=0, right=1)
 ax.set(xlabel="quality (mean of pieces; 1 = like curated text)", ylabel="toxicity (mean of pieces)")
 ax.legend(fontsize=8)
 rows = [*names, "within", "pooled", "between"]

@@ -69,7 +69,7 @@ def sortable(
     from IPython.display import HTML
 
     if not name.replace("-", "").isalnum():
-        raise ValueError(f"name {name!r} must be a word of letters, digits and hyphens")
+        raise ValueError(f"name {name!r} must be of letters, digits and hyphens")
     titles = [html.escape((headings or {}).get(column, str(column))) for column in rows.columns]
     head = "".join(f'<th scope="col"><button type="button">{t}</button></th>' for t in titles)
     body = []

@@ -346,11 +346,13 @@ class Characteristics:
         }
 
     def trend(self, measure: str) -> Estimate:
-        """Spearman's correlation of a measure of the speeches with their year."""
+        """Spearman's correlation of a measure of the speeches with their year; speeches too short
+        for it are left out."""
         top, below = MEASURES[measure].of(self.speeches.arrays)
-        values = top if MEASURES[measure].median else top / below
-        weights = np.concatenate([np.ones((1, len(values))), self._speech_weights])
-        return _first(weighted_spearman(values, self.years, weights))
+        found = np.flatnonzero(below > 0)
+        values = top[found] if MEASURES[measure].median else top[found] / below[found]
+        weights = np.concatenate([np.ones((1, len(self.years))), self._speech_weights])
+        return _first(weighted_spearman(values, self.years[found], weights[:, found]))
 
     @cached_property
     def _speech_weights(self) -> Array:
