@@ -103,7 +103,7 @@ from dataworth.figures import COLOURS, show, subplots
 from dataworth.text.filter_plots import draw_cells, draw_gains, draw_mix, draw_tasks, own_arms
 
 sets = study.sets()
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1))
+fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
 draw_mix(axes, study)
 mild, strict = f"quality {max(kept):g} %", f"quality {min(kept):g} %"
 show(
@@ -191,7 +191,7 @@ show(
     + ", ".join(f"{name} {value:+.2f}" for name, value in row.items())
     + f". In {int(lower[1].sum())} of {lower[1].size} cells the gain over the random drop is clear of zero.",
     caption="Gain in bits per byte by domain of the held-out text, in percent; blue: better. Colours are logarithmic beyond a tenth of "
-    "the scale; grey figures: the 95 % interval holds zero.",
+    "the scale; pale: the 95 % interval holds zero.",
     name="fig-quality-domains",
 )
 

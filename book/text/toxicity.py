@@ -100,7 +100,7 @@ from dataworth.text.filter_plots import draw_cells, draw_gains, draw_mix, draw_t
 sets = study.sets()
 mild, strict = f"toxicity {max(kept):g} %", f"toxicity {min(kept):g} %"
 turned = f"inverse toxicity {inverse:g} %"
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1))
+fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
 draw_mix(axes, study)
 show(
     fig,
@@ -205,7 +205,7 @@ show(
     + ". Right, this run: averages "
     + ", ".join(f"{name} {value:+.2f}" for name, value in zip(ours, mean, strict=True))
     + f"; {int(clear.sum())} of {clear.size} cells are clear of zero.",
-    caption="The published table (left) and ours (right); blue: better than unfiltered. Grey figures: the 95 % interval "
+    caption="The published table (left) and ours (right); blue: better than unfiltered. Pale: the 95 % interval "
     "holds zero. Published values are of single runs, and a column scatters by several points.",
     name="fig-toxicity-table",
 )
