@@ -230,7 +230,7 @@ for d in names:
     e, t = quality["quality_without_domain"][d], toxic[d]
     ax.plot([e.low, e.high], [t.value] * 2, color=COLOURS["real"], lw=2, zorder=2)
     ax.plot([e.value] * 2, [t.low, t.high], color=COLOURS["real"], lw=1.2, zorder=2)
-    ax.annotate(d, (max(line), t.value), xytext=(7, 4), textcoords="offset points", fontsize=9)
+    ax.annotate(d, (max(line), t.value), xytext=(7, 5), textcoords="offset points", fontsize=8)
 for marker, face, label in looks.values():
     edge = COLOURS["synthetic"] if marker == "s" else COLOURS["real"]
     ax.plot([], [], marker, mfc=face, mec=edge, label=label)
@@ -262,7 +262,7 @@ for kind, marker, colour, shift in (
 right.axvline(0, color="#999999", lw=1, ls=":")
 right.axhline(len(names) - 0.5, color="#CCCCCC", lw=1)
 right.set_yticks(range(len(rows)), rows)
-right.set(xlim=(-1, 1), xlabel="Spearman's ρ of quality and toxicity")
+right.set(xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1), xlabel="Spearman's ρ of quality and toxicity")
 right.invert_yaxis()
 right.legend(fontsize=8)
 places = "; ".join(
