@@ -603,6 +603,8 @@ claims.write(
 # - **Small sets.** A dozen or two speeches judge an era, and the parties of one era are told apart from about as many. The
 #   accuracy table shows whether anything was learned there that age could have spoiled; where it is near one half,
 #   the cube says nothing, as the paper's small model says nothing.
+# - **Few draws.** Which speeches an arm holds is drawn once per seed. Intervals over two seeds say little about that
+#   choice and may be too narrow; the spread of the random dates in every order says more.
 # - **One corpus, one language, small models.** Training is short: about one pass over the text.
 
 # %% [markdown]
