@@ -171,10 +171,12 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
         ) from error
     from transformers.utils import logging
 
+    from dataworth.runs.products import with_fast_products
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        return Detoxify(
+        loaded = Detoxify(
             model,
             checkpoint=str(checkpoint) if checkpoint else None,
             device=device,
@@ -190,6 +192,8 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
     finally:
         if shown:
             logging.enable_progress_bar()
+    with_fast_products(loaded.model)  # the same sums by the faster library on a CPU
+    return loaded
 
 
 @dataclass(frozen=True)
