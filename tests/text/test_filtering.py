@@ -334,6 +334,11 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert made.task("whole", "accuracy", "books").value <= 100
     with pytest.raises(UserError, match="has no 'physics'"):
         made.task("whole", "accuracy", "physics")
+    lost = made.removed_quality("toxicity 61 %")
+    kept, whole = made.arms["toxicity 61 %"].pools[0], params.whole
+    rest = whole.take(~np.isin(whole.ids, kept.ids))
+    means = [np.average(cards["quality"].score(x.texts), weights=x.sizes) for x in (rest, kept)]
+    assert lost.value == pytest.approx(means[0] - means[1]) and lost.low < lost.value < lost.high
     removed = made.removed(2)
     assert len(removed) == 6 and removed.fate.nunique() == 3
     first = removed[removed.fate == removed.fate.iloc[0]].score.min()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate
+from dataworth.estimates import Estimate, estimate, over_examples
 from dataworth.parameters import field
 from dataworth.runs import Outcome, Result, Spec, Store, report, run_tasks
 from dataworth.text import filters
@@ -550,6 +550,22 @@ class Filtered:
                 }
             )
         return pd.DataFrame(rows, index=pd.Index(list(self.arms), name="arm"))
+
+    def removed_quality(self, arm: str) -> Estimate:
+        """Mean quality score of what an arm lacks of the unfiltered crawl minus that of what it
+        keeps, over bytes; documents are resampled."""
+        pool, p = self.params.whole, self.params
+        quality = np.array([self._scores["quality"][i] for i in pool.ids.tolist()])
+        kept = np.isin(pool.ids, self.arms[arm].pools[0].ids)
+        sums = np.stack([quality * pool.sizes * kept, pool.sizes * kept])
+        total = np.stack([quality * pool.sizes, pool.sizes.astype(float)])
+        drawn = over_examples(np.concatenate([sums, total]), resamples=p.resamples, seed=p.seed)
+        values = np.concatenate([sums, total]).mean(1)
+
+        def difference(x: Array) -> Array:
+            return (x[..., 2] - x[..., 0]) / (x[..., 3] - x[..., 1]) - x[..., 0] / x[..., 1]
+
+        return estimate(float(difference(values)), difference(drawn))
 
     @property
     def _scores(self) -> dict[str, dict[int, float]]:
