@@ -132,7 +132,8 @@ class ProxyStudy:
 
     def shortfall(self, proxy: str) -> Estimate:
         """The noise ceiling minus a proxy's agreement, both by single runs, draw by draw."""
-        return self.one_run(self.params.model).minus(self.one_run(proxy))
+        e = self.one_run(self.params.model).minus(self.one_run(proxy))
+        return estimate(round(e.value, 12), np.round(e.draws, 12))  # no zeros such as 1e-18
 
     def by_gap(self, proxy: str, bins: int = 4) -> pd.DataFrame:
         """Agreement by how far the larger model tells two arms apart, over all domains' pairs in
