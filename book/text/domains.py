@@ -519,13 +519,13 @@ ledger = [
     ),
     claims.claim(
         "size-does-not-explain",
-        "Size does not explain the order: without the largest domain, harm does not grow with size (r below 0.5).",
+        "Size does not explain the order: without the largest domain, harm and size are weakly correlated (|r| < 0.5).",
         source="Longpre et al. 2024, Figure 8 (computed)",
         published=f"r = {-drops.removed.corr(drops.average):.2f} with, "
         f"{-drops.drop('CC').removed.corr(drops.drop('CC').average):.2f} without Common Crawl (harm positive)",
         estimate=r_rest.value,
         interval=r_rest.interval,
-        region=(-1.0, 0.5),
+        region=(-0.5, 0.5),
         unit="Pearson correlation",
         effect=f"of percent left out and harm, these domains without {largest}; with it {r_all}",
     ),
