@@ -185,6 +185,12 @@ def test_recorded(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "some-chapter.json").write_text('{"claims": []}')
     assert recorded("some-chapter") == {"claims": []}
+    numbers = {"ratio": [1.5, math.inf, math.nan], "name": "x", "by": {"low": -math.inf}}
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
+    write("other-chapter", "title", [], evidence=numbers, provenance={})
+    kept = recorded("other-chapter")["evidence"]
+    assert math.isnan(kept["ratio"].pop()) and numbers["ratio"].pop() is math.nan
+    assert kept == numbers
     monkeypatch.setattr(claims, "project_root", lambda: None)  # installed from a wheel
     assert recorded("some-chapter") is None
 

@@ -126,10 +126,14 @@ def write(
 
 
 def recorded(chapter: str) -> dict[str, Any] | None:
-    """The ledger of the chapter's recorded larger run (`book/recorded/`), if there is one."""
+    """The ledger of the chapter's recorded larger run (`book/recorded/`), if there is one; what
+    `write` made of infinite and missing numbers in its evidence is undone."""
     root = project_root()
     path = root / "book" / "recorded" / f"{chapter}.json" if root else None
-    return json.loads(path.read_text()) if path and path.is_file() else None
+    if not path or not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found | {"evidence": _numbers(found["evidence"])} if "evidence" in found else found
 
 
 def table(claims: Sequence[Claim]) -> Any:
@@ -179,3 +183,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value
+
+
+def _numbers(value: Any) -> Any:
+    """The inverse of `_plain`."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return {None: math.nan, "inf": math.inf, "-inf": -math.inf}.get(value, value)
