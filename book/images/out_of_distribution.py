@@ -6,7 +6,7 @@
 #     params: "dataworth.images.out_of_distribution:OutOfDistribution"
 #     description: Where do synthetic images beat real ones, and is it because the generator has seen drawings?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 2, full: 40, gpu: 15}
+#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 15}
 # ---
 
 # %% [markdown]
