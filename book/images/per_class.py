@@ -290,6 +290,7 @@ import numpy as np
 from dataworth.estimates import best_of
 
 three = study.filled_groups("synthetic")
+agreed = (three.draws == three.value).mean()
 gap = study.excess_gap()
 chosen, cure = best_of({f: effect[f, "weak"] for f in fixes if f != "real images"})
 fan = "Fan et al. 2024"
@@ -303,7 +304,8 @@ ledger = [
         interval=three.interval,
         region=(3, 3),
         unit="groups with a class in them",
-        effect=", ".join(f"{name} {c.group}" for name, c in scaling["synthetic"].items()),
+        effect=f"as many in {100 * agreed:.0f} % of bootstrap draws and thresholds; "
+        + ", ".join(f"{name} {c.group}" for name, c in scaling["synthetic"].items()),
     ),
     claims.claim(
         "recognizability",

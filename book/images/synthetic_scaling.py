@@ -190,8 +190,10 @@ for k, arm in [(k_paper_real, "real"), (k_paper_synthetic.max(), "synthetic")]:
         lw=1.3,
         label=f"published slope, {arm} (k = {k:.3f})",
     )
+ticks = set(synthetic.sizes)
 if record:
     for arm, c in record["evidence"]["curves"].items():
+        ticks.add(c["sizes"][-1])
         ax.plot(
             c["sizes"],
             c["means"],
@@ -203,7 +205,7 @@ if record:
             label=f"recorded larger run, {arm}",
         )
 ax.set(xlabel="training images D", ylabel="test loss (nats)")
-plain_ticks(ax.xaxis, synthetic.sizes)
+plain_ticks(ax.xaxis, sorted(ticks))
 plain_ticks(ax.yaxis)
 ax.legend(fontsize=8)
 rows = [(f"{source.split(' (')[0]}, published", k, None) for source, k in k_published.items()]
@@ -372,8 +374,10 @@ ax.fill_between(n, low, high, color=COLOURS["synthetic"], alpha=0.2, lw=0)
 ax.plot(n, value, "s-", color=COLOURS["synthetic"], label="this run")
 ax.axhspan(3, 8, color=COLOURS["published"], alpha=0.15, lw=0, label="published: 3 to 8, best case")
 ax.axhline(1, color="#999999", lw=1, ls=":")
+ticks = set(real.sizes)
 if record:
     ratio = record["evidence"]["equivalence"]
+    ticks.add(ratio["real"][-1])
     ax.plot(
         ratio["real"],
         np.clip(ratio["value"], 0.1, top),
@@ -390,7 +394,7 @@ ax.set(
     xlabel="real images n",
     ylabel="synthetic images per real image",
 )
-plain_ticks(ax.xaxis, real.sizes)
+plain_ticks(ax.xaxis, sorted(ticks))
 plain_ticks(ax.yaxis)
 ax.legend(fontsize=8, loc="upper left")
 show(
