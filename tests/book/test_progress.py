@@ -30,6 +30,13 @@ def test_events_do_not_depend_on_where_a_write_was_caught(tmp_path, cuts):
     assert seen == EVENTS
 
 
+@given(st.binary(max_size=40).filter(lambda junk: b'"label"' not in junk))
+def test_anything_else_in_the_file_is_passed_over(tmp_path_factory, junk):
+    path = tmp_path_factory.mktemp("progress") / "p.jsonl"
+    path.write_bytes(LINES + junk + b"\n" + LINES)
+    assert Tail(path).events() == [*EVENTS, *EVENTS]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(-3, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (300, "5 min")],

@@ -37,15 +37,23 @@ class Tail:
             data = stream.read()
         whole = data[: data.rfind(b"\n") + 1]
         self.offset += len(whole)
-        return [parse(line) for line in whole.splitlines() if line.strip()]
+        return [event for line in whole.splitlines() if (event := parse(line)) is not None]
 
 
-def parse(line: bytes) -> Event:
-    raw = json.loads(line)
-    eta = raw.get("eta_s")
-    return Event(
-        str(raw["label"]), int(raw["done"]), int(raw["total"]), None if eta is None else float(eta)
-    )
+def parse(line: bytes) -> Event | None:
+    """The event of a line; None for anything else: what only informs must not end a build (two
+    builds of one chapter write into one file)."""
+    try:
+        raw = json.loads(line)
+        eta = raw.get("eta_s")
+        return Event(
+            str(raw["label"]),
+            int(raw["done"]),
+            int(raw["total"]),
+            None if eta is None else float(eta),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def spell(seconds: float) -> str:
