@@ -49,7 +49,7 @@ def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     monkeypatch.setitem(models.MODELS, "tiny", TINY)
     wider = TINY.model_copy(update={"width": 24})
     monkeypatch.setitem(models.MODELS, "tiny-wide", wider)
-    caches = (study._held_out, study._tokenizer_parts)
+    caches = (study._held_out, study._questions, study._tokenizer_parts)
     for cached in caches:
         cached.cache_clear()
     yield {

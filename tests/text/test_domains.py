@@ -72,12 +72,12 @@ def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
     params = Domains(**tiny_pile, questions=8, prompt=8, continuation=4)
     specs = params.specs(params.drops())
     assert {len(each) for each in specs.values()} == {2} and len(specs) == 9
-    tasks = params.choices(specs[FULL][0])
-    assert {group for task in tasks for group in task.groups} == set(NAMES)
-    assert {task.part.split for task in tasks} == {"test"}
+    asked = params.asked(specs[FULL][0]).questions
+    assert {group for q in asked for group in q.groups} == set(NAMES)
+    assert {q.part.split for q in asked} == {"test"}
     with pytest.raises(UserError, match="web has 0 test documents as long as that and needs 4"):
         params = Domains(**tiny_pile | {"context": 2048}, prompt=2000)
-        params.choices(specs[FULL][0])
+        params.asked(specs[FULL][0])
 
 
 def test_what_would_be_trained(tiny_pile):
@@ -230,7 +230,7 @@ def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
     margins = study.accuracy("without web").margin - answered.margin
     assert change == pytest.approx(margins.mean())
     assert study.regression.explained().shape == (8,)
-    assert study.summary().runs.tolist() == [len(arms), len(arms) * 6]
+    assert study.summary().runs.tolist() == [len(arms), len(arms)]
     assert study.provenance()["seeds"] == "0"
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)

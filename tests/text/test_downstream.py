@@ -16,6 +16,7 @@ from dataworth.text.downstream import (
     ChoiceSpec,
     FineTuneSpec,
     GenerationSpec,
+    Questions,
     choice_scores,
     document_windows,
     fours_of,
@@ -163,13 +164,12 @@ def test_choice_scores_by_hand():
 def test_fours_are_of_one_group_and_of_near_lengths(seed):
     rng = np.random.default_rng(seed)
     groups, n_bytes = rng.choice(["a", "b"], 50), rng.integers(5, 60, 50)
-    usable = rng.random(50) < 0.8
-    fours = fours_of(groups, n_bytes, usable)
+    fours = fours_of(groups, n_bytes)
     used = fours.ravel()
-    assert len(set(used.tolist())) == len(used) and usable[used].all()
+    assert len(set(used.tolist())) == len(used)
     assert all(len(set(groups[four])) == 1 for four in fours)
     for group in "ab":
-        assert (usable & (groups == group)).sum() - (groups[used] == group).sum() < 4
+        assert (groups == group).sum() - (groups[used] == group).sum() < 4
         spans = np.sort(n_bytes[fours[groups[fours[:, 0]] == group]], axis=1)
         assert (spans[1:, 0] >= spans[:-1, -1]).all()  # each four is a stretch of the lengths
 
@@ -187,9 +187,14 @@ def test_stretches_lie_apart_in_the_document(length, whole, places):
 
 def test_further_places_ask_more_of_the_same_documents(store, tiny, pretrained):
     groups = tuple(tiny.domains.tolist())
-    settings = {"pretrained": pretrained, "part": part(*IDS), "groups": groups, "prompt": 6}
     one, three = (
-        ChoiceSpec(**settings, continuation=4, places=places).run(store) for places in (1, 3)
+        ChoiceSpec(
+            pretrained=pretrained,
+            questions=(Questions(part=part(*IDS), groups=groups, places=places),),
+            prompt=6,
+            continuation=4,
+        ).run(store)
+        for places in (1, 3)
     )
     assert three.metrics["questions"] > one.metrics["questions"]
     ids, counts = np.unique(three.arrays["ids"], return_counts=True)
@@ -202,7 +207,10 @@ def test_further_places_ask_more_of_the_same_documents(store, tiny, pretrained):
 def test_choosing_by_likelihood(store, tiny, pretrained):
     groups = tuple(tiny.domains.tolist())
     spec = ChoiceSpec(
-        pretrained=pretrained, part=part(*IDS), groups=groups, prompt=8, continuation=6
+        pretrained=pretrained,
+        questions=(Questions(part=part(*IDS), groups=groups),),
+        prompt=8,
+        continuation=6,
     )
     (result,) = run_text_tasks([spec], store=store)
     nats, ids = result.arrays["nats"], result.arrays["ids"]
@@ -222,16 +230,17 @@ def test_choosing_by_likelihood(store, tiny, pretrained):
 
 
 def test_choices_that_cannot_be_made(store, tiny, pretrained):
-    def spec(**changes) -> ChoiceSpec:
-        settings = {"pretrained": pretrained, "part": part(*TEST), "groups": ("a",) * len(TEST)}
+    def spec(groups: str = "a" * len(TEST), **changes) -> ChoiceSpec:
+        questions = (Questions(part=part(*TEST), groups=tuple(groups)),)
+        settings = {"pretrained": pretrained, "questions": questions}
         return ChoiceSpec(**(settings | {"prompt": 8, "continuation": 8} | changes))
 
     with pytest.raises(ValidationError, match="are 17 tokens; the model's context is 16"):
         spec(prompt=9)
     with pytest.raises(ValidationError, match="one group for each"):
-        spec(groups=("a",))
+        spec(groups="a")
     with pytest.raises(UserError, match="no group has 4 documents of 16 tokens"):
-        spec(groups=tuple("abcdefgh")).run(store)
+        spec(groups="abcdefgh").run(store)
 
 
 # --- Free text --------------------------------------------------------------------------------

@@ -99,10 +99,10 @@ def cards(monkeypatch):
     )
     for name, scorer in made.items():
         monkeypatch.setitem(scores.SCORERS, name, lambda scorer=scorer: scorer)
-    for cached in (study._held_out, study._tokenizer_parts):
+    for cached in (study._held_out, study._questions, study._tokenizer_parts):
         cached.cache_clear()
     yield made
-    for cached in (study._held_out, study._tokenizer_parts):
+    for cached in (study._held_out, study._questions, study._tokenizer_parts):
         cached.cache_clear()
 
 
@@ -303,8 +303,8 @@ def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
                 assert [("fish" in t.split()) for t in part.texts()] == [
                     x == "toxic" for x in labels
                 ]
-    choices = tasks.specs("choice", model)
-    assert {g for spec in choices for g in spec.groups} == set(DOMAINS)
+    (choice,) = tasks.specs("choice", model)
+    assert {g for q in choice.questions for g in q.groups} == set(DOMAINS)
     prompts = tasks.prompt_texts
     assert len(prompts["toxic"]) == len(prompts["other"]) == 3
 

@@ -45,9 +45,11 @@ def corpus(card, split=None):
 def cards(monkeypatch):
     monkeypatch.setattr("dataworth.data.load_corpus", corpus)
     study._held_out.cache_clear()
+    study._questions.cache_clear()
     study._tokenizer_parts.cache_clear()
     yield
     study._held_out.cache_clear()
+    study._questions.cache_clear()
     study._tokenizer_parts.cache_clear()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,15 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
-from dataworth.errors import UserError
 from dataworth.estimates import Estimate, best_of, estimate, over_examples, over_seeds
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
-from dataworth.text.downstream import CHOICES, ChoiceSpec, choice_scores
+from dataworth.text.downstream import ChoiceSpec, choice_scores
 from dataworth.text.losses import bits_per_byte, document_losses, resample
-from dataworth.text.pools import DOMAINS, PILE, Pool, draw, whole_domain
-from dataworth.text.study import TextStudy
-from dataworth.text.tokens import TextPart, run_text_tasks
+from dataworth.text.pools import DOMAINS, PILE, Pool, draw
+from dataworth.text.study import TextStudy, multiple_choice
+from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Fie
 FULL = "full"
 MATCHED = 0.01  # shares of the pool that lie within one point have one random drop
 FLOOR = 0.01  # added to shares before their logarithm is taken
-LONG = 3.5  # bytes that a token of a question may have, when documents are chosen
 
 
 def without(domain: str) -> str:
@@ -137,46 +134,11 @@ class Domains(DomainArms):
         """What every arm trains on, [arm][seed]."""
         return self.drops() | self.random_drops() | self.few_domains()
 
-    def choices(self, pretrained: LanguageModelSpec) -> list[ChoiceSpec]:
-        """The multiple-choice questions for one model, one run for every card."""
-        return [
-            ChoiceSpec(
-                pretrained=pretrained,
-                part=part,
-                groups=groups,
-                prompt=self.prompt,
-                continuation=self.continuation,
-                places=places,
-            )
-            for part, groups, places in self._questioned
-        ]
-
-    @cached_property
-    def _questioned(self) -> tuple[tuple[TextPart, tuple[str, ...], int], ...]:
-        """By card: test documents that are long enough for a question, in random order, as few
-        as give `questions` for each of its domains; their domains; places in each. Raises
-        UserError for a domain that has no four of them."""
-        length = self.prompt + self.continuation
-        by_card: dict[str, list[tuple[str, NDArray[np.int64]]]] = {}
-        for number, (name, domain) in enumerate(DOMAINS.items()):
-            test = whole_domain(name, "test")
-            ids = test.ids[test.sizes >= LONG * length]
-            if len(ids) < CHOICES:
-                raise UserError(
-                    f"prompt and continuation are {length} tokens; {name} has {len(ids)} test "
-                    f"documents as long as that and needs {CHOICES}."
-                )
-            order = np.random.default_rng([self.seed, 0xC401, number]).permutation(ids)
-            by_card.setdefault(domain.card, []).append((name, order[: self.questions]))
-        found = []
-        for card, members in by_card.items():
-            ids = np.concatenate([ids for _, ids in members])
-            groups = tuple(name for name, ids in members for _ in range(len(ids)))
-            places = math.ceil(self.questions / min(len(ids) for _, ids in members))
-            found.append(
-                (TextPart(card=card, split="test", ids=tuple(ids.tolist())), groups, places)
-            )
-        return tuple(found)
+    def asked(self, pretrained: LanguageModelSpec) -> ChoiceSpec:
+        """The multiple-choice questions for one model."""
+        return multiple_choice(
+            pretrained, self.questions, self.prompt, self.continuation, self.seed
+        )
 
     def trainings(self) -> list[Training]:
         """The whole pool, a drop and at most one control for every domain, pools of few domains."""
@@ -200,12 +162,12 @@ class Domains(DomainArms):
 
 @dataclass(frozen=True)
 class DomainStudy:
-    """Finished runs. pools, runs: [arm][seed]; answers: [arm][seed][task]."""
+    """Finished runs, all [arm][seed]."""
 
     params: Domains
     pools: Mapping[str, Sequence[Pool]]
     runs: Mapping[str, Sequence[Result]]
-    answers: Mapping[str, Sequence[Sequence[Result]]]
+    answers: Mapping[str, Sequence[Result]]
 
     domains = tuple(DOMAINS)
 
@@ -386,14 +348,12 @@ class DomainStudy:
 
     def _answered(self, arm: str, domain: str) -> tuple[Array, Array]:
         """Right and margin (S, Q, 4) of a domain's questions in their fours."""
-        card, scores = DOMAINS[domain].card, []
-        for tasks in self.answers[arm]:
-            for task in tasks:
-                if task.spec.part.card == card:  # type: ignore[attr-defined]
-                    rows = task.arrays["groups"] == domain
-                    scores.append(
-                        choice_scores(task.arrays["nats"][rows], task.arrays["bytes"][rows])
-                    )
+        scores = []
+        for answered in self.answers[arm]:
+            rows = answered.arrays["groups"] == domain
+            scores.append(
+                choice_scores(answered.arrays["nats"][rows], answered.arrays["bytes"][rows])
+            )
         return np.stack([right for right, _ in scores]), np.stack([margin for _, margin in scores])
 
     # --- Regression on the mixture -----------------------------------------------------------
@@ -447,7 +407,7 @@ class DomainStudy:
         return report.provenance([*models, *self._answers()], range(p.seed, p.seed + p.seeds))
 
     def _answers(self) -> list[Result]:
-        return [r for runs in self.answers.values() for tasks in runs for r in tasks]
+        return [r for runs in self.answers.values() for r in runs]
 
     @cached_property
     def _losses(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -557,13 +517,13 @@ def run(params: Domains, store: Store | None = None) -> DomainStudy:
     pools = params.pools()
     specs = params.specs(pools)
     flat = [spec for each in specs.values() for spec in each]
-    asked = {spec: params.choices(spec) for spec in flat}  # refuses before anything is trained
+    asked = {spec: params.asked(spec) for spec in flat}  # refuses before anything is trained
     found = dict(zip(flat, run_text_tasks(flat, store=store, label="language models"), strict=True))
-    tasks = [task for each in asked.values() for task in each]
+    tasks = list(asked.values())
     answered = dict(zip(tasks, run_text_tasks(tasks, store=store, label="questions"), strict=True))
     return DomainStudy(
         params,
         pools,
         {arm: [found[spec] for spec in each] for arm, each in specs.items()},
-        {arm: [[answered[t] for t in asked[s]] for s in each] for arm, each in specs.items()},
+        {arm: [answered[asked[s]] for s in each] for arm, each in specs.items()},
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth.errors import UserError
 from dataworth.runs import Outcome, Result, Spec, Store, compute
@@ -262,24 +262,38 @@ def _pool(
 # --- Choosing the true continuation ------------------------------------------------------------
 
 
+class Questions(BaseModel):
+    """Documents that questions are made of. groups: one name for each of the part's ids (its
+    domain, say); places: questions from one document at most."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: TextPart
+    groups: tuple[str, ...]
+    places: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if len(self.groups) != len(self.part.ids):
+            raise ValueError("groups must name one group for each of the part's ids")
+        return self
+
+
 class ChoiceSpec(OfModel):
     """Which of four continuations belongs to a document's beginning?
 
     From every document of at least `prompt` + `continuation` tokens, the first `prompt` are the
     question and the following ones the answer; with `places` above 1, so are up to so many further
-    stretches, spread evenly over the document without overlap. Those of a group (`groups`, one name
-    for each of the part's ids: its domain, say) are sorted by the answer's bytes and taken by
-    fours: the other three answers of its four are a question's distractors, of the same length in
-    tokens and nearly so in bytes. As each answer is right once and wrong three times, a model that
-    does not read the questions is right in exactly one of four.
+    stretches, spread evenly over the document without overlap. Those of a group are sorted by the
+    answer's bytes and taken by fours: the other three answers of its four are a question's
+    distractors, of the same length in tokens and nearly so in bytes. As each answer is right once
+    and wrong three times, a model that does not read the questions is right in exactly one of four.
     """
 
     kind: ClassVar[str] = "multiple-choice"
-    part: TextPart
-    groups: tuple[str, ...]
+    questions: tuple[Questions, ...] = Field(min_length=1)
     prompt: int = Field(32, ge=1)
     continuation: int = Field(16, ge=1)
-    places: int = Field(1, ge=1, description="questions from one document at most")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -288,13 +302,11 @@ class ChoiceSpec(OfModel):
                 f"prompt and continuation are {self.prompt + self.continuation} tokens; the "
                 f"model's context is {self.pretrained.context}"
             )
-        if len(self.groups) != len(self.part.ids):
-            raise ValueError("groups must name one group for each of the part's ids")
         return self
 
     def corpora(self) -> tuple[TokensSpec, ...]:
         """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
-        return tokens_of(self.tokenizer, [self.part])
+        return tokens_of(self.tokenizer, [q.part for q in self.questions])
 
     def run(self, store: Store) -> Outcome:
         """Arrays, for Q fours: `nats` float64 (Q, 4, 4), loss of answer j after question i; `bytes`
@@ -302,21 +314,23 @@ class ChoiceSpec(OfModel):
         Metrics: `accuracy`, `margin` (bits per byte), as `choice_scores` defines them."""
         from dataworth.text.tokens import token_bytes
 
-        (documents,) = load_parts(self.tokenizer, [self.part], store)
+        encoded = load_parts(self.tokenizer, [q.part for q in self.questions], store)
         sizes = token_bytes(self.tokenizer.load(store), self.tokenizer.vocabulary)
         whole = self.prompt + self.continuation
         found = [
-            (row, document[start : start + whole])
-            for row, document in enumerate(documents)
-            for start in stretches(len(document), whole, self.places)
+            (group, id_, document[start : start + whole])
+            for q, documents in zip(self.questions, encoded, strict=True)
+            for group, id_, document in zip(q.groups, q.part.ids, documents, strict=True)
+            for start in stretches(len(document), whole, q.places)
         ]
-        rows = np.array([row for row, _ in found], dtype=np.intp)
-        lines = [line for _, line in found]
+        groups = np.array([group for group, _, _ in found], dtype=np.str_)
+        ids = np.array([id_ for _, id_, _ in found], dtype=np.int64)
+        lines = [line for _, _, line in found]
         n_bytes = np.array([sizes[line[self.prompt :]].sum() for line in lines], dtype=np.int64)
-        fours = fours_of(np.array(self.groups)[rows], n_bytes, np.ones(len(rows), dtype=bool))
+        fours = fours_of(groups, n_bytes)
         if not len(fours):
             raise UserError(
-                f"part: no group has {CHOICES} documents of {whole} tokens; choose a shorter "
+                f"questions: no group has {CHOICES} documents of {whole} tokens; choose a shorter "
                 "prompt or continuation."
             )
         model = load_model(store.load(self.pretrained))
@@ -334,8 +348,8 @@ class ChoiceSpec(OfModel):
             {
                 "nats": nats,
                 "bytes": n_bytes[fours],
-                "ids": np.array(self.part.ids, dtype=np.int64)[rows[fours]],
-                "groups": np.array(self.groups)[rows[fours[:, 0]]],
+                "ids": ids[fours],
+                "groups": groups[fours[:, 0]],
             },
             {
                 "questions": int(right.size),
@@ -352,14 +366,12 @@ def stretches(length: int, whole: int, places: int) -> list[int]:
     return [round(i * (length - whole) / max(count - 1, 1)) for i in range(count)]
 
 
-def fours_of(
-    groups: NDArray[np.str_], n_bytes: NDArray[np.int64], usable: NDArray[np.bool_]
-) -> NDArray[np.intp]:
-    """Rows (Q, 4) of usable documents, four of one group and of neighbouring answer lengths; at
-    most three documents of a group are left over."""
+def fours_of(groups: NDArray[np.str_], n_bytes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Rows (Q, 4) of answers, four of one group and of neighbouring lengths; at most three of a
+    group are left over."""
     found = []
-    for group in sorted(set(groups[usable].tolist())):
-        rows = np.flatnonzero(usable & (groups == group))
+    for group in sorted(set(groups.tolist())):
+        rows = np.flatnonzero(groups == group)
         rows = rows[np.argsort(n_bytes[rows], kind="stable")]
         found.append(rows[: len(rows) // CHOICES * CHOICES].reshape(-1, CHOICES))
     return np.concatenate([*found, np.empty((0, CHOICES), dtype=np.intp)])

@@ -22,7 +22,6 @@ from dataworth.errors import UserError
 from dataworth.estimates import over_examples, over_seeds
 from dataworth.runs import Result, Spec, Store
 from dataworth.text.downstream import (
-    ChoiceSpec,
     FineTuneSpec,
     GenerationSpec,
     choice_scores,
@@ -31,6 +30,7 @@ from dataworth.text.downstream import (
 )
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scores import scorer
+from dataworth.text.study import multiple_choice
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 
@@ -39,7 +39,6 @@ Labelled = tuple[TextPart, tuple[Evaluation, ...], tuple[tuple[str, ...], ...], 
 
 LARGER = 1.5  # times the crawl: the largest from which a filter under test chooses
 QUESTION, ANSWER = 16, 8  # tokens
-LONG = 5  # bytes of a document per token of a question and its answer, at least
 NEGATIVES = 3  # sentences without a listed phrase for each one with, in the evaluation sets
 PROMPT_WORDS = 6
 TUNING = Optimisation(optimizer="adamw", learning_rate=3e-3, schedule="cosine")
@@ -81,17 +80,7 @@ class Tasks:
     def specs(self, task: str, pretrained: LanguageModelSpec) -> list[Spec]:
         """The runs of a task for one model."""
         if task == "choice":
-            return [
-                ChoiceSpec(
-                    pretrained=pretrained,
-                    part=part,
-                    groups=groups,
-                    prompt=QUESTION,
-                    continuation=ANSWER,
-                    places=places,
-                )
-                for part, groups, places in self._choices
-            ]
+            return [multiple_choice(pretrained, self.questions, QUESTION, ANSWER, self.seed)]
         if task == "generation":
             prompts = self.prompt_texts
             return [
@@ -115,27 +104,6 @@ class Tasks:
                 seed=pretrained.seed,
             )
         ]
-
-    @cached_property
-    def _choices(self) -> list[tuple[TextPart, tuple[str, ...], int]]:
-        """Of every card: test documents, their domains, and questions from each at most."""
-        found = []
-        for card in dict.fromkeys(domain.card for domain in DOMAINS.values()):
-            ids: list[int] = []
-            groups: list[str] = []
-            counts = []
-            for name in (n for n, d in DOMAINS.items() if d.card == card):
-                pool = whole_domain(name, "test")
-                long = np.flatnonzero(pool.sizes >= LONG * (QUESTION + ANSWER))
-                chosen = _rng(self.seed, name).permutation(long)[: self.questions]
-                ids += pool.ids[chosen].tolist()
-                groups += [name] * len(chosen)
-                counts.append(max(len(chosen), 1))
-            if ids:
-                places = -(-self.questions // min(counts))
-                part = TextPart(card=card, split="test", ids=tuple(ids))
-                found.append((part, tuple(groups), places))
-        return found
 
     @cached_property
     def _labelled(self) -> dict[str, Labelled]:

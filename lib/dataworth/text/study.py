@@ -6,6 +6,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,7 @@ from pydantic import field_validator
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.paths import home
+from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
 from dataworth.text.tokens import TextPart, TokenizerSpec
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
+LONG = 4  # bytes per token that a document of a question has at least
 
 
 class TextStudy(Parameters):
@@ -144,3 +147,35 @@ def _held_out(name: str, tokens: int, seed: int) -> Evaluation:
     ids = np.sort(whole.ids[order[:count]])
     part = TextPart(card=DOMAINS[name].card, split="test", ids=tuple(ids.tolist()))
     return Evaluation(name=name, part=part, max_tokens=most)
+
+
+def multiple_choice(
+    pretrained: LanguageModelSpec, count: int, prompt: int, continuation: int, seed: int
+) -> ChoiceSpec:
+    """About `count` questions for a model from the test documents of every domain."""
+    return ChoiceSpec(
+        pretrained=pretrained,
+        questions=_questions(count, prompt + continuation, seed),
+        prompt=prompt,
+        continuation=continuation,
+    )
+
+
+@cache
+def _questions(count: int, length: int, seed: int) -> tuple[Questions, ...]:
+    """By domain: test documents long enough for `length` tokens, in random order, at most `count`.
+    Raises UserError for a domain that has no four of them."""
+    found = []
+    for number, (name, domain) in enumerate(DOMAINS.items()):
+        whole = whole_domain(name, "test")
+        ids = whole.ids[whole.sizes >= LONG * length]
+        if len(ids) < CHOICES:
+            raise UserError(
+                f"prompt and continuation are {length} tokens; {name} has {len(ids)} test "
+                f"documents as long as that and needs {CHOICES}."
+            )
+        chosen = np.random.default_rng([seed, 0xC401, number]).permutation(ids)[:count]
+        part = TextPart(card=domain.card, split="test", ids=tuple(chosen.tolist()))
+        places = math.ceil(count / len(chosen))
+        found.append(Questions(part=part, groups=(name,) * len(chosen), places=places))
+    return tuple(found)
