@@ -372,7 +372,7 @@ shown.rename_axis(index={"loss": "fitted loss", "n": "runs"}, columns=None)
 # %% [markdown]
 # The table is stored with the library as `measured_coverage.csv`; its rows name the seed and the versions
 # of the library, of numpy and of Python that they were measured with. This measures it again, in about
-# an hour on one core:
+# a quarter of an hour on one core:
 #
 # ```bash
 # python bench/fit_coverage.py --simulations 400
