@@ -3,7 +3,7 @@ several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +44,12 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
     if 2 * len(finite) >= len(draws) > 0:
         low, high = np.quantile(finite, [tail, 1 - tail])
     return Estimate(float(value), float(low), float(high), draws)
+
+
+def grid(cells: Sequence[Sequence[Estimate]]) -> tuple[Array, NDArray[np.bool_]]:
+    """Values of a table of estimates, and where the interval leaves out zero."""
+    clear = [[e.low > 0 or e.high < 0 for e in row] for row in cells]
+    return np.array([[e.value for e in row] for row in cells]), np.array(clear)
 
 
 def best_of(estimates: Mapping[str, Estimate], level: float = 0.95) -> tuple[str, Estimate]:

@@ -289,12 +289,8 @@ class DataAge(TextStudy):
     @classmethod
     def preflight(cls, params: DataAge) -> None:
         """Refuse what cannot run: undated speeches, eras with too little text, no disk."""
-        params.check(runs=params.seeds * 4 * len(params.eras))
-        if params.age_tokens < params.batch * params.context:
-            raise UserError(
-                f"age_tokens is {params.age_tokens:,}; it must be at least one step of "
-                f"{params.batch} rows of {params.context} tokens."
-            )
+        runs = params.seeds * 4 * len(params.eras)
+        params.check(runs=runs, budgets=("tokens", "age_tokens"))
         for first, last in params.eras:
             params.documents(first, last, 0, 0)
         held = np.concatenate([_corpus(split).years for split in HELD_OUT])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
-from dataworth.estimates import Estimate, best_of, estimate, over_examples, over_seeds
+from dataworth.estimates import Estimate, best_of, estimate, grid, over_examples, over_seeds
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
 from dataworth.text.downstream import ChoiceSpec, choice_scores
@@ -216,9 +216,7 @@ class DomainStudy:
 
     def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
         """Change in bits per byte, (arms, domains), and where its interval leaves out zero."""
-        cells = [[self.change(arm, name) for name in self.domains] for arm in arms]
-        clear = [[e.low > 0 or e.high < 0 for e in row] for row in cells]
-        return np.array([[e.value for e in row] for row in cells]), np.array(clear)
+        return grid([[self.change(arm, name) for name in self.domains] for arm in arms])
 
     def table(self, average: Average = "macro") -> pd.DataFrame:
         """One row per left-out domain: `group` (its counterpart in the Pile), `removed` (percent

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate, over_examples
+from dataworth.estimates import Estimate, estimate, grid, over_examples
 from dataworth.parameters import field
 from dataworth.runs import Outcome, Result, Spec, Store, report, run_tasks
 from dataworth.text import filters
@@ -92,7 +92,7 @@ class Arm:
     name: str
     kind: Kind
     filter: str
-    pools: tuple[Pool, ...]
+    pools: Sequence[Pool]
     cut: float = float("nan")
 
 
@@ -148,18 +148,18 @@ class Filtering(TextStudy):
     def arms(self, store: Store) -> dict[str, Arm]:
         """All training sets, by name."""
         scores = crawl_scores((self.score,), store)[self.score]
-        found = [self._arm(WHOLE, "whole", "", [self.whole] * self.seeds)]
+        found = [Arm(WHOLE, "whole", "", [self.whole] * self.seeds)]
         found += self.filtered(scores, self.score, self.kept, self.inverse)
         for share in self.controls:
             masks = [self.whole.random_drop(share / 100, self.seed + s) for s in range(self.seeds)]
             pools = [self.whole.take(mask) for mask in masks]
-            found.append(self._arm(f"random {share:g} %", "random", "", pools))
+            found.append(Arm(f"random {share:g} %", "random", "", pools))
         larger = draw(CRAWL, round(100 * self.pool_bytes / self.equal), seed=self.seed)
         found.append(self._ranked(larger, scores, self.score, self.equal, "equal"))
         chosen = self._ranked(self.whole, scores, self.score, self.equal).pools[0]
         matched = [self.whole.take(mix_matched(self.whole, chosen, s)) for s in range(self.seeds)]
         name = f"mix of {self.score} {self.equal:g} %"
-        found.append(self._arm(name, "matched", "", matched))
+        found.append(Arm(name, "matched", "", matched))
         return {arm.name: arm for arm in [*found, *self.others(store)]}
 
     def filtered(
@@ -188,13 +188,7 @@ class Filtering(TextStudy):
         name = {"inverse": "inverse ", "equal": "larger crawl, "}.get(kind, "")
         cut = float(values[order[int(mask.sum()) - 1]])
         pools = [pool.take(mask)] * self.seeds
-        return self._arm(f"{name}{by} {share:g} %", kind, by, pools, cut)
-
-    @staticmethod
-    def _arm(
-        name: str, kind: Kind, by: str, pools: Sequence[Pool], cut: float = float("nan")
-    ) -> Arm:
-        return Arm(name, kind, by, tuple(pools), cut)
+        return Arm(f"{name}{by} {share:g} %", kind, by, pools, cut)
 
     def tested(self, arms: Mapping[str, Arm]) -> list[str]:
         """Names of the arms whose models do the downstream tasks."""
@@ -288,8 +282,8 @@ class QualityFilter(Filtering):
             )
         passed = [self._cut(crawl.take(kept), s) for s in range(self.seeds)]
         return [
-            self._arm("Pareto sampling", "other", self.score, sampled),
-            self._arm("rules for pages", "other", "rules", passed),
+            Arm("Pareto sampling", "other", self.score, sampled),
+            Arm("rules for pages", "other", "rules", passed),
         ]
 
     def _cut(self, pool: Pool, seed: int) -> Pool:
@@ -333,7 +327,7 @@ class ToxicityFilter(Filtering):
         """C4's word-list filter, and the quality filters of the other chapter."""
         scores = crawl_scores(("quality", "bad-words"), store)
         clean = np.array([scores["bad-words"][i] < TOXIC for i in self.whole.ids.tolist()])
-        words = self._arm("word list", "other", "words", [self.whole.take(clean)] * self.seeds)
+        words = Arm("word list", "other", "words", [self.whole.take(clean)] * self.seeds)
         by_quality = scores["quality"]
         return [
             words,
@@ -463,9 +457,7 @@ class Filtered:
 
     def by_domain(self, arms: Sequence[str], over: str = WHOLE) -> tuple[Array, NDArray[np.bool_]]:
         """Gains in percent, (arms, domains), and where the interval leaves out zero."""
-        cells = [[self.gain(arm, name, over=over) for name in self.domains] for arm in arms]
-        clear = [[e.low > 0 or e.high < 0 for e in row] for row in cells]
-        return np.array([[e.value for e in row] for row in cells]), np.array(clear)
+        return grid([[self.gain(arm, name, over=over) for name in self.domains] for arm in arms])
 
     def slope(self, values: Mapping[str, Estimate]) -> Estimate:
         """Least-squares slope of numbers by arm against the percent of bytes removed."""

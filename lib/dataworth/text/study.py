@@ -113,13 +113,15 @@ class TextStudy(Parameters):
             corpora=self.hub_corpora,
         )
 
-    def check(self, *, runs: int = 0) -> None:
-        """Refuse what cannot run: less disk than `runs` results need, a budget below one step."""
-        if self.tokens < self.batch * self.context:
-            raise UserError(
-                f"tokens is {self.tokens:,}; it must be at least one step of {self.batch} rows of "
-                f"{self.context} tokens."
-            )
+    def check(self, *, runs: int = 0, budgets: Sequence[str] = ("tokens",)) -> None:
+        """Refuse what cannot run: less disk than `runs` results need, one of `budgets` (names of
+        parameters) below one step."""
+        for name in budgets:
+            if (tokens := getattr(self, name)) < self.batch * self.context:
+                raise UserError(
+                    f"{name} is {tokens:,}; it must be at least one step of {self.batch} rows of "
+                    f"{self.context} tokens."
+                )
         home().mkdir(parents=True, exist_ok=True)
         size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
         needed = 200 + size * runs
