@@ -1,4 +1,5 @@
-"""Times and peak memory of `make book`: cold store, nothing changed, after a prose edit.
+"""Times and peak memory of `make book`: cold store (also by part and chapter), nothing changed,
+after a prose edit.
 
     .venv/bin/python bench/book.py [--profile quick]
 
@@ -10,6 +11,7 @@ resident sizes over all processes of a build, sampled every three seconds.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -71,10 +73,21 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
     return seconds, peak / 2**30
 
 
+def chapters(clone: Path, profile: str) -> dict[str, dict[str, float]]:
+    """Wall seconds of every executed chapter, by part of the book (a folder of book/)."""
+    found: dict[str, dict[str, float]] = {}
+    for source in sorted((clone / "book").glob("*/*.py")):
+        path = clone / "build" / profile / "executed" / f"{source.stem}.run.json"
+        record = json.loads(path.read_text())
+        found.setdefault(source.parent.name, {})[record["chapter"]] = record["wall_s"]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--profile", default="quick")
-    command = ["make", "book", f"PROFILE={parser.parse_args().profile}"]
+    profile = parser.parse_args().profile
+    command = ["make", "book", f"PROFILE={profile}"]
     with tempfile.TemporaryDirectory(prefix="dataworth-bench-") as name:
         clone = Path(name) / "clone"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
@@ -82,14 +95,18 @@ def main() -> None:
         data = ROOT / ".dataworth" / "data"
         if data.is_dir():
             shutil.copytree(data, clone / ".dataworth" / "data")
-        rows = [("cold store", *timed(command, clone)), ("nothing changed", *timed(command, clone))]
+        rows = [("cold store", *timed(command, clone))]
+        for part, seconds in chapters(clone, profile).items():
+            each = ", ".join(f"{name} {wall:.0f}" for name, wall in seconds.items())
+            print(f"book/{part}: {sum(seconds.values()):.0f} s ({each})", flush=True)
+        rows.append(("nothing changed", *timed(command, clone)))
         chapter = clone / "book" / "images" / "synthetic_scaling.py"
         text = chapter.read_text()
         assert PROSE in text
         chapter.write_text(text.replace(PROSE, PROSE + " That is the hope."))
         rows.append(("after a prose edit", *timed(command, clone)))
-    for label, seconds, peak in rows:
-        print(f"{label:20} {seconds:7.1f} s   peak {peak:.2f} GiB")
+    for label, wall, peak in rows:
+        print(f"{label:20} {wall:7.1f} s   peak {peak:.2f} GiB")
 
 
 if __name__ == "__main__":
