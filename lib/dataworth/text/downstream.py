@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
 CHOICES = 4
+LENGTHS = 32  # batches of windows are as long as a multiple of this
 
 
 class OfModel(Spec):
@@ -248,7 +249,8 @@ def _pool(
     import torch
 
     device = compute.device()
-    longest = int(lengths.max())
+    # Few different lengths: oneDNN compiles and keeps a kernel for every shape of a product.
+    longest = min(-(-int(lengths.max()) // LENGTHS) * LENGTHS, tokens.shape[1])
     with precision():
         states = model.hidden(torch.from_numpy(tokens[:, :longest]).to(device))  # type: ignore[operator]
     states = states.float()
