@@ -12,22 +12,33 @@ from dataworth.images.synthetic_scaling import SyntheticScaling
 from dataworth.text.study import TextStudy
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = {"images": set(SyntheticScaling.model_fields), "text": set(TextStudy.model_fields)}
+BUDGET = {"tokens", "pool_bytes"}
+IMAGES = [
+    "synthetic-scaling", "prompts-and-guidance", "out-of-distribution", "per-class",
+    "clip-scaling", "mixing",
+]  # fmt: skip
+TEXT = ["data-age", "domains", "proxy-validity", "quality", "toxicity"]
+SHARED = [
+    (IMAGES, set(SyntheticScaling.model_fields)),
+    (TEXT, set(TextStudy.model_fields) - BUDGET),
+    (["domains", "proxy-validity"], BUDGET),
+    (["quality", "toxicity"], BUDGET),
+]
 
 
-@pytest.mark.parametrize("part", ["images", "text"])
+@pytest.mark.parametrize(("ids", "fields"), SHARED)
 @pytest.mark.parametrize("profile", profiles(ROOT))
-def test_chapters_of_a_part_share_their_parameters(profile, part):
+def test_chapters_that_share_runs_share_their_parameters(profile, ids, fields):
     layout = open_layout(profile, ROOT)
     resolved = {}
     for chapter in chapters.find(ROOT):
         notebook = chapters.read(chapter)
         header = chapters.header(chapter, notebook)
-        if chapter.docname.startswith(f"{part}/"):
+        if chapter.id in ids:
             resolved[chapter.id] = parameters.resolve(chapter, notebook, header, layout).values
-    assert len(resolved) >= 5
+    assert set(resolved) == set(ids)
     for one, other in combinations(resolved, 2):
-        shared = set(resolved[one]) & set(resolved[other]) & SHARED[part]
+        shared = set(resolved[one]) & set(resolved[other]) & fields
         differ = {k for k in shared if resolved[one][k] != resolved[other][k]}
         assert not differ, (one, other)
 
