@@ -83,9 +83,9 @@ class DetoxifyToxicity:
     model: a name in `DETOXIFY`, fetched once from its release by Detoxify itself, or a file already
     in TORCH_HOME; `checkpoint`: a local file in its format instead; `config`: a folder with the
     base model's configuration and tokenizer. Pieces are sorted by length and cut into batches of at
-    most `budget` tokens with padding, so that little of it is computed; the default is 512 on a
-    CPU, whose caches larger batches overflow, and 16,384 elsewhere. Scores equal its own `predict`
-    to rounding.
+    most `budget` tokens with padding, so that little of it is computed; the default is 131,072
+    by the model's width on a CPU, whose caches larger batches overflow (170 for a BERT-base), and
+    16,384 elsewhere. Scores equal its own `predict` to rounding.
     """
 
     model: str = "original"
@@ -116,9 +116,10 @@ class DetoxifyToxicity:
         tokens = loaded.tokenizer(texts, truncation=True)
         lengths = np.array([len(ids) for ids in tokens["input_ids"]])
         scores = np.empty(len(texts))
+        fits = 2**17 // loaded.model.config.hidden_size if self.device == "cpu" else 16_384
         loaded.model.eval()
         with torch.inference_mode():
-            for rows in batches(lengths, self.budget or (512 if self.device == "cpu" else 16_384)):
+            for rows in batches(lengths, self.budget or fits):
                 picked = {name: [values[row] for row in rows] for name, values in tokens.items()}
                 padded = loaded.tokenizer.pad(picked, return_tensors="pt").to(self.device)
                 logits = loaded.model(**padded)[0][:, column]
