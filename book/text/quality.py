@@ -183,7 +183,10 @@ for ax, (values, clear), rows in zip(axes, (upper, lower), (arms, beside), stric
     image = draw_cells(ax, values, rows, study.domains, top=top, clear=clear, form="{:+.2f}")
 axes[0].set_title("gain over the unfiltered crawl", fontsize=9)
 axes[1].set_title("gain over the random drop of the same size", fontsize=9)
-fig.colorbar(image, ax=axes, label="gain in bits per byte (%)", shrink=0.6)
+bar = fig.colorbar(image, ax=axes, label="gain in bits per byte (%)", shrink=0.6)
+bar.set_ticks([-top, -top / 10, 0, top / 10, top])
+bar.set_ticklabels([f"{-top:+.1f}", f"{-top / 10:+.1f}", "0", f"{top / 10:+.1f}", f"{top:+.1f}"])
+bar.minorticks_off()
 row = dict(zip(study.domains, upper[0][arms.index(strict)], strict=True))
 show(
     fig,

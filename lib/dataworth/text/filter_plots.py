@@ -139,7 +139,8 @@ def draw_mix(axes: Sequence[Axes], study: Filtered) -> None:
         ax.plot(table[column], place, "o", color="#333333", ms=5)
         ax.axvline(table[column].iloc[0], color="#999999", lw=1, ls=":")
         ax.set_xlabel(name, fontsize=8)
-    axes[1].set_xscale("log")
+    if table.bytes.max() > 10 * table.bytes.min():
+        axes[1].set_xscale("log")
     axes[0].set_yticks(place, list(table.index), fontsize=8)
     for ax in axes:
         ax.tick_params(axis="x", labelsize=8)
