@@ -289,22 +289,6 @@ def test_pareto_is_the_rule_of_gpt3() -> None:
     np.testing.assert_array_equal(found, draws > 1 - np.linspace(0, 1, 50))
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.05, 1), st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
-def test_arms_of_one_share_have_one_size(values: list[float], share: float, seed: int) -> None:
-    found = np.array(values)
-    wanted = round(share * len(values))
-    if wanted == 0:
-        with pytest.raises(UserError, match="keeps none"):
-            filters.keep_share(found, share)
-        return
-    low = filters.keep_share(found, share)
-    high = filters.keep_share(found, share, best="high")
-    assert low.sum() == high.sum() == filters.random_share(len(values), share, seed).sum() == wanted
-    assert low.all() or found[low].max() <= found[~low].min()
-    assert high.all() or found[high].min() >= found[~high].max()
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -312,8 +296,6 @@ def test_arms_of_one_share_have_one_size(values: list[float], share: float, seed
         (lambda: filters.at_least(np.array([0.5]), 0.7), "of at least 0.7; scores are from 0.5"),
         (lambda: filters.below(np.array([]), 0.5), "the corpus is empty"),
         (lambda: filters.below(np.array([np.nan]), 0.5), "not finite"),
-        (lambda: filters.keep_share(np.ones(3), 1.5), "share: 1.5 is not a share"),
-        (lambda: filters.keep_share(np.ones(3), 0.5, best="worst"), "it is 'low' or 'high'"),
         (lambda: filters.pareto(np.array([0.5, 1.5]), 0), "from 0 to 1"),
         (lambda: filters.pareto(np.array([0.0]), 0, alpha=-1), "above 0"),
         (lambda: scorer("qualty"), "no scorer 'qualty'; they are quality, toxicity, detoxify"),

@@ -612,8 +612,16 @@ class Filtered:
 
     def provenance(self) -> dict[str, object]:
         """What the ledger records about these runs."""
+        models = [r for each in self.runs.values() for r in each]
+        tasks = [
+            r
+            for of_arm in self.answers.values()
+            for of_task in of_arm.values()
+            for of_seed in of_task
+            for r in of_seed
+        ]
         seeds = range(self.params.seed, self.params.seed + self.params.seeds)
-        return report.provenance([r for each in self.runs.values() for r in each], seeds)
+        return report.provenance([*models, *tasks], seeds)
 
     def _once(self, name: object, make: Callable[[], object]):  # type: ignore[no-untyped-def]
         if name not in self._memory:

@@ -1,6 +1,7 @@
-"""Which documents a score keeps: thresholds, inverse filters, kept shares, Pareto sampling.
+"""Which documents a score keeps: thresholds, inverse filters, Pareto sampling.
 
-Every rule returns an (N,) mask of the documents that stay, and refuses to keep none.
+Shares of the bytes are kept by `Pool.keep_bytes`. Every rule here returns an (N,) mask of the
+documents that stay, and refuses to keep none.
 """
 
 from __future__ import annotations
@@ -24,30 +25,6 @@ def at_least(scores: Scores, threshold: float) -> Mask:
     """Keep scores >= threshold: their inverse filter, or a filter on a score that is high for good
     documents."""
     return _some(_checked(scores) >= threshold, scores, f"of at least {threshold:g}")
-
-
-def keep_share(scores: Scores, share: float, *, best: str = "low") -> Mask:
-    """Keep the round(share N) best documents, `best` = "low" or "high"; ties by position.
-
-    A threshold means different shares for different scores, so arms are matched by share.
-    """
-    scores = _checked(scores)
-    if not 0 < share <= 1:
-        raise UserError(f"share: {share:g} is not a share to keep; it must be above 0, at most 1.")
-    if best not in ("low", "high"):
-        raise UserError(f"best: '{best}' is not known; it is 'low' or 'high'.")
-    kept = round(share * len(scores))
-    if kept == 0:
-        raise UserError(f"share: {share:g} of {len(scores)} documents keeps none; raise it.")
-    order = np.argsort(scores if best == "low" else -scores, kind="stable")
-    mask = np.zeros(len(scores), dtype=bool)
-    mask[order[:kept]] = True
-    return mask
-
-
-def random_share(n: int, share: float, seed: int) -> Mask:
-    """The control: a random choice of as many documents as `keep_share` keeps."""
-    return keep_share(np.random.default_rng([seed, 0x52D]).random(n), share)
 
 
 def pareto(scores: Scores, seed: int, alpha: float = 9.0) -> Mask:
