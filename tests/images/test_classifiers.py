@@ -25,7 +25,7 @@ from dataworth.images.classifiers import (
     uniform_batches,
     weighted_batches,
 )
-from dataworth.images.optimisation import Optimisation, optimizers
+from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart
 from dataworth.runs import run_tasks
 
@@ -41,41 +41,6 @@ def test_budget(amount, examples, batch):
     assert Budget(amount=amount, batch=batch).steps(examples) == amount
     steps = Budget(rule="fixed_epochs", amount=amount, batch=batch).steps(examples)
     assert (steps - 1) * batch < amount * examples <= steps * batch  # the last may be partial
-
-
-rates = st.builds(
-    Optimisation,
-    schedule=st.sampled_from(["cosine", "wsd"]),
-    warmup=st.floats(0, 0.5),
-    decay=st.floats(0, 0.5),
-)
-
-
-@given(rates, st.integers(2, 2000))
-def test_rate_is_between_zero_and_its_peak(optimisation, steps):
-    values = np.array([optimisation.rate(step, steps) for step in range(steps)])
-    assert (values >= 0).all() and (values <= optimisation.learning_rate * (1 + 1e-12)).all()
-
-
-def test_cosine_rate():
-    o = Optimisation(schedule="cosine", warmup=0.1, learning_rate=2.0)
-    values = np.array([o.rate(step, 1000) for step in range(1000)])
-    np.testing.assert_allclose(values[:100], 2 * np.arange(1, 101) / 100)
-    done = np.arange(1, 901) / 900
-    np.testing.assert_allclose(values[100:], 1 + np.cos(np.pi * done), atol=1e-12)
-    assert values[-1] < 1e-5 * o.learning_rate
-    flat = Optimisation(schedule="cosine", warmup=0, learning_rate=2.0)
-    assert flat.rate(0, 1000) == pytest.approx(2, rel=1e-5)
-
-
-def test_wsd_rate():
-    o = Optimisation(schedule="wsd", warmup=0.1, decay=0.2, learning_rate=2.0)
-    values = np.array([o.rate(step, 1000) for step in range(1000)])
-    np.testing.assert_allclose(values[:100], 2 * np.arange(1, 101) / 100)
-    np.testing.assert_array_equal(values[100:801], 2)  # the plateau
-    np.testing.assert_allclose(values[800:], 2 * np.arange(200, 0, -1) / 200)
-    none = Optimisation(schedule="wsd", warmup=0, decay=0, learning_rate=2.0)
-    assert {none.rate(step, 50) for step in range(50)} == {2.0}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +191,7 @@ def test_averaging_is_an_exponential_mean_of_the_weights():
 def test_muon_steps_the_matrices_of_the_blocks_only():
     model = TINY.build(28, 1, 10)
     names = {id(p): name for name, p in model.named_parameters()}
-    adamw, muon = optimizers(model, Optimisation(weight_decay=0.1))
+    adamw, muon = Optimisation(weight_decay=0.1).optimizers(model)
     stepped = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     kinds = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
     assert stepped == {f"blocks.0.{kind}.weight" for kind in kinds}
@@ -235,7 +200,7 @@ def test_muon_steps_the_matrices_of_the_blocks_only():
     assert len(rest) + len(stepped) == len(names)
     for group in adamw.param_groups:
         assert all((p.ndim > 1) == (group["weight_decay"] == 0.1) for p in group["params"])
-    (alone,) = optimizers(model, Optimisation(optimizer="adamw"))
+    (alone,) = Optimisation(optimizer="adamw").optimizers(model)
     assert sum(len(group["params"]) for group in alone.param_groups) == len(names)
 
 

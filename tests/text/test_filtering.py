@@ -346,7 +346,9 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert "fewer than 50 words" in " ".join(made.reasons())
     assert made.summary().runs["language models"] == 2 * len(made.arms)
     assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
-    assert made.provenance()["runs"] == f"{2 * len(made.arms)} language-model"
+    assert made.provenance()["runs"] == (
+        f"{2 * len(made.arms)} language-model, 12 multiple-choice, 24 fine-tune, 12 generation"
+    )
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(ToxicityFilter(**SMALL, **changes), store)

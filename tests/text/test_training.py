@@ -164,33 +164,6 @@ def test_long_documents_are_read_window_by_window():
 # --- Optimisation -----------------------------------------------------------------------------
 
 
-@given(
-    st.builds(
-        Optimisation,
-        schedule=st.sampled_from(["cosine", "wsd"]),
-        warmup=st.floats(0, 0.5),
-        decay=st.floats(0, 0.5),
-    ),
-    st.integers(2, 500),
-)
-def test_rate_is_between_zero_and_its_peak(optimisation, steps):
-    values = np.array([optimisation.rate(step, steps) for step in range(steps)])
-    assert (values >= 0).all() and (values <= optimisation.learning_rate * (1 + 1e-12)).all()
-
-
-def test_rates():
-    cosine = Optimisation(schedule="cosine", warmup=0.1, learning_rate=2.0)
-    values = np.array([cosine.rate(step, 1000) for step in range(1000)])
-    np.testing.assert_allclose(values[:100], 2 * np.arange(1, 101) / 100)
-    np.testing.assert_allclose(
-        values[100:], 1 + np.cos(np.pi * np.arange(1, 901) / 900), atol=1e-12
-    )
-    stable = Optimisation(schedule="wsd", warmup=0.1, decay=0.2, learning_rate=2.0)
-    values = np.array([stable.rate(step, 1000) for step in range(1000)])
-    np.testing.assert_array_equal(values[99:801], 2)
-    np.testing.assert_allclose(values[800:], 2 * np.arange(200, 0, -1) / 200)
-
-
 def test_muon_takes_the_matrices_of_blocks():
     adamw, muon = Optimisation(optimizer="muon").optimizers(untrained())
     shapes = {tuple(p.shape) for group in muon.param_groups for p in group["params"]}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SOURCES = (
     "dataworth.images.classifiers",
     "dataworth.images.optimisation",
+    "dataworth.optimisation",
     "dataworth.runs.products",
 )
 

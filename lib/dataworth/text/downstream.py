@@ -176,7 +176,6 @@ class FineTuneSpec(OfModel):
         y = torch.from_numpy(truth).to(device)
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
-            self.optimisation.set_rate(optimizers, step, self.steps)
             if features is not None:
                 pooled = features[torch.from_numpy(rows).to(device)]
             else:
@@ -184,8 +183,7 @@ class FineTuneSpec(OfModel):
             loss = torch.nn.functional.cross_entropy(head(pooled), y[rows])
             both.zero_grad(set_to_none=True)
             loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
+            self.optimisation.step(optimizers, step, self.steps)
 
 
 def labels_of(part: TextPart, label: str, classes: Sequence[str]) -> NDArray[np.int64]:

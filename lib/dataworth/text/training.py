@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dataworth.optimisation import Recipe
 from dataworth.runs import Outcome, Result, Spec, Store, compute
 from dataworth.text.models import Decoder, next_token_nats
 from dataworth.text.tokens import (
@@ -30,72 +31,24 @@ from dataworth.text.tokens import (
 if TYPE_CHECKING:
     import torch
 
-SOURCES = ("dataworth.text.models", "dataworth.text.tokens", "dataworth.text.training")
+SOURCES = (
+    "dataworth.optimisation",
+    "dataworth.runs.products",
+    "dataworth.text.models",
+    "dataworth.text.tokens",
+    "dataworth.text.training",
+)
 CURVE = 20  # training steps per point of the stored curve
 
 
-class Optimisation(BaseModel):
-    """Learning rates are peak values.
+class Optimisation(Recipe):
+    """A recipe for language models."""
 
-    `muon` (Jordan et al. 2024) steps the matrices inside the blocks and AdamW the embedding and
-    the gains, at one rate (Muon's update scaled to AdamW's RMS). `adamw` steps everything.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = Field(8e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
     schedule: Literal["cosine", "wsd"] = "wsd"
-    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps")
     decay: float = Field(0.5, ge=0, le=1, description="wsd only: share of the steps")
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step, 0 <= step < steps."""
-        warm = self.warmup * steps
-        factor = min(1.0, (step + 1) / warm) if warm else 1.0
-        if self.schedule == "wsd":
-            return self.learning_rate * min(factor, (steps - step) / max(self.decay * steps, 1))
-        progress = max((step + 1 - warm) / max(steps - warm, 1), 0.0)
-        return self.learning_rate * factor * 0.5 * (1 + math.cos(math.pi * progress))
-
-    def optimizers(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-        """Optimizers of the parameters that need gradients; decay only on matrices."""
-        import torch
-
-        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        muon = self.optimizer == "muon"
-        matrices = [p for name, p in named if muon and p.ndim == 2 and "blocks." in name]
-        taken = {id(p) for p in matrices}
-        rest = [p for _, p in named if id(p) not in taken]
-        decayed = [p for p in rest if p.ndim > 1]
-        found: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                [
-                    {"params": decayed, "weight_decay": self.weight_decay},
-                    {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-                ],
-                lr=self.learning_rate,
-                betas=self.betas,
-                fused=True,
-            )
-        ]
-        if matrices:
-            found.append(
-                torch.optim.Muon(
-                    matrices,
-                    lr=self.learning_rate,
-                    weight_decay=self.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
-        return found
-
-    def set_rate(self, optimizers: Sequence[torch.optim.Optimizer], step: int, steps: int) -> None:
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate(step, steps)
 
 
 class Evaluation(BaseModel):
@@ -241,13 +194,11 @@ def train(
     for step in range(steps):
         block = torch.from_numpy(rows[step * batch : (step + 1) * batch].astype(np.int64))
         block = block.to(device, non_blocking=True)
-        optimisation.set_rate(optimizers, step, steps)
         with precision():
             loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
         model.zero_grad(set_to_none=True)
         loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
+        optimisation.step(optimizers, step, steps)
         losses[step] = loss.detach()
     model.eval()
     whole = losses[: steps // CURVE * CURVE].view(-1, CURVE).mean(1)
