@@ -6,7 +6,7 @@
 #     params: "dataworth.images.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 3, full: 30, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 30}
 # ---
 
 # %% [markdown]

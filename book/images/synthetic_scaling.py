@@ -6,7 +6,7 @@
 #     params: "dataworth.images.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 7, full: 60, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 30}
 # ---
 
 # %% [markdown]

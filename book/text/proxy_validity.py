@@ -6,7 +6,7 @@
 #     params: "dataworth.text.proxy_validity:ProxyValidity"
 #     description: Do small language models rank training sets as larger ones do?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 1, full: 15, gpu: 120}
+#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 120}
 # ---
 
 # %% [markdown]
