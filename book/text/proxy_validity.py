@@ -176,8 +176,9 @@ for words, height in (
     ("DataDecide, 150M for 1B, accuracy", decide),
 ):
     right.annotate(
-        words, (0.02, height), xycoords=("axes fraction", "data"), fontsize=7.5, va="bottom"
-    )
+        words, (0.02, height), xytext=(0, 2), xycoords=("axes fraction", "data"), fontsize=7.5,
+        textcoords="offset points", va="bottom", bbox={"fc": "white", "ec": "none", "pad": 0.5},
+    )  # fmt: skip
 ax.set(ylabel="pairs of arms in the same order")
 ax.legend(fontsize=8, loc="lower left")
 show(
