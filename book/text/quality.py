@@ -136,7 +136,9 @@ fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
 draw_gains(ax, study)
 if record:
     rows = record["evidence"]["gains"]
-    ax.plot(rows["kept"], rows["gain"], ".", color=COLOURS["accent"], label="recorded run")
+    own = [i for i, name in enumerate(rows["arm"]) if name.startswith("quality ")]
+    past = [[rows[column][i] for i in own] for column in ("kept", "gain")]
+    ax.plot(*past, ".:", color=COLOURS["accent"], label="filter, recorded run")
     ax.legend(fontsize=7.5)
 filters = average[~average.inverse].sort_values("kept")
 worst = average[average.inverse]
