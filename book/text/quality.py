@@ -133,13 +133,7 @@ paper = published.longpre_filters("quality")
 average = paper[paper.category == "average"]
 gains = study.gains()
 fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
-draw_gains(ax, study)
-if record:
-    rows = record["evidence"]["gains"]
-    own = [i for i, name in enumerate(rows["arm"]) if name.startswith("quality ")]
-    past = [[rows[column][i] for i in own] for column in ("kept", "gain")]
-    ax.plot(*past, ".:", color=COLOURS["accent"], label="filter, recorded run")
-    ax.legend(fontsize=7.5)
+draw_gains(ax, study, record["evidence"]["gains"] if record else None)
 filters = average[~average.inverse].sort_values("kept")
 worst = average[average.inverse]
 right.plot([100, *filters.kept[::-1]], [0, *filters.change[::-1]], "o-", color=COLOURS["published"])

@@ -34,8 +34,15 @@ def own_arms(study: Filtered) -> list[str]:
     return [n for n, a in study.arms.items() if a.kind != "whole" and a.filter not in other]
 
 
-def draw_gains(ax: Axes, study: Filtered) -> None:
-    """Mean gain over the unfiltered crawl against the share of the bytes that is kept."""
+def draw_gains(
+    ax: Axes, study: Filtered, recorded: Mapping[str, Sequence[Any]] | None = None
+) -> None:
+    """Mean gain over the unfiltered crawl against the share of the bytes that is kept; of the
+    `recorded` gains of a larger run (columns `arm`, `kept`, `gain`), the filter's own curve."""
+    if recorded:
+        columns = zip(recorded["arm"], recorded["kept"], recorded["gain"], strict=True)
+        past = [(kept, gain) for arm, kept, gain in columns if arm.startswith(study.params.score)]
+        ax.plot(*zip(*past, strict=True), ".:", color=COLOURS["accent"], label="filter, recorded")
     table = study.gains().loc[own_arms(study)]
     table["at"] = table.kept.where(table.kind != "equal", study.params.equal)
     table["at"] += table.kind.map({"random": -0.6, "matched": 0.6, "equal": 1.2}).fillna(0.0)
