@@ -6,7 +6,7 @@
 #     params: "dataworth.images.clip_scaling:ClipScaling"
 #     description: Is the gap between real and synthetic images smaller for contrastive training?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 60}
 # ---
 
 # %% [markdown]
@@ -470,7 +470,7 @@ ledger = [
         effect=f"at {common} synthetic images, {images_per_caption} per caption against one",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "clip-scaling")
 
 # %% tags=["remove-cell"]
 claims.write(

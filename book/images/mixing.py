@@ -6,7 +6,7 @@
 #     params: "dataworth.images.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 90}
 # ---
 
 # %% [markdown]
@@ -417,7 +417,7 @@ ledger = [
         effect=f"share {best:g} (chosen on validation data) over the natural share {study.natural:.2f}",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "mixing")
 
 # %% tags=["remove-cell"]
 claims.write(

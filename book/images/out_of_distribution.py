@@ -442,7 +442,7 @@ for id, statement, name in [
             effect="mean over -Sketch and -R",
         )
     )
-claims.table(ledger)
+claims.table(ledger, "out-of-distribution")
 
 # %% tags=["remove-cell"]
 claims.write(

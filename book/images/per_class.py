@@ -6,7 +6,7 @@
 #     params: "dataworth.images.per_class:PerClass"
 #     description: Which classes profit from synthetic images, which do not, and can the rest be helped?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 10}
+#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
 # ---
 
 # %% [markdown]
@@ -352,7 +352,7 @@ ledger = [
         effect=f"{chosen}, the better of the two, on {', '.join(weak)}",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "per-class")
 
 # %% tags=["remove-cell"]
 claims.write(

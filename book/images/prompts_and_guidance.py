@@ -6,7 +6,7 @@
 #     params: "dataworth.images.prompts_and_guidance:PromptsAndGuidance"
 #     description: Which prompts and which guidance scale make images that train well, and can one tell beforehand?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 75}
 # ---
 
 # %% [markdown]
@@ -536,7 +536,7 @@ ledger = [
         effect=f"{len(params.guidances)} scales, with minus the test loss",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "prompts-and-guidance")
 
 # %% tags=["remove-cell"]
 claims.write(

@@ -6,7 +6,7 @@
 #     params: "dataworth.images.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 30}
+#     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 125}
 # ---
 
 # %% [markdown]
@@ -519,7 +519,7 @@ ledger = [
         f"{epochs} epochs, {power_few['real'].params['k']:.2f} at fixed steps",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "synthetic-scaling")
 
 # %% tags=["remove-cell"]
 claims.write(

@@ -6,7 +6,7 @@
 #     params: "dataworth.text.data_age:DataAge"
 #     description: What does text of another time cost, and when does old text begin to hurt?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 3, full: 25, gpu: 40}
+#     expected_minutes: {smoke: 1, quick: 3, full: 25, gpu: 8}
 # ---
 
 # %% [markdown]
@@ -113,9 +113,11 @@ study.matrix("slices", centred=False).round(3)
 
 # %% tags=["hide-input"]
 import numpy as np
+from IPython.display import Markdown
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
+from dataworth.text.models import MODELS
 
 record = claims.recorded("data-age")
 kinds = ("snapshots", "slices", "random dates")
@@ -252,13 +254,16 @@ print(
 # ## A second size
 #
 # Are larger models more sensitive? The slices again with the other model. The published pair is in points of
-# score after fine-tuning and spans a factor of 75 in size; only signs can be compared.
+# score after fine-tuning and spans a factor of 75 in size; only signs can be compared. Two more sizes, the larger
+# that of the paper's small model, were trained once on a GPU with more text (`bench/age_by_size.py`); their table is
+# kept with the library.
 
 # %% tags=["hide-input"]
 small, large = study.larger
 names = {"slices": params.model, "second size": params.second_model}
 table2 = published.temporal_degradation()
-fig, (ax, right) = subplots(1, 2, figsize=(9.4, 3.9))
+gpu = published.measured("age_by_size")
+fig, (ax, middle, right) = subplots(1, 3, figsize=(11.5, 4.1))
 for i, arm in enumerate((small, large)):
     rows = degradations[degradations.arm == arm].set_index("definition").loc[definitions]
     bars = np.clip([rows.value - rows.low, rows.high - rows.value], 0, None)
@@ -285,6 +290,26 @@ ax.axhline(0, color="#999999", lw=1, ls=":")
 ax.set_xticks(range(len(definitions)), definitions, rotation=35, ha="right", fontsize=8)
 ax.set(ylabel="TD (bits per byte and decade)", title="this run: loss, slices")
 ax.legend(fontsize=8)
+own = degradations[degradations.definition == "both sides"].set_index("arm").loc[[small, large]]
+own = own.assign(parameters=[MODELS[names[arm]].parameters(vocabulary) for arm in (small, large)])
+once = gpu[(gpu.definition == "both sides") & (gpu.arm == "slices")].dropna(subset="parameters")
+for rows, marker, colour, label in (
+    (own, "D", colours["slices"], "this run"),
+    (once.sort_values("parameters"), "x", "#333333", "on a GPU, more text"),
+):
+    bars = [rows.value - rows.low, rows.high - rows.value]
+    middle.errorbar(
+        rows.parameters,
+        rows.value,
+        bars,
+        fmt=marker + "-",
+        color=colour,
+        lw=1,
+        capsize=3,
+        label=label,
+    )
+middle.set(xscale="log", xlabel="parameters", ylim=(0, None), title="both sides, by size")
+middle.legend(fontsize=8)
 for of, marker in (("pretraining", "x"), ("fine-tuning", "+")):
     rows = table2[table2.of == of]
     right.plot(
@@ -305,12 +330,36 @@ show(
     + ", ".join(
         f"{names[arm]} {row.value:.4f} [{row.low:.4f}, {row.high:.4f}]" for arm, row in pair.items()
     )
+    + ". Middle: both sides by parameters, this run and larger models on a GPU: "
+    + ", ".join(f"{r.model} {r.value:.4f} [{r.low:.4f}, {r.high:.4f}]" for r in once.itertuples())
     + ". Right: published degradation of the score of two sizes: "
     + ", ".join(f"{r.model} {r.of} {r.value:.2f}" for r in table2.itertuples())
     + " points per year.",
     caption="Left: temporal degradation of slices by model size, with 95 % intervals and the random dates of "
-    "the main model. Right: Table 2 of Longpre et al., in other units.",
+    "the main model. Middle: the first definition by model size; the two series differ in their budgets of text. "
+    "Right: Table 2 of Longpre et al., in other units.",
     name="fig-age-sizes",
+)
+
+
+# %% tags=["hide-input"]
+def measured(arm, definition="both sides", model="lm-20m"):
+    """A row of the GPU's table in words."""
+    rows = gpu[(gpu.arm == arm) & (gpu.definition == definition) & (gpu.model == model)]
+    row = next(rows.itertuples())
+    return f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
+
+
+twin = gpu[gpu.model == "lm-20m"].iloc[0]
+r20 = gpu[(gpu.arm == "snapshots") & (gpu.definition == "both sides")].r.iloc[0]
+Markdown(
+    f"At the size of the paper's small model ({twin.parameters / 1e6:.0f} million parameters, {twin.tokens:,} tokens, "
+    f"{twin.seeds} seeds, on {twin.device.removeprefix('cuda: ')}) the loss shows what its fine-tuned scores did not: "
+    f"{measured('snapshots')} bits per byte and decade for snapshots ($r$ = {r20:.2f}; published for the scores of "
+    f"LM-XL: {table2.r.max():.2f}), {measured('slices')} for slices, {measured('random dates')} for random dates. "
+    f"Its snapshots lose {measured('snapshots', 'newer evaluation')} on the newer side and "
+    f"{measured('snapshots', 'older evaluation')} on the older one. Against the model of an eighth of its size it loses "
+    f"{measured('slices', model='larger less smaller')} more (slices, paired by speech and seed)."
 )
 
 # %% [markdown]
@@ -554,7 +603,7 @@ ledger = [
         effect=f"{steps[-1]} against {steps[0]} steps, matched era, unseen presidents",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "data-age")
 
 # %% tags=["remove-cell"]
 claims.write(
@@ -622,8 +671,6 @@ claims.write(
 #    that form or source may have changed, not the age: compare with the random dates.
 
 # %% tags=["hide-input"]
-from IPython.display import Markdown
-
 Markdown(
     "Here, "
     + "; ".join(

@@ -447,7 +447,7 @@ ledger = [
         effect=f"speeches of {study.years.min()} to {study.years.max()}, pieces of equal length",
     ),
 ]  # fmt: skip
-claims.table(ledger)
+claims.table(ledger, "data-characteristics")
 
 # %% [markdown]
 # ## Why it could be wrong

@@ -6,7 +6,7 @@
 #     params: "dataworth.text.domains:Domains"
 #     description: What does a language model lose when one source is left out of its training text?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 3, full: 35, gpu: 120}
+#     expected_minutes: {smoke: 1, quick: 3, full: 35, gpu: 22}
 # ---
 
 # %% [markdown]
@@ -563,7 +563,7 @@ ledger = [
         effect="harm of leaving web out less the largest harm among the others, each on the domains left in",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "domains")
 
 # %% tags=["remove-cell"]
 claims.write(

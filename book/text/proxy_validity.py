@@ -6,7 +6,7 @@
 #     params: "dataworth.text.proxy_validity:ProxyValidity"
 #     description: Do small language models rank training sets as larger ones do?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 120}
+#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
 # ---
 
 # %% [markdown]
@@ -331,7 +331,7 @@ ledger = [
         effect=f"noise ceiling {ceiling} less {single[proxy]}, one run against one run, documents resampled",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "proxy-validity")
 
 # %% tags=["remove-cell"]
 claims.write(

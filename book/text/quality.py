@@ -6,7 +6,7 @@
 #     params: "dataworth.text.filtering:QualityFilter"
 #     description: Does a filter for quality make a better language model, and is it the filter?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 200}
+#     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 25}
 # ---
 
 # %% [markdown]
@@ -415,7 +415,7 @@ ledger = [
         effect=f"change of {turned} from the unfiltered crawl",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "quality")
 
 # %% tags=["remove-cell"]
 claims.write(

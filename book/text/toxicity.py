@@ -6,7 +6,7 @@
 #     params: "dataworth.text.filtering:ToxicityFilter"
 #     description: What does a language model lose when toxic text is filtered out, and what does it gain?
 #     device: cpu or one GPU
-#     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 240}
+#     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 30}
 # ---
 
 # %% [markdown]
@@ -399,7 +399,7 @@ ledger = [
         effect=f"{strict}: mean quality over bytes, removed minus kept",
     ),
 ]
-claims.table(ledger)
+claims.table(ledger, "toxicity")
 
 # %% tags=["remove-cell"]
 claims.write(

@@ -125,19 +125,26 @@ def write(
     return path
 
 
-def recorded(chapter: str) -> dict[str, Any] | None:
-    """The ledger of the chapter's recorded larger run (`book/recorded/`), if there is one; what
-    `write` made of infinite and missing numbers in its evidence is undone."""
+def recordings(chapter: str) -> list[dict[str, Any]]:
+    """The ledgers of the chapter's recorded runs (`book/recorded/<profile>/`), by profile: full,
+    then gpu."""
     root = project_root()
-    path = root / "book" / "recorded" / f"{chapter}.json" if root else None
-    if not path or not path.is_file():
+    found = sorted((root / "book" / "recorded").glob(f"*/{chapter}.json")) if root else []
+    return [json.loads(path.read_text()) for path in found]
+
+
+def recorded(chapter: str) -> dict[str, Any] | None:
+    """The last of `recordings`, the largest run, to draw beside this one; what `write` made of
+    infinite and missing numbers in its evidence is undone. None if there is none."""
+    if not (found := recordings(chapter)):
         return None
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found | {"evidence": _numbers(found["evidence"])} if "evidence" in found else found
+    last = found[-1]
+    return last | {"evidence": _numbers(last["evidence"])} if "evidence" in last else last
 
 
-def table(claims: Sequence[Claim]) -> Any:
-    """The verdicts as a pandas table (styled: whole sentences, no row numbers), for a page."""
+def table(claims: Sequence[Claim], chapter: str | None = None) -> Any:
+    """The verdicts as a pandas table (styled: whole sentences, no row numbers), for a page; with
+    those of the chapter's recorded runs, a column each."""
     import pandas as pd
     from pandas.io.formats.style import Styler
 
@@ -152,7 +159,15 @@ def table(claims: Sequence[Claim]) -> Any:
             for c in claims
         ]
     )
+    for record in recordings(chapter) if chapter else []:
+        past = {c["id"]: brief(c) for c in record["claims"]}
+        rows[f"recorded run, {record['profile']}"] = [past.get(c.id, "") for c in claims]
     return Styler(rows, uuid="verdicts", cell_ids=False).hide()
+
+
+def brief(claim: dict[str, Any]) -> str:
+    """Estimate, interval and verdict of a line of a written ledger."""
+    return f"{number(claim['estimate'])} {span(claim['interval'])}: {claim['verdict']}"
 
 
 def number(value: float | str | None) -> str:

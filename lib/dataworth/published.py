@@ -16,6 +16,7 @@ import pandas as pd
 from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
+MEASURED = ("age_by_size", "coverage", "exchange", "extrapolation")
 COLUMNS = (
     "paper", "table_or_figure", "setting", "x", "x_unit", "metric", "y", "source", "confidence",
 )  # fmt: skip
@@ -244,15 +245,16 @@ def longpre_filters(score: str) -> pd.DataFrame:
 
 
 def measured(name: str) -> pd.DataFrame:
-    """A table that one of this project's benches measured: coverage, extrapolation or exchange.
+    """A table that one of this project's benches measured: coverage, extrapolation, exchange or
+    age_by_size.
 
-    Each row names the version and the seed it was measured with; `bench/` has the scripts.
+    Each row names the version it was measured with; `bench/` has the scripts.
 
     Raises:
         UserError: no such table.
     """
     path = files("dataworth").joinpath("published_data", f"measured_{name}.csv")
-    if not path.is_file():
-        raise UserError(f"There is no measured table {name!r}; coverage, extrapolation, exchange.")
+    if name not in MEASURED:
+        raise UserError(f"There is no measured table {name!r}; {', '.join(MEASURED)}.")
     with path.open(encoding="utf-8") as stream:
         return pd.read_csv(stream)

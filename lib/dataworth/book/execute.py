@@ -76,9 +76,9 @@ def read_record(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
 
 
 def keep(chapter: Chapter, layout: Layout) -> Path:
-    """Keep the ledger of the chapter's last execution as its recorded larger run.
+    """Keep the ledger of the chapter's last execution as its recorded run of the profile.
 
-    Every profile draws it beside its own curves. Raises UserError where nothing was executed.
+    Every profile shows it beside its own. Raises UserError where nothing was executed.
     """
     made, record = products(chapter, layout), read_record(chapter, layout)
     if record is None or not made.results.is_file():
@@ -88,15 +88,14 @@ def keep(chapter: Chapter, layout: Layout) -> Path:
         )
     run = {k: record[k] for k in ("started", "finished", "wall_s", "versions", "device", "commit")}
     ledger = {**json.loads(made.results.read_text()), "run": run}
-    target = layout.recorded(chapter.id)
+    target = layout.book / "recorded" / layout.profile / f"{chapter.id}.json"
     write_atomic(target, json.dumps(ledger, indent=1) + "\n")
     return target
 
 
-def read_recorded(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
-    """The kept ledger of a larger run (`keep`), or None where there is none."""
-    path = layout.recorded(chapter.id)
-    return json.loads(path.read_text()) if path.is_file() else None
+def read_recorded(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
+    """The kept ledgers of larger runs (`keep`), by profile."""
+    return [json.loads(path.read_text()) for path in layout.recorded(chapter.id)]
 
 
 def why_stale(chapter: Chapter, layout: Layout, key: dict[str, str]) -> str | None:

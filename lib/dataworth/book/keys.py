@@ -26,7 +26,7 @@ def chapter_key(
         "parameters": digest({"profile": layout.profile, **values}),
         "library": package_key(Path(dataworth.__file__).parent),
         "data": data_key(),
-        "recorded run": file_key(layout.recorded(chapter_id)),
+        "recorded run": digest([file_key(path) for path in layout.recorded(chapter_id)]),
         "requirements.lock": file_key(layout.root / "requirements.lock"),
         "python": platform.python_version(),
     }

@@ -54,9 +54,9 @@ class Layout:
         """Jupyter Book always writes to `_build/html` under the output folder it is given."""
         return self.build / "_build" / "html"
 
-    def recorded(self, chapter_id: str) -> Path:
-        """The kept ledger of a chapter's larger run (`dataworth record`); need not exist."""
-        return self.book / "recorded" / f"{chapter_id}.json"
+    def recorded(self, chapter_id: str) -> list[Path]:
+        """The kept ledgers of a chapter's larger runs (`dataworth record`), by profile."""
+        return sorted((self.book / "recorded").glob(f"*/{chapter_id}.json"))
 
     def show(self, path: Path) -> str:
         """`path` as a person would type it from the root."""

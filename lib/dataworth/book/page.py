@@ -7,6 +7,7 @@ drop is put right here: parameter cells, figure alt text, stderr, widgets, run s
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -53,7 +54,7 @@ def build_page(
     rows: list[Row],
     record: dict[str, Any],
     claims: dict[str, Any] | None,
-    recorded: dict[str, Any] | None = None,
+    recorded: Sequence[dict[str, Any]] = (),
 ) -> Notebook:
     """The notebook that Jupyter Book renders, from what `merge` returned.
 
@@ -204,9 +205,9 @@ def provenance_block(
     rows: list[Row],
     record: dict[str, Any],
     claims: dict[str, Any] | None,
-    recorded: dict[str, Any] | None = None,
+    recorded: Sequence[dict[str, Any]] = (),
 ) -> str:
-    """The footer: what made this page and the recorded run on it, as a folded table."""
+    """The footer: what made this page and the recorded runs on it, as a folded table."""
     machine, key = record["device"], record["key"]
     seeds = ", ".join(f"{r.name} = {json.dumps(r.value)}" for r in rows if "seed" in r.name)
     entries = {
@@ -221,13 +222,12 @@ def provenance_block(
     }
     for name, value in ((claims or {}).get("provenance") or {}).items():
         entries.setdefault(str(name), value if isinstance(value, str) else json.dumps(value))
-    if recorded:
-        made = recorded["run"]
-        entries["recorded larger run"] = (
-            f"profile {recorded['profile']}, finished {made['finished']} after "
-            f"{spell(made['wall_s'])} on {made['device']['processor']} "
-            f"({count(made['device']['cores'], 'core')}, GPU: {made['device']['gpu'] or 'none'}), "
-            f"commit `{made['commit']}`, {recorded['provenance'].get('runs', '')}"
+    for kept in recorded:
+        made, runs = kept["run"], kept["provenance"]
+        entries[f"recorded run, {kept['profile']}"] = (
+            f"{runs.get('runs', 'no stored runs')}, {runs.get('compute', 'no compute')} on "
+            f"{runs.get('device') or made['device']['processor']}; finished {made['finished']}, "
+            f"commit `{made['commit']}`"
         )
     return "\n".join(
         [

@@ -56,10 +56,15 @@ def verdict_badge(verdict: str) -> str:
     return f'<span class="verdict verdict-{html_escape(verdict)}">{html_escape(verdict)}</span>'
 
 
-def ledger(chapters: list[Chapter], results: dict[str, dict[str, Any]]) -> str:
-    """The table of all claims, in reading order."""
+def ledger(
+    chapters: list[Chapter],
+    results: dict[str, dict[str, Any]],
+    recorded: dict[str, list[dict[str, Any]]],
+) -> str:
+    """The table of all claims, in reading order; `recorded`: a chapter's kept larger runs."""
     body = []
     for chapter in chapters:
+        past = _past(recorded.get(chapter.id, []))
         for claim in results.get(chapter.id, {}).get("claims", []):
             published = claim.get("published")
             source = claim.get("source") or ""
@@ -68,13 +73,58 @@ def ledger(chapters: list[Chapter], results: dict[str, dict[str, Any]]) -> str:
                 [
                     f"{claim['statement']} ([chapter](/{chapter.docname}))",
                     f"{said} ({source})" if said and source else said or source,
-                    estimate(claim),
-                    f"{verdict_badge(claim['verdict'])} {claim.get('reason') or ''}",
+                    f"{verdict_badge(claim['verdict'])} {estimate(claim)}",
+                    " ".join(
+                        f"{verdict_badge(c['verdict'])} {number(c['estimate'])} "
+                        f"{span(c['interval'])} ({profile})"
+                        for profile, c in past.get(claim["id"], [])
+                    ),
                 ]
             )
     if not body:
         return "No chapter of this build has judged a claim."
-    return table(["claim", "published", "this run [interval]", "verdict"], body)
+    head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
+    return table(head, body)
+
+
+def _past(recorded: list[dict[str, Any]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """By claim: what each recorded run (profile, claim) says of it."""
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for record in recorded:
+        for claim in record["claims"]:
+            found.setdefault(claim["id"], []).append((record["profile"], claim))
+    return found
+
+
+def tally(results: dict[str, dict[str, Any]], recorded: dict[str, list[dict[str, Any]]]) -> str:
+    """How many claims have which verdict in this build and in the largest recorded runs, and where
+    the two contradict each other."""
+    here = {(id_, c["id"]): c["verdict"] for id_, r in results.items() for c in r["claims"]}
+    there = {
+        (id_, claim): said[-1][1]["verdict"]
+        for id_, kept in recorded.items()
+        for claim, said in _past(kept).items()
+    }
+    both = [(here[key], there[key]) for key in here if key in there]
+    text = f"This build judges {count(len(here), 'claim')}: {_counts(list(here.values()))}. "
+    if both:
+        against = sum(set(pair) == {"supported", "contradicted"} for pair in both)
+        text += (
+            f"The largest recorded run of a chapter judges {len(both)} of them: "
+            f"{_counts([past for _, past in both])}. Of these, {sum(a == b for a, b in both)} have "
+            "one verdict in both runs; "
+            + (
+                f"{count(against, 'claim')} {'is' if against == 1 else 'are'} supported by one run "
+                "and contradicted by the other."
+                if against
+                else "none is supported by one and contradicted by the other."
+            )
+        )
+    return text
+
+
+def _counts(verdicts: list[str]) -> str:
+    return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS)
 
 
 def front_page(template: str, parts: dict[str, str]) -> str:

@@ -32,6 +32,7 @@ def write_site(
     """Bring build/<profile>/site up to date; unchanged files keep their time stamps."""
     records = {c.id: read_record(c, layout) or {} for c in chapters}
     results = pages.read_results(chapters, layout)
+    recorded = {c.id: read_recorded(c, layout) for c in chapters}
     wanted: dict[str, str | bytes] = {
         "_toc.yml": (layout.root / "_toc.yml").read_text(),
         "_config.yml": (layout.root / "_config.yml").read_text(),
@@ -44,7 +45,8 @@ def write_site(
     if "index.md" in wanted:
         parts = {
             "scale": pages.scale_line(layout, records),
-            "ledger": pages.ledger(chapters, results),
+            "tally": pages.tally(results, recorded),
+            "ledger": pages.ledger(chapters, results, recorded),
         }
         wanted["index.md"] = pages.front_page((layout.book / "index.md").read_text(), parts)
     for chapter in chapters:
@@ -57,7 +59,7 @@ def write_site(
             parameters[chapter.id].rows,
             records[chapter.id],
             results.get(chapter.id),
-            read_recorded(chapter, layout),
+            recorded[chapter.id],
         )
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()

@@ -203,11 +203,11 @@ def train(
     descent = Descent(model, optimisation, steps)
     for _ in range(steps):
         rows = next(batches).to(device)
-        descent.step(
-            torch.nn.functional.cross_entropy(
+        with compute.precision():
+            loss = torch.nn.functional.cross_entropy(
                 model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
             )
-        )
+        descent.step(loss)
     return descent.final(), descent.losses()
 
 

@@ -290,11 +290,12 @@ def train(
         rows = order[at : at + batch]
         at += batch
         pixels = three_channels(augment(rows.to(device), rng))
-        if objective == "clip":
-            loss = contrast(*model(pixels, tokens[rows.to(device)]))
-        else:
-            features = model.encode_image(pixels, normalize=True)
-            loss = multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
+        with compute.precision():
+            if objective == "clip":
+                loss = contrast(*model(pixels, tokens[rows.to(device)]))
+            else:
+                features = model.encode_image(pixels, normalize=True)
+                loss = multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
         descent.step(loss)
     spent = 1000 * (time.process_time() - began) / steps
     return descent.final(), descent.losses(), spent

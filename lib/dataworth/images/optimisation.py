@@ -50,7 +50,8 @@ class Descent:
         self.model, self.recipe, self.steps, self.after = model.train(), recipe, steps, after
         self.optimizers = recipe.optimizers(model)
         self.average = averaged(model, recipe.ema) if recipe.ema else None
-        self._done, self._sum = 0, 0.0
+        self._done = 0
+        self._recent: list[torch.Tensor] = []  # read once a report: a GPU need not wait every step
         self._losses: list[float] = []
 
     def step(self, loss: torch.Tensor) -> None:
@@ -63,10 +64,10 @@ class Descent:
         if self.average is not None:
             self.average.update_parameters(self.model)
         self._done += 1
-        self._sum += loss.item()
+        self._recent.append(loss.detach())
         if self._done % REPORT == 0:
-            self._losses.append(self._sum / REPORT)
-            self._sum = 0.0
+            self._losses.append(sum(x.item() for x in self._recent) / REPORT)
+            self._recent = []
 
     def losses(self) -> NDArray[np.float32]:
         """Mean losses so far, one per `REPORT` steps."""

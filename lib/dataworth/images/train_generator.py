@@ -478,7 +478,7 @@ def retrained(
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "generators" / f"{card}-{digest}"
     if not (folder / "card.json").is_file():
-        compute.single_thread()
+        compute.settle()
         train(*generator_pool(card), config, recipe, folder, autoencoder=autoencoder)
         write_card(folder, provenance(card, config, recipe, folder, autoencoder))
     return folder
@@ -540,7 +540,7 @@ def main() -> None:
         "--no-drawings", action="store_true", help="no stylised copies in the pool: photos alone"
     )
     arguments = parser.parse_args()
-    compute.single_thread()
+    compute.settle()
     config = default_config(arguments.family)
     recipe = replace(RECIPES[arguments.family], seed=arguments.seed)
     if arguments.steps:

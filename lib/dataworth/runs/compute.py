@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +44,29 @@ def inference_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def single_thread() -> None:
-    """One torch thread: sums are then formed in one order, whatever engine runs the task."""
+def precision() -> AbstractContextManager:
+    """For training: float32 on a CPU; on a GPU that has it, matrix products in bfloat16 with
+    float32 weights."""
+    import torch
+
+    if device().type == "cuda" and inference_dtype() is torch.bfloat16:
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def settle() -> None:
+    """Make equal inputs give equal bits, whatever engine runs the task: one torch thread, so that
+    sums are formed in one order; on a GPU the deterministic kernels, where torch has them."""
+    import os
+
     import torch
 
     torch.set_num_threads(1)
+    if device().type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        deterministic: Any = torch.utils.deterministic
+        deterministic.fill_uninitialized_memory = False
 
 
 def describe() -> dict[str, str]:

@@ -72,7 +72,7 @@ def run_tasks(
 
 def execute(spec: Spec, store: Store) -> Result:
     """Run one spec here and store its result."""
-    compute.single_thread()
+    compute.settle()
     began, started = datetime.now(UTC), time.perf_counter()
     outcome = spec.run(store)
     provenance = {

@@ -43,11 +43,13 @@ def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, obj
         kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1
     sample = next(iter(found.values())).provenance
     minutes = sum(r.provenance["wall_seconds"] for r in found.values()) / 60
+    devices = sorted({r.provenance["device"] for r in found.values()})
+    unit = "core" if all(name.startswith("cpu") for name in devices) else "worker"
     keys = sorted(found)
     return {
         "runs": ", ".join(f"{count} {kind}" for kind, count in kinds.items()),
-        "compute": f"{minutes:.1f} core minutes",
-        "device": sample["device"],
+        "compute": f"{minutes:.1f} {unit} minutes",
+        "device": ", ".join(devices),
         "torch": sample["torch"],
         "sampling precision": sample["inference_dtype"],
         "seeds": ", ".join(map(str, seeds)),

@@ -797,12 +797,12 @@ def _tuned(cell: Sequence[Result], metric: str, fold: NDArray[np.int64]) -> Arra
     return np.asarray(each[:, fold, np.arange(len(fold))])
 
 
-def run(params: DataAge, store: Store | None = None) -> Aged:
-    """Run what is missing and collect the study."""
+def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:
+    """Run what is missing and collect the study; tune: with the fine-tuning."""
     DataAge.preflight(params)
     store = store or Store()
     pretrained = params.pretraining()
-    tuned = params.fine_tuning(pretrained)
+    tuned = params.fine_tuning(pretrained) if tune else {}
     return Aged(
         params,
         _collect(pretrained, store, "language models"),

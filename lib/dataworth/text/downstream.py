@@ -32,7 +32,6 @@ from dataworth.text.training import (
     LanguageModelSpec,
     Optimisation,
     load_model,
-    precision,
     token_nats,
 )
 
@@ -249,7 +248,7 @@ def _pool(
     device = compute.device()
     # Few different lengths: oneDNN compiles and keeps a kernel for every shape of a product.
     longest = min(-(-int(lengths.max()) // LENGTHS) * LENGTHS, tokens.shape[1])
-    with precision():
+    with compute.precision():
         states = model.hidden(torch.from_numpy(tokens[:, :longest]).to(device))  # type: ignore[operator]
     states = states.float()
     size = torch.from_numpy(lengths).to(device)[:, None]

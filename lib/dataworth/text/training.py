@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
@@ -170,15 +169,6 @@ def load_model(result: Result) -> torch.nn.Module:
     return model.to(compute.device()).eval()
 
 
-def precision() -> AbstractContextManager:
-    """float32 on a CPU; on a GPU that has it, matrix products in bfloat16 with float32 weights."""
-    import torch
-
-    if compute.device().type == "cuda" and compute.inference_dtype() is torch.bfloat16:
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
-
-
 def train(
     model: torch.nn.Module, rows: NDArray[np.uint16], batch: int, optimisation: Optimisation
 ) -> NDArray[np.float32]:
@@ -194,7 +184,7 @@ def train(
     for step in range(steps):
         block = torch.from_numpy(rows[step * batch : (step + 1) * batch].astype(np.int64))
         block = block.to(device, non_blocking=True)
-        with precision():
+        with compute.precision():
             loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
         model.zero_grad(set_to_none=True)
         loss.backward()
@@ -239,7 +229,7 @@ def token_nats(
     jobs = [(i, *w) for i, d in enumerate(documents) for w in windows(len(d), context)]
     jobs.sort(key=lambda job: job[3] - job[1], reverse=True)  # equal lengths together: few padding
     at = 0
-    with torch.inference_mode(), precision():
+    with torch.inference_mode(), compute.precision():
         while at < len(jobs):
             longest = jobs[at][3] - jobs[at][1]
             batch = jobs[at : at + max(1, batch_tokens // longest)]

@@ -1,0 +1,60 @@
+"""Temporal degradation of the loss by model size: the language models of the chapter *data_age* at
+a scale of its own, without fine-tuning.
+
+    .venv/bin/python bench/age_by_size.py [--profile gpu] [--out FILE]
+
+Writes a row for every arm and definition to the table `measured_age_by_size.csv`,
+which the chapter draws beside its own two sizes. The scale is that of `params/<profile>/
+data_age.yaml`; with `gpu`, 54 models of 2.6 and 21 million parameters: five minutes of one H100.
+Finished runs are taken from the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from dataworth import __version__
+from dataworth.text.data_age import DECADE, DataAge, run
+from dataworth.text.models import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "lib" / "dataworth" / "published_data" / "measured_age_by_size.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--profile", default="gpu")
+    parser.add_argument("--out", type=Path, default=TARGET)
+    arguments = parser.parse_args()
+    file = ROOT / "params" / arguments.profile / "data_age.yaml"
+    params = DataAge(**yaml.safe_load(file.read_text()))
+    study = run(params, tune=False)
+    table = study.degradations()
+    second = table.arm == "second size"
+    model = second.map({True: params.second_model, False: params.model})
+    table.insert(0, "model", model)
+    table.insert(1, "parameters", [MODELS[m].parameters(params.vocabulary) for m in model])
+    table["arm"] = table.arm.where(~second, "slices")
+    small, large = (study.degradation(arm).per_year for arm in study.larger)
+    apart = large.minus(small)
+    ends = [DECADE * x for x in (apart.value, apart.low, apart.high)]
+    table.loc[len(table)] = ["larger less smaller", None, "slices", "both sides", *ends, None, None]
+    made = study.provenance()
+    for name, value in (
+        ("tokens", params.age_tokens),
+        ("seeds", params.seeds),
+        ("device", made["device"]),
+        ("torch", made["torch"]),
+        ("dataworth", __version__),
+    ):
+        table[name] = value
+    table.round(6).to_csv(arguments.out, index=False)
+    print(made)
+    print(table[["model", "arm", "definition", "value", "low", "high", "r"]].round(4).to_string())
+
+
+if __name__ == "__main__":
+    main()
