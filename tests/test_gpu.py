@@ -82,6 +82,7 @@ def test_a_language_model_learns_answers_and_writes_alike(on_cpu):
     prompts = [rows[0, :5].copy(), rows[0, 9:13].copy()]
     uniforms = np.stack([prompt_uniforms(0, name, 3, 8) for name in "ab"])
     written = generate(model, prompts, uniforms, end=63, top_k=5)
+    model.zero_grad()
     block = torch.from_numpy(rows[:2].astype(np.int64)).to(compute.device())
     loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
     loss.backward()
