@@ -218,7 +218,7 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
 
 
 def test_cost_counts_images_and_training():
-    params = PromptsAndGuidance(**SETS)
+    params = PromptsAndGuidance(**SETS, sizes=(256,))
     drawn = params.drawings()
     assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
     learners, judge = params.trainings()

@@ -14,9 +14,9 @@ from pydantic import field_validator, model_validator
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve, hash_of, resample, scores
-from dataworth.images.parts import SyntheticPool
+from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.shifts import SHIFTS
+from dataworth.images.shifts import DARK, SHIFTS
 from dataworth.images.study import (
     GENERATORS,
     Runs,
@@ -115,18 +115,18 @@ class OutOfDistribution(Reanalysis):
         )
 
     def factorial(self) -> list[list[ClassifierSpec]]:
-        """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row."""
+        """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row; they
+        are judged on the dark sketches too."""
+        judged = (*self.evaluations(), DARK)
         budget = Budget(amount=self.cause_budget, batch=self.batch)
         size, seeds = self.cause_size, range(self.seeds)
+        parts: list[list[RealPart | SyntheticPart]] = [
+            *([self.synthetic(pool, size, s) for s in seeds] for pool in self.cells().values()),
+            [self.real(size, s) for s in seeds],
+        ]
         return [
-            *(
-                [
-                    self.classifier(self.synthetic(pool, size, s), seed=s, budget=budget)
-                    for s in seeds
-                ]
-                for pool in self.cells().values()
-            ),
-            [self.classifier(self.real(size, s), seed=s, budget=budget) for s in seeds],
+            [self.classifier(row[s], seed=s, budget=budget, evaluations=judged) for s in seeds]
+            for row in parts
         ]
 
     def drawings(self) -> list[Drawing]:

@@ -73,7 +73,7 @@ class PromptsAndGuidance(ImageStudy):
         ("in-captions", "clip-80"), "the two prompt sets of the verdict, better one first"
     )
     sizes: tuple[int, ...] = field(
-        (256,), "training-set sizes; two or more also give exponents", "images", min_length=1
+        (64, 256), "training-set sizes; two or more also give exponents", "images", min_length=1
     )
     learner: str = field("vit-2x32", "classifier that is trained on every configuration, by name")
     steps: int = field(150, "length of its training", "steps", ge=1)
@@ -136,7 +136,11 @@ class PromptsAndGuidance(ImageStudy):
         return [
             [
                 self.classifier(
-                    self.synthetic(pool, n, s), seed=s, model=self.learner, budget=budget
+                    self.synthetic(pool, n, s),
+                    seed=s,
+                    model=self.learner,
+                    budget=budget,
+                    evaluations=("test",),
                 )
                 for s in range(self.seeds)
             ]

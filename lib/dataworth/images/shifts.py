@@ -49,6 +49,7 @@ Scores = NDArray[np.float64]
 
 ShiftName = Literal["v2", "a", "sketch", "r"]
 SHIFTS: tuple[ShiftName, ...] = get_args(ShiftName)
+DARK = "sketch-dark"  # a control of sketch, see `evaluation_set`
 ICONS = {"fashion-mnist": "fashion-icons"}
 """The card with drawings of a card's classes."""
 
@@ -189,11 +190,15 @@ def evaluation_set(
     card: str, name: str, *, store: Store | None = None
 ) -> tuple[Images, NDArray[np.int64]]:
     """Images (N, H, W) and labels (N,) of a card's split or, by the names of `SHIFTS`, of a shift.
+    `sketch-dark` is sketch with black and white exchanged: the strokes without the white paper.
 
     Raises UserError for a name that is neither.
     """
     from dataworth.data import load_images
 
+    if name == DARK:
+        images, labels = evaluation_set(card, "sketch", store=store)
+        return 255 - images, labels
     if name in SHIFTS:
         shifted = shift(name, card, store=store)
         return shifted.images, shifted.labels
@@ -205,13 +210,13 @@ def evaluation_key(card: str, evaluations: Sequence[str]) -> str:
     """Key of the data under these evaluations: the card's, and its drawings' where they serve."""
     from dataworth.data import card as find_card
 
-    cards = [card, *([ICONS[card]] if {"sketch", "r"} & set(evaluations) else [])]
+    cards = [card, *([ICONS[card]] if {"sketch", DARK, "r"} & set(evaluations) else [])]
     return "-".join(find_card(name).key for name in cards)
 
 
 def sources(evaluations: Sequence[str]) -> tuple[str, ...]:
     """Modules whose code decides these evaluation sets (for `Spec.sources`)."""
-    return ("dataworth.images.shifts",) if set(SHIFTS) & set(evaluations) else ()
+    return ("dataworth.images.shifts",) if {*SHIFTS, DARK} & set(evaluations) else ()
 
 
 def _photographs(card: str, name: str, ids: Ids) -> ShiftSet:

@@ -171,7 +171,7 @@ class ImageStudy(Parameters):
     ) -> ClassifierSpec:
         """Training run `seed` on the union of `parts`; `changes` name `model` (by name), `budget`
         or other fields of the spec. Run 0 on real images keeps its weights: it can judge images."""
-        evaluations = self.evaluations()
+        evaluations = changes.pop("evaluations", self.evaluations())
         return ClassifierSpec(
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],

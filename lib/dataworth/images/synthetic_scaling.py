@@ -121,10 +121,19 @@ class SyntheticScaling(ImageStudy):
         return arms
 
     def specs(self, arm: Arm) -> list[list[ClassifierSpec]]:
-        """The arm's training runs, as [size][seed]."""
+        """The arm's training runs, as [size][seed]. Those that another chapter reads are judged on
+        every evaluation set, those with another model or budget rule on the test split."""
+        own = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        shared = arm.model == self.model and arm.budget == own
         return [
             [
-                self.classifier(self.images(arm, n, s), seed=s, model=arm.model, budget=arm.budget)
+                self.classifier(
+                    self.images(arm, n, s),
+                    seed=s,
+                    model=arm.model,
+                    budget=arm.budget,
+                    evaluations=self.evaluations() if shared else ("test",),
+                )
                 for s in range(self.seeds)
             ]
             for n in arm.sizes
