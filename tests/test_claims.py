@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -180,13 +181,17 @@ def test_profile_is_recorded(results, monkeypatch):
 
 def test_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
-    assert recorded("some-chapter") is None
+    assert recorded("some-chapter") is None and claims.recordings("some-chapter") == []
     folder = tmp_path / "book" / "recorded"
-    folder.mkdir(parents=True)
-    (folder / "some-chapter.json").write_text('{"claims": []}')
+    for profile in ("gpu", "full"):
+        (folder / profile).mkdir(parents=True)
+    (folder / "full" / "some-chapter.json").write_text('{"claims": []}')
     assert recorded("some-chapter") == {"claims": []}
+    (folder / "gpu" / "some-chapter.json").write_text('{"claims": [1]}')
+    assert recorded("some-chapter") == {"claims": [1]}  # the larger one is drawn
+    assert claims.recordings("some-chapter") == [{"claims": []}, {"claims": [1]}]
     numbers = {"ratio": [1.5, math.inf, math.nan], "name": "x", "by": {"low": -math.inf}}
-    monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(folder / "full"))
     write("other-chapter", "title", [], evidence=numbers, provenance={})
     kept = recorded("other-chapter")["evidence"]
     assert math.isnan(kept["ratio"].pop()) and numbers["ratio"].pop() is math.nan
@@ -195,12 +200,42 @@ def test_recorded(tmp_path, monkeypatch):
     assert recorded("some-chapter") is None
 
 
-def test_table():
+def test_table(tmp_path, monkeypatch):
+    """One row a claim: statement with its effect, and a column for every recorded run."""
     made = [make(), make((0.1, 0.5), estimate=0.3), make((math.nan, math.nan), estimate=math.nan)]
-    table = claims.table(made).data
-    assert list(table.verdict) == ["supported", "contradicted", "inconclusive"]
-    assert list(table["this run [95 % interval]"]) == [
-        "4.5 [3, 6] images",
-        "0.3 [0.1, 0.5] images",
-        "not identified [not identified, not identified] images",
+    monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(tmp_path / "book" / "recorded" / "full"))
+    monkeypatch.setenv("DATAWORTH_PROFILE", "full")
+    write("chapter", "title", [make((0.1, 0.5), estimate=0.3)], evidence={}, provenance={})
+
+    def cells(html):
+        rows = [row.split("<td>")[1:] for row in html.data.split("<tr>")[2:]]
+        return [[re.sub(r"<[^>]*>", " ", cell).split() for cell in row] for row in rows]
+
+    plain, beside = cells(claims.table(made)), cells(claims.table(made, "chapter"))
+    assert [len(row) for row in plain] == [3, 3, 3] and [len(row) for row in beside] == [4, 4, 4]
+    assert [row[2] for row in plain] == [
+        ["supported", "4.5", "[3,", "6]", "images"],
+        ["contradicted", "0.3", "[0.1,", "0.5]", "images"],
+        [
+            "inconclusive",
+            "not",
+            "identified",
+            "[not",
+            "identified,",
+            "not",
+            "identified]",
+            "images",
+        ],
     ]
+    assert all(row[3] == ["contradicted", "0.3", "[0.1,", "0.5]", "images"] for row in beside)
+    assert "4.5 synthetic images do the work of one" in " ".join(plain[0][0])
+
+
+def test_a_table_escapes_what_it_is_told():
+    made = claim(
+        "x", "<script>alert(1)</script>", source="", published="a < b", estimate=1.0,
+        interval=(0.0, 2.0), region=(0.0, 1.0), unit="<b>", effect="<i>",
+    )  # fmt: skip
+    html = claims.table([made]).data
+    assert "<script>" not in html and "<b>" not in html and "<i>" not in html

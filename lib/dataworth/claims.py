@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -143,31 +144,52 @@ def recorded(chapter: str) -> dict[str, Any] | None:
 
 
 def table(claims: Sequence[Claim], chapter: str | None = None) -> Any:
-    """The verdicts as a pandas table (styled: whole sentences, no row numbers), for a page; with
-    those of the chapter's recorded runs, a column each."""
-    import pandas as pd
-    from pandas.io.formats.style import Styler
+    """The verdicts as a table for a page: each claim with what its estimate means, the published
+    number, this run, and a column for each of the chapter's recorded runs."""
+    from IPython.display import HTML
 
-    rows = pd.DataFrame(
+    kept = recordings(chapter) if chapter else []
+    head = ["claim", "published", "this run [95 % interval]"]
+    head += [f"recorded run, {record['profile']}" for record in kept]
+    past = [{c["id"]: c for c in record["claims"]} for record in kept]
+    rows = [
         [
-            {
-                "claim": c.statement,
-                "published": c.published,
-                "this run [95 % interval]": f"{number(c.estimate)} {span(c.interval)} {c.unit}",
-                "verdict": str(c.verdict),
-            }
-            for c in claims
+            f'{escape(c.statement)}<div class="effect">{escape(c.effect)}</div>',
+            escape(c.published),
+            judged(asdict(c)),
+            *(judged(found[c.id]) if c.id in found else "" for found in past),
         ]
+        for c in claims
+    ]
+    return HTML(
+        '<table class="table dataworth-verdicts"><thead><tr>'
+        + "".join(f"<th>{escape(name)}</th>" for name in head)
+        + "</tr></thead><tbody>"
+        + "".join(f"<tr>{''.join(f'<td>{x}</td>' for x in row)}</tr>" for row in rows)
+        + "</tbody></table>"
     )
-    for record in recordings(chapter) if chapter else []:
-        past = {c["id"]: brief(c) for c in record["claims"]}
-        rows[f"recorded run, {record['profile']}"] = [past.get(c.id, "") for c in claims]
-    return Styler(rows, uuid="verdicts", cell_ids=False).hide()
 
 
-def brief(claim: dict[str, Any]) -> str:
-    """Estimate, interval and verdict of a line of a written ledger."""
-    return f"{number(claim['estimate'])} {span(claim['interval'])}: {claim['verdict']}"
+def judged(claim: dict[str, Any]) -> str:
+    """Verdict (in words; colour only repeats it), estimate, interval and unit of a line of a
+    ledger, as HTML."""
+    verdict = escape(claim["verdict"])
+    badge = f'<span class="verdict verdict-{verdict}">{verdict}</span>'
+    return f"{badge} {escape(estimated(claim))}"
+
+
+def estimated(claim: dict[str, Any]) -> str:
+    """Estimate, interval and unit of a line of a ledger."""
+    text = number(claim.get("estimate"))
+    if interval := claim.get("interval"):
+        text += f" {span(interval)}"
+    return f"{text} {claim.get('unit') or ''}".strip()
+
+
+def counts(claims: Sequence[dict[str, Any]]) -> str:
+    """How many lines of a ledger have which verdict: "2 supported, 0 contradicted, ..."."""
+    verdicts = [claim["verdict"] for claim in claims]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict)
 
 
 def number(value: float | str | None) -> str:

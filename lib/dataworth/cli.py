@@ -205,6 +205,7 @@ def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = Non
     """Print the verdicts of the last build of a profile."""
     from dataworth.book import chapters, pages
     from dataworth.book.layout import open_layout
+    from dataworth.claims import estimated
 
     layout = open_layout(profile, root)
     results = pages.read_results(chapters.find(layout.root), layout)
@@ -217,7 +218,7 @@ def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = Non
         print(json.dumps(list(results.values()), indent=1))
         return
     body = [
-        [chapter, c["statement"], pages.estimate(c), c["verdict"], c.get("reason") or ""]
+        [chapter, c["statement"], estimated(c), c["verdict"], c.get("reason") or ""]
         for chapter, result in results.items()
         for c in result["claims"]
     ]

@@ -32,7 +32,10 @@ def test_prose_does_not_count(example):
     ("change", "part"),
     [
         (lambda e: edit(e, "np.arange(points)", "np.arange(points) + 1"), "code cells"),
-        (lambda e: write_atomic(e.recorded("line-fit"), "{}"), "recorded run"),
+        (
+            lambda e: write_atomic(e.book / "recorded" / "full" / "line-fit.json", "{}"),
+            "recorded run",
+        ),
         (lambda e: (e.root / "requirements.lock").write_text("numpy==9\n"), "requirements.lock"),
     ],
 )

@@ -17,15 +17,40 @@ CLAIM = {
 
 def test_ledger_row(tmp_path):
     chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
-    text = pages.ledger([chapter], {"a-b": {"claims": [CLAIM]}})
+    text = pages.ledger([chapter], {"a-b": {"claims": [CLAIM]}}, {})
     assert r"x \| y is larger ([chapter](/part/a_b))" in text
     assert "2.35 (Paper 2020, Table 1)" in text
     assert "1.23 [1, ∞] ratio" in text
-    assert ">inconclusive</span> wide" in text  # the verdict is text, not only a colour
+    assert ">inconclusive</span> 1.23" in text  # the verdict is text, not only a colour
+
+
+def recording(profile, verdict, id="a"):
+    claim = {**CLAIM, "id": id, "verdict": verdict, "estimate": 9.0}
+    return {"profile": profile, "claims": [claim]}
+
+
+def test_ledger_shows_every_recorded_run_of_a_claim(tmp_path):
+    chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
+    kept = [recording("full", "supported"), recording("gpu", "contradicted"),
+            recording("gpu", "supported", "gone")]  # fmt: skip
+    row = pages.ledger([chapter], {"a-b": {"claims": [CLAIM]}}, {"a-b": kept}).splitlines()[-1]
+    assert row.count("verdict-supported") == 1 and row.count("verdict-contradicted") == 1
+    assert row.index("(full)") < row.index("(gpu)")
+
+
+def test_tally_compares_with_the_largest_recorded_run():
+    results = {"c": {"claims": [{**CLAIM, "verdict": "supported"}, {**CLAIM, "id": "b"}]}}
+    alone = pages.tally(results, {"c": []})
+    assert "2 claims: 1 supported, 0 contradicted, 1 inconclusive" in alone
+    assert "recorded" not in alone
+    kept = [recording("full", "supported"), recording("gpu", "contradicted")]
+    text = pages.tally(results, {"c": kept})
+    assert "judges 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
+    assert "0 have one verdict in both runs; 1 is supported by one and contradicted" in text
 
 
 def test_ledger_without_claims_says_so(tmp_path):
-    assert "No chapter" in pages.ledger([], {})
+    assert "No chapter" in pages.ledger([], {}, {})
 
 
 @pytest.mark.parametrize("verdict", ["Supported", "", None, "true"])

@@ -14,6 +14,7 @@ from typing import Any
 from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.parameters import Row
 from dataworth.book.progress import count, spell
+from dataworth.claims import counts
 from dataworth.errors import UserError
 
 Notebook = dict[str, Any]
@@ -70,7 +71,7 @@ def build_page(
         elif cell["cell_type"] == "markdown":
             text = _text(cell["source"])
             if index == 0:
-                text = _with_links(chapter, text)
+                text = _with_links(chapter, text, _standing(claims, recorded))
             cells.append(markdown(cell["id"], text, cell["metadata"]))
     cells.append(markdown("provenance", provenance_block(header, rows, record, claims, recorded)))
     return {
@@ -136,13 +137,24 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
     }
 
 
-def _with_links(chapter: Chapter, text: str) -> str:
-    """Put the download line under the H1."""
+def _standing(claims: dict[str, Any] | None, recorded: Sequence[dict[str, Any]]) -> str:
+    """What became of the page's claims, in one line; empty where it judges none."""
+    if not claims or not claims.get("claims"):
+        return ""
+    said = [f"this run: {counts(claims['claims'])}"]
+    said += [f"recorded run ({kept['profile']}): {counts(kept['claims'])}" for kept in recorded]
+    return f"The title is a claim under test. Of the claims on this page, {'; '.join(said)}."
+
+
+def _with_links(chapter: Chapter, text: str, standing: str) -> str:
+    """Put the download line and the standing of the claims under the H1."""
     title, _, rest = text.partition("\n")
     links = (
         f":::{{container}} dataworth-links\n"
         f"{{download}}`chapter source (.py) </downloads/{chapter.stem}.py>` · "
-        f"{{download}}`executed notebook (.ipynb) </downloads/{chapter.stem}.ipynb>`\n:::"
+        f"{{download}}`executed notebook (.ipynb) </downloads/{chapter.stem}.ipynb>`\n"
+        + (f"\n{standing}\n" if standing else "")
+        + ":::"
     )
     return f"{title}\n\n{links}\n{rest}"
 

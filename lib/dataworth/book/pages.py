@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from html import escape as html_escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
 from dataworth.book.page import table
 from dataworth.book.progress import count, spell
-from dataworth.claims import number, span
+from dataworth.claims import counts, judged, number
 from dataworth.errors import UserError
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -43,19 +42,6 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def estimate(claim: dict[str, Any]) -> str:
-    """Estimate with interval and unit."""
-    text = number(claim.get("estimate"))
-    if interval := claim.get("interval"):
-        text += f" {span(interval)}"
-    return f"{text} {claim.get('unit') or ''}".strip()
-
-
-def verdict_badge(verdict: str) -> str:
-    """The verdict in words; colour only repeats it."""
-    return f'<span class="verdict verdict-{html_escape(verdict)}">{html_escape(verdict)}</span>'
-
-
 def ledger(
     chapters: list[Chapter],
     results: dict[str, dict[str, Any]],
@@ -73,11 +59,9 @@ def ledger(
                 [
                     f"{claim['statement']} ([chapter](/{chapter.docname}))",
                     f"{said} ({source})" if said and source else said or source,
-                    f"{verdict_badge(claim['verdict'])} {estimate(claim)}",
+                    judged(claim),
                     " ".join(
-                        f"{verdict_badge(c['verdict'])} {number(c['estimate'])} "
-                        f"{span(c['interval'])} ({profile})"
-                        for profile, c in past.get(claim["id"], [])
+                        f"{judged(c)} ({profile})" for profile, c in past.get(claim["id"], [])
                     ),
                 ]
             )
@@ -99,32 +83,24 @@ def _past(recorded: list[dict[str, Any]]) -> dict[str, list[tuple[str, dict[str,
 def tally(results: dict[str, dict[str, Any]], recorded: dict[str, list[dict[str, Any]]]) -> str:
     """How many claims have which verdict in this build and in the largest recorded runs, and where
     the two contradict each other."""
-    here = {(id_, c["id"]): c["verdict"] for id_, r in results.items() for c in r["claims"]}
+    here = {(id_, c["id"]): c for id_, r in results.items() for c in r["claims"]}
     there = {
-        (id_, claim): said[-1][1]["verdict"]
+        (id_, claim): said[-1][1]
         for id_, kept in recorded.items()
         for claim, said in _past(kept).items()
     }
     both = [(here[key], there[key]) for key in here if key in there]
-    text = f"This build judges {count(len(here), 'claim')}: {_counts(list(here.values()))}. "
-    if both:
-        against = sum(set(pair) == {"supported", "contradicted"} for pair in both)
-        text += (
-            f"The largest recorded run of a chapter judges {len(both)} of them: "
-            f"{_counts([past for _, past in both])}. Of these, {sum(a == b for a, b in both)} have "
-            "one verdict in both runs; "
-            + (
-                f"{count(against, 'claim')} {'is' if against == 1 else 'are'} supported by one run "
-                "and contradicted by the other."
-                if against
-                else "none is supported by one and contradicted by the other."
-            )
-        )
-    return text
-
-
-def _counts(verdicts: list[str]) -> str:
-    return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS)
+    text = f"This build judges {count(len(here), 'claim')}: {counts(list(here.values()))}. "
+    if not both:
+        return text
+    pairs = [(a["verdict"], b["verdict"]) for a, b in both]
+    against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
+    return (
+        f"{text}The largest recorded run of a chapter judges {len(both)} of them: "
+        f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one verdict "
+        f"in both runs; {against or 'none'} {'is' if against == 1 else 'are'} supported by one and "
+        "contradicted by the other."
+    )
 
 
 def front_page(template: str, parts: dict[str, str]) -> str:

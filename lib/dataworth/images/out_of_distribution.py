@@ -120,10 +120,9 @@ class OutOfDistribution(Reanalysis):
         judged = (*self.evaluations(), DARK)
         budget = Budget(amount=self.cause_budget, batch=self.batch)
         size, seeds = self.cause_size, range(self.seeds)
-        parts: list[list[RealPart | SyntheticPart]] = [
-            *([self.synthetic(pool, size, s) for s in seeds] for pool in self.cells().values()),
-            [self.real(size, s) for s in seeds],
-        ]
+        parts: list[Sequence[RealPart | SyntheticPart]] = []
+        parts += [[self.synthetic(pool, size, s) for s in seeds] for pool in self.cells().values()]
+        parts += [[self.real(size, s) for s in seeds]]
         return [
             [self.classifier(row[s], seed=s, budget=budget, evaluations=judged) for s in seeds]
             for row in parts
