@@ -244,13 +244,12 @@ def test_kill_leaves_no_process_and_the_next_run_is_the_same(example, first, del
 def test_a_recorded_run_is_kept_and_shown(built):
     call(built, "book")
     done = call(built, "record", "line-fit")
-    assert (
-        done.exit_code == 0 and done.stdout.strip() == "recorded: book/recorded/quick/line-fit.json"
-    )
+    assert done.exit_code == 0
+    assert done.stdout.strip() == "recorded: book/recorded/smoke/line-fit.json"
     kept = json.loads(built.recorded("line-fit")[0].read_text())
     record = execute.read_record(chapters.get(built.root, "line-fit"), built)
     assert kept["claims"] == json.loads((built.results / "line-fit.json").read_text())["claims"]
     assert kept["run"]["commit"] == record["commit"] and kept["run"]["device"] == record["device"]
     assert "changed: recorded run" in call(built, "book").stdout
     page = (built.html / "part" / "line_fit.html").read_text()
-    assert "recorded run, quick" in page and "The title is a claim under test" in page
+    assert "recorded run, smoke" in page and "The title is a claim under test" in page
