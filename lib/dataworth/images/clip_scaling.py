@@ -15,7 +15,7 @@ from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import SOURCES, Budget, ClassifierSpec, load_model
-from dataworth.images.clip import TOWERS, ClipSpec, real_captions, texts
+from dataworth.images.clip import TOWERS, ClipSpec, linear_probe, real_captions, texts
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import embed
 from dataworth.images.optimisation import Optimisation
@@ -372,6 +372,18 @@ class Study:
         }
         table = pd.DataFrame(rows).T.round(1)
         return table.rename_axis(["arm", "pairs"])
+
+    def pixel_probe(self) -> float:
+        """Test top-1 of the towers' linear probe on raw pixels: what features have to beat."""
+        from dataworth.data import load_images
+
+        known, classes = self.params.real(self.params.probe_images, 0).load(self.store)
+        test = load_images(self.params.card, "test")
+        flat = [
+            images.reshape(len(images), -1).astype(np.float32) for images in (known, test.images)
+        ]
+        scores = linear_probe(flat[0], classes, flat[1])
+        return float((scores.argmax(1) == test.labels).mean())
 
     def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
         """Images of the multi-positive arm by caption, for its first `count` captions at most."""
