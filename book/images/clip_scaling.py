@@ -141,8 +141,9 @@ for arm, c in supervised.items():
     )
 left.set(xlabel="pairs D (of each kind)", ylabel="test loss (nats)", title="CLIP, zero-shot")
 right.set(xlabel="training images D", title="classifiers")
+shown = sorted({*sizes, *(record["evidence"]["zero_shot"]["real"]["sizes"] if record else ())})
 for ax in (left, right):
-    plain_ticks(ax.xaxis, sizes)
+    plain_ticks(ax.xaxis, shown)
     plain_ticks(ax.yaxis)
     ax.legend(fontsize=8)
 show(
@@ -262,7 +263,7 @@ if record:
     )
 ax.axhline(1, color="#999999", lw=1, ls=":")
 ax.set(xscale="log", xlabel="real pairs D", ylabel="loss, real + synthetic / real")
-plain_ticks(ax.xaxis, sizes)
+plain_ticks(ax.xaxis, shown)
 ax.legend(fontsize=8)
 show(
     fig,

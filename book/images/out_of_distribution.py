@@ -120,7 +120,7 @@ import numpy as np
 from dataworth import claims, published
 from dataworth.figures import COLOURS, plain_ticks, subplots
 
-SPARE = ["#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#F0E442", "#000000"]
+SPARE = ["#56B4E9", "#009E73", "#882255", "#E69F00", "#F0E442", "#000000"]
 arms = list(study.runs)
 others = [arm for arm in arms if arm not in ("real", "synthetic")]
 colour = {"real": COLOURS["real"], "synthetic": COLOURS["synthetic"]}

@@ -172,13 +172,13 @@ for ax, measure, title in zip(
     ax.annotate(
         "real",
         (real[f"real_{measure}"], real["real_recognizability"]),
-        xytext=(6, 4),
+        xytext=(7, -12),
         textcoords="offset points",
         fontsize=8,
         color=COLOURS["real"],
     )
     ax.set(xlabel=f"diversity: {title}")
-    ax.margins(x=0.14)
+    ax.margins(x=0.22, y=0.09)
 axes[0].set(ylabel="recognizability (top-1)")
 fig.colorbar(points, ax=axes, label="test loss of a classifier trained on them")
 first, last = sweep.iloc[0], sweep.iloc[-1]

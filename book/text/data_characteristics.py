@@ -183,8 +183,9 @@ show(
 
 # %% [markdown]
 # Compare the panels *toxicity* and *toxic documents*: the second is the share a filter with
-# threshold 0.5 would remove, and it follows length as much as content. A domain of long documents loses
-# much of its text to a filter that judges by the worst passage; a domain of single sentences hardly any.
+# threshold 0.5 would remove, and it follows length as well as content: a document of many passages has more chances to be
+# removed for one of them. Where a domain of long documents is coarse here and there, as books are, it loses much of its
+# text to a filter that judges by the worst passage.
 #
 # Personal data by kind, per 10,000 words:
 
@@ -320,7 +321,8 @@ show(
 # cameras, and the panel *readability* shows what that does to sentences and words. And the scorer's positives include American prose of 1961 in print, so its
 # verdict on a century mixes how well a text is made with how formal it is. As for characters outside ASCII,
 # the row *speeches* in the table above shows which they are: where typographic quotation marks and dashes
-# lead, it is the transcription that changed, not the language. Letters outside ASCII are judged separately below.
+# lead, it is the transcription that changed, not the language. Letters outside ASCII are judged separately, in small print
+# below the claim.
 
 # %% [markdown]
 # ## Do the scorers agree?
@@ -410,9 +412,9 @@ ledger = [
         published="books high on both; no coefficient",
         estimate=inside["pooled"].value,
         interval=inside["pooled"].interval,
-        region=(-0.5, 1.0),
+        region=(-0.5, 0.5),
         unit="Spearman's ρ",
-        effect="all domains with equal weights; opposites would be near −1, and −0.5 leaves three "
+        effect="all domains with equal weights; opposites would be near −1; ±0.5 leaves three "
         "quarters of the variance of ranks",
     ),
     against("books-quality", "Books are of high quality.", "books", "quality_without_domain", high,

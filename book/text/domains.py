@@ -165,10 +165,11 @@ for column, marker, colour, face, label in (
         harm.removed, harm[column], yerr=bars, fmt=marker, color=colour, mfc=face, ms=5, capsize=2,
         lw=1, label=label,
     )  # fmt: skip
-for name, row in harm.iterrows():
+for i, (name, row) in enumerate(harm.sort_values("removed").iterrows()):
     ax.annotate(
-        name, (row.removed, row.others), xytext=(4, 4), textcoords="offset points", fontsize=8
-    )
+        name, (row.removed, row.others), xytext=(4, (4, -11)[i % 2]), textcoords="offset points",
+        fontsize=8,
+    )  # fmt: skip
 if record:
     past = record["evidence"]["harm"]
     ax.plot(past["removed"], past["others"], "^", color=COLOURS["accent"], ms=4, label="recorded")
@@ -620,7 +621,7 @@ claims.write(
 #
 # **Heterogeneity or size?** Compare the two panels of {numref}`fig-domains-variety`. Averaged over every kind of text, a pool of few
 # domains does badly because it has never seen the others; this is coverage, and nobody doubts it. The stronger claim is that variety
-# helps *everywhere*. The test of it is the row *beyond own domain* of the ledger, and the right panel: the price
+# helps *everywhere*. The test of it is the claim on other domains' text in the ledger, and the right panel: the price
 # paid on the largest domain's own text for reading other text as well.
 #
 # ## Exercises

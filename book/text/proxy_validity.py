@@ -75,7 +75,7 @@ study.cost().round(3)
 # ## Small against large, arm by arm
 #
 # Each point is an arm: the change of the loss when a domain is left out, for the small and for the larger model. On its own
-# text (far to the upper right) an arm that lacks the domain is always last; the question is about the rest.
+# text an arm that lacks the domain loses so much, with any model, that it says little about the rest.
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -96,6 +96,7 @@ for e, (ax, name) in enumerate(zip(axes.flat, names, strict=True)):
     control = np.array([arm.startswith("random") for arm in study.arms])
     rest = ~own & ~control
     ax.plot(x[rest], y[rest], "o", color=COLOURS["real"], ms=4.5)
+    ax.plot(x[own], y[own], "^", color=COLOURS["synthetic"], ms=6)
     ax.plot(x[control], y[control], "s", color=COLOURS["published"], mfc="white", ms=5.5)
     others = ~own if own.any() else np.ones_like(own)
     low, high = min(x[others].min(), y[others].min()), max(x[others].max(), y[others].max())
@@ -117,8 +118,8 @@ show(
     + ", ".join(f"{name} {e.value:.2f}" for name, e in pairs.items())
     + ".",
     caption="Change of the loss of every arm against the whole pool, small model against larger one; the square is the random "
-    "drop, the dotted line equality. The arm without the very domain lies outside the frame; its two changes (larger, small "
-    "model) are in the title.",
+    "drop, the triangle the arm without the very domain (often outside the frame; its two changes, larger and small model, are in the "
+    "title), the dotted line equality.",
     name="fig-proxy-arms",
 )
 
@@ -239,7 +240,7 @@ show(
 )
 
 # %% [markdown]
-# Without the arm that lacks the very domain of the test text, which is last with any model, agreement is lower. The rank correlations are
+# The arm that lacks the very domain of the test text is an easy call; without it agreement is lower. The rank correlations are
 # Spearman's, the mean over domains.
 
 # %%
@@ -257,7 +258,7 @@ pd.DataFrame(
             ),
             "pairs, one run": str(study.one_run(name)),
             "pairs, noise ceiling": str(ceiling),
-            "agreed, where the larger model tells apart": f"{apart[name][0]:.2f} of {apart[name][1]:.0%}",
+            "agreed, where the larger model tells apart": f"{apart[name][0]:.2f} ({apart[name][1]:.0%} of the pairs)",
         }
         for name in sizes
     }

@@ -88,7 +88,7 @@ study.summary()
 # nobody would call toxic.
 
 # %%
-study.sets().round(3)
+study.sets().drop(columns="passes").round(2)
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -111,7 +111,7 @@ show(
     f"{sets.quality['whole']:.3f} and {sets.quality[strict]:.3f}. Toxic bytes {sets.toxic['whole']:.1f} % and "
     f"{sets.toxic[strict]:.1f} %.",
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "share of toxic bytes. Dotted: the unfiltered crawl.",
+    "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-toxicity-mix",
 )
 
@@ -214,7 +214,8 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.5 or more.
 
 # %%
-study.task_table().loc[["whole", *(n for n in study.tested if n in own_arms(study))]].round(2)
+tested_here = [n for n in study.tested if n in own_arms(study)]
+study.task_words().loc[tested_here]
 
 # %% tags=["hide-input"]
 shown = ["margin", "toxic", "spam", "generation"]
@@ -240,6 +241,31 @@ show(
 )
 
 # %% [markdown]
+# Multiple choice by the domain of the question, as far as a small model can tell:
+
+# %% tags=["hide-input"]
+values, clear = study.tasks_by_domain(tested_here)
+fig, ax = subplots(figsize=(7.6, 0.42 * len(tested_here) + 1.5))
+draw_cells(
+    ax,
+    values,
+    tested_here,
+    study.domains,
+    top=float(np.abs(values).max()),
+    clear=clear,
+    form="{:+.3f}",
+)
+show(
+    fig,
+    alt="Heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by domains of the questions: "
+    f"{int(clear.sum())} of {clear.size} cells are clear of zero; the largest change is "
+    f"{values.flat[np.abs(values).argmax()]:+.3f} bits per byte.",
+    caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
+    "blue: better. Pale: the 95 % interval holds zero.",
+    name="fig-toxicity-choice",
+)
+
+# %% [markdown]
 # ## The trade-off between quality and toxicity
 #
 # Both filters, in one picture: how toxic is what the model writes (or what it has read), and how well does it predict text?
@@ -249,7 +275,7 @@ show(
 looks = {
     "quality": (COLOURS["mixed"], "D", "quality filters"),
     "toxicity": (COLOURS["real"], "o", "toxicity filters"),
-    "": (COLOURS["published"], "x", "none, or random"),
+    "": (COLOURS["published"], "x", "random drops, and none (at 0)"),
     "words": ("#333333", "*", "word list"),
 }
 fig, (left, right) = subplots(1, 2, figsize=(10.2, 4.3), sharey=True)
@@ -262,6 +288,10 @@ for by, (colour, marker, label) in looks.items():
     ):
         for name in names:
             x = sets.toxic[name] if ax is left else study.task(name, "generation").value
+            if ax is right:
+                e, row = study.task(name, "generation"), rows.loc[name]
+                ax.plot((e.low, e.high), (row.gain, row.gain), color=colour, lw=0.8, alpha=0.6)
+                ax.plot((x, x), (row.gain_low, row.gain_high), color=colour, lw=0.8, alpha=0.6)
             ax.plot(
                 x,
                 rows.gain[name],
@@ -294,7 +324,7 @@ show(
     + "; ".join(f"{n} {study.task(n, 'generation').value:.1f} %" for n in study.tested)
     + ".",
     caption="Gain against toxicity: of what was read (left, all arms) and of what is written (right, the arms whose models "
-    "did the downstream tasks). White: inverse filters.",
+    "did the downstream tasks; lines are 95 % intervals). White: inverse filters.",
     name="fig-toxicity-tradeoff",
 )
 
@@ -433,7 +463,9 @@ claims.write(
 # - **Small models.** A model of this size predicts letters and phrases. It learns what rude words look like long before it
 #   can answer a question; the paper's loss in question answering may need its 1.5 billion parameters.
 # - **Sentences.** C4 drops or keeps pages. A page has the toxicity of its worst passage, so that its filter also removes much harmless
-#   text, and long documents first. Our crawl is mostly single sentences; in mails the same effect can be seen.
+#   text, and long documents first. Our crawl is mostly single sentences, which the linear scorer judges one by one: its
+#   filters hardly change the mean length, and a word list, which needs one hit anywhere, shortens it
+#   ({numref}`fig-toxicity-mix`).
 
 # %% [markdown]
 # ## Discussion
@@ -444,9 +476,10 @@ claims.write(
 # text. Points on the left at the height of the random drops are a bargain. Three ways lie open where there is a price. *Filter less*:
 # the mildest shares remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
 # examples). *Filter by both scores*: a document that is toxic and good is worth a second look, one that is toxic and bad is not.
-# *Do not filter, but tell*: a model that never read toxic text cannot recognise it, so that conditioning on the score
-# {cite}`korbak2023pretraining`, or steering at inference {cite}`li2025bad`, keeps the knowledge and
-# controls the use. Which is best depends on the use: an identifier of toxic text should have read some.
+# *Do not filter, but tell*: conditioning on the score {cite}`korbak2023pretraining`, or steering at inference
+# {cite}`li2025bad`, keeps what toxic text teaches and controls its use. The reason given for it is that a model which
+# never read toxic text cannot recognise it; {numref}`fig-toxicity-tasks` shows whether that can be seen at this size,
+# where fine-tuning alone brings most of the skill.
 #
 # ## Exercises
 #
@@ -464,6 +497,6 @@ claims.write(
 # ```{admonition} Solution
 # :class: dropdown
 # `study.sets().loc[["whole", "word list", "toxicity 95 %", "toxicity 86 %"]]`. One listed phrase anywhere removes the whole
-# document, so that the list takes long documents, and with them a domain, before it takes short ones. A filter that
-# works by document punishes length.
+# document, so that the list takes long documents, and with them a domain, before it takes short ones. A rule that
+# needs a single hit punishes length.
 # ```

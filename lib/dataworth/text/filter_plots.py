@@ -42,7 +42,7 @@ def draw_gains(
     if recorded:
         columns = zip(recorded["arm"], recorded["kept"], recorded["gain"], strict=True)
         past = [(kept, gain) for arm, kept, gain in columns if arm.startswith(study.params.score)]
-        ax.plot(*zip(*past, strict=True), ".:", color=COLOURS["accent"], label="filter, recorded")
+        ax.plot(*zip(*past, strict=True), ".:", color="#333333", lw=1, label="filter, recorded")
     table = study.gains().loc[own_arms(study)]
     table["at"] = table.kept.where(table.kind != "equal", study.params.equal)
     table["at"] += table.kind.map({"random": -0.6, "matched": 0.6, "equal": 1.2}).fillna(0.0)

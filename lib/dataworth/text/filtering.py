@@ -511,6 +511,24 @@ class Filtered:
             rows.append(row)
         return pd.DataFrame(rows, index=pd.Index(self.tested, name="arm"))
 
+    def task_words(self) -> pd.DataFrame:
+        """`task_table` for a reader: "change [95 % interval]" by arm and task."""
+        import pandas as pd
+
+        rows = {
+            arm: {task: str(self.task_change(arm, task)) for task in TASKS}
+            for arm in self.tested
+            if arm != WHOLE
+        }
+        return pd.DataFrame(rows).T.rename_axis("change from the unfiltered crawl")
+
+    def tasks_by_domain(
+        self, arms: Sequence[str], task: str = "margin"
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Changes of a multiple-choice score from the unfiltered crawl, (arms, domains of the
+        questions), and where the interval leaves out zero."""
+        return grid([[self.task_change(arm, task, name) for name in self.domains] for arm in arms])
+
     # --- What the filters keep ------------------------------------------------------------------
 
     def sets(self) -> pd.DataFrame:
