@@ -352,11 +352,11 @@ fig, ax = subplots(figsize=(6.2, 4.2))
 bars = np.clip([harm.others - harm.others_low, harm.others_high - harm.others], 0, None)
 ax.errorbar(x, harm.others, yerr=bars, fmt="o", color=COLOURS["real"], capsize=2, lw=1)
 ax.plot(x, harm.random, "s", color=COLOURS["published"], mfc="white", ms=5, label="random drop")
-for name, at in zip(domains, x, strict=True):
+for i, (name, at) in enumerate(sorted(zip(domains, x, strict=True), key=lambda pair: pair[1])):
     ax.annotate(
         f"{name} ({harm.group[name]})",
         (at, harm.others[name]),
-        xytext=(5, 4),
+        xytext=(5, (4, -11)[i % 2]),
         textcoords="offset points",
         fontsize=8,
     )
