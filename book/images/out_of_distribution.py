@@ -325,10 +325,10 @@ effects = {s: study.effects((s,)) for s in CELLS}
 on_drawings = study.effects(("sketch", "r"))
 
 # %% tags=["hide-input"]
-fig, axes = subplots(1, len(CELLS), figsize=(12, 3.3), sharex=True)
+fig, axes = subplots(2, 3, figsize=(9.4, 5.6), sharex=True)
 rows = {"without drawings": (0, 1, COLOURS["published"]), "with drawings": (2, 3, COLOURS["mixed"])}
 words = []
-for ax, s in zip(axes, CELLS, strict=True):
+for ax, s in zip(axes.ravel(), CELLS, strict=True):
     means, draws = study.cell_accuracy((s,))
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     for offset, (name, (plain, styled, shade)) in zip((-0.04, 0.04), rows.items(), strict=True):
@@ -345,8 +345,8 @@ for ax, s in zip(axes, CELLS, strict=True):
         f"{CELLS[s]}: without drawings {means[0]:.1f} to {means[1]:.1f}, with drawings "
         f"{means[2]:.1f} to {means[3]:.1f}, real {means[4]:.1f}"
     )
-axes[0].set_ylabel("top-1 accuracy (%)")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+fig.supylabel("top-1 accuracy (%)", fontsize=10)
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
 show(
     fig,
     alt="Interaction plot: top-1 in percent with photo and then style prompts, for a generator "

@@ -32,7 +32,8 @@ class Estimate:
         return estimate(self.value - other.value, self.draws - other.draws)
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
+        return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
