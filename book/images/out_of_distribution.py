@@ -136,8 +136,8 @@ curves = {
 
 def panels(metric, scale, axis_label):
     """One panel for each evaluation set, one curve with its band for each arm."""
-    fig, axes = subplots(1, len(NAMES), figsize=(11, 3.1), sharex=True)
-    for ax, s in zip(axes, NAMES, strict=True):
+    fig, axes = subplots(2, 3, figsize=(9.0, 5.2), sharex=True)
+    for ax, s in zip(axes.ravel(), NAMES, strict=False):
         for arm in arms:
             c = curves[arm, s, metric]
             low, high = c.interval()
@@ -145,10 +145,11 @@ def panels(metric, scale, axis_label):
             ax.fill_between(c.sizes, scale(low), scale(high), color=colour[arm], alpha=0.15, lw=0)
         ax.set(xscale="log", title=NAMES[s])
         plain_ticks(ax.xaxis, [real_sizes[0], real_sizes[-1]])
-    axes[0].set_ylabel(axis_label)
-    lines = [axes[0].plot([], [], "o-", color=colour[arm])[0] for arm in arms]
-    fig.legend(lines, [label[arm] for arm in arms], loc="outside upper center", ncols=4, fontsize=8)
-    fig.supxlabel("training images D", fontsize=9)
+    lines = [axes[0, 0].plot([], [], "o-", color=colour[arm])[0] for arm in arms]
+    axes[1, 2].axis("off")
+    axes[1, 2].legend(lines, [label[arm] for arm in arms], loc="center", fontsize=9)
+    fig.supxlabel("training images D", fontsize=10)
+    fig.supylabel(axis_label, fontsize=10)
     return fig
 
 
@@ -172,7 +173,7 @@ show(
 
 # %% tags=["hide-input"]
 fig = panels("loss", lambda loss: loss, "loss (nats)")
-for ax in fig.axes:
+for ax in fig.axes[: len(NAMES)]:
     ax.set_yscale("log")
     plain_ticks(ax.yaxis)
 show(
@@ -211,7 +212,7 @@ fan = fan[fan.model == "supervised ViT-B"]
 k_fan = fan.pivot(index="training_source", columns="evaluation_set", values="k")
 record = claims.recorded("out-of-distribution")
 
-fig, axes = subplots(1, len(NAMES), figsize=(11, 3.2), sharey=True)
+fig, axes = subplots(1, len(NAMES), figsize=(9.6, 3.4), sharey=True)
 for ax, s in zip(axes, NAMES, strict=True):
     for y, arm in enumerate(arms):
         i = k[arm, s]

@@ -96,7 +96,7 @@ from dataworth.figures import COLOURS, plain_ticks, show, subplots
 
 record = claims.recorded("per-class")
 scaling = {arm: study.classes(arm) for arm in ("real", "synthetic")}
-fig, axes = subplots(2, 5, figsize=(11, 4.8), sharex=True, sharey=True)
+fig, axes = subplots(2, 5, figsize=(9.8, 4.8), sharex=True, sharey=True)
 for label, (ax, name) in enumerate(zip(axes.ravel(), study.names, strict=False)):
     for arm in ("real", "synthetic"):
         c = study.curve(arm, label, metric="error")

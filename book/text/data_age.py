@@ -123,7 +123,7 @@ record = claims.recorded("data-age")
 kinds = ("snapshots", "slices", "random dates")
 tables = {kind: study.matrix(kind) for kind in kinds}
 most = max(float(np.abs(table.to_numpy()).max()) for table in tables.values())
-fig, axes = subplots(1, 3, figsize=(11.5, 4.1))
+fig, axes = subplots(1, 3, figsize=(10, 4.1))
 for ax, (kind, table) in zip(axes, tables.items(), strict=True):
     image = ax.imshow(table, cmap="RdBu_r", vmin=-most, vmax=most)
     for (row, column), value in np.ndenumerate(table.to_numpy()):
@@ -175,7 +175,7 @@ colours = {
 }
 middles = params.middles
 gap = (middles - middles[:, None]).ravel()
-fig, (ax, right) = subplots(1, 2, figsize=(11, 4.4), width_ratios=(1.1, 1))
+fig, (ax, right) = subplots(1, 2, figsize=(10, 4.6), width_ratios=(1.1, 1))
 for kind, marker in zip(kinds, "Dso", strict=True):
     y = tables[kind].to_numpy().ravel()
     ax.plot(gap, y, marker, color=colours[kind], ms=4, alpha=0.7, label=kind, mfc="none")
@@ -388,7 +388,7 @@ tuned.round(3)
 study.accuracy(steps[-1]).round(2)
 
 # %% tags=["hide-input"]
-fig, axes = subplots(1, 3, figsize=(11.5, 4.1), width_ratios=(1, 1, 0.7))
+fig, axes = subplots(1, 3, figsize=(10, 4.1), width_ratios=(1, 1, 0.7))
 order = ["pretraining", "matched", "fine-tuning", "control"]
 for ax, who in zip(axes, ("unseen", "seen"), strict=False):
     for i, count in enumerate(steps):

@@ -150,7 +150,7 @@ shown = [
     "pii", "profanity", "toxicity", "toxic_documents", "quality_without_domain",
 ]  # fmt: skip
 names = list(study.domains)
-fig, axes = subplots(2, 5, figsize=(11.2, 6.2), sharey=True)
+fig, axes = subplots(2, 5, figsize=(10, 6.4), sharey=True)
 for ax, measure in zip(axes.flat, shown, strict=True):
     found = study.by_domain(measure)
     value = np.array([found[d].value for d in names])

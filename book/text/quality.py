@@ -252,7 +252,7 @@ study.task_words()
 
 # %% tags=["hide-input"]
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(10.6, 3.4), sharey=True)
+fig, axes = subplots(1, 4, figsize=(9.8, 3.6), sharey=True)
 draw_tasks(axes, study, shown)
 level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
 show(

@@ -175,7 +175,7 @@ ours = [turned, *(f"toxicity {share:g} %" for share in sorted(kept, reverse=True
 values, clear = study.by_domain(ours)
 mean = np.array([study.gain(name).value for name in ours])
 sure = np.array([e.low > 0 or e.high < 0 for e in (study.gain(name) for name in ours)])
-fig, axes = subplots(1, 2, figsize=(11.2, 4.4))
+fig, axes = subplots(1, 2, figsize=(10.2, 4.8))
 draw_cells(
     axes[0],
     wide.loc[theirs, columns].to_numpy(),
@@ -219,7 +219,7 @@ study.task_words().loc[tested_here]
 
 # %% tags=["hide-input"]
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(10.6, 2.9), sharey=True)
+fig, axes = subplots(1, 4, figsize=(9.8, 3.2), sharey=True)
 draw_tasks(axes, study, shown)
 level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
 kinds = {kind: study.task("whole", "generation", kind).value for kind in ("toxic", "other")}
