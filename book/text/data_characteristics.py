@@ -296,8 +296,18 @@ show(
 # quality scorer has seen none of them.
 
 # %% tags=["hide-input"]
-dated = ["quality", "toxicity", "non_ascii", "readability", "sentiment", "ttr"]
-fig, axes = subplots(2, 3, figsize=(10.4, 5.6), sharex=True)
+dated = [
+    "quality",
+    "toxicity",
+    "profanity",
+    "words",
+    "readability",
+    "ttr",
+    "non_ascii",
+    "sentiment",
+    "pii",
+]
+fig, axes = subplots(3, 3, figsize=(9.8, 7.6), sharex=True)
 trends = {measure: study.trend(measure) for measure in dated}
 for ax, measure in zip(axes.flat, dated, strict=True):
     rows = study.by_decade(measure)
@@ -305,11 +315,11 @@ for ax, measure in zip(axes.flat, dated, strict=True):
     ax.errorbar(rows.decade + 5, rows.value, yerr=bars, fmt="o-", color=COLOURS["real"], capsize=2,
                 ms=4, lw=1)  # fmt: skip
     ax.set_title(f"{MEASURES[measure].label}\nρ with the year {trends[measure]}", fontsize=9)
-for ax in axes[1]:
+for ax in axes[-1]:
     ax.set_xlabel("decade")
 show(
     fig,
-    alt="Six characteristics of the addresses on the State of the Union by decade. Rank correlations with "
+    alt="Nine characteristics of the addresses on the State of the Union by decade. Rank correlations with "
     "the year: " + "; ".join(f"{MEASURES[m].label} {e}" for m, e in trends.items()) + ".",
     caption="Characteristics of the State of the Union addresses by decade, 95 % intervals over the speeches "
     "of the decade; ρ is Spearman's correlation of a speech's value with its year.",
