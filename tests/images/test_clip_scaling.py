@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from dataworth import data
 from dataworth.errors import UserError
 from dataworth.images import clip, parts, train_generator
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import cross_entropy
+from dataworth.images.clip import linear_probe
 from dataworth.images.clip_scaling import ARMS, ATTRIBUTES, ClipScaling, run, tower_flops
 
 SIZES = (10, 20, 30, 40)
@@ -116,6 +118,11 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
         100 * (1 - grouped.means[-1]), abs=0.06
     )
 
+    known, classes = PARAMS.real(PARAMS.probe_images, 0).load(store)
+    test = data.load_images(PARAMS.card, "test")
+    flat = [x.reshape(len(x), -1).astype(np.float32) for x in (known, test.images)]
+    answers = linear_probe(flat[0], classes, flat[1]).argmax(1)
+    assert study.pixel_probe() == (answers == test.labels).mean()
     share = np.mean([r.arrays["recognised"].mean() for r in study.judged])
     assert study.recognised().value == pytest.approx(share)
     for s, judged in enumerate(study.judged):

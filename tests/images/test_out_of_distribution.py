@@ -142,6 +142,7 @@ def test_a_study_from_end_to_end(done, monkeypatch):
     assert len(set(pools)) == 4 and len(done.factorial) == 5
     assert {row[0].metrics["samples_seen"] for row in done.factorial} == {3 * 16}
     assert done.factorial[4][0].spec.parts[0].source == "real"
+    assert all("logits_sketch-dark" in r.arrays for row in done.factorial for r in row)
     means, draws = done.cell_accuracy(DRAWN)
     assert means.shape == (5,) and draws.shape == (100, 5)
     effects = done.effects(DRAWN)

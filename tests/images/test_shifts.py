@@ -218,6 +218,10 @@ def test_an_evaluation_is_a_split_or_a_shift(tiny: dict, store: Store) -> None:
     images, labels = evaluation_set("fashion-mnist", "r", store=store)
     np.testing.assert_array_equal(images, tiny["painted"].images)
     np.testing.assert_array_equal(labels, tiny["painted"].labels)
+    light, labels = evaluation_set("fashion-mnist", "sketch", store=store)
+    dark, same = evaluation_set("fashion-mnist", "sketch-dark", store=store)
+    np.testing.assert_array_equal(dark, 255 - light)
+    np.testing.assert_array_equal(same, labels)
 
 
 def test_names_that_are_none(store: Store) -> None:
@@ -235,6 +239,7 @@ def test_keys_follow_what_is_evaluated() -> None:
     plain = evaluation_key("fashion-mnist", ("validation", "test"))
     assert plain == card("fashion-mnist").key == evaluation_key("fashion-mnist", ("v2", "a"))
     drawn = evaluation_key("fashion-mnist", ("test", "r"))
+    assert evaluation_key("fashion-mnist", ("sketch-dark",)) == drawn
     assert drawn == f"{plain}-{card('fashion-icons').key}"
     assert sources(("validation", "test")) == ()
     assert sources(("test", "a")) == ("dataworth.images.shifts",)

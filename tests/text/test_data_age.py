@@ -460,6 +460,9 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
     np.testing.assert_array_equal(again.losses("slices").draws, aged.losses("slices").draws)
+    alone = run(params, store, tune=False)
+    assert alone.tuned == {} and alone.degradations().equals(aged.degradations())
+    assert alone.provenance()["runs"] == "10 language-model"
 
 
 def test_runs_on_other_speeches_are_refused(sotu):

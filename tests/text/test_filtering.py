@@ -329,6 +329,14 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     np.testing.assert_allclose(sets[list(CRAWL)].sum(axis=1), 100)
     table = made.task_table()
     assert (table.loc["whole", list(TASKS)] == 0).all() and table.notna().all().all()
+    words = made.task_words()
+    assert list(words.index) == [name for name in made.tested if name != "whole"]
+    one = made.task_change("random 61 %", "spam")
+    assert words.spam["random 61 %"] == str(one)
+    values, clear = made.tasks_by_domain(["whole", "random 61 %"])
+    assert values.shape == clear.shape == (2, len(made.domains)) and not clear[0].any()
+    np.testing.assert_array_equal(values[0], 0)
+    assert values[1, 0] == made.task_change("random 61 %", "margin", made.domains[0]).value
     kinds = [made.task("whole", "generation", kind).value for kind in ("toxic", "other")]
     assert made.task("whole", "generation").value == pytest.approx(np.mean(kinds))
     assert made.task("whole", "accuracy", "books").value <= 100
