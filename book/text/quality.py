@@ -99,7 +99,14 @@ import numpy as np
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
-from dataworth.text.filter_plots import draw_cells, draw_gains, draw_mix, draw_tasks, own_arms
+from dataworth.text.filter_plots import (
+    choice_by_domain,
+    draw_cells,
+    draw_gains,
+    draw_mix,
+    draw_tasks,
+    own_arms,
+)
 
 sets = study.sets()
 fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
@@ -276,22 +283,10 @@ show(
 
 # %% tags=["hide-input"]
 tested_here = [name for name in study.tested if name != "whole"]
-values, clear = study.tasks_by_domain(tested_here)
-fig, ax = subplots(figsize=(7.6, 0.42 * len(tested_here) + 1.5))
-draw_cells(
-    ax,
-    values,
-    tested_here,
-    study.domains,
-    top=float(np.abs(values).max()),
-    clear=clear,
-    form="{:+.3f}",
-)
+fig, alt = choice_by_domain(study, tested_here)
 show(
     fig,
-    alt="Heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by domains of the questions: "
-    f"{int(clear.sum())} of {clear.size} cells are clear of zero; the largest change is "
-    f"{values.flat[np.abs(values).argmax()]:+.3f} bits per byte.",
+    alt=alt,
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
     "blue: better. Pale: the 95 % interval holds zero.",
     name="fig-quality-choice",

@@ -13,6 +13,7 @@ from dataworth.text.pools import CRAWL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from dataworth.text.filtering import Filtered
@@ -124,6 +125,22 @@ def draw_tasks(axes: Sequence[Axes], study: Filtered, tasks: Sequence[str]) -> N
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.tick_params(labelsize=8)
     axes[0].set_yticks(place, arms, fontsize=8)
+
+
+def choice_by_domain(study: Filtered, arms: Sequence[str]) -> tuple[Figure, str]:
+    """A heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by
+    domains of the questions, and its alt text."""
+    from dataworth.figures import subplots
+
+    values, clear = study.tasks_by_domain(arms)
+    top = float(np.abs(values).max())
+    fig, ax = subplots(figsize=(7.6, 0.42 * len(arms) + 1.5))
+    draw_cells(ax, values, arms, study.domains, top=top, clear=clear, form="{:+.3f}")
+    return fig, (
+        "Heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by "
+        f"domains of the questions: {int(clear.sum())} of {clear.size} cells are clear of zero; "
+        f"the largest change is {values.flat[np.abs(values).argmax()]:+.3f} bits per byte."
+    )
 
 
 def draw_mix(axes: Sequence[Axes], study: Filtered) -> None:
