@@ -13,6 +13,14 @@ from dataworth.runs.products import linear_class, product, with_fast_products
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
+@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["oneDNN", "MKL"])
+def library(request):
+    """Both libraries, whatever this machine would choose."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dataworth.runs.products._mkl_is_fast", lambda: request.param)
+        yield
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=3),
