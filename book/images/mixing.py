@@ -164,7 +164,8 @@ show(
 
 # %%
 predictions, errors = study.predictions(), study.errors()
-predictions[predictions.rule == "n + m/ρ"].round(3)
+own = predictions[predictions.rule == "n + m/ρ"].drop(columns="rule")
+own.rename(columns={"low": "measured / predicted, low", "high": "high"}).round(3)
 
 # %% tags=["hide-input"]
 fig, ax = subplots(figsize=(6.4, 4.6))

@@ -282,7 +282,7 @@ for by, (colour, marker, label) in looks.items():
         (left, list(rows.index)),
         (right, [n for n in rows.index if n in study.tested]),
     ):
-        for name in names:
+        for i, name in enumerate(names):
             x = sets.toxic[name] if ax is left else study.task(name, "generation").value
             if ax is right:
                 e, row = study.task(name, "generation"), rows.loc[name]
@@ -301,7 +301,7 @@ for by, (colour, marker, label) in looks.items():
                     name,
                     (x, rows.gain[name]),
                     fontsize=7,
-                    xytext=(4, 3),
+                    xytext=(4, (4, -10, 13)[i % 3]),
                     textcoords="offset points",
                 )
 for ax in (left, right):
