@@ -62,11 +62,11 @@ from dataworth.tables import sortable
 sortable(
     published.model_domains(),
     name="model-domains",
-    caption="Domains in percent; multilingual share in percent; filters: H heuristic, C classifier.",
+    caption="Domains and multilingual share (multi.) in percent; filters of toxicity (tox.) and quality (qual.): H "
+    "heuristic, C classifier.",
     headings={
-        "wiki": "wiki %", "web": "web %", "books": "books %", "dialog": "dialog %",
-        "code": "code %", "academic": "academic %", "pile": "Pile", "c4": "C4",
-        "multilingual": "multiling. %", "tox_filter": "toxicity", "quality_filter": "quality",
+        "academic": "acad.", "pile": "Pile", "c4": "C4", "multilingual": "multi.", "tox_filter": "tox.",
+        "quality_filter": "qual.",
     },
 )  # fmt: skip
 
