@@ -212,7 +212,7 @@ right.axvline(0, color="#999999", lw=1, ls=":")
 right.set_yticks(range(len(definitions)), definitions)
 right.invert_yaxis()
 right.locator_params(axis="x", nbins=5)
-right.set(xlabel="temporal degradation (bits per byte and decade)")
+right.set(xlabel="TD (bits per byte and decade)")
 right.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 both = degradations[degradations.definition == "both sides"].set_index("arm")
 show(

@@ -314,7 +314,9 @@ for ax, measure in zip(axes.flat, dated, strict=True):
     bars = np.clip([rows.value - rows.low, rows.high - rows.value], 0, None)
     ax.errorbar(rows.decade + 5, rows.value, yerr=bars, fmt="o-", color=COLOURS["real"], capsize=2,
                 ms=4, lw=1)  # fmt: skip
-    ax.set_title(f"{MEASURES[measure].label}\nρ with the year {trends[measure]}", fontsize=9)
+    found = np.isfinite(trends[measure].value)
+    trend = f"ρ with the year {trends[measure]}" if found else "the same in every speech"
+    ax.set_title(f"{MEASURES[measure].label}\n{trend}", fontsize=9)
 for ax in axes[-1]:
     ax.set_xlabel("decade")
 show(
