@@ -319,7 +319,7 @@ right.set(
     xscale="log",
     xlabel="parameters",
     ylabel="TD (points of score and year)",
-    title="published: score after fine-tuning",
+    title="published: score",
     ylim=(0, None),
 )
 right.legend(fontsize=8)
