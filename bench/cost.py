@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +31,8 @@ Step = Callable[[], object]
 
 def stable_diffusion(batch: int = 16) -> tuple[Step, float, float]:
     """One guided U-Net step: a call, images done by it (1/50 of a batch), operations."""
-    from diffusers import UNet2DConditionModel
-
     with torch.device(compute.device()):
-        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
-        unet = unet.to(compute.inference_dtype()).eval()
+        unet: Any = cost.stable_diffusion_unet().to(compute.inference_dtype()).eval()
         latents = torch.randn(2 * batch, 4, 64, 64, dtype=unet.dtype)
         text = torch.randn(2 * batch, 77, 768, dtype=unet.dtype)
 

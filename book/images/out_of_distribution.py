@@ -549,7 +549,11 @@ Markdown(
         if white.low > 0
         else "So this run cannot tell the learning of strokes from getting used to white paper."
     )
-    + " The recorded run was made before this control, and its verdicts on the cause stand under the same doubt."
+    + (
+        " The recorded run was made before this control, and its verdicts on the cause stand under the same doubt."
+        if record and "sketch-dark" not in record["evidence"]["effects"]
+        else ""
+    )
 )
 
 # %% [markdown]

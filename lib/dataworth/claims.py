@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dataworth.paths import project_root
+from dataworth.paths import project_root, recorded_runs
 
 
 class Verdict(StrEnum):
@@ -127,11 +127,9 @@ def write(
 
 
 def recordings(chapter: str) -> list[dict[str, Any]]:
-    """The ledgers of the chapter's recorded runs (`book/recorded/<profile>/`), by profile: full,
-    then gpu."""
+    """The ledgers of the chapter's recorded runs, by profile (`paths.recorded_runs`)."""
     root = project_root()
-    found = sorted((root / "book" / "recorded").glob(f"*/{chapter}.json")) if root else []
-    return [json.loads(path.read_text()) for path in found]
+    return [json.loads(path.read_text()) for path in recorded_runs(root, chapter)] if root else []
 
 
 def recorded(chapter: str) -> dict[str, Any] | None:

@@ -23,6 +23,12 @@ def home() -> Path:
     return root / ".dataworth" if root else Path.home() / ".cache" / "dataworth"
 
 
+def recorded_runs(root: Path, chapter: str) -> list[Path]:
+    """The kept ledgers of a chapter's larger runs, `book/recorded/<profile>/<chapter>.json` of a
+    clone, by profile: full, then gpu."""
+    return sorted((root / "book" / "recorded").glob(f"*/{chapter}.json"))
+
+
 def data_dir() -> Path:
     return home() / "data"
 

@@ -24,6 +24,7 @@ from dataworth.book.layout import Layout, write_atomic
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display
 from dataworth.errors import UserError
+from dataworth.runs.compute import cpu_name
 
 POLL_S = 0.2
 MEMORY_EVERY_S = 5.0  # reading the page tables of torch processes takes a tenth of a second each
@@ -314,21 +315,12 @@ def device() -> dict[str, Any]:
         gpu = listing.stdout.strip().replace("\n", ", ") or None
     affinity = getattr(os, "sched_getaffinity", None)
     return {
-        "processor": _processor(),
+        "processor": cpu_name(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": gpu,
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit(root: Path) -> str | None:

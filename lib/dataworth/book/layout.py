@@ -56,7 +56,7 @@ class Layout:
 
     def recorded(self, chapter_id: str) -> list[Path]:
         """The kept ledgers of a chapter's larger runs (`dataworth record`), by profile."""
-        return sorted((self.book / "recorded").glob(f"*/{chapter_id}.json"))
+        return paths.recorded_runs(self.root, chapter_id)
 
     def show(self, path: Path) -> str:
         """`path` as a person would type it from the root."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
@@ -282,12 +282,20 @@ def _clip_text(projected: bool) -> torch.nn.Module:
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
 
-def _stable_diffusion(source: str) -> Network:
-    """Stable Diffusion 1.5: its U-Net is diffusers' default but for two settings."""
-    import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+def stable_diffusion_unet() -> torch.nn.Module:
+    """The U-Net of Stable Diffusion 1.5, untrained: diffusers' default but for two settings."""
+    from diffusers import UNet2DConditionModel
 
-    unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+    unet: Any = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+    return cast("torch.nn.Module", unet)
+
+
+def _stable_diffusion(source: str) -> Network:
+    """Stable Diffusion 1.5."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    unet = stable_diffusion_unet()
     vae: Any = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,

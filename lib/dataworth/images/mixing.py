@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.estimates import Estimate, estimate
-from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.classifiers import ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.study import Runs, check_sizes, flatten, provenance, run_classifiers
@@ -106,7 +106,7 @@ class Mixing(Reanalysis):
 
         sizes = [n + m for n in self.mixed_sizes for m in self.added(n)]
         sizes += [self.weighted_size + self.weighted_added] * len(self.shares)
-        budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        budget = self.own_budget
         samples = self.seeds * sum(budget.steps(n) * budget.batch for n in sizes)
         mixed = Training("mixed", self.model, self.seeds * len(sizes), samples)
         return [*super().trainings(), mixed]

@@ -180,8 +180,7 @@ class PromptsAndGuidance(ImageStudy):
         from dataworth.images.cost import Training
 
         runs = len(self.configurations()) * self.seeds * len(self.sizes)
-        judge = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
-        samples = judge.steps(self.reference_size) * self.batch
+        samples = self.own_budget.steps(self.reference_size) * self.batch
         return [
             Training("synthetic", self.learner, runs, runs * self.steps * self.batch),
             Training("real", self.model, 1, samples),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import field_validator
 
-from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.classifiers import ClassifierSpec
 from dataworth.images.study import ImageStudy, check_sizes
 from dataworth.images.synthetic_scaling import Sizes, SyntheticScaling
 from dataworth.parameters import field
@@ -54,7 +54,7 @@ class Reanalysis(ImageStudy):
         from dataworth.images.cost import Training
 
         sizes = {"real": self.real_sizes, "synthetic": self.synthetic_sizes}
-        budget = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        budget = self.own_budget
         return [
             Training(
                 kind,

@@ -166,6 +166,11 @@ class ImageStudy(Parameters):
         first = seed * pool.block
         return SyntheticPart(pool=pool, ids=tuple(range(first, first + size)))
 
+    @property
+    def own_budget(self) -> Budget:
+        """The training of every classifier that is not given another."""
+        return Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+
     def classifier(
         self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any
     ) -> ClassifierSpec:
@@ -175,9 +180,7 @@ class ImageStudy(Parameters):
         return ClassifierSpec(
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],
-            budget=changes.pop(
-                "budget", Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
-            ),
+            budget=changes.pop("budget", self.own_budget),
             optimisation=Optimisation(
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
@@ -251,7 +254,7 @@ def run_classifiers(grid: Grid, store: Store) -> Runs:
     """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
     missing, then trains what is missing."""
     specs = [spec for rows in grid.values() for row in rows for spec in row]
-    shifted = {s.card for s in specs if set(s.evaluations) & set(shifts.SHIFTS)}
+    shifted = {s.card for s in specs if shifts.sources(s.evaluations)}
     run_tasks([shifts.shift_pool_spec(card) for card in sorted(shifted)], store=store)
     draw(specs, store)
     done = iter(run_tasks(specs, store=store, label="classifiers"))

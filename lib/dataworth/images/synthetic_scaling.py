@@ -104,7 +104,7 @@ class SyntheticScaling(ImageStudy):
 
     def arms(self) -> dict[str, Arm]:
         """The scaling curves of the chapter by name; `real` and `synthetic` are its main ones."""
-        steps = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        steps = self.own_budget
         epochs = Budget(rule="fixed_epochs", amount=self.epochs, batch=self.batch)
         few, drawn, words = self.other_sizes, self.generator, self.prompt_set
         arms = {
@@ -123,8 +123,7 @@ class SyntheticScaling(ImageStudy):
     def specs(self, arm: Arm) -> list[list[ClassifierSpec]]:
         """The arm's training runs, as [size][seed]. Those that another chapter reads are judged on
         every evaluation set, those with another model or budget rule on the test split."""
-        own = Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
-        shared = arm.model == self.model and arm.budget == own
+        shared = arm.model == self.model and arm.budget == self.own_budget
         return [
             [
                 self.classifier(

@@ -76,7 +76,7 @@ def describe() -> dict[str, str]:
     import torch
 
     dev = device()
-    name = torch.cuda.get_device_name(dev) if dev.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(dev) if dev.type == "cuda" else cpu_name()
     return {
         "device": f"{dev.type}: {name}",
         "inference_dtype": str(inference_dtype()).removeprefix("torch."),
@@ -85,7 +85,8 @@ def describe() -> dict[str, str]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name as the system gives it; its architecture where there is none."""
     import platform
     from pathlib import Path
 

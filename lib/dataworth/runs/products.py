@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from dataworth.runs.compute import cpu_name
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,11 +29,7 @@ def _one_dnn() -> Any:
 @cache
 def _mkl_is_fast() -> bool:
     """Whether the processor is Intel's: by its name, so that a machine always chooses alike."""
-    import platform
-    from pathlib import Path
-
-    info = Path("/proc/cpuinfo")
-    return "Intel" in (info.read_text() if info.is_file() else platform.processor())
+    return "Intel" in cpu_name()
 
 
 def product(
