@@ -88,11 +88,12 @@ study.summary()
 # %% [markdown]
 # ## What the filter keeps
 #
-# `cut` is the score at which the filter cuts (the best document that an inverse filter keeps); `quality` is the mean score over bytes, `toxic` the share of bytes in documents that the toxicity scorer calls
+# `cut` is the score at which the filter cuts (the best document that an inverse filter keeps); `passes` says how often a run reads its
+# set; `quality` is the mean score over bytes, `toxic` the share of bytes in documents that the toxicity scorer calls
 # toxic.
 
 # %%
-study.sets().drop(columns="passes").round(2)
+study.sets().round(2)
 
 # %% tags=["hide-input"]
 import numpy as np

@@ -88,7 +88,7 @@ study.summary()
 # nobody would call toxic.
 
 # %%
-study.sets().drop(columns="passes").round(2)
+study.sets().round(2)
 
 # %% tags=["hide-input"]
 import numpy as np
