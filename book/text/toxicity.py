@@ -474,8 +474,7 @@ claims.write(
 # examples). *Filter by both scores*: a document that is toxic and good is worth a second look, one that is toxic and bad is not.
 # *Do not filter, but tell*: conditioning on the score {cite}`korbak2023pretraining`, or steering at inference
 # {cite}`li2025bad`, keeps what toxic text teaches and controls its use. The reason given for it is that a model which
-# never read toxic text cannot recognise it; {numref}`fig-toxicity-tasks` shows whether that can be seen at this size,
-# where fine-tuning alone brings most of the skill.
+# never read toxic text cannot recognise it; {numref}`fig-toxicity-tasks` shows whether that can be seen at this size.
 #
 # ## Exercises
 #
