@@ -9,7 +9,7 @@ works into a folder of parquet files; `load_images` gives whole splits as arrays
 as documents.
 """
 
-from dataworth.data.catalog import Card, card, cards, fingerprint
+from dataworth.data.catalog import Card, card, cards
 from dataworth.data.images import ImageSet, load_images
 from dataworth.data.splits import content_ids
 from dataworth.data.store import Status, fetch, status
@@ -24,7 +24,6 @@ __all__ = [
     "cards",
     "content_ids",
     "fetch",
-    "fingerprint",
     "join",
     "load_corpus",
     "load_images",

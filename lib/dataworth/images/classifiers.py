@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -24,15 +23,6 @@ from dataworth.runs.products import with_fast_products
 
 if TYPE_CHECKING:
     import torch
-
-
-# Modules whose code decides a training run, the data aside.
-SOURCES = (
-    "dataworth.images.classifiers",
-    "dataworth.images.optimisation",
-    "dataworth.optimisation",
-    "dataworth.runs.products",
-)
 
 
 class Vit(BaseModel):
@@ -107,7 +97,6 @@ class ClassifierSpec(Spec):
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
     card: str = "fashion-mnist"
-    card_key: str = Field("", description="`shifts.evaluation_key`: the data it is evaluated on")
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model: it serves as a reference")
@@ -119,11 +108,6 @@ class ClassifierSpec(Spec):
                 f"part_weights has {len(self.part_weights)} entries for {len(self.parts)} parts"
             )
         return self
-
-    def sources(self) -> tuple[str, ...]:
-        drawn = [part.pool.sources() for part in self.parts if part.source == "synthetic"]
-        own = (*SOURCES, "dataworth.images.parts")
-        return tuple(sorted({*own, *shifts.sources(self.evaluations), *chain(*drawn)}))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`

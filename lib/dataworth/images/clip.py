@@ -19,19 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
-from dataworth.images.classifiers import SOURCES, Augment, Budget, as_input, cross_entropy
+from dataworth.images.classifiers import Augment, Budget, as_input, cross_entropy
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import (
     Part,
     RealPart,
-    SyntheticPart,
     balanced_subset,
     image_seed,
     load_parts,
 )
 from dataworth.images.prompts import prompt
-from dataworth.images.prompts import sources as prompt_sources
 from dataworth.images.prompts.templates import templates
 from dataworth.runs import Outcome, Spec, Store, compute
 from dataworth.runs.products import with_fast_products
@@ -182,18 +180,10 @@ class ClipSpec(Spec):
     budget: Budget = Budget()
     optimisation: Optimisation = Optimisation()
     card: str = "fashion-mnist"
-    card_key: str = Field("", description="the card's key: content of its data, rule of its splits")
     templates: Literal["photo", "clip-7", "clip-80"] = "photo"
     probe: RealPart
     retrieval: int = Field(1000, ge=2, description="captioned validation images, balanced")
     seed: int = Field(0, ge=0)
-
-    def sources(self) -> tuple[str, ...]:
-        pools = [part.pool for part in self.parts if isinstance(part, SyntheticPart)]
-        drawn = {name for pool in pools for name in pool.shards([0])[0].sources()}
-        drawn |= {name for pool in pools for name in prompt_sources(pool.prompt_set)}
-        own = {f"dataworth.images.{name}" for name in ("captions", "clip", "parts")}
-        return tuple(sorted(drawn | own | set(SOURCES)))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_probe` float32 (N, classes), `labels_probe` int64 (N,) on the test split,

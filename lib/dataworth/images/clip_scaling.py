@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import SOURCES, Budget, ClassifierSpec, load_model
+from dataworth.images.classifiers import Budget, ClassifierSpec, load_model
 from dataworth.images.clip import TOWERS, ClipSpec, linear_probe, real_captions, texts
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import embed
@@ -117,7 +117,6 @@ class ClipScaling(Reanalysis):
 
     def clip(self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any) -> ClipSpec:
         """Training run `seed` of the towers on the union of `parts`."""
-        from dataworth.data import card
 
         return ClipSpec(
             parts=parts,
@@ -127,7 +126,6 @@ class ClipScaling(Reanalysis):
                 learning_rate=self.clip_learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,
-            card_key=card(self.card).key,
             templates=self.templates,
             probe=self.real(self.probe_images, 0),
             retrieval=self.retrieval_images,
@@ -227,11 +225,6 @@ class RecognisedSpec(Spec):
     kind: ClassVar[str] = "recognised"
     part: SyntheticPart
     reference: ClassifierSpec
-
-    def sources(self) -> tuple[str, ...]:
-        drawn = self.part.pool.shards([0])[0].sources()
-        own = (f"dataworth.images.{name}" for name in ("clip_scaling", "fidelity"))
-        return tuple(sorted({*drawn, *own, *SOURCES}))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `recognised` bool (N,), in the order of the part's ids."""

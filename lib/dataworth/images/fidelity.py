@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataworth.images.classifiers import SOURCES, ClassifierSpec, as_input, load_model
+from dataworth.images.classifiers import ClassifierSpec, as_input, load_model
 from dataworth.images.parts import SyntheticPool, balanced_subset
 from dataworth.runs import Outcome, Spec, Store, compute
 
@@ -32,10 +32,6 @@ class FidelitySpec(Spec):
     size: int = Field(ge=2)
     reference: ClassifierSpec
     split: str = "validation"
-
-    def sources(self) -> tuple[str, ...]:
-        own = (*SOURCES, "dataworth.images.fidelity")
-        return tuple(dict.fromkeys((*self.pool.sources(), *own)))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `correct` and `predicted` (size,); by class (C,) `recall_by_class`,

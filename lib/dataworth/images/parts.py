@@ -15,9 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dataworth.errors import UserError
 from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
 from dataworth.images.generators import load as load_generator
-from dataworth.images.generators import sources as generator_sources
 from dataworth.images.prompts import prompt
-from dataworth.images.prompts import sources as prompt_sources
 from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
 
@@ -60,9 +58,6 @@ class ShardSpec(Spec):
     names: tuple[str, ...]
     start: int
 
-    def sources(self) -> tuple[str, ...]:
-        return pool_sources(self.family, self.prompt_set)
-
     def run(self, store: Store) -> Outcome:
         """Arrays: `images` uint8 (SHARD, H, W)."""
         index = range(self.start, self.start + SHARD)
@@ -96,10 +91,6 @@ class SyntheticPool(BaseModel):
     steps: int = Field(8, ge=1)
     seed: int = Field(0, ge=0)
     names: tuple[str, ...] = Field(min_length=1, description="class names, for prompts")
-
-    def sources(self) -> tuple[str, ...]:
-        """Names of the modules whose code decides the images."""
-        return pool_sources(self.family, self.prompt_set)
 
     @property
     def block(self) -> int:
@@ -165,12 +156,6 @@ def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[
         )
     columns = [rng.permutation(np.flatnonzero(labels == c))[:smallest] for c in classes]
     return np.stack(columns, axis=1).ravel()[:size]
-
-
-def pool_sources(family: str, prompt_set: str) -> tuple[str, ...]:
-    """Names of the modules whose code decides a pool's images."""
-    found = {*generator_sources(family), *prompt_sources(prompt_set), "dataworth.images.parts"}
-    return tuple(sorted(found))
 
 
 def image_seed(seed: int, index: int) -> int:

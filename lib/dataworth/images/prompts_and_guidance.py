@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
-from dataworth.images.parts import SyntheticPool, generator_of, image_seed, pool_sources
+from dataworth.images.parts import SyntheticPool, generator_of, image_seed
 from dataworth.images.prompts import PROMPT_SETS, prompt
 from dataworth.images.study import (
     ImageStudy,
@@ -196,10 +195,6 @@ class PreviewSpec(Spec):
     pool: SyntheticPool
     prompt_sets: tuple[str, ...] = Field(min_length=1)
     count: int = Field(ge=1)
-
-    def sources(self) -> tuple[str, ...]:
-        drawn = (pool_sources(self.pool.family, name) for name in self.prompt_sets)
-        return (*dict.fromkeys(chain(*drawn)), "dataworth.images.prompts_and_guidance")
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `images` uint8 (prompt sets, count, H, W[, 3])."""

@@ -83,14 +83,10 @@ class ShiftPoolSpec(Spec):
 
     kind: ClassVar[str] = "shift-pool"
     card: str = "fashion-mnist"
-    card_key: str = Field("", description="the card's key: content of its data, rule of its splits")
     references: int = Field(800, ge=1, description="generator_pool images the models learn from")
     v2: int = Field(150, ge=1)
     edges: int = Field(80, ge=1)
     seed: int = Field(0, ge=0)
-
-    def sources(self) -> tuple[str, ...]:
-        return sources(SHIFTS)
 
     def run(self, store: Store) -> Outcome:
         """Arrays: content ids `v2`, `a`, `edges`; `edge_images` uint8 (N, H, W), in the order of
@@ -154,9 +150,7 @@ class ShiftPoolSpec(Spec):
 
 def shift_pool_spec(card: str = "fashion-mnist") -> ShiftPoolSpec:
     """The run that divides a card's shift pool; ask for it first where several runs share it."""
-    from dataworth.data import card as find_card
-
-    return ShiftPoolSpec(card=card, card_key=find_card(card).key)
+    return ShiftPoolSpec(card=card)
 
 
 def shift(name: str, card: str = "fashion-mnist", *, store: Store | None = None) -> ShiftSet:
@@ -206,17 +200,9 @@ def evaluation_set(
     return split.images, split.labels
 
 
-def evaluation_key(card: str, evaluations: Sequence[str]) -> str:
-    """Key of the data under these evaluations: the card's, and its drawings' where they serve."""
-    from dataworth.data import card as find_card
-
-    cards = [card, *([ICONS[card]] if {"sketch", DARK, "r"} & set(evaluations) else [])]
-    return "-".join(find_card(name).key for name in cards)
-
-
-def sources(evaluations: Sequence[str]) -> tuple[str, ...]:
-    """Modules whose code decides these evaluation sets (for `Spec.sources`)."""
-    return ("dataworth.images.shifts",) if {*SHIFTS, DARK} & set(evaluations) else ()
+def needs_shift_pool(evaluations: Sequence[str]) -> bool:
+    """Whether one of these evaluation sets is made from the card's divided shift pool."""
+    return bool({*SHIFTS, DARK} & set(evaluations))
 
 
 def _photographs(card: str, name: str, ids: Ids) -> ShiftSet:

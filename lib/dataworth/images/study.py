@@ -185,7 +185,6 @@ class ImageStudy(Parameters):
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,
-            card_key=shifts.evaluation_key(self.card, evaluations),
             evaluations=evaluations,
             seed=self.seed + seed,
             keep_weights=seed == 0 and all(part.source == "real" for part in parts),
@@ -254,7 +253,7 @@ def run_classifiers(grid: Grid, store: Store) -> Runs:
     """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
     missing, then trains what is missing."""
     specs = [spec for rows in grid.values() for row in rows for spec in row]
-    shifted = {s.card for s in specs if shifts.sources(s.evaluations)}
+    shifted = {s.card for s in specs if shifts.needs_shift_pool(s.evaluations)}
     run_tasks([shifts.shift_pool_spec(card) for card in sorted(shifted)], store=store)
     draw(specs, store)
     done = iter(run_tasks(specs, store=store, label="classifiers"))

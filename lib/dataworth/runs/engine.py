@@ -15,7 +15,7 @@ from typing import Protocol
 from dataworth import __version__
 from dataworth.errors import UserError
 from dataworth.runs import compute
-from dataworth.runs.spec import Spec, code_digest
+from dataworth.runs.spec import Spec
 from dataworth.runs.store import Result, Store
 
 
@@ -78,7 +78,6 @@ def execute(spec: Spec, store: Store) -> Result:
     provenance = {
         "started": began.isoformat(timespec="seconds"),
         "wall_seconds": round(time.perf_counter() - started, 2),
-        "code": code_digest(spec.sources())[:16],
         "dataworth": __version__,
         **compute.describe(),
     }

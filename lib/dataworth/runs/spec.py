@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import json
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from dataworth.closure import run_closure
+from dataworth.runs import compute
 
 if TYPE_CHECKING:
     from dataworth.runs.store import Store
@@ -30,50 +30,74 @@ class Outcome:
 class Spec(BaseModel):
     """Everything that decides a result, and nothing else.
 
-    Subclasses add fields, name their `kind` and the modules whose code decides the result
-    (`sources`, those of the runs they build on included): a change of that code, comments and
-    docstrings aside, is a change of the key, so the store never answers with what older code
-    computed.
+    Subclasses add fields and name their `kind`. Nothing else has to be declared: the code that a
+    run can reach follows from the imports of the module of its class (`dataworth.closure`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
 
-    def sources(self) -> tuple[str, ...]:
-        """Names of the modules whose code decides the result."""
-        return ()
-
     @abstractmethod
     def run(self, store: Store) -> Outcome:
         """Compute the result; `store` gives the results of other specs this one builds on."""
 
     @property
+    def content(self) -> dict[str, Any]:
+        """All that decides the result, as plain JSON; its hash is `key`.
+
+        `kind`, `class`, `spec` (the fields); `modules` and `files` (digests of the code that is
+        reached, and of the data files it names), `libraries` (versions of those that compute),
+        `cards` (keys of the content, labels included, of every data set that a field or the code
+        names) and `machine` (kind of device, instructions and precision).
+        """
+        from dataworth.data.catalog import keys_of
+
+        cls = type(self)
+        fields = self.model_dump(mode="json")
+        # Nested values may be of subclasses from modules that the class itself does not import.
+        found = run_closure({cls.__module__, *_modules(self)})
+        return {
+            "kind": self.kind,
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "spec": fields,
+            "modules": found.modules,
+            "files": found.files,
+            "libraries": found.libraries,
+            "cards": keys_of(found.strings | frozenset(_strings(fields))),
+            "machine": compute.machine(),
+        }
+
+    @property
     def key(self) -> str:
         """Content hash, 32 hex characters."""
-        content = {
-            "kind": self.kind,
-            "spec": self.model_dump(mode="json"),
-            "code": code_digest(self.sources()),
-        }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self.content)
 
 
-@cache
-def code_digest(modules: tuple[str, ...]) -> str:
-    """Hash of the modules' code as syntax trees, without docstrings, comments and layout."""
-    digest = hashlib.sha256()
-    for name in modules:
-        found = importlib.util.find_spec(name)
-        if found is None or found.origin is None:
-            raise ModuleNotFoundError(f"no source for module {name}")
-        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-                and ast.get_docstring(node, clean=False) is not None
-            ):
-                node.body = node.body[1:]
-        digest.update(name.encode() + ast.dump(tree).encode())
-    return digest.hexdigest()
+def key_of(content: dict[str, Any]) -> str:
+    """The key of a run's content (`Spec.content`), also of one read back from the store."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _modules(value: Any) -> Iterator[str]:
+    """Modules of the classes of a value and of all values in it."""
+    if isinstance(value, BaseModel):
+        yield from (cls.__module__ for cls in type(value).__mro__ if issubclass(cls, BaseModel))
+        for name in type(value).model_fields:
+            yield from _modules(getattr(value, name))
+    elif isinstance(value, tuple | list) and value and not isinstance(value[0], int | float | str):
+        for item in value:
+            yield from _modules(item)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All texts in plain JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list) and value and not isinstance(value[0], int | float):
+        for item in value:
+            yield from _strings(item)

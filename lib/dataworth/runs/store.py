@@ -82,7 +82,7 @@ class Store:
         temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
         try:
             temporary.mkdir(parents=True)
-            (temporary / "spec.json").write_text(spec.model_dump_json(indent=1))
+            (temporary / "spec.json").write_text(json.dumps(spec.content, indent=1))
             np.savez(temporary / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
             (temporary / "result.json").write_text(
                 json.dumps({"metrics": outcome.metrics, "provenance": provenance}, indent=1)

@@ -62,8 +62,6 @@ class DataCharacteristics(Parameters):
 
         Where the domain is among the quality scorer's positives, scorers without it are fitted.
         """
-        from dataworth.data import fingerprint
-
         found = [whole_domain(domain, split) for split in HELD_OUT]
         counts = [len(pool) for pool in found]
         rng = np.random.default_rng([self.seed, 0xC4A1, list(DOMAINS).index(domain)])
@@ -75,22 +73,19 @@ class DataCharacteristics(Parameters):
                 ids = tuple(pool.ids[rows].tolist())
                 parts.append(TextPart(card=DOMAINS[domain].card, split=split, ids=ids))
         card, only = DOMAINS[domain].card, DOMAINS[domain].only
-        return self._spec(tuple(parts), (card, only) if card in POSITIVES else None, fingerprint())
+        return self._spec(tuple(parts), (card, only) if card in POSITIVES else None)
 
     def speeches(self) -> tuple[CharacteristicsSpec, NDArray[np.int64]]:
         """Measurements of all dated speeches, and their years (N,). The quality scorer has seen
         none of them."""
-        from dataworth.data import fingerprint, load_corpus
+        from dataworth.data import load_corpus
 
         corpus = load_corpus(SPEECHES).dated()
         part = TextPart(card=SPEECHES, ids=tuple(corpus.ids.tolist()))
-        return self._spec((part,), None, fingerprint()), corpus.years
+        return self._spec((part,), None), corpus.years
 
     def _spec(
-        self,
-        parts: tuple[TextPart, ...],
-        left_out: tuple[str, tuple[str, ...]] | None,
-        cards: str,
+        self, parts: tuple[TextPart, ...], left_out: tuple[str, tuple[str, ...]] | None
     ) -> CharacteristicsSpec:
         return CharacteristicsSpec(
             parts=parts,
@@ -99,7 +94,6 @@ class DataCharacteristics(Parameters):
             stretch_words=self.stretch_words,
             scorers=self.toxicity_scorers,
             left_out=left_out,
-            fingerprint=cards,
             seed=self.seed,
         )
 

@@ -57,9 +57,6 @@ class OfModel(Spec):
     def tokenizer(self) -> TokenizerSpec:
         return self.pretrained.tokenizer
 
-    def sources(self) -> tuple[str, ...]:
-        return (*self.pretrained.sources(), "dataworth.text.downstream")
-
 
 # --- Fine-tuning for classification ------------------------------------------------------------
 

@@ -52,10 +52,6 @@ class ScoresSpec(Spec):
     scorer: str
     cards: tuple[str, ...] = Field(min_length=1)
     split: str = "train"
-    fingerprint: str = Field("", description="of the data sets' cards")
-
-    def sources(self) -> tuple[str, ...]:
-        return tuple(f"dataworth.text.{name}" for name in ("scores", "quality", "toxicity"))
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `ids` int64 and `scores` float64 of all documents, (N,)."""
@@ -70,10 +66,8 @@ class ScoresSpec(Spec):
 
 def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
     """Scores of all documents of the crawl's training split by id, for every scorer named."""
-    from dataworth.data import fingerprint
-
     cards = tuple(DOMAINS[name].card for name in CRAWL)
-    specs = [ScoresSpec(scorer=name, cards=cards, fingerprint=fingerprint()) for name in names]
+    specs = [ScoresSpec(scorer=name, cards=cards) for name in names]
     results = run_tasks(specs, store=store, label="scores")
     return {
         name: dict(zip(r.arrays["ids"].tolist(), r.arrays["scores"].tolist(), strict=True))

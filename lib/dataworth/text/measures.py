@@ -99,12 +99,7 @@ class CharacteristicsSpec(Spec):
     stretch_words: int = Field(200, ge=2)
     scorers: tuple[str, ...] = ("toxicity", "bad-words")
     left_out: tuple[str, tuple[str, ...]] | None = None
-    fingerprint: str = Field("", description="of the data sets' cards")
     seed: int = 0
-
-    def sources(self) -> tuple[str, ...]:
-        modules = ("measures", "scores", "quality", "toxicity")
-        return tuple(f"dataworth.text.{name}" for name in modules)
 
     def run(self, store: Store) -> Outcome:
         """Arrays of documents (N,): `ids`, `characters`, `words`, `non_ascii`,

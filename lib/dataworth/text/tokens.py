@@ -86,9 +86,6 @@ class TokenizerSpec(Spec):
         """The token that ends a text."""
         return self.vocabulary - 1
 
-    def sources(self) -> tuple[str, ...]:
-        return ("dataworth.text.tokens",)
-
     def run(self, store: Store) -> Outcome:
         """Arrays: `json` uint8 (bytes of the tokenizer's file)."""
         tokenizer = learn((text for part in self.parts for text in part.texts()), self.vocabulary)
@@ -166,10 +163,6 @@ class TokensSpec(Spec):
     tokenizer: TokenizerSpec
     card: str
     split: str | None = None
-    fingerprint: str = Field("", description="of the data sets' cards")
-
-    def sources(self) -> tuple[str, ...]:
-        return self.tokenizer.sources()
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `tokens`, `offsets`, `ids` as in `Documents`."""
@@ -212,14 +205,8 @@ class OnTokens(Protocol):
 
 def tokens_of(tokenizer: TokenizerSpec, parts: Iterable[TextPart]) -> tuple[TokensSpec, ...]:
     """The encoded corpora that hold the documents of `parts`."""
-    from dataworth.data import fingerprint
-
     names = dict.fromkeys((part.card, part.split) for part in parts)
-    cards = fingerprint()
-    return tuple(
-        TokensSpec(tokenizer=tokenizer, card=card, split=split, fingerprint=cards)
-        for card, split in names
-    )
+    return tuple(TokensSpec(tokenizer=tokenizer, card=card, split=split) for card, split in names)
 
 
 def load_parts(

@@ -30,13 +30,6 @@ from dataworth.text.tokens import (
 if TYPE_CHECKING:
     import torch
 
-SOURCES = (
-    "dataworth.optimisation",
-    "dataworth.runs.products",
-    "dataworth.text.models",
-    "dataworth.text.tokens",
-    "dataworth.text.training",
-)
 CURVE = 20  # training steps per point of the stored curve
 
 
@@ -92,9 +85,6 @@ class LanguageModelSpec(Spec):
     @property
     def steps(self) -> int:
         return self.tokens // (self.batch * self.context)
-
-    def sources(self) -> tuple[str, ...]:
-        return SOURCES
 
     def corpora(self) -> tuple[TokensSpec, ...]:
         """Encoded corpora that must be stored before the run (`run_text_tasks`)."""

@@ -50,7 +50,6 @@ __all__ = [
     "family_of",
     "flow_scheduler",
     "load",
-    "sources",
 ]
 
 
@@ -107,16 +106,3 @@ def load(folder: str | Path, *, steps: int | None = None) -> TextToImage:
     """The generator whose weights a folder holds; its `config.json` names the family."""
     name = read_config(Path(folder)).get("family", "pixel-diffusion")
     return family_of(name).made_by.load(folder, steps=steps)
-
-
-def sources(family: str) -> tuple[str, ...]:
-    """Names of the modules whose code decides the images of a family, or of `hub` pipelines."""
-    if family == "hub":
-        own = {"dataworth.images.generators.pipeline"}
-    else:
-        own = {k.__module__ for k in family_of(family).made_by.__mro__ if k is not object}
-        if family == "masked-token":
-            own.add(LatentDiffusion.__module__)  # the autoencoder's blocks
-        own.add("dataworth.runs.products")
-    shared = {"dataworth.images.captions", "dataworth.images.prompts", TextToImage.__module__}
-    return tuple(sorted(own | shared))

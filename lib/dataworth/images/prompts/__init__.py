@@ -2,7 +2,7 @@
 
 The nine sets of Fan et al. 2023, and `photo` and `styles`. Each is a function of the class name,
 the image's seed (from which it may draw words) and the card that lists the class; one module for
-each kind, so that a change of one leaves the images made from the others valid (`sources`).
+each kind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ _MODULES = (templates, descriptions, places, word2sen, in_captions, styles)
 PROMPT_SETS: dict[str, Callable[..., str]] = {
     name: function for module in _MODULES for name, function in module.SETS.items()
 }
-_SOURCES = {name: module.SOURCES for module in _MODULES for name in module.SETS}
 
 TAKES_MODEL = frozenset({*word2sen.SETS, *in_captions.SETS})
 """Sets that may name a model of a hub: `word2sen:<hub id>`."""
@@ -59,11 +58,6 @@ def prompt(prompt_set: str, name: str, seed: int, card: str = "fashion-mnist") -
     if model:
         return PROMPT_SETS[base](name, seed, card, model)
     return PROMPT_SETS[base](name, seed, card)
-
-
-def sources(prompt_set: str) -> tuple[str, ...]:
-    """Names of the modules whose code decides the prompts of this set, for the keys of runs."""
-    return _SOURCES[split_name(prompt_set)[0]]
 
 
 def leaks_real_data(prompt_set: str) -> bool:

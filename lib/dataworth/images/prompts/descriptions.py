@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataworth.images.prompts.vocabulary import class_words
 
-SOURCES = ("dataworth.images.prompts.descriptions", "dataworth.images.prompts.vocabulary")
-
 
 def description(name: str, seed: int, card: str) -> str:
     """`c, d_c`: the class name and its WordNet definition."""

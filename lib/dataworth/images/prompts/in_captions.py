@@ -25,11 +25,6 @@ from dataworth.images.prompts.vocabulary import class_words
 if TYPE_CHECKING:
     from dataworth.data import ImageSet
 
-SOURCES = (
-    "dataworth.images.captions",
-    "dataworth.images.prompts.in_captions",
-    "dataworth.images.prompts.vocabulary",
-)
 SPLIT = "classifier_pool"
 MEASURED = "fashion-mnist"  # the card whose attributes `captions` measures
 PER_CLASS = 100  # images of a class that a captioning model is asked about

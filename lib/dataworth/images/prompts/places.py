@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataworth.images.prompts.descriptions import SOURCES as _DESCRIPTIONS
 from dataworth.images.prompts.descriptions import description, hypernyms
 
-SOURCES = ("dataworth.images.prompts.places", *_DESCRIPTIONS)
 _TAG = 32
 
 PLACES = (

@@ -12,11 +12,6 @@ import numpy as np
 from dataworth.images.captions import TEMPLATES
 from dataworth.images.prompts.templates import photo
 
-SOURCES = (
-    "dataworth.images.captions",
-    "dataworth.images.prompts.styles",
-    "dataworth.images.prompts.templates",
-)
 STYLES = ("sketch", "rendition", "inverted")
 _TAG = 37
 

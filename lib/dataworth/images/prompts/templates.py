@@ -13,7 +13,6 @@ import numpy as np
 
 from dataworth.images.prompts.vocabulary import read_table
 
-SOURCES = ("dataworth.images.prompts.templates",)
 TEMPLATES_SHA256 = "f99a5e381a908cbcbe1e4d65abaee40dead6523821c3bb5e5568bc5e7ae6012c"
 _TAG = 31
 

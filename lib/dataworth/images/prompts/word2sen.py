@@ -22,7 +22,6 @@ import numpy as np
 from dataworth.errors import UserError
 from dataworth.images.prompts.vocabulary import class_words, read_table
 
-SOURCES = ("dataworth.images.prompts.word2sen", "dataworth.images.prompts.vocabulary")
 SENTENCES_SHA256 = "f7089e71e6a020eb0a0c8b637d60703879b820e14a0abeb7189e96ba4c2bdf39"
 PER_CLASS = 100  # sentences, as in Fan et al. 2023
 RELATIVES = 200  # sentences that the model of one class is fitted to, at least
