@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dataworth.runs.compute import cpu_name
+from dataworth.runs.compute import machine
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ def _one_dnn() -> Any:
 @cache
 def _mkl_is_fast() -> bool:
     """Whether the processor is Intel's: by its name, so that a machine always chooses alike."""
-    return "Intel" in cpu_name()
+    return machine()["products"] == "mkl"
 
 
 def product(
