@@ -30,13 +30,13 @@ PACKAGE = "dataworth"
 ROOT = Path(__file__).parent
 _STARTED = time.time()
 
-PRESENTATION = ("book", "claims", "cli", "display", "figures", "published", "tables")
+PRESENTATION = ("book", "claims", "cli", "display", "figures", "published", "tables", "why")
 """Rooms that show results: an edit there re-executes chapters and no run."""
 
 CARRIERS = (
     "", "closure", "errors", "paths", "parameters",
     "data.large", "data.providers", "data.store",
-    "runs.cli", "runs.engine", "runs.leases", "runs.report", "runs.spec", "runs.store",
+    "runs.cli", "runs.engine", "runs.leases", "runs.report", "runs.spec", "runs.store", "weights",
 )  # fmt: skip
 """Modules that bring inputs, words and results from one place to another and make none of them
 (data are checked by content wherever they come from), or serve dry runs only. "" is the package's
@@ -119,7 +119,7 @@ def run_closure(start: Iterable[str], *, root: Path = ROOT) -> Closure:
 def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closure:
     found: dict[str, Source] = {}
     libraries: set[str] = set()
-    todo = [(name, None) for name in start]
+    todo: list[tuple[str, str | None]] = [(name, None) for name in start]
     while todo:
         module, attribute = todo.pop()
         for name in _needed(module, attribute, root):
@@ -336,12 +336,25 @@ def strings_of(tree: ast.AST) -> frozenset[str]:
     )
 
 
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in plain JSON (lists of numbers are not looked through)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from texts_in(item)
+    elif isinstance(value, list) and value and not isinstance(value[0], int | float):
+        for item in value:
+            yield from texts_in(item)
+
+
 def _files(strings: Collection[str], skip: Collection[str], root: Path) -> dict[str, str]:
     """Digests of the package's data files that the code names, or whose folder it names."""
-    left_out = PINNED if set(CARRIERS) <= set(skip) else ()
+    wanted = frozenset(strings)
+    left_out = frozenset(PINNED if set(CARRIERS) <= set(skip) else ())
     found = {}
     for path, (digest, names) in _data_files(root).items():
-        if names & strings and not names & set(left_out):
+        if names & wanted and not names & left_out:
             found[path] = digest
     return found
 

@@ -1,4 +1,4 @@
-"""Fault suites: a short form in every test run, the full one with DATAWORTH_SOAK=full (make soak)."""
+"""Fault suites: a short form in every test run, all of it with DATAWORTH_SOAK=full (make soak)."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ from typing import Any
 import psutil
 
 from dataworth.book.chapters import Chapter
-from dataworth.book.keys import changed_parts
 from dataworth.book.layout import Layout, write_atomic
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display
 from dataworth.errors import UserError
 from dataworth.runs.compute import cpu_name
+from dataworth.why import differences, summary
 
 POLL_S = 0.2
 MEMORY_EVERY_S = 5.0  # reading the page tables of torch processes takes a tenth of a second each
@@ -99,13 +99,13 @@ def read_recorded(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in layout.recorded(chapter.id)]
 
 
-def why_stale(chapter: Chapter, layout: Layout, key: dict[str, str]) -> str | None:
+def why_stale(chapter: Chapter, layout: Layout, key: dict[str, Any]) -> str | None:
     """Why the chapter must be executed, or None when what is stored is current and undamaged."""
     record = read_record(chapter, layout)
     if record is None:
         return "not executed yet"
-    if changed := changed_parts(record.get("key", {}), key):
-        return f"changed: {', '.join(changed)}"
+    if changed := differences(record.get("key", {}), key):
+        return f"changed: {summary(changed)}"
     if record.get("files") != _fingerprints(chapter, layout):
         return "its stored notebook or results are damaged"
     return None
@@ -124,7 +124,7 @@ def execute(
     notebook: Any,
     parameters: Parameters,
     layout: Layout,
-    key: dict[str, str],
+    key: dict[str, Any],
     display: Display,
 ) -> dict[str, Any]:
     """Run the chapter and return its record (also written as <stem>.run.json).

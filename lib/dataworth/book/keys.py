@@ -5,36 +5,54 @@ from __future__ import annotations
 import ast
 import json
 import platform
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import dataworth
+from dataworth import closure, weights
 from dataworth.book.layout import Layout
+from dataworth.data.catalog import keys_of
+from dataworth.runs import compute
 
 # A chapter's kernel never imports these (a test holds them to it), so they cannot change a result.
-NOT_IN_KEY = ("book/", "cli.py")
+NOT_IN_KEY = ("book", "cli")
+TOOLS = ("ipykernel", "ipython", "jupytext", "nbformat", "papermill")  # they shape the notebook
 
 
 def chapter_key(
-    chapter_id: str, notebook: Any, values: dict[str, Any], layout: Layout
-) -> dict[str, str]:
-    """Named parts of the key (hex digests), so that a build can say what changed."""
+    chapter_id: str, notebook: Any, values: dict[str, Any], layout: Layout, params: str | None
+) -> dict[str, Any]:
+    """All that decides the outputs, as plain JSON, so that a build can say what changed
+    (`why.differences`).
+
+    `cells` (digests of the code cells), `parameters` (the profile's name too), and as for runs
+    (`Spec.content`) `modules`, `files`, `libraries`, `cards`, `weights` and `machine`, of what the
+    cells and the module of the parameters' class (params, "module:Class") import; `recorded`
+    (the kept larger runs, by profile) and `python`.
+    """
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = "\n".join(map(_python, cells))
+    start = {*closure.imported_by(code), *([params.partition(":")[0]] if params else [])}
+    reached = closure.closure(start, skip=NOT_IN_KEY)
+    libraries = {*closure.libraries_of(code), *TOOLS}
+    texts = frozenset(closure.texts_in(values))
     return {
-        "code cells": digest([c.source for c in notebook.cells if c.cell_type == "code"]),
-        "parameters": digest({"profile": layout.profile, **values}),
-        "library": package_key(Path(dataworth.__file__).parent),
-        "data": data_key(),
-        "recorded run": digest([file_key(path) for path in layout.recorded(chapter_id)]),
-        "requirements.lock": file_key(layout.root / "requirements.lock"),
+        "cells": [digest(cell) for cell in cells],
+        "parameters": {"profile": layout.profile, **values},
+        "modules": reached.modules,
+        "files": reached.files,
+        "libraries": reached.libraries | closure.versions(libraries),
+        "cards": keys_of(reached.strings | texts | closure.strings_of(ast.parse(code))),
+        "weights": weights.digests(texts),
+        "machine": compute.machine(),
+        "recorded": {path.parent.name: file_key(path) for path in layout.recorded(chapter_id)},
         "python": platform.python_version(),
     }
 
 
-def changed_parts(stored: dict[str, str], current: dict[str, str]) -> list[str]:
-    """Names of the parts in which two keys differ; empty when they are equal."""
-    return [n for n in {**stored, **current} if stored.get(n) != current.get(n)]
+def _python(cell: str) -> str:
+    """A cell without IPython's own lines (`%magic`, `!command`)."""
+    return "\n".join("" if line.startswith(("%", "!")) else line for line in cell.splitlines())
 
 
 def digest(value: object) -> str:
@@ -45,40 +63,3 @@ def digest(value: object) -> str:
 
 def file_key(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "none"
-
-
-@cache
-def package_key(package: Path) -> str:
-    """Hash of the package's code and data files; comments, docstrings and layout do not count."""
-    entries = {}
-    for path in sorted(package.rglob("*")):
-        name = path.relative_to(package).as_posix()
-        if path.is_dir() or "__pycache__" in name or name.startswith(NOT_IN_KEY):
-            continue
-        if path.suffix == ".py":
-            entries[name] = sha256(normalised(path.read_text()).encode()).hexdigest()
-        else:
-            entries[name] = sha256(path.read_bytes()).hexdigest()
-    return digest(entries)
-
-
-def normalised(source: str) -> str:
-    """`source` without comments, docstrings and spacing."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        match node:
-            case (
-                ast.Module(body=[ast.Expr(value=ast.Constant(value=str())), *_])
-                | ast.ClassDef(body=[ast.Expr(value=ast.Constant(value=str())), *_])
-                | ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str())), *_])
-                | ast.AsyncFunctionDef(body=[ast.Expr(value=ast.Constant(value=str())), *_])
-            ):
-                node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-def data_key() -> str:
-    """Checksums of the declared data sets."""
-    from dataworth.data import fingerprint
-
-    return fingerprint()

@@ -33,7 +33,7 @@ class Plan:
     notebooks: dict[str, Any]
     headers: dict[str, Header]
     parameters: dict[str, Parameters]
-    keys: dict[str, dict[str, str]]
+    keys: dict[str, dict[str, Any]]
     stale: dict[str, str]  # chapter id -> why it must be executed
 
 
@@ -54,7 +54,7 @@ def make_plan(
         header = plan.headers[c.id] = chapter_files.header(c, notebook)
         resolved = params.resolve(c, notebook, header, layout, overrides)
         plan.parameters[c.id] = resolved
-        plan.keys[c.id] = chapter_key(c.id, notebook, resolved.values, layout)
+        plan.keys[c.id] = chapter_key(c.id, notebook, resolved.values, layout, header.params)
         if why := execution.why_stale(c, layout, plan.keys[c.id]):
             plan.stale[c.id] = why
     if checked:

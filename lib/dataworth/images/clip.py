@@ -19,13 +19,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
-from dataworth.images.classifiers import Augment, Budget, as_input, cross_entropy
+from dataworth.images.classifiers import (
+    Augment,
+    Budget,
+    ClassifierSpec,
+    as_input,
+    cross_entropy,
+    load_model,
+)
+from dataworth.images.fidelity import embed
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import (
     Part,
     RealPart,
+    SyntheticPart,
     balanced_subset,
+    file_digest,
     image_seed,
     load_parts,
 )
@@ -184,6 +194,7 @@ class ClipSpec(Spec):
     probe: RealPart
     retrieval: int = Field(1000, ge=2, description="captioned validation images, balanced")
     seed: int = Field(0, ge=0)
+    tokenizer: str = Field(default_factory=lambda: file_digest(TOKENIZER), description="sha256")
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_probe` float32 (N, classes), `labels_probe` int64 (N,) on the test split,
@@ -406,3 +417,33 @@ def linear_probe(
     weights = np.linalg.solve(gram, x.T @ (targets - targets.mean(0)))
     scores = (others.astype(np.float64) - centre) / spread @ weights + targets.mean(0)
     return scores.astype(np.float32)
+
+
+def tower_flops(name: str) -> tuple[float, int]:
+    """(operations of one forward pass of both towers on one pair, parameters), from shapes."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    towers = TOWERS[name]
+    side = 224 if towers.name else 28
+    with torch.device("meta"):
+        model = towers.build(side, 512, 1)
+        with FlopCounterMode(display=False) as counter:
+            text = torch.zeros(1, model.context_length, dtype=torch.long)
+            model(torch.empty(1, 3, side, side), text)
+    return float(counter.get_total_flops()), sum(p.numel() for p in model.parameters())
+
+
+class RecognisedSpec(Spec):
+    """Which images of a synthetic part show their class, says a classifier trained on real ones."""
+
+    kind: ClassVar[str] = "recognised"
+    part: SyntheticPart
+    reference: ClassifierSpec
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `recognised` bool (N,), in the order of the part's ids."""
+        images, labels = self.part.load(store)
+        _, logits = embed(load_model(store.load(self.reference)), images)
+        recognised = logits.argmax(1) == labels
+        return Outcome({"recognised": recognised}, {"share": float(recognised.mean())})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,24 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget, ClassifierSpec, load_model
-from dataworth.images.clip import TOWERS, ClipSpec, linear_probe, real_captions, texts
+from dataworth.images.classifiers import Budget
+from dataworth.images.clip import (
+    TOWERS,
+    ClipSpec,
+    RecognisedSpec,
+    linear_probe,
+    real_captions,
+    texts,
+    tower_flops,
+)
 from dataworth.images.curves import Curve, curve
-from dataworth.images.fidelity import embed
 from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.study import Runs, check_sizes, draw, flatten, provenance, run_classifiers
 from dataworth.parameters import field
-from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+from dataworth.runs import Result, Store, run_tasks
 from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
@@ -202,36 +209,6 @@ class ClipScaling(Reanalysis):
             whole = float(str(total[unit])) + float(str(rows[-1][unit]))
             total[unit] = float(f"{whole:.3g}")
         return [*rows, total]
-
-
-def tower_flops(name: str) -> tuple[float, int]:
-    """(operations of one forward pass of both towers on one pair, parameters), from shapes."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    towers = TOWERS[name]
-    side = 224 if towers.name else 28
-    with torch.device("meta"):
-        model = towers.build(side, 512, 1)
-        with FlopCounterMode(display=False) as counter:
-            text = torch.zeros(1, model.context_length, dtype=torch.long)
-            model(torch.empty(1, 3, side, side), text)
-    return float(counter.get_total_flops()), sum(p.numel() for p in model.parameters())
-
-
-class RecognisedSpec(Spec):
-    """Which images of a synthetic part show their class, says a classifier trained on real ones."""
-
-    kind: ClassVar[str] = "recognised"
-    part: SyntheticPart
-    reference: ClassifierSpec
-
-    def run(self, store: Store) -> Outcome:
-        """Arrays: `recognised` bool (N,), in the order of the part's ids."""
-        images, labels = self.part.load(store)
-        _, logits = embed(load_model(store.load(self.reference)), images)
-        recognised = logits.argmax(1) == labels
-        return Outcome({"recognised": recognised}, {"share": float(recognised.mean())})
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
 
 SHARD = 256  # images per generation task
+FILES = ("model.safetensors", "config.json", "tokenizer.json")  # of a generator of ours
 
 
 class RealPart(BaseModel):
@@ -164,9 +165,17 @@ def image_seed(seed: int, index: int) -> int:
 
 
 @cache
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
 def weights_digest(folder: Path) -> str:
-    """sha256 of a generator's weights file."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    """sha256 of what decides a generator of ours: weights, architecture and tokenizer."""
+    digests = [file_digest(folder / name) for name in FILES]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @cache
@@ -174,10 +183,8 @@ def generator_of(weights: str, steps: int) -> Generator:
     """The generator of a pool: shipped, trained on this machine, or a pipeline from a hub."""
     if weights.startswith("hub:"):
         return PipelineGenerator(weights.removeprefix("hub:"), steps=steps)
-    for file in [
-        *WEIGHTS.glob("*/model.safetensors"),
-        *home().glob("generators/*/model.safetensors"),
-    ]:
-        if weights_digest(file.parent) == weights:
-            return load_generator(file.parent, steps=steps)
+    folders = [*WEIGHTS.glob("*/"), *home().glob("generators/*/")]
+    for folder in folders:
+        if all((folder / name).is_file() for name in FILES) and weights_digest(folder) == weights:
+            return load_generator(folder, steps=steps)
     raise UserError(f"no generator with weights {weights[:12]} is stored; train it again.")

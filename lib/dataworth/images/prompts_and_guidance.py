@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,9 @@ from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
-from dataworth.images.parts import SyntheticPool, generator_of, image_seed
-from dataworth.images.prompts import PROMPT_SETS, prompt
+from dataworth.images.parts import SyntheticPool
+from dataworth.images.preview import PreviewSpec
+from dataworth.images.prompts import PROMPT_SETS
 from dataworth.images.study import (
     ImageStudy,
     Runs,
@@ -30,7 +31,7 @@ from dataworth.images.study import (
     run_classifiers,
 )
 from dataworth.parameters import field
-from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
+from dataworth.runs import Result, Spec, Store, run_tasks
 from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
@@ -184,31 +185,6 @@ class PromptsAndGuidance(ImageStudy):
             Training("synthetic", self.learner, runs, runs * self.steps * self.batch),
             Training("real", self.model, 1, samples),
         ]
-
-
-class PreviewSpec(Spec):
-    """A few images of one guidance scale for several prompt sets: the pool's own images 0 to
-    `count` - 1 for each, drawn without their shards. The pool's own prompt set does not matter."""
-
-    kind: ClassVar[str] = "preview"
-
-    pool: SyntheticPool
-    prompt_sets: tuple[str, ...] = Field(min_length=1)
-    count: int = Field(ge=1)
-
-    def run(self, store: Store) -> Outcome:
-        """Arrays: `images` uint8 (prompt sets, count, H, W[, 3])."""
-        pool, seeds = self.pool, [image_seed(self.pool.seed, i) for i in range(self.count)]
-        names = [pool.names[i % len(pool.names)] for i in range(self.count)]
-        prompts = [
-            prompt(kind, name, seed, pool.card)
-            for kind in self.prompt_sets
-            for name, seed in zip(names, seeds, strict=True)
-        ]
-        generator = generator_of(pool.weights, pool.steps)
-        images = generator.generate(prompts, pool.guidance, seeds * len(self.prompt_sets))
-        shape = (len(self.prompt_sets), self.count, *images.shape[1:])
-        return Outcome({"images": images.reshape(shape)})
 
 
 @dataclass(frozen=True)

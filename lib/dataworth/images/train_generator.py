@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.closure import run_closure
 from dataworth.images.captions import attributes, caption
 from dataworth.images.generators import (
     FAMILIES,
@@ -471,10 +472,17 @@ def retrained(
 
     `config` is one of `family`; None means its default.
     """
+    from dataworth.data import card as find_card
     from dataworth.paths import home
 
     config, recipe = config or default_config(family), recipe or RECIPES[family]
-    facts = {"card": card} | _facts(config, recipe, autoencoder)
+    code = run_closure([__name__])
+    facts = {
+        "card": find_card(card).key,
+        "modules": code.modules,
+        "libraries": code.libraries,
+        "machine": compute.machine(),
+    } | _facts(config, recipe, autoencoder)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "generators" / f"{card}-{digest}"
     if not (folder / "card.json").is_file():

@@ -208,11 +208,6 @@ def describe() -> dict[str, str]:
     }
 
 
-def machine() -> dict[str, str]:
-    """What of this machine decides the bits of a result, for the keys of runs."""
-    return {"device": "cuda" if has_gpu() else "cpu"}
-
-
 def cpu_name() -> str:
     """The processor's name as the system gives it; its architecture where there is none."""
     if sys.platform == "darwin":

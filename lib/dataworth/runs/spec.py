@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dataworth.closure import run_closure
+from dataworth import weights
+from dataworth.closure import run_closure, texts_in
 from dataworth.runs import compute
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Spec(BaseModel):
         `kind`, `class`, `spec` (the fields); `modules` and `files` (digests of the code that is
         reached, and of the data files it names), `libraries` (versions of those that compute),
         `cards` (keys of the content, labels included, of every data set that a field or the code
-        names) and `machine` (kind of device, instructions and precision).
+        names), `weights` (content of the models that a field names) and `machine` (kind of device,
+        instructions and precision).
         """
         from dataworth.data.catalog import keys_of
 
@@ -57,6 +59,7 @@ class Spec(BaseModel):
         fields = self.model_dump(mode="json")
         # Nested values may be of subclasses from modules that the class itself does not import.
         found = run_closure({cls.__module__, *_modules(self)})
+        texts = frozenset(texts_in(fields))
         return {
             "kind": self.kind,
             "class": f"{cls.__module__}:{cls.__qualname__}",
@@ -64,7 +67,8 @@ class Spec(BaseModel):
             "modules": found.modules,
             "files": found.files,
             "libraries": found.libraries,
-            "cards": keys_of(found.strings | frozenset(_strings(fields))),
+            "cards": keys_of(found.strings | texts),
+            "weights": weights.digests(texts),
             "machine": compute.machine(),
         }
 
@@ -89,15 +93,3 @@ def _modules(value: Any) -> Iterator[str]:
     elif isinstance(value, tuple | list) and value and not isinstance(value[0], int | float | str):
         for item in value:
             yield from _modules(item)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """All texts in plain JSON."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list) and value and not isinstance(value[0], int | float):
-        for item in value:
-            yield from _strings(item)

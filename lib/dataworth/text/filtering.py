@@ -21,12 +21,13 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.estimates import Estimate, estimate, grid, over_examples
 from dataworth.parameters import field
-from dataworth.runs import Outcome, Result, Spec, Store, report, run_tasks
+from dataworth.runs import Result, Store, report
 from dataworth.text import filters
 from dataworth.text.filter_tasks import TASKS, Tasks, score_task
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw
-from dataworth.text.scores import SCORERS, excerpt
+from dataworth.text.score_runs import crawl_scores
+from dataworth.text.scores import excerpt
 from dataworth.text.study import TextStudy
 from dataworth.text.tokens import run_text_tasks
 
@@ -43,36 +44,6 @@ Kind = Literal["whole", "filter", "inverse", "random", "equal", "matched", "othe
 WHOLE = "whole"
 NEAR = 3.0  # percent: how far below the smallest random drop an arm may lie
 TOXIC = 0.5  # a text of at least this score counts as toxic (Longpre et al. 2023)
-
-
-class ScoresSpec(Spec):
-    """The scores that a scorer gives to every document of the cards' split."""
-
-    kind: ClassVar[str] = "scores"
-    scorer: str
-    cards: tuple[str, ...] = Field(min_length=1)
-    split: str = "train"
-
-    def run(self, store: Store) -> Outcome:
-        """Arrays: `ids` int64 and `scores` float64 of all documents, (N,)."""
-        from dataworth.data import load_corpus
-
-        corpora = [load_corpus(card, self.split) for card in self.cards]
-        made = SCORERS[self.scorer]()
-        scores = np.concatenate([made.score(corpus.texts) for corpus in corpora])
-        ids = np.concatenate([corpus.ids for corpus in corpora])
-        return Outcome({"ids": ids, "scores": scores}, {"documents": len(ids)})
-
-
-def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
-    """Scores of all documents of the crawl's training split by id, for every scorer named."""
-    cards = tuple(DOMAINS[name].card for name in CRAWL)
-    specs = [ScoresSpec(scorer=name, cards=cards) for name in names]
-    results = run_tasks(specs, store=store, label="scores")
-    return {
-        name: dict(zip(r.arrays["ids"].tolist(), r.arrays["scores"].tolist(), strict=True))
-        for name, r in zip(names, results, strict=True)
-    }
 
 
 @dataclass(frozen=True)

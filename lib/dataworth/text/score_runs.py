@@ -1,0 +1,43 @@
+"""Scores of whole corpora, as runs: made once, read by every chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from dataworth.runs import Outcome, Spec, Store, run_tasks
+from dataworth.text.pools import CRAWL, DOMAINS
+from dataworth.text.scores import SCORERS
+
+
+class ScoresSpec(Spec):
+    """The scores that a scorer gives to every document of the cards' split."""
+
+    kind: ClassVar[str] = "scores"
+    scorer: str
+    cards: tuple[str, ...] = Field(min_length=1)
+    split: str = "train"
+
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `ids` int64 and `scores` float64 of all documents, (N,)."""
+        from dataworth.data import load_corpus
+
+        corpora = [load_corpus(card, self.split) for card in self.cards]
+        made = SCORERS[self.scorer]()
+        scores = np.concatenate([made.score(corpus.texts) for corpus in corpora])
+        ids = np.concatenate([corpus.ids for corpus in corpora])
+        return Outcome({"ids": ids, "scores": scores}, {"documents": len(ids)})
+
+
+def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
+    """Scores of all documents of the crawl's training split by id, for every scorer named."""
+    cards = tuple(DOMAINS[name].card for name in CRAWL)
+    specs = [ScoresSpec(scorer=name, cards=cards) for name in names]
+    results = run_tasks(specs, store=store, label="scores")
+    return {
+        name: dict(zip(r.arrays["ids"].tolist(), r.arrays["scores"].tolist(), strict=True))
+        for name, r in zip(names, results, strict=True)
+    }
