@@ -93,7 +93,8 @@ class Source:
 @dataclass(frozen=True)
 class Closure:
     """What a set of modules reaches: digests of modules and data files, versions of libraries, and
-    every text constant (names of data sets are found among them)."""
+    the text constants of all modules but those of the data room, which loads what it is asked for
+    (names of data sets are found among them)."""
 
     modules: dict[str, str]
     files: dict[str, str]
@@ -123,7 +124,7 @@ def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closu
     while todo:
         module, attribute = todo.pop()
         for name in _needed(module, attribute, root):
-            if name in found or (_skipped(name, skip) and name not in start):
+            if name in found or _skipped(name, skip):
                 continue
             if (source := _source(name, root)) is None:
                 if library := _library(name.partition(".")[0]):
@@ -131,12 +132,17 @@ def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closu
                 continue
             found[name] = source
             todo += source.imports
-    strings = frozenset().union(*(source.strings for source in found.values()))
+    inside, outside = frozenset[str](), frozenset[str]()
+    for name, source in found.items():
+        if name.startswith(f"{PACKAGE}.data."):
+            inside |= source.strings
+        else:
+            outside |= source.strings
     return Closure(
         {name: found[name].digest for name in sorted(found)},
-        _files(strings, skip, root),
+        _files(inside | outside, skip, root),
         versions(libraries),
-        strings,
+        outside,
     )
 
 
@@ -179,6 +185,9 @@ def _path(name: str, root: Path) -> Path | None:
             if path is not None and path.is_file():
                 return path
         return None
+    if top == "__main__":
+        script = Path(str(getattr(sys.modules[top], "__file__", "")))
+        return script if script.suffix == ".py" and script.is_file() else None
     if top in sys.stdlib_module_names or _library(top):
         return None
     try:
@@ -228,20 +237,23 @@ def version(name: str) -> str:
         return "not installed"
 
 
+@cache
 def _source(name: str, root: Path) -> Source | None:
+    """A module of ours, parsed once in a process; None for anything else."""
     path = _path(name, root)
-    return None if path is None else _parse(name, path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _parse(name: str, path: Path, changed_ns: int) -> Source:
-    if changed_ns > _STARTED * 1e9 and name in sys.modules and path.is_relative_to(ROOT):
+    if path is None:
+        return None
+    if path.stat().st_mtime > _STARTED and name in sys.modules and path.is_relative_to(ROOT):
         raise UserError(
             f"{path} was changed while this program was running: what is loaded and what is on "
             "disk differ, so no result can be stored under its key; start again."
         )
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = path.name == "__init__.py"
+    return _parse(name, path.read_text(encoding="utf-8"), path.name == "__init__.py")
+
+
+@lru_cache(maxsize=1024)
+def _parse(name: str, text: str, package: bool) -> Source:
+    tree = ast.parse(text)
     _drop_docstrings(tree)
     imports = tuple(dict.fromkeys(_imports(tree, name if package else name.rpartition(".")[0])))
     return Source(

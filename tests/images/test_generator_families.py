@@ -11,7 +11,7 @@ from scipy import stats
 from tiny_images import CONFIGS, random_generator
 
 from dataworth.errors import UserError
-from dataworth.images.generators import FAMILIES, encode, family_of, load, sources
+from dataworth.images.generators import FAMILIES, encode, family_of, load
 from dataworth.images.generators.masked import TEMPERATURE, draw, masked_share, one_hot
 from dataworth.images.generators.pixel import flow_scheduler
 
@@ -110,19 +110,6 @@ def test_weights_of_another_architecture_are_refused(family, tmp_path):
 def test_unknown_families():
     with pytest.raises(UserError, match=r"family is 'gan'; it must be one of pixel-diffusion, "):
         family_of("gan")
-    with pytest.raises(UserError, match="family is 'gan'"):
-        sources("gan")
-
-
-def test_sources_are_the_modules_of_one_family():
-    def own(name):
-        return {m.rpartition(".")[2] for m in sources(name) if "generators" in m}
-
-    assert own("pixel-diffusion") == {"base", "pixel"}
-    assert own("latent-diffusion") == {"base", "pixel", "latent"}
-    assert own("masked-token") == {"base", "latent", "masked"}
-    assert own("hub") == {"base", "pipeline"}
-    assert all("dataworth.images.prompts" in sources(name) for name in [*FAMILIES, "hub"])
 
 
 # --- Latents ------------------------------------------------------------------------------------

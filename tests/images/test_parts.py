@@ -20,7 +20,7 @@ from dataworth.images.parts import (
     load_parts,
     weights_digest,
 )
-from dataworth.runs import run_tasks, spec
+from dataworth.runs import run_tasks
 
 labels_of = st.lists(st.integers(0, 3), min_size=4, max_size=60).map(
     lambda rest: np.array([0, 1, 2, 3, *rest])
@@ -137,33 +137,6 @@ RUNS = {
     "shifted": ClassifierSpec(parts=(REAL,), evaluations=("test", "sketch")),
     "fidelity": FidelitySpec(pool=POOL, size=4, reference=ClassifierSpec(parts=(REAL,))),
 }
-CHANGED = {  # module -> runs whose results its code decides
-    "generators.pixel": {"shard", "synthetic", "mixed", "fidelity"},
-    "generators.latent": set(),
-    "prompts.templates": {"shard", "synthetic", "mixed", "fidelity"},
-    "prompts.word2sen": set(),
-    "shifts": {"shifted"},
-    "prompts": {"shard", "synthetic", "mixed", "fidelity"},
-    "parts": {"shard", "real", "synthetic", "mixed", "fidelity", "shifted"},
-    "classifiers": {"real", "synthetic", "mixed", "fidelity", "shifted"},
-    "fidelity": {"fidelity"},
-    "styles": set(),
-    "curves": set(),
-    "synthetic_scaling": set(),
-}
-
-
-@pytest.mark.parametrize("module", CHANGED)
-def test_keys_follow_the_code_that_decides_a_run(monkeypatch, module):
-    before = {name: run.key for name, run in RUNS.items()}
-    real = spec.code_digest
-    monkeypatch.setattr(
-        spec,
-        "code_digest",
-        lambda names: real(names) + ("changed" if f"dataworth.images.{module}" in names else ""),
-    )
-    after = {name for name, run in RUNS.items() if run.key != before[name]}
-    assert after == CHANGED[module]
 
 
 def test_keys_follow_the_generator_and_its_settings():

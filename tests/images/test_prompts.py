@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import ast
 import importlib.util
 import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, attributes
 from dataworth.images.prompts import (
     LEAKS_REAL_DATA,
@@ -23,12 +20,10 @@ from dataworth.images.prompts import (
     places,
     prompt,
     prompt_sets,
-    sources,
     word2sen,
 )
 from dataworth.images.prompts.templates import templates
 from dataworth.images.prompts.vocabulary import vocabulary
-from dataworth.runs.spec import code_digest
 
 GARMENTS = [words[0] for words in CLASS_WORDS]
 NINE = {
@@ -215,154 +210,3 @@ def test_prompts_need_no_torch():
         "assert not {'torch', 'timm', 'open_clip', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# --- Keys -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("prompt_set", PROMPT_SETS)
-def test_sources_are_the_modules_that_decide(prompt_set):
-    """Every module of the package that the set's own module imports, and that module."""
-    names = sources(prompt_set)
-    assert len(code_digest(names)) == 64
-    for name in names:
-        short = name.removeprefix("dataworth.images.")
-        tree = ast.parse(
-            (Path(in_captions.__file__).parents[1] / f"{short.replace('.', '/')}.py").read_text()
-        )
-        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        deciding = {m for m in imported if m and m.startswith("dataworth.images")}
-        if not name.endswith("prompts.templates"):  # takes the reader of files alone
-            assert deciding <= set(names)
-    assert sources("word2sen:a/b") == sources("word2sen")
-    assert ("dataworth.images.prompts.word2sen" in names) == (prompt_set == "word2sen")
-
-
-# --- Models of a hub ----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Folders of an untrained T5 and an untrained BLIP-2, as `save_pretrained` writes them."""
-    pytest.importorskip("transformers")
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import (
-        Blip2Config,
-        Blip2ForConditionalGeneration,
-        Blip2Processor,
-        BlipImageProcessor,
-        PreTrainedTokenizerFast,
-        T5Config,
-        T5ForConditionalGeneration,
-    )
-
-    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = ["<pad>", "</s>", "<unk>", "<image>"]
-    text = ["a dark plain dress and a bag on the floor of the photo with one man holding fish"]
-    words.train_from_iterator(text, trainers.WordLevelTrainer(special_tokens=special))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token="<pad>",
-        bos_token="</s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-    )
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vocab = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
-    folders = tmp_path_factory.mktemp("hub")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        t5 = T5Config(
-            d_model=16,
-            d_kv=8,
-            d_ff=16,
-            num_layers=1,
-            num_heads=2,
-            decoder_start_token_id=0,
-            **vocab,
-        )
-        T5ForConditionalGeneration(t5).save_pretrained(folders / "t5")
-        blip = Blip2Config(
-            vision_config={**size, "intermediate_size": 16, "image_size": 28, "patch_size": 14},
-            qformer_config={
-                **size,
-                "vocab_size": len(tokenizer),
-                "intermediate_size": 16,
-                "encoder_hidden_size": 16,
-            },
-            text_config={
-                "model_type": "opt",
-                "ffn_dim": 16,
-                "word_embed_proj_dim": 16,
-                "max_position_embeddings": 64,
-                "bos_token_id": 1,
-                **size,
-                **vocab,
-            },
-            num_query_tokens=4,
-            image_token_index=3,
-        )
-        Blip2ForConditionalGeneration(blip).save_pretrained(folders / "blip")
-    tokenizer.save_pretrained(folders / "t5")
-    shape = {"height": 28, "width": 28}
-    processor = Blip2Processor(BlipImageProcessor(size=shape), tokenizer, num_query_tokens=4)
-    processor.save_pretrained(folders / "blip")
-    return folders
-
-
-def test_t5_writes_the_sentences(tiny):
-    import torch
-
-    model = str(tiny / "t5")
-    before = torch.random.get_rng_state()
-    texts = word2sen.t5_sentences("dress", model)
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert len(set(texts)) == len(texts) == 100
-    word2sen.t5_sentences.cache_clear()
-    assert word2sen.t5_sentences("dress", model) == texts
-    assert word2sen.t5_sentences("bag", model) != texts
-    assert prompt(f"word2sen:{model}", "dress", 3) in texts
-
-
-def test_blip_describes_classifier_pool_images(tiny, splits):
-    model = str(tiny / "blip")
-    text = prompt(f"in-captions:{model}", "dress", 3)
-    assert text.startswith("dress") and text == prompt(f"in-captions:{model}", "dress", 3)
-    assert splits.calls == [("fashion-mnist", "classifier_pool")]
-    texts = in_captions.model_captions("fashion-mnist", 3, model)
-    assert len(texts) == 6  # all that the tiny pool has of the class
-    pool = splits("fashion-mnist", "classifier_pool")
-    images = pool.images[pool.labels == 3]
-    assert in_captions.described(images, model) == list(texts)
-    assert in_captions.described(np.stack([images] * 3, -1), model) == list(texts)  # colour
-
-
-def test_models_that_are_not_there(tmp_path):
-    for prompt_set, kind in (("word2sen", "sentence"), ("in-captions", "captioning")):
-        with pytest.raises(UserError, match=f"{kind} model '{tmp_path}', which cannot be loaded"):
-            prompt(f"{prompt_set}:{tmp_path}", "dress", 0)
-
-
-# --- Bad input ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("haiku", "bag", 0), "prompt_set is 'haiku'; it must be one of classnames, photo"),
-        (("clip-7:a/b", "bag", 0), "prompt_set is 'clip-7:a/b'; a model's hub id may follow"),
-        (("word2sen:", "bag", 0), "prompt_set is 'word2sen:'; a model's hub id may follow"),
-        (("classnames", " ", 0), "name is empty"),
-        (("description", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
-        (("word2sen", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
-        (("in-captions", "lamp", 0), "name is 'lamp'; it must be a class of fashion-mnist"),
-        (("hypernyms", "bag", 0, "mnist"), "card is 'mnist'; class words are known for"),
-        (("in-captions", "tench", 0, "imagenet-1k"), "write in-captions:Salesforce/blip2-opt-2.7b"),
-    ],
-)
-def test_bad_input_is_one_sentence(arguments, said):
-    with pytest.raises(UserError) as caught:
-        prompt(*arguments)
-    assert said in str(caught.value) and "\n" not in str(caught.value)

@@ -19,16 +19,14 @@ from dataworth.images.shifts import (
     SHIFTS,
     ShiftPoolSpec,
     canny,
-    evaluation_key,
     evaluation_set,
     fourier_features,
     matched_draw,
     natural_adversarial,
+    needs_shift_pool,
     neighbour_votes,
     ridge_scores,
     shift,
-    shift_pool_spec,
-    sources,
 )
 from dataworth.images.styles import sketch
 from dataworth.runs import Store
@@ -233,17 +231,9 @@ def test_names_that_are_none(store: Store) -> None:
         evaluation_set("fashion-mnist", "v3")
 
 
-def test_keys_follow_what_is_evaluated() -> None:
-    from dataworth.data import card
-
-    plain = evaluation_key("fashion-mnist", ("validation", "test"))
-    assert plain == card("fashion-mnist").key == evaluation_key("fashion-mnist", ("v2", "a"))
-    drawn = evaluation_key("fashion-mnist", ("test", "r"))
-    assert evaluation_key("fashion-mnist", ("sketch-dark",)) == drawn
-    assert drawn == f"{plain}-{card('fashion-icons').key}"
-    assert sources(("validation", "test")) == ()
-    assert sources(("test", "a")) == ("dataworth.images.shifts",)
-    assert shift_pool_spec().card_key == plain
+def test_which_evaluations_need_the_divided_pool() -> None:
+    assert not needs_shift_pool(("validation", "test"))
+    assert needs_shift_pool(("test", "a")) and needs_shift_pool(("sketch-dark",))
 
 
 # -- the real images

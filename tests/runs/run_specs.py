@@ -26,19 +26,6 @@ class Tiny(Spec):
         )
 
 
-class Reordered(Spec):
-    """The fields of `Tiny`, declared in another order."""
-
-    kind: ClassVar[str] = "tiny"
-    d: tuple[int, ...] = (1, 2)
-    c: str = "x"
-    b: float = 0.5
-    a: int = 0
-
-    def run(self, store: Store) -> Outcome:
-        raise NotImplementedError
-
-
 class Recording(Tiny):
     """Appends its number to a file, so that a test sees what was computed and in what order."""
 

@@ -1,5 +1,7 @@
 """The key of a spec: stable, complete, and blind to what does not decide a result."""
 
+import importlib
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from run_specs import Reordered, Tiny
+from run_specs import Tiny
 
-from dataworth.runs import Outcome, Spec, Store
-from dataworth.runs.spec import code_digest
+from dataworth import closure
+from dataworth.runs.spec import key_of
 
 FIELDS = st.fixed_dictionaries(
     {
@@ -49,7 +51,7 @@ def test_key_does_not_depend_on_the_order_of_fields(fields, random):
     names = list(fields)
     random.shuffle(names)
     shuffled = Tiny(**{name: fields[name] for name in names})
-    assert Tiny(**fields).key == shuffled.key == Reordered(**fields).key
+    assert Tiny(**fields).key == shuffled.key
 
 
 @given(FIELDS, FIELDS)
@@ -107,53 +109,54 @@ OTHER = {
 }
 
 
-@pytest.fixture
-def digest(tmp_path, monkeypatch):
-    """Digest of a module with this text, always freshly read."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def of(text: str, name: str = "written_for_digest") -> str:
-        (tmp_path / f"{name}.py").write_text(text)
-        code_digest.cache_clear()
-        return code_digest((name,))
-
-    yield of
-    code_digest.cache_clear()
-
-
 @pytest.mark.parametrize("change", SAME)
-def test_text_that_does_not_run_leaves_the_digest(digest, change):
+def test_text_that_does_not_run_leaves_the_digest(change):
     old, new = SAME[change]
     assert old in CODE
-    assert digest(CODE) == digest(CODE.replace(old, new))
+    assert closure.code_of(CODE) == closure.code_of(CODE.replace(old, new))
 
 
 @pytest.mark.parametrize("change", OTHER)
-def test_code_that_runs_changes_the_digest(digest, change):
+def test_code_that_runs_changes_the_digest(change):
     old, new = OTHER[change]
     assert old in CODE
-    assert digest(CODE) != digest(CODE.replace(old, new))
+    assert closure.code_of(CODE) != closure.code_of(CODE.replace(old, new))
 
 
-def test_digest_names_its_modules(digest):
-    assert digest(CODE, "one_module") != digest(CODE, "other_module")
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        code_digest(("no_such_module",))
+def test_the_key_of_a_class_of_ones_own_follows_its_module_and_what_that_imports(
+    tmp_path, monkeypatch
+):
+    """A module outside this package, with a helper beside it that a function imports."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_helper.py").write_text(CODE)
+    (tmp_path / "own_spec.py").write_text(
+        "from dataworth.runs import Outcome, Spec\n"
+        "class Own(Spec):\n"
+        "    kind = 'own'\n"
+        "    def run(self, store):\n"
+        "        from own_helper import twice\n"
+        "        return Outcome({}, {'two': twice(1)})\n"
+    )
+    own = importlib.import_module("own_spec").Own
+
+    def key() -> str:
+        closure._source.cache_clear()
+        closure._closure.cache_clear()
+        return own().key
+
+    before = key()
+    assert set(own().content["modules"]) == {"own_helper", "own_spec"}
+    (tmp_path / "own_helper.py").write_text(CODE.replace("# exactly", ""))
+    assert key() == before
+    (tmp_path / "own_helper.py").write_text(CODE.replace("2 * x", "3 * x"))
+    assert key() != before
 
 
-def test_key_follows_the_code_of_the_sources(digest):
-    class Coded(Spec):
-        kind = "coded"
+def test_a_changed_copy_of_a_spec_has_a_key_of_its_own():
+    spec = Tiny(a=1)
+    assert spec.key != spec.model_copy(update={"a": 2}).key == Tiny(a=2).key
 
-        def sources(self) -> tuple[str, ...]:
-            return ("written_for_digest",)
 
-        def run(self, store: Store) -> Outcome:
-            raise NotImplementedError
-
-    digest(CODE)
-    before = Coded().key
-    digest(CODE.replace("# exactly", ""))
-    assert Coded().key == before
-    digest(CODE.replace("2 * x", "3 * x"))
-    assert Coded().key != before
+def test_the_key_is_the_hash_of_the_content_also_when_read_back():
+    content = Tiny(a=3, b=1e-300, c="ü\u2028", d=(4, 5)).content
+    assert key_of(json.loads(json.dumps(content))) == Tiny(a=3, b=1e-300, c="ü\u2028", d=(4, 5)).key

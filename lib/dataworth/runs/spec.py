@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dataworth import weights
 from dataworth.closure import run_closure, texts_in
+from dataworth.errors import UserError
 from dataworth.runs import compute
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Spec(BaseModel):
         fields = self.model_dump(mode="json")
         # Nested values may be of subclasses from modules that the class itself does not import.
         found = run_closure({cls.__module__, *_modules(self)})
+        if cls.__module__ not in found.modules:
+            raise UserError(
+                f"{cls.__qualname__} is defined in {cls.__module__}, which has no source file: put "
+                "the class into a module, so that the key of its runs can hold its code."
+            )
         texts = frozenset(texts_in(fields))
         return {
             "kind": self.kind,
