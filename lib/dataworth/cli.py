@@ -179,6 +179,36 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
 
 
 @app.command()
+def why(
+    name: Annotated[str, typer.Argument(help="Chapter id, or the first digits of a run's key.")],
+    profile: Profile = "quick",
+    param: Override = None,
+    root: Root = None,
+) -> None:
+    """Say what changed since the stored result of a chapter, or of a run."""
+    from dataworth.book import execute, parameters, tasks
+    from dataworth.book.layout import open_layout
+    from dataworth.paths import store_dir
+    from dataworth.why import differences, of_run
+
+    if len(name) >= 6 and set(name) <= set("0123456789abcdef"):
+        for line in of_run(name, store_dir()):
+            _print(line)
+        return
+    overrides = dict(parameters.parse_override(p) for p in param or [])
+    plan = tasks.make_plan(open_layout(profile, root), name, overrides, checked=False)
+    chapter = plan.chapters[0]
+    record = execute.read_record(chapter, plan.layout)
+    changed = differences(record["key"], plan.keys[chapter.id]) if record else []
+    if record and changed:
+        _print(f"{chapter.id}: changed since its execution of {record['finished']}:")
+        for phrase in changed:
+            _print(f"  {phrase}")
+    else:
+        _print(f"{chapter.id}: {plan.stale.get(chapter.id, 'nothing changed')}")
+
+
+@app.command()
 def check(profile: Profile = "paper", root: Root = None) -> None:
     """Validate the parameters of a profile and show what it would cost; runs nothing."""
     from dataworth.book import parameters, tasks

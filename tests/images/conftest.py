@@ -13,6 +13,8 @@ from tiny_images import CONFIG, garments, random_generator
 from dataworth.images import parts
 from dataworth.images.shifts import SHIFTS, ShiftSet
 from dataworth.runs import Outcome, Spec, Store
+from spec_samples import IMAGES
+from traced import watch
 
 
 class NoShiftPool(Spec):
@@ -33,6 +35,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     parts.weights_digest.cache_clear()
     parts.generator_of.cache_clear()
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def complete_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a run calls is missing in its key."""
+    watch(monkeypatch, IMAGES)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 from tiny_corpus import TINY, corpus, pile_corpus
 
 from dataworth.runs import Store
+from spec_samples import TEXTS
+from traced import watch
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +19,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DATAWORTH_WORKERS", "1")
     monkeypatch.delenv("DATAWORTH_PROGRESS", raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def complete_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a run calls is missing in its key."""
+    watch(monkeypatch, TEXTS)
 
 
 @pytest.fixture
