@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+_NAMED = re.compile(r"(?:hub|word2sen|in-captions):(\S+)")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def digests(texts: Iterable[str]) -> dict[str, str]:
-    """Digest of every model that a parameter names after a colon (`hub:<model>`,
-    `word2sen:<model>`): of a folder's files, or the hub's commit; by the name."""
-    names = {name for text in texts if (name := text.partition(":")[2])}
+    """Digest of every model that one of the texts names (`hub:<model>`, `word2sen:<model>`,
+    `in-captions:<model>`): of a folder's files, or the hub's commit; by the model's name."""
+    names = {match[1] for text in texts if (match := _NAMED.fullmatch(text))}
     return {name: found for name in sorted(names) if (found := digest(name))}
 
 
