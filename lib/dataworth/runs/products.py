@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 
 @cache
-def _one_dnn() -> Any:
-    """oneDNN's `a b^T + bias` in torch; None where torch lacks it (the operator is private)."""
+def _one_dnn(dtype: torch.dtype) -> Any:
+    """oneDNN's `a b^T + bias` in torch; None where it does not multiply this type.
+
+    The operator is private, so it may be missing or changed, and a processor may lack the type
+    (bfloat16 below AVX-512): one small product, asked once, answers both.
+    """
     import torch
 
-    if not torch.backends.mkldnn.is_available():
+    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if operator is None or not torch.backends.mkldnn.is_available():
         return None
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    a = torch.ones(2, 2, dtype=dtype)
+    try:
+        operator(a, a, a[0], "gelu", [], "tanh")
+    except (RuntimeError, TypeError):
+        return None
+    return operator
 
 
 @cache
@@ -41,9 +51,8 @@ def product(
     """
     import torch
 
-    fast = _one_dnn()
     here = a.device.type == "cpu" and (gelu or (a.dtype == torch.float32 and not _mkl_is_fast()))
-    if fast is not None and here:
+    if here and (fast := _one_dnn(a.dtype)) is not None:
         return fast(a, b, bias, "gelu" if gelu else "none", [], gelu)
     y = torch.nn.functional.linear(a, b, bias)
     return torch.nn.functional.gelu(y, approximate=gelu) if gelu else y
