@@ -18,11 +18,16 @@ pytest.importorskip("torch", reason="torch is an optional extra")
 
 
 def same(one: Fit, other: Fit) -> None:
-    """Refitted curves to 1e-8; parameters, which a flat direction lets slide further, to 1e-7."""
+    """Refitted curves to 3e-7; parameters, which a flat direction lets slide further, to 3e-6.
+
+    The solver stops where a step promises less than 1e-11 of the objective. That leaves sqrt(1e-11)
+    of the noise (0.02 here), 6e-8 of a curve, open; where in it two solvers stop is rounding, which
+    each processor does otherwise (3e-8 measured without AVX2). Single precision would miss by 1e-5.
+    """
     for a, b in [(one[label], other[label]) for label in one.labels] or [(one, other)]:
-        np.testing.assert_allclose(b.mean_draws(b.curve.x), a.mean_draws(a.curve.x), rtol=1e-8)
+        np.testing.assert_allclose(b.mean_draws(b.curve.x), a.mean_draws(a.curve.x), rtol=3e-7)
         for name, values in a.draws.items():
-            np.testing.assert_allclose(b.draws[name], values, rtol=1e-7, atol=1e-12)
+            np.testing.assert_allclose(b.draws[name], values, rtol=3e-6, atol=1e-12)
     np.testing.assert_array_equal(other.draws_status, one.draws_status)
 
 

@@ -306,6 +306,8 @@ def versions() -> dict[str, str]:
 
 def device() -> dict[str, Any]:
     """The machine: processor, usable cores, memory in GB, GPU name or None."""
+    import joblib
+
     gpu = None
     if shutil.which("nvidia-smi"):
         listing = subprocess.run(
@@ -313,10 +315,9 @@ def device() -> dict[str, Any]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         gpu = listing.stdout.strip().replace("\n", ", ") or None
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": cpu_name(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": joblib.cpu_count(),  # knows affinity, a container's quota, macOS
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": gpu,
         "system": f"{platform.system()} {platform.machine()}",
