@@ -1,6 +1,8 @@
 # make book and make test set up everything themselves; the only thing asked for is python3.
 PROFILE ?= quick
 PYTHON3 ?= python3
+# Any of these; every pinned package has wheels for them. DATAWORTH_PYTHON=3.12 chooses one.
+DATAWORTH_PYTHON ?= >=3.11,<3.15
 UV := .uv/bin/uv
 READY := .venv/.ready
 # Every kernel and worker imports torch: with its bytecode kept, in a second or two, not in twenty.
@@ -49,7 +51,7 @@ $(UV): requirements-uv.lock
 
 # The pinned tree, then this package; done again only when one of the three files changes.
 $(READY): $(UV) requirements.lock pyproject.toml
-	@test -x .venv/bin/python || $(UV) venv --quiet --python '>=3.11' .venv
+	@test -x .venv/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' .venv
 	@echo "installing the pinned environment into .venv (once; several minutes)"
 	@$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
