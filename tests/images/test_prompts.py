@@ -206,7 +206,7 @@ def test_only_the_first_prompts_of_a_set_read_anything(prompt_set):
         for i in range(100):
             prompt(prompt_set, GARMENTS[i % 10], i)
         assert opened == []
-        open(__file__).close()  # noqa: PTH123, SIM115 (the hook does see what is opened)
+        open(__file__).close()  # noqa: PTH123 (the hook does see what is opened)
     finally:
         watching = False
     assert len(opened) == 1
