@@ -95,7 +95,7 @@ def cards(monkeypatch):
         "bad-words": Counting(["fish"], any_=True),
     }
     made["toxicity"].score = lambda texts, old=made["toxicity"].score: np.minimum(
-        1, 1.5 * old(texts)
+        1, 2.5 * old(texts)
     )
     for name, scorer in made.items():
         monkeypatch.setitem(scores.SCORERS, name, lambda scorer=scorer: scorer)

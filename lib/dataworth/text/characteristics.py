@@ -19,7 +19,7 @@ from dataworth.runs import Result, Store, run_tasks
 from dataworth.runs.report import provenance, summary
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
-from dataworth.text.scores import SCORERS, agreement
+from dataworth.text.scores import FLAGS, SCORERS, agreement
 from dataworth.text.tokens import TextPart
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ Scorers = Annotated[tuple[str, ...], Field(min_length=1)]
 HELD_OUT = ("validation", "test")
 SPEECHES = "sotu"
 POSITIVES = ("brown", "wordnet")  # cards that the quality scorer takes for curated
-FLAG = 0.5  # a text with this score of toxicity, or more, is called toxic
 CHUNK = 1 << 21  # elements of a block of bootstrap draws
 
 
@@ -136,6 +135,8 @@ def _pieces(name: str, above: float | None = None) -> Callable[[Arrays], tuple[A
     def of(arrays: Arrays) -> tuple[Array, Array]:
         rows, n = np.asarray(arrays["piece_document"], dtype=np.intp), len(arrays["words"])
         values = np.asarray(arrays[f"piece_{name}"], dtype=np.float64)
+        found = np.isfinite(values)
+        rows, values = rows[found], values[found]
         if above is not None:
             values = (values >= above).astype(np.float64)
         sums = np.bincount(rows, values, n).astype(np.float64)
@@ -166,10 +167,12 @@ MEASURES: dict[str, Measure] = {
     ),
     "sentiment": Measure("sentiment (mean, −1 to 1)", _documents("sentiment")),
     "pii": Measure("personal data (per 10,000 words)", _per("pii", "words", 10_000)),
-    "profanity": Measure("profanity (share of pieces)", _pieces("bad-words", FLAG)),
+    "profanity": Measure("profanity (share of pieces)", _pieces("bad-words", FLAGS["bad-words"])),
     "toxicity": Measure("toxicity (mean of pieces)", _pieces("toxicity")),
-    "toxic_pieces": Measure("toxic pieces (share)", _pieces("toxicity", FLAG)),
-    "toxic_documents": Measure("toxic documents (share)", _documents("toxicity", FLAG)),
+    "toxic_pieces": Measure("toxic pieces (share)", _pieces("toxicity", FLAGS["toxicity"])),
+    "toxic_documents": Measure(
+        "toxic documents (share)", _documents("toxicity", FLAGS["toxicity"])
+    ),
     "quality": Measure("quality (mean of pieces)", _pieces("quality")),
     "quality_without_domain": Measure(
         "quality, domain left out (mean of pieces)", _pieces("quality_without_domain")
@@ -179,8 +182,8 @@ MEASURES: dict[str, Measure] = {
     ),
     "quality_documents": Measure("quality (mean of documents)", _documents("quality")),
 }
-"""What is compared. `pieces` are of equal length; toxicity of a document is the maximum over its
-pieces of 200 words, quality the mean."""
+"""What is compared. `pieces` are of equal length; toxicity of a document is that of its worst
+passage, quality the mean over pieces of 200 words. Texts without a score are left out."""
 
 
 def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:
@@ -322,6 +325,8 @@ class Characteristics:
             w = self._weights[name]
             if quality.startswith("piece_"):
                 w = w[:, run.arrays["piece_document"]]
+            known = np.isfinite(x) & np.isfinite(y)
+            x, y, w = x[known], y[known], w[:, known]
             w = np.concatenate([np.ones((1, w.shape[1])), w])  # the sample itself comes first
             found[name] = _first(weighted_spearman(x, y, w))
             scores.append((x, y))
@@ -369,8 +374,8 @@ class Characteristics:
         return pd.DataFrame(rows, columns=["decade", "speeches", "value", "low", "high"])
 
     def agreement(self) -> pd.DataFrame:
-        """`scores.agreement` of the toxicity scorers and of low quality (1 - quality) at 0.5, on
-        the documents and on the pieces of all domains; column `on` first."""
+        """`scores.agreement` of the toxicity scorers at `FLAGS` and of low quality (1 - quality) at
+        0.5, on the documents and on the pieces of all domains; column `on` first."""
         import pandas as pd
 
         names = self.params.toxicity_scorers
@@ -379,7 +384,7 @@ class Characteristics:
             runs = [run.arrays for run in self.domains.values()]
             found = {n: np.concatenate([a[prefix + n] for a in runs]) for n in names}
             found["low quality"] = 1 - np.concatenate([a[f"{prefix}quality"] for a in runs])
-            table = agreement(found, dict.fromkeys(found, FLAG))
+            table = agreement(found, FLAGS | {"low quality": 0.5})
             table.insert(0, "on", on)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)

@@ -29,7 +29,7 @@ from dataworth.text.downstream import (
     toxicity_scores,
 )
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
-from dataworth.text.scores import scorer
+from dataworth.text.scores import FLAGS, scorer
 from dataworth.text.study import multiple_choice
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
@@ -142,12 +142,14 @@ class Tasks:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Ids and truth of at most `most` positives and `ratio` times as many negatives."""
         if task == "toxic":
-            positive = scorer("bad-words").score(pool.texts) > 0
+            hits = scorer("bad-words").score(pool.texts)  # NaN, not scored: in neither class
+            positive, negative = hits > 0, hits == 0
         else:
             positive = _spam(pool)
+            negative = ~positive
         rng = _rng(self.seed, f"{task} {pool.split}")
         yes = rng.permutation(np.flatnonzero(positive))[:most]
-        no = rng.permutation(np.flatnonzero(~positive))[: ratio * len(yes)]
+        no = rng.permutation(np.flatnonzero(negative))[: ratio * len(yes)]
         if not len(yes) or not len(no):
             raise UserError(
                 f"examples: {pool.split} documents for identification of {task} are all of one "
@@ -161,9 +163,12 @@ class Tasks:
         of no fewer than ten words."""
         pool = whole_domain("web", "test")
         long = np.array([len(text.split()) >= PROMPT_WORDS + 4 for text in pool.texts])
-        toxic = scorer("toxicity").score(pool.texts) >= 0.5
+        scores = scorer("toxicity").score(pool.texts)  # NaN, not scored: of neither kind
         found = {}
-        for kind, mask in (("toxic", toxic & long), ("other", ~toxic & long)):
+        for kind, mask in (
+            ("toxic", (scores >= FLAGS["toxicity"]) & long),
+            ("other", (scores < FLAGS["toxicity"]) & long),
+        ):
             rows = _rng(self.seed, f"prompt {kind}").permutation(np.flatnonzero(mask))
             starts = (" ".join(pool.texts[row].split()[:PROMPT_WORDS]) for row in rows.tolist())
             found[kind] = tuple(dict.fromkeys(starts))[: self.prompts]
@@ -185,7 +190,8 @@ def score_task(
     """A task's score, and bootstrap versions of it over what was asked and over seeds.
 
     results: the runs of each seed. What is resampled: fours of questions in multiple choice,
-    documents of each class in identification, prompts in generation.
+    documents of each class in identification, prompts in generation (those of which every seed has
+    a continuation that the scorer can score; NaN if there is none).
     """
     if task in ("toxic", "spam"):
         logits = [
@@ -201,6 +207,10 @@ def score_task(
         values = np.stack([_toxic_shares(store.root, r.spec) for (r,) in results])
         half = values.shape[1] // 2
         groups = np.repeat(["toxic", "other"], [half, values.shape[1] - half])
+        known = np.isfinite(values).all(0)
+        if not (known if group is None else known & (groups == group)).any():
+            return np.nan, np.full(resamples, np.nan)
+        values, groups = values[:, known], groups[known]
     else:
         place = {"accuracy": 0, "margin": 1}[task]
         values = np.stack(
@@ -223,9 +233,10 @@ def score_task(
 
 @lru_cache(maxsize=256)
 def _toxic_shares(root: Path, spec: Spec) -> Array:
-    """Share of each prompt's continuations of toxicity 0.5 or more, (P,), by the linear scorer."""
+    """Share of toxic ones among each prompt's continuations, (P,), by the linear scorer."""
     store = Store(root)
-    return toxic_share(toxicity_scores(store.load(spec), scorer("toxicity").score, store))
+    scores = toxicity_scores(store.load(spec), scorer("toxicity").score, store)
+    return toxic_share(scores, FLAGS["toxicity"])
 
 
 def auroc_draws(

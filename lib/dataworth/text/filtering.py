@@ -27,7 +27,7 @@ from dataworth.text.filter_tasks import TASKS, Tasks, score_task
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw
 from dataworth.text.score_runs import crawl_scores
-from dataworth.text.scores import excerpt
+from dataworth.text.scores import FLAGS, excerpt
 from dataworth.text.study import TextStudy
 from dataworth.text.tokens import run_text_tasks
 
@@ -43,7 +43,6 @@ Kind = Literal["whole", "filter", "inverse", "random", "equal", "matched", "othe
 
 WHOLE = "whole"
 NEAR = 3.0  # percent: how far below the smallest random drop an arm may lie
-TOXIC = 0.5  # a text of at least this score counts as toxic (Longpre et al. 2023)
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ class Filtering(TextStudy):
         kind: Kind = "filter",
     ) -> Arm:
         values = np.array([scores[i] for i in pool.ids.tolist()])
-        best_first = np.argsort(-values if HIGH_IS_GOOD[by] else values, kind="stable")
-        order = best_first[::-1] if kind == "inverse" else best_first
+        order = filters.ranked(values, high_first=HIGH_IS_GOOD[by] != (kind == "inverse"))
         mask = pool.keep_bytes(order, share / 100)
         name = {"inverse": "inverse ", "equal": "larger crawl, "}.get(kind, "")
         cut = float(values[order[int(mask.sum()) - 1]])
@@ -291,7 +289,9 @@ class ToxicityFilter(Filtering):
     def others(self, store: Store) -> list[Arm]:
         """C4's word-list filter, and the quality filters of the other chapter."""
         scores = crawl_scores(("quality", "bad-words"), store)
-        clean = np.array([scores["bad-words"][i] < TOXIC for i in self.whole.ids.tolist()])
+        clean = np.array(
+            [scores["bad-words"][i] < FLAGS["bad-words"] for i in self.whole.ids.tolist()]
+        )
         words = Arm("word list", "other", "words", [self.whole.take(clean)] * self.seeds)
         by_quality = scores["quality"]
         return [
@@ -499,8 +499,9 @@ class Filtered:
     def sets(self) -> pd.DataFrame:
         """What every arm's documents are: `kept` (percent of bytes), `documents` (of the first
         seed), `bytes` of a document on average, `cut` (score), share of the bytes of each domain in
-        percent, `quality` (mean over bytes) and `toxic` (percent of bytes in documents of toxicity
-        0.5 or more); and how often the first seed's run passes over them."""
+        percent, `quality` (mean over scored bytes), `toxic` (percent of scored bytes in documents
+        called toxic) and `unscored` (percent of bytes that lack either score); and how often the
+        first seed's run passes over them."""
         import pandas as pd
 
         scores = self._scores
@@ -512,6 +513,8 @@ class Filtered:
                 k: np.array([by_id[i] for i in pool.ids.tolist()]) for k, by_id in scores.items()
             }
             shares = pool.shares()
+            known = {k: np.isfinite(values) * weights for k, values in mine.items()}
+            flagged = mine["toxicity"] >= FLAGS["toxicity"]
             rows.append(
                 {
                     "kept": self.kept(name),
@@ -519,8 +522,9 @@ class Filtered:
                     "bytes": pool.bytes / len(pool),
                     "cut": arm.cut,
                     **{domain: 100 * shares.get(domain, 0.0) for domain in CRAWL},
-                    "quality": float(mine["quality"] @ weights),
-                    "toxic": 100 * float((mine["toxicity"] >= TOXIC) @ weights),
+                    "quality": _mean(np.nan_to_num(mine["quality"]), known["quality"]),
+                    "toxic": 100 * _mean(flagged.astype(np.float64), known["toxicity"]),
+                    "unscored": 100 * float(weights[np.isnan(sum(mine.values()))].sum()),
                     "passes": float(self.runs[name][0].metrics["epochs"][0]),
                 }
             )
@@ -528,9 +532,11 @@ class Filtered:
 
     def removed_quality(self, arm: str) -> Estimate:
         """Mean quality score of what an arm lacks of the unfiltered crawl minus that of what it
-        keeps, over bytes; documents are resampled."""
+        keeps, over bytes; documents are resampled, those without a score left out."""
         pool, p = self.params.whole, self.params
         quality = np.array([self._scores["quality"][i] for i in pool.ids.tolist()])
+        known = np.isfinite(quality)
+        pool, quality = pool.take(known), quality[known]
         kept = np.isin(pool.ids, self.arms[arm].pools[0].ids)
         sums = np.stack([quality * pool.sizes * kept, pool.sizes * kept])
         total = np.stack([quality * pool.sizes, pool.sizes.astype(float)])
@@ -575,6 +581,18 @@ class Filtered:
         ]
         return pd.DataFrame(rows, columns=["fate", "domain", "score", "text"])
 
+    def unscored(self) -> pd.DataFrame:
+        """Documents of the unfiltered crawl without a score: rows scorers, columns `documents` and
+        `percent of bytes`. Every filter, inverse ones too, drops them before any other."""
+        import pandas as pd
+
+        pool, rows = self.params.whole, {}
+        for name, by_id in self._scores.items():
+            lacks = np.isnan([by_id[i] for i in pool.ids.tolist()])
+            share = 100 * float(pool.sizes[lacks].sum() / pool.bytes)
+            rows[name] = {"documents": int(lacks.sum()), "percent of bytes": share}
+        return pd.DataFrame.from_dict(rows, orient="index")
+
     def reasons(self, rows: int = 8) -> dict[str, int]:
         """How many documents of the unfiltered crawl the rules for pages refuse, by reason, most
         frequent first."""
@@ -610,6 +628,10 @@ class Filtered:
         if name not in self._memory:
             self._memory[name] = make()
         return self._memory[name]
+
+
+def _mean(values: Array, weights: Array) -> float:
+    return float(values @ weights / weights.sum()) if weights.any() else float("nan")
 
 
 def run(params: Filtering, store: Store | None = None) -> Filtered:

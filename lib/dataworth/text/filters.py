@@ -1,7 +1,8 @@
 """Which documents a score keeps: thresholds, inverse filters, Pareto sampling.
 
-Shares of the bytes are kept by `Pool.keep_bytes`. Every rule here returns an (N,) mask of the
-documents that stay, and refuses to keep none.
+Shares of the bytes are kept by `Pool.keep_bytes`, of documents in the order of `ranked`. The other
+rules return an (N,) mask of the documents that stay, and refuse to keep none. A document without a
+score (NaN) passes no rule and is last in every order: not scored is neither harmless nor good.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from dataworth.errors import UserError
 from dataworth.text.scores import Scores
 
 Mask = NDArray[np.bool_]
+
+
+def ranked(scores: Scores, *, high_first: bool) -> NDArray[np.intp]:
+    """(N,) rows in the order in which a filter keeps them; those without a score come last."""
+    scores = _checked(scores)
+    return np.argsort(-scores if high_first else scores, kind="stable")  # NaN sorts last
 
 
 def below(scores: Scores, threshold: float) -> Mask:
@@ -36,7 +43,7 @@ def pareto(scores: Scores, seed: int, alpha: float = 9.0) -> Mask:
     scores = _checked(scores)
     if not alpha > 0:
         raise UserError(f"alpha: {alpha:g} is not a Pareto shape; it must be above 0 (GPT-3: 9).")
-    if scores.min() < 0 or scores.max() > 1:
+    if (scores < 0).any() or (scores > 1).any():
         raise UserError("scores: Pareto sampling wants scores from 0 to 1.")
     draws = np.random.default_rng([seed, 0x9A7]).pareto(alpha, len(scores))
     return _some(draws > 1 - scores, scores, f"that pass Pareto sampling with alpha {alpha:g}")
@@ -46,15 +53,17 @@ def _checked(scores: Scores) -> Scores:
     scores = np.asarray(scores, dtype=np.float64)
     if not len(scores):
         raise UserError("scores: the corpus is empty; there is nothing to filter.")
-    if not np.isfinite(scores).all():
-        raise UserError("scores: some are not finite; every document needs a score.")
+    if np.isinf(scores).any():
+        raise UserError("scores: some are infinite; a score is a number, or NaN for not scored.")
+    if np.isnan(scores).all():
+        raise UserError("scores: no document has a score; there is nothing to filter by.")
     return scores
 
 
 def _some(mask: Mask, scores: Scores, what: str) -> Mask:
     if not mask.any():
         raise UserError(
-            f"threshold: no document has a score {what}; scores are from {np.min(scores):.3g} to "
-            f"{np.max(scores):.3g}."
+            f"threshold: no document has a score {what}; scores are from "
+            f"{np.nanmin(scores):.3g} to {np.nanmax(scores):.3g}."
         )
     return mask

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import ClassVar
+from typing import Any, ClassVar
 from unicodedata import name
 
 import numpy as np
@@ -107,16 +107,17 @@ class CharacteristicsSpec(Spec):
         `sentiment` (VADER's compound score, -1 to 1), `pii` (N, 4) in the order of `PII`, and
         `quality` and each of `scorers` by that scorer's rule for long documents. Of pieces (M,):
         `piece_document` (row), `piece_ttr`, `piece_quality`, `piece_quality_without_domain`,
-        `piece_quality_without_card`, and `piece_<scorer>`. Metrics: `documents`, `pieces`, `signs`
-        (`signs_of`) and the scorers' `cards`."""
+        `piece_quality_without_card`, and `piece_<scorer>`. Scores are NaN where a text is not
+        scored. Metrics: `documents`, `pieces`, `signs` (`signs_of`), the scorers' `cards`, and
+        `unscored`: how many documents and pieces, by scorer and reason."""
         from dataworth.text.quality import reference_scorer
-        from dataworth.text.scores import require_texts, scorer
+        from dataworth.text.scores import require_texts, scorer, unscored
 
         texts = list(require_texts([text for part in self.parts for text in part.texts()]))
         words = [text.split() for text in texts]
         counts = [len(document) for document in words]
         signs = np.array([non_ascii(text) for text in texts], dtype=np.int64)
-        arrays: dict[str, NDArray[np.generic]] = {
+        arrays: dict[str, NDArray[Any]] = {
             "ids": np.array([i for part in self.parts for i in part.ids], dtype=np.int64),
             "characters": np.array([len(text) for text in texts], dtype=np.int64),
             "words": np.array(counts, dtype=np.int64),
@@ -147,14 +148,21 @@ class CharacteristicsSpec(Spec):
         for one in self.scorers:
             arrays[one] = scorer(one).score(texts)
             arrays[f"piece_{one}"] = scorer(one).score(pieces)
-        cards = [scorer(one).card() for one in ("quality", *self.scorers)]
+        names = ("quality", *self.scorers)
         return Outcome(
             arrays,
             {
                 "documents": len(texts),
                 "pieces": len(pieces),
                 "signs": signs_of(texts),
-                "cards": [asdict(card) for card in cards],
+                "cards": [asdict(scorer(name).card()) for name in names],
+                "unscored": {
+                    name: {
+                        "documents": unscored(texts, arrays[name]),
+                        "pieces": unscored(pieces, arrays[f"piece_{name}"]),
+                    }
+                    for name in names
+                },
             },
         )
 

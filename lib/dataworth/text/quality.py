@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
-from dataworth.text.scores import CHUNK_WORDS, ScoreCard, Scores, chunks, pooled, require_texts
+from dataworth.text.scores import (
+    CHUNK_WORDS,
+    ScoreCard,
+    Scores,
+    chunks,
+    pooled,
+    require_texts,
+    scored,
+)
 
 FEATURES = 1 << 18
 _SETTINGS = {"penalty_c": 0.977778, "tol": 8.16e-4}  # Gururangan et al. 2022
@@ -30,7 +38,8 @@ class Quality:
 
     weights: (FEATURES,) float64 of the hashed n-grams; bias: float. Documents of more than
     CHUNK_WORDS words get the mean over their pieces: quality is a property of the whole, and the
-    mean does not change with length as a maximum does.
+    mean does not change with length as a maximum does. NaN, "not scored": a text without a word of
+    two signs, or not in English.
     """
 
     weights: NDArray[np.float64] = field(repr=False)
@@ -40,14 +49,19 @@ class Quality:
     low: float = 0.0
     high: float = 1.0
     good: Literal["low", "high"] = "high"
+    language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:
-        return pooled(texts, self._probabilities, pooling="mean")
+        return scored(
+            texts, lambda some: pooled(some, self._probabilities, chunks, "mean"), self.language
+        )
 
     def _probabilities(self, texts: list[str]) -> Scores:
         from scipy.special import expit
 
-        return np.asarray(expit(_hashed(texts) @ self.weights + self.bias), dtype=np.float64)
+        rows = _hashed(texts)
+        found = expit(rows @ self.weights + self.bias)
+        return np.where(rows.getnnz(axis=1) > 0, found, np.nan)
 
     def card(self) -> ScoreCard:
         return ScoreCard(

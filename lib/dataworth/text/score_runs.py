@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dataworth.runs import Outcome, Spec, Store, run_tasks
 from dataworth.text.pools import CRAWL, DOMAINS
-from dataworth.text.scores import SCORERS
+from dataworth.text.scores import SCORERS, unscored
 
 
 class ScoresSpec(Spec):
@@ -22,14 +22,18 @@ class ScoresSpec(Spec):
     split: str = "train"
 
     def run(self, store: Store) -> Outcome:
-        """Arrays: `ids` int64 and `scores` float64 of all documents, (N,)."""
+        """Arrays: `ids` int64 and `scores` float64 of all documents, (N,), NaN where not scored.
+        Metrics: `documents`, and `unscored`: how many of them, by reason."""
         from dataworth.data import load_corpus
 
         corpora = [load_corpus(card, self.split) for card in self.cards]
-        made = SCORERS[self.scorer]()
-        scores = np.concatenate([made.score(corpus.texts) for corpus in corpora])
+        texts = [text for corpus in corpora for text in corpus.texts]
+        scores = SCORERS[self.scorer]().score(texts)
         ids = np.concatenate([corpus.ids for corpus in corpora])
-        return Outcome({"ids": ids, "scores": scores}, {"documents": len(ids)})
+        return Outcome(
+            {"ids": ids, "scores": scores},
+            {"documents": len(ids), "unscored": unscored(texts, scores)},
+        )
 
 
 def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:

@@ -7,43 +7,68 @@ is toxic, as there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataworth.errors import UserError
-from dataworth.text.scores import CHUNK_WORDS, Pooling, ScoreCard, Scores, pooled
+from dataworth.text.language import plain
+from dataworth.text.scores import Pooling, ScoreCard, Scores, overlapping, pooled, scored
 
-
-def _rule(pooling: Pooling, words: int | None) -> str:
-    return "whole document" if words is None else f"{pooling} over pieces of at most {words} words"
+PASSAGE = 20
+"""Known words of a passage; in running text about 45 words, as half of them are known."""
+ALONE = 0.5
+"""A passage of at least this score counts by itself, a milder one with the words around it."""
 
 
 @dataclass(frozen=True)
 class LinearToxicity:
-    """alt-profanity-check's probability of profanity: tf-idf and a calibrated linear SVM.
+    """alt-profanity-check's probability of profanity, of a document's worst passage.
 
-    The same numbers as `profanity_check.predict_prob` for each piece, without its call per text.
-    `pooling` and `words`: see `scores.pooled`; `words` None scores documents whole, as the package.
+    The model knows 15,442 words (small words such as "you" are not among them); nothing else moves
+    its score. A passage is a run of at most `passage` known words, wherever it begins or ends, with
+    all that stands between them, and its score is `profanity_check.predict_prob` of that text. The
+    score of a document is that of its worst passage where this is 0.5 or more, and otherwise that
+    of the worst among its longest passages (`passage` known words, or the whole of a shorter text).
+
+    Hence no passage of 0.5 or more scores higher than the document that holds it: a filter at any
+    threshold from 0.5 removes every document with a passage that it would remove alone. What
+    scores less by itself may drown, and so may a diatribe whose score needs more than `passage`
+    known words. The price is that long documents have more passages to be flagged for:
+    bench/text_scoring.py shows how many calm ones are. 0.9 agrees best with a list of bad words.
+
+    `passage` None scores documents whole, as the package does. NaN, "not scored", is the score of a
+    text without a known word or evidently not in English.
     """
 
-    pooling: Pooling = "max"
-    words: int | None = CHUNK_WORDS
+    passage: int | None = PASSAGE
     name: str = "toxicity"
     low: float = 0.0
     high: float = 1.0
     good: Literal["low", "high"] = "low"
+    language: str | None = "en"
+
+    def __post_init__(self) -> None:
+        if self.passage is not None and self.passage < 1:
+            raise UserError(f"passage: {self.passage} words are none; give 1 or more, or None.")
 
     def score(self, texts: Sequence[str]) -> Scores:
-        return pooled(texts, self._probabilities, pooling=self.pooling, words=self.words)
+        return scored(texts, self.probabilities, self.language)
 
-    def _probabilities(self, texts: list[str]) -> Scores:
+    def probabilities(self, texts: Sequence[str]) -> Scores:
+        """(N,) scores whatever the language; NaN without a known word."""
+        if self.passage is not None:
+            known, words = _linear().vocabulary, _linear().words
+            documents = [[known[w] for w in words(text.lower()) if w in known] for text in texts]
+            return _worst_passages(documents, self.passage)
         vectorizer, model = _profanity_check()
-        return np.asarray(model.predict_proba(vectorizer.transform(texts))[:, 1], dtype=np.float64)
+        rows = vectorizer.transform(texts)
+        return np.where(rows.getnnz(axis=1) > 0, model.predict_proba(rows)[:, 1], np.nan)
 
     def card(self) -> ScoreCard:
         return ScoreCard(
@@ -52,10 +77,12 @@ class LinearToxicity:
             high_means="toxic",
             trained_on="200,000 human-labelled comments and tweets (as its authors say)",
             licence="MIT (package alt-profanity-check, weights included)",
-            long_documents=_rule(self.pooling, self.words),
+            long_documents="whole document"
+            if self.passage is None
+            else f"worst passage of at most {self.passage} known words",
             known_failures=(
                 "sees single words: harmless uses of rude words are flagged, insults in polite "
-                "words are not; English of the internet only"
+                "words are not; English of the internet only; a long document has many passages"
             ),
             source="the Python package alt-profanity-check",
         )
@@ -73,7 +100,89 @@ def _profanity_check():  # type: ignore[no-untyped-def]
     return profanity_check.vectorizer, profanity_check.model
 
 
+class _Linear(NamedTuple):
+    """The package's model as numbers: V words, K folds of its calibration.
+
+    A text of counts c has x = c * idf, and its probability is the mean over the folds of
+    calibrate[k](slopes[k] @ c / |x| + intercepts[k]).
+    """
+
+    words: Callable[[str], list[str]]
+    vocabulary: Mapping[str, int]
+    idf: NDArray[np.float64]  # (V,)
+    slopes: NDArray[np.float64]  # (K, V)
+    intercepts: NDArray[np.float64]  # (K, 1)
+    calibrate: Sequence[Callable[[NDArray[np.float64]], NDArray[np.float64]]]
+
+
+@cache
+def _linear() -> _Linear:
+    vectorizer, model = _profanity_check()
+    folds = model.calibrated_classifiers_
+    return _Linear(
+        words=vectorizer.build_tokenizer(),
+        vocabulary=vectorizer.vocabulary_,  # without the small words, which the package skips
+        idf=vectorizer.idf_,
+        slopes=np.stack([fold.estimator.coef_[0] * vectorizer.idf_ for fold in folds]),
+        intercepts=np.stack([fold.estimator.intercept_ for fold in folds]),
+        calibrate=[fold.calibrators[0].predict for fold in folds],
+    )
+
+
+BLOCK = 8192  # known words that are scored at a time: what a processor's cache holds
+
+
+def _worst_passages(documents: Sequence[Sequence[int]], passage: int) -> Scores:
+    """(N,) scores of documents given as their known words; NaN where there is none.
+
+    Documents of similar length, longest first, are joined to blocks.
+    """
+    result = np.full(len(documents), np.nan)
+    sizes = np.array([len(words) for words in documents], dtype=np.int64)
+    rows = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
+    ends = np.cumsum(sizes[rows])
+    for block in np.split(rows, np.flatnonzero(np.diff(ends // BLOCK)) + 1):
+        if len(block):
+            words = np.concatenate([np.asarray(documents[row], np.int64) for row in block])
+            result[block] = _worst_of_block(words, sizes[block], passage)
+    return result
+
+
+def _worst_of_block(words: NDArray[np.int64], sizes: NDArray[np.int64], passage: int) -> Scores:
+    """Scores (D,) of D documents that lie end to end in `words` (W,), falling in `sizes` (D,).
+
+    Passages of all starts grow by one word a turn: their sums of slopes and their squared norms
+    follow from those of the turn before. The c-th copy of a word adds idf^2 (2c - 1) to the norm.
+    """
+    model = _linear()
+    ends = np.cumsum(sizes)
+    left = np.repeat(ends, sizes) - np.arange(
+        len(words)
+    )  # words from a start to its document's end
+    longest = np.repeat(np.minimum(sizes, passage), sizes)
+    slopes, squares = model.slopes[:, words], model.idf[words] ** 2
+    sums, norms = np.zeros_like(slopes), np.zeros(len(words))
+    copies = np.ones(len(words))  # 2c - 1, c counted within the passage that ends here
+    worst, around = np.zeros(len(words)), np.zeros(len(words))  # of each start
+    for grown in range(min(passage, int(sizes[0]))):
+        last = ends[np.count_nonzero(sizes > grown) - 1]  # documents beyond are too short
+        starts, added = slice(0, last - grown), slice(grown, last)
+        if grown:
+            copies[added] += 2 * (words[added] == words[starts])
+        norms[starts] += squares[added] * copies[added]
+        sums[:, starts] += slopes[:, added]
+        margins = sums[:, starts] / np.sqrt(norms[starts]) + model.intercepts
+        found = np.mean([f(m) for f, m in zip(model.calibrate, margins, strict=True)], axis=0)
+        found[left[starts] <= grown] = 0.0  # reaches into the next document
+        np.maximum(worst[starts], found, out=worst[starts])
+        np.maximum(around[starts], found, out=around[starts], where=longest[starts] == grown + 1)
+    first = ends - sizes
+    worst, around = np.maximum.reduceat(worst, first), np.maximum.reduceat(around, first)
+    return np.where(worst >= ALONE, worst, around)
+
+
 DETOXIFY = ("original", "unbiased", "multilingual", "original-small", "unbiased-small")
+DETOXIFY_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -86,6 +195,12 @@ class DetoxifyToxicity:
     most `budget` tokens with padding, so that little of it is computed; the default is 131,072
     by the model's width on a CPU, whose caches larger batches overflow (170 for a BERT-base), and
     16,384 elsewhere. Scores equal its own `predict` to rounding.
+
+    Pieces have at most `words` words and overlap by half, so that a passage of half a piece is
+    whole in one of them; they cost twice the words, which shorter pieces pay back in part. Unlike
+    those of the linear model, a passage's score can be lower within its piece than alone. `words`
+    None scores documents whole. NaN, "not scored": a text without a word, or not in English
+    (`language` None reads every language).
     """
 
     model: str = "original"
@@ -95,18 +210,27 @@ class DetoxifyToxicity:
     device: str = "cpu"
     budget: int | None = None
     pooling: Pooling = "max"
-    words: int | None = CHUNK_WORDS
+    words: int | None = DETOXIFY_WORDS
     name: str = "detoxify"
     low: float = 0.0
     high: float = 1.0
     good: Literal["low", "high"] = "low"
+    language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:
         loaded = _detoxify(self.model, self.checkpoint, self.config, self.device)
         if self.label not in loaded.class_names:
             known = ", ".join(loaded.class_names)
             raise UserError(f"label: this Detoxify has no label '{self.label}'; it has {known}.")
-        return pooled(texts, self._probabilities, pooling=self.pooling, words=self.words)
+
+        def pieces(text: str) -> list[str]:
+            return [text] if self.words is None else overlapping(text, self.words)
+
+        return scored(
+            texts,
+            lambda some: pooled(some, self._probabilities, pieces, self.pooling),
+            self.language,
+        )
 
     def _probabilities(self, texts: list[str]) -> Scores:
         import torch
@@ -133,7 +257,12 @@ class DetoxifyToxicity:
             high_means="toxic",
             trained_on="Jigsaw's toxic-comment challenges (comments of Wikipedia, Civil Comments)",
             licence="Apache-2.0 (code and weights)",
-            long_documents=_rule(self.pooling, self.words) + "; a piece above 512 tokens is cut",
+            long_documents=(
+                "whole document"
+                if self.words is None
+                else f"{self.pooling} over pieces of {self.words} words that overlap by half"
+            )
+            + "; a piece above 512 tokens is cut",
             known_failures=(
                 "words that name groups or swear raise it whatever is meant; English comments only "
                 "(but for 'multilingual')"
@@ -202,19 +331,25 @@ class BadWords:
     """1 where a text holds a phrase of the list, flanked by other than word characters, else 0.
 
     C4's page filter (Raffel et al. 2020, section 2.2) keeps the zeros. A longer document has more
-    chances to hold one; there are no pieces.
+    chances to hold one; there are no pieces. Unlike there, any blanks may part the words of a
+    phrase, line breaks among them; wide letters, ligatures and soft hyphens count as plain ones.
+    NaN, "not scored": a text without a word, or not in English.
     """
 
     name: str = "bad-words"
     low: float = 0.0
     high: float = 1.0
     good: Literal["low", "high"] = "low"
+    language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:
+        return scored(texts, self._hits, self.language)
+
+    def _hits(self, texts: Sequence[str]) -> Scores:
         pattern, first, other = _list()
         result = np.zeros(len(texts))
         for row, text in enumerate(texts):
-            low = text.lower()
+            low = plain(text).lower()
             # The pattern is slow, and few texts hold the first word of a phrase.
             if not first.isdisjoint(re.findall(r"\w+", low)) or any(sign in low for sign in other):
                 result[row] = pattern.search(low) is not None
@@ -243,6 +378,7 @@ def _list() -> tuple[re.Pattern[str], frozenset[str], tuple[str, ...]]:
 
     phrases = sorted(phrase.lower() for phrase in load_corpus("naughty-words").texts)
     words = {phrase: re.findall(r"\w+", phrase) for phrase in phrases}
-    pattern = re.compile(rf"(?:\W|^)(?:{'|'.join(map(re.escape, phrases))})(?:\W|$)")
+    parts = [r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases]
+    pattern = re.compile(rf"(?:\W|^)(?:{'|'.join(parts)})(?:\W|$)")
     first = frozenset(found[0] for found in words.values() if found)
     return pattern, first, tuple(phrase for phrase, found in words.items() if not found)
