@@ -208,7 +208,8 @@ def score_task(
         half = values.shape[1] // 2
         groups = np.repeat(["toxic", "other"], [half, values.shape[1] - half])
         known = np.isfinite(values).all(0)
-        if not (known if group is None else known & (groups == group)).any():
+        asked = np.ones(len(groups), bool) if group is None else groups == group
+        if asked.any() and not known[asked].any():
             return np.nan, np.full(resamples, np.nan)
         values, groups = values[:, known], groups[known]
     else:
