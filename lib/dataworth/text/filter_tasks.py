@@ -207,7 +207,7 @@ def score_task(
         values = np.stack([_toxic_shares(store.root, r.spec) for (r,) in results])
         half = values.shape[1] // 2
         groups = np.repeat(["toxic", "other"], [half, values.shape[1] - half])
-        known = np.isfinite(values).all(0)
+        known = np.asarray(np.isfinite(values).all(axis=0))
         asked = np.ones(len(groups), bool) if group is None else groups == group
         if asked.any() and not known[asked].any():
             return np.nan, np.full(resamples, np.nan)
