@@ -7,6 +7,10 @@ are read at run time. Every rate is the median of repeated passes; the two sides
 turns. Detoxify runs with a random model of the given size under its true file name: rates do not
 depend on the weights. They do depend on the number of tokens, so its word pieces are learned from
 the corpora here, as many characters each as BERT's own (about four).
+
+`--calm` asks instead how many calm texts the linear toxicity scorer flags, by card and by length,
+whether it finds 1,000 insults planted in them, and how many texts of the cards are taken for
+foreign ones. Not every alarm is false: the cards are not free of rude words.
 """
 
 from __future__ import annotations
@@ -82,18 +86,78 @@ def linear(texts: Sequence[str]) -> None:
 
     from dataworth.text.toxicity import LinearToxicity
 
-    ours = LinearToxicity(words=None)  # whole documents, as the package
-    peer = [float(predict_prob([text])[0]) for text in texts]
-    assert ours.score(texts).tolist() == peer, "scores differ from the package's"
-    one, all_ = rates(
+    ours, whole = LinearToxicity(), LinearToxicity(passage=None)  # the latter as the package
+    peer = np.array([float(predict_prob([text])[0]) for text in texts])
+    found = whole.probabilities(texts)
+    assert (np.isnan(found) | (found == peer)).all(), "scores differ from the package's"
+    one, passages, documents = rates(
         len(texts),
         lambda: [predict_prob([text]) for text in texts],
         lambda: ours.score(texts),
+        lambda: whole.score(texts),
     )
-    print(
-        f"linear toxicity: {all_:,.0f}/s; package, one document at a time: {one:,.0f}/s; ", end=""
-    )
-    print(f"ratio {all_ / one:.1f}, identical scores")
+    print(f"linear toxicity: package, one document at a time: {one:,.0f}/s; ", end="")
+    print(f"worst passage: {passages:,.0f}/s, ratio {passages / one:.1f}; ", end="")
+    print(f"whole documents: {documents:,.0f}/s, ratio {documents / one:.1f}, identical scores")
+
+
+CALM = ("sotu", "brown", "wordnet", "python-code")
+LENGTHS = {10: 500, 100: 500, 1_000: 200, 10_000: 40}  # words: texts of each card
+THRESHOLDS = (0.5, 0.9, 0.99)
+INSULTS = (
+    "you are an idiot", "what a moron", "you lazy bum", "you brainless twit", "screw you",
+    "you make me sick", "you are a disgrace", "go to hell, all of you", "shut up, you fool",
+    "you pathetic loser", "you are as dumb as a rock", "hypocrite", "you people disgust me",
+)  # fmt: skip
+
+
+def stretches(card: str, words: int, count: int, rng: np.random.Generator) -> list[str]:
+    """Random stretches of so many words from a card's documents, joined in random order."""
+    from dataworth.data import load_corpus
+
+    texts = load_corpus(card).texts
+    joined = " ".join(texts[i] for i in rng.permutation(len(texts)).tolist()).split()
+    firsts = rng.integers(len(joined) - words + 1, size=count).tolist()
+    return [" ".join(joined[first : first + words]) for first in firsts]
+
+
+def calm() -> None:
+    """False alarms by card and length, beside those of whole documents; insults found."""
+    from profanity_check import predict_prob
+
+    from dataworth.data import load_corpus
+    from dataworth.text.language import is_foreign
+    from dataworth.text.toxicity import ALONE, LinearToxicity
+
+    ours, whole = LinearToxicity(), LinearToxicity(passage=None)
+    rng = np.random.default_rng(0)
+    alone = predict_prob(list(INSULTS))
+    assert alone.min() >= ALONE
+    print("-- calm texts flagged, in percent: by the worst passage (by the whole document)")
+    print("words  card         " + "".join(f"{f'at {t:g}':>16}" for t in THRESHOLDS))
+    planted, of = [], []
+    for words, count in LENGTHS.items():
+        for card in CALM:
+            texts = stretches(card, words, count, rng)
+            found, control = ours.score(texts), whole.score(texts)
+            cells = [
+                f"{100 * (found >= t).mean():.1f} ({100 * (control >= t).mean():.1f})"
+                for t in THRESHOLDS
+            ]
+            print(f"{words:<6} {card:<12} " + "".join(f"{cell:>16}" for cell in cells))
+    for n in np.exp(rng.uniform(np.log(10), np.log(10_000), 50)).round().astype(int).tolist():
+        for text in stretches(CALM[n % 4], n, 20, rng):
+            split, which = text.split(), int(rng.integers(len(INSULTS)))
+            place = int(rng.integers(len(split) + 1))
+            planted.append(" ".join([*split[:place], INSULTS[which], *split[place:]]))
+            of.append(alone[which])
+    hits = ours.score(planted) >= np.array(of) - 1e-12
+    control = whole.score(planted) >= np.array(of)
+    print(f"insults in {len(planted):,} calm texts of 10 to 10,000 words, found at every threshold")
+    print(f"where they are found alone: {hits.sum():,} (by the whole document: {control.sum():,})")
+    for card in ("nlp-corpus", *CALM, "spam-assassin"):
+        foreign = sum(map(is_foreign, corpus := load_corpus(card).texts))
+        print(f"taken for foreign: {foreign:,} of {len(corpus):,} {card}")
 
 
 def detoxify(texts: Sequence[str], width: int, layers: int, corpus: Sequence[str]) -> None:
@@ -123,7 +187,12 @@ def detoxify(texts: Sequence[str], width: int, layers: int, corpus: Sequence[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=1000)
-    n = parser.parse_args().documents
+    parser.add_argument("--calm", action="store_true", help="false alarms, and insults found")
+    asked = parser.parse_args()
+    if asked.calm:
+        calm()
+        return
+    n = asked.documents
 
     from dataworth.data import load_corpus
     from dataworth.data.duplicates import near_duplicates, shingles, signatures
