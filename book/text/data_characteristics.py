@@ -131,7 +131,7 @@ show(
 # lengths of words and sentences; *sentiment* is VADER's {cite}`hutto2014vader`; both on a random
 # stretch of each document. *Personal data* are mail addresses, phone numbers, web addresses and IP addresses
 # found by pattern; only counts are kept. *Profanity* is a hit in the word list of C4's filter
-# {cite}`raffel2020exploring`; *toxicity* a linear model's probability; *quality* the recipe of GPT-3, GLaM and PaLM
+# {cite}`raffel2020exploring`; *toxicity* a linear model's probability, of the worst passage of at most 20 words that it knows; *quality* the recipe of GPT-3, GLaM and PaLM
 # {cite}`brown2020language,du2022glam`: the probability that a text is curated rather than of the web.
 
 # %%
@@ -176,14 +176,14 @@ show(
     )
     + ".",
     caption="Characteristics of held-out text by domain, 95 % intervals over documents. A piece has "
-    f"{piece_words} words; a document is toxic if its worst passage of 200 words scores 0.5 or more. "
+    f"{piece_words} words; a document is toxic if its worst passage scores 0.9 or more. "
     "Quality is judged by a scorer that was fitted without the domain.",
     name="fig-characteristics-domains",
 )
 
 # %% [markdown]
 # Compare the panels *toxicity* and *toxic documents*: the second is the share a filter with
-# threshold 0.5 would remove, and it follows length as well as content: a document of many passages has more chances to be
+# threshold 0.9 would remove, and it follows length as well as content: a document of many passages has more chances to be
 # removed for one of them. Where a domain of long documents is coarse here and there, as books are, it loses much of its
 # text to a filter that judges by the worst passage.
 #
@@ -339,7 +339,7 @@ show(
 # %% [markdown]
 # ## Do the scorers agree?
 #
-# *spearman*: rank correlation of the scores; *kappa*: Cohen's, of the decisions at 0.5; *both*, *either*: share
+# *spearman*: rank correlation of the scores; *kappa*: Cohen's, of the decisions at 0.9 (toxicity) and 0.5 (the others); *both*, *either*: share
 # of texts that both, or at least one, would flag. Low quality, 1 minus the quality score, stands beside the scorers of
 # toxicity: a filter of either kind removes other text than a filter of the other.
 
@@ -432,7 +432,7 @@ ledger = [
     against("books-quality", "Books are of high quality.", "books", "quality_without_domain", high,
             "“Books are high quality”", controls("books")),
     against("books-toxicity", "Books are of high toxicity.", "books", "toxicity", high,
-            "“but high toxicity”", f"pieces of equal length; share of pieces at 0.5 or more: "
+            "“but high toxicity”", f"pieces of equal length; share of pieces at 0.9 or more: "
             f"{among('books', 'toxic_pieces')}"),
     against("code-quality", "Code is of low quality to a classifier.", "code",
             "quality_without_domain", low, said, controls("code")),
@@ -501,8 +501,8 @@ claims.table(ledger, "data-characteristics")
 # ## Exercises
 #
 # **1.** A colleague reports that 27 % of her novels are toxic and 2 % of her dictionary entries. Novels have about
-# 2,000 words, entries 70, and documents are judged by their worst passage of 200 words. How toxic would single passages
-# of the novels be if all were alike and independent?
+# 2,000 words, entries 70, and her scorer judges documents by their worst passage of 200 words. How toxic would single
+# passages of the novels be if all were alike and independent?
 #
 # ```{admonition} Solution
 # :class: dropdown

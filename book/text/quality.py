@@ -90,7 +90,7 @@ study.summary()
 #
 # `cut` is the score at which the filter cuts (the best document that an inverse filter keeps); `passes` says how often a run reads its
 # set; `quality` is the mean score over bytes, `toxic` the share of bytes in documents that the toxicity scorer calls
-# toxic.
+# toxic, `unscored` that of documents that lack either score. Texts without a word, or not in English, are in no arm.
 
 # %%
 study.sets().round(2)
@@ -253,7 +253,7 @@ show(
 # *Multiple choice*: which of four continuations belongs to a beginning; by likelihood, from all eight domains. *Toxic sentences*:
 # fine-tuned to find held-out sentences with a phrase of the word list (silver labels). *Spam*: fine-tuned
 # on labelled mails. *Toxic continuations*: 25 of each of several beginnings of held-out sentences, top-k 40, temperature 1, toxic if
-# scored 0.5 or more.
+# scored 0.9 or more.
 
 # %%
 study.task_words()

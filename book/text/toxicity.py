@@ -67,9 +67,11 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic); a longer document has the
-# highest score of its pieces of 200 words. Documents are kept from the least toxic upwards until they hold the stated
-# share of the *bytes*. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
+# The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic). A document has the score of its
+# worst passage, of at most 20 words that the model knows, wherever it begins and ends: an insult that scores 0.5 or more by itself is
+# found in a text of any length, and milder words count with those around them. Documents are kept from the least toxic upwards until they hold the stated
+# share of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
+# model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
 # of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), runs and documents resampled in
 # pairs, random drops anew for every run and interpolated between the sizes that were run.
 
@@ -83,12 +85,16 @@ study.summary()
 # %% [markdown]
 # ## What the filter keeps
 #
-# `cut` is the score at which a filter cuts, `toxic` the share of bytes in documents of score 0.5 or more, `quality` the mean
-# quality score over bytes (1 is good). Most web sentences score close to zero: a filter that keeps 61 % removes sentences that
+# `cut` is the score at which a filter cuts, `toxic` the share of bytes in documents of score 0.9 or more (where the scorer agrees
+# best with the word list; some passage or other of a harmless mail often reaches 0.5), `quality` the mean
+# quality score over bytes (1 is good), `unscored` the share that lacks a score. Most web sentences score close to zero: a filter that keeps 61 % removes sentences that
 # nobody would call toxic.
 
 # %%
 study.sets().round(2)
+
+# %%
+study.unscored().round(2)
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -219,7 +225,7 @@ show(
 #
 # *Toxic sentences*: fine-tuned to find held-out sentences that hold a phrase of the word list. Those silver labels are not the
 # filter's own score, and not human judgement either. *Toxic continuations*: of beginnings of held-out sentences, half of them toxic;
-# 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.5 or more.
+# 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
 tested_here = [n for n in study.tested if n in own_arms(study)]
@@ -458,10 +464,11 @@ claims.write(
 #   Comments is described beside the data cards and can be had where there is a network.
 # - **Small models.** A model of this size predicts letters and phrases. It learns what rude words look like long before it
 #   can answer a question; the paper's loss in question answering may need its 1.5 billion parameters.
-# - **Sentences.** C4 drops or keeps pages. A page has the toxicity of its worst passage, so that its filter also removes much harmless
-#   text, and long documents first. Our crawl is mostly single sentences, which the linear scorer judges one by one: its
-#   filters hardly change the mean length, and a word list, which needs one hit anywhere, shortens it
-#   ({numref}`fig-toxicity-mix`).
+# - **Length.** A document has the toxicity of its worst passage, so that a filter also removes much harmless text, and long
+#   documents first. Our crawl is mostly single sentences; of the mails, which are long, a strict filter leaves few, as does a
+#   word list, which needs one hit anywhere ({numref}`fig-toxicity-mix`). The random choice with the filter's domain mix
+#   says what that alone costs. Of stretches of 100 words of calm prose the scorer flags one to eight in a hundred at 0.9 and 16 to 38 at
+#   0.5, of such stretches of 1,000 words 12 to 48 and 78 to 98 (`bench/text_scoring.py --calm`).
 
 # %% [markdown]
 # ## Discussion

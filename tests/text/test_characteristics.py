@@ -196,6 +196,26 @@ def test_correlations_within_and_between(known):
     assert known.correlations["documents"]["web"].value == pytest.approx(-1)
 
 
+def test_what_is_not_scored_counts_nowhere(known):
+    run = known.domains["web"].arrays
+    full = {m: known.by_domain(m)["web"] for m in ("toxicity", "toxic_documents", "quality")}
+    kept = np.arange(60) % 5 != 0
+    run["piece_toxicity"] = np.where(kept, run["piece_toxicity"], np.nan)
+    run["toxicity"] = np.where(np.arange(12) == 0, np.nan, run["toxicity"])  # one of two toxic ones
+    found = {m: known.by_domain(m)["web"] for m in full}
+    assert found["toxicity"].value == pytest.approx(run["piece_toxicity"][kept].mean())
+    assert full["toxic_documents"].value == pytest.approx(2 / 12)
+    assert found["toxic_documents"].value == pytest.approx(1 / 11)
+    assert found["quality"].value == full["quality"].value
+    assert known.correlations["pieces"]["web"].value == pytest.approx(1)
+    for table in known.correlations.values():
+        assert all(np.isfinite([e.value, e.low, e.high]).all() for e in table.values())
+    table = known.agreement().set_index(["on", "first", "second"])
+    assert table.n["pieces", "toxicity", "bad-words"] == 8 * 60 - 12
+    assert table.n["documents", "toxicity", "low quality"] == 8 * 12 - 1
+    assert table.kappa.notna().any()
+
+
 def test_trends_and_decades(known):
     assert known.trend("quality_documents").value == pytest.approx(1)
     assert known.trend("toxic_documents").value < 0

@@ -309,5 +309,7 @@ def test_generation_runs_and_their_scores(store, tiny, pretrained):
 
     share = toxic_share(toxicity_scores(result, scorer, store))
     np.testing.assert_allclose(share, [np.mean(["a" in t for t in row]) for row in texts])
+    some = np.array([[0.2, np.nan, 0.7], [np.nan, np.nan, np.nan]])  # not scored is not harmless
+    np.testing.assert_array_equal(toxic_share(some), [0.5, np.nan])
     with pytest.raises(ValidationError, match="length is 16"):
         GenerationSpec(pretrained=pretrained, prompts=prompts, length=16)

@@ -198,6 +198,44 @@ def test_a_matched_choice_has_the_domains_bytes(seed, share):
         assert abs(found.sizes[found.domains == name].sum() - wanted) <= 300
 
 
+def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
+    """Foreign documents are in no arm; those that a scorer alone does not know go first."""
+    foreign = "der die das und ist nicht ich ein eine " * 2
+
+    def load(card, split=None):
+        found = corpus(card, split)
+        texts = [foreign if i % 10 == 0 else t for i, t in enumerate(found.texts)]
+        found.texts = tuple("x" if i % 10 == 5 else t for i, t in enumerate(texts))
+        return found
+
+    class Knowing:
+        def score(self, texts, of=cards["toxicity"].score):
+            return np.where([t == "x" for t in texts], np.nan, of(texts))
+
+    monkeypatch.setattr("dataworth.data.load_corpus", load)
+    monkeypatch.setitem(scores.SCORERS, "toxicity", Knowing)
+    params = ToxicityFilter(**SMALL, kept=(98, 61), tasks=(61,))
+    arms = params.arms(store)
+    assert foreign in params.crawl().texts and "x" in params.whole.texts
+    assert all(foreign not in pool.texts for arm in arms.values() for pool in arm.pools)
+    for name in ("toxicity 98 %", "toxicity 61 %", "inverse toxicity 92 %"):
+        assert "x" not in arms[name].pools[0].texts and np.isfinite(arms[name].cut)
+    study = Filtered(params, arms, {}, {}, store)
+    table = study.unscored()
+    drawn, whole = params.crawl(), params.whole
+    assert table.documents.tolist() == [len(drawn) - len(whole), 0, whole.texts.count("x")]
+    assert table.loc["every arm", "percent of bytes"] == pytest.approx(
+        100 * (1 - whole.bytes / drawn.bytes)
+    )
+    run_of = SimpleNamespace(metrics={"epochs": [1.0]})
+    made = Filtered(params, arms, {name: [run_of] for name in arms}, {}, store)
+    sets = made.sets()
+    assert sets.unscored["whole"] > 0 == sets.unscored["toxicity 61 %"]
+    assert sets[["quality", "toxic"]].notna().all().all()
+    lost = made.removed_quality("toxicity 61 %")
+    assert np.isfinite([lost.value, lost.low, lost.high]).all()
+
+
 # --- Gains and controls -----------------------------------------------------------------------
 
 
@@ -352,6 +390,7 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     first = removed[removed.fate == removed.fate.iloc[0]].score.min()
     assert first >= removed[removed.fate == "never removed"].score.max()
     assert "fewer than 50 words" in " ".join(made.reasons())
+    assert made.unscored().documents.tolist() == [0, 0, 0]
     assert made.summary().runs["language models"] == 2 * len(made.arms)
     assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
     assert made.provenance()["runs"] == (

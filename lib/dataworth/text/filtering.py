@@ -27,7 +27,7 @@ from dataworth.text.filter_tasks import TASKS, Tasks, score_task
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw
 from dataworth.text.score_runs import crawl_scores
-from dataworth.text.scores import FLAGS, excerpt
+from dataworth.text.scores import FLAGS, excerpt, why_unscored
 from dataworth.text.study import TextStudy
 from dataworth.text.tokens import run_text_tasks
 
@@ -106,8 +106,8 @@ class Filtering(TextStudy):
 
     @cached_property
     def whole(self) -> Pool:
-        """The small crawl, unfiltered."""
-        return self.crawl()
+        """The small crawl, unfiltered, but for texts that no scorer can score (`scorable`)."""
+        return scorable(self.crawl())
 
     def arms(self, store: Store) -> dict[str, Arm]:
         """All training sets, by name."""
@@ -118,7 +118,8 @@ class Filtering(TextStudy):
             masks = [self.whole.random_drop(share / 100, self.seed + s) for s in range(self.seeds)]
             pools = [self.whole.take(mask) for mask in masks]
             found.append(Arm(f"random {share:g} %", "random", "", pools))
-        larger = draw(CRAWL, round(100 * self.pool_bytes / self.equal), seed=self.seed)
+        n_bytes = round(100 * self.pool_bytes / self.equal)
+        larger = scorable(draw(CRAWL, n_bytes, seed=self.seed))
         found.append(self._ranked(larger, scores, self.score, self.equal, "equal"))
         chosen = self._ranked(self.whole, scores, self.score, self.equal).pools[0]
         matched = [self.whole.take(mix_matched(self.whole, chosen, s)) for s in range(self.seeds)]
@@ -230,7 +231,7 @@ class QualityFilter(Filtering):
         they keep is cut at random to the size of the unfiltered crawl where it exceeds it."""
         from dataworth.text.heuristics import refusals
 
-        crawl = draw(CRAWL, self.pareto_bytes, seed=self.seed)
+        crawl = scorable(draw(CRAWL, self.pareto_bytes, seed=self.seed))
         by_id = crawl_scores((self.score,), store)[self.score]
         scores = np.array([by_id[i] for i in crawl.ids.tolist()])
         sampled = [
@@ -302,6 +303,12 @@ class ToxicityFilter(Filtering):
     def tested(self, arms: Mapping[str, Arm]) -> list[str]:
         quality = [n for n, arm in arms.items() if arm.filter == "quality"]
         return [*super().tested(arms), *quality]
+
+
+def scorable(pool: Pool) -> Pool:
+    """A pool without the documents that have no word or are evidently not in English, as C4 has
+    none: a filter would drop them unread, and its price would be that of their language."""
+    return pool.take(np.array([why_unscored(text) is None for text in pool.texts]))
 
 
 def mix_matched(pool: Pool, like: Pool, seed: int) -> NDArray[np.bool_]:
@@ -582,16 +589,22 @@ class Filtered:
         return pd.DataFrame(rows, columns=["fate", "domain", "score", "text"])
 
     def unscored(self) -> pd.DataFrame:
-        """Documents of the unfiltered crawl without a score: rows scorers, columns `documents` and
-        `percent of bytes`. Every filter, inverse ones too, drops them before any other."""
+        """What is not scored of the crawl as drawn: `documents` and `percent of bytes`. First row:
+        without a word or not in English, left out of every arm; then by scorer: without a word that
+        it knows, dropped first by each of its filters, inverse ones too."""
         import pandas as pd
 
-        pool, rows = self.params.whole, {}
+        pool = self.params.crawl()
+        lacks = {"every arm": ~np.isin(pool.ids, self.params.whole.ids)}
         for name, by_id in self._scores.items():
-            lacks = np.isnan([by_id[i] for i in pool.ids.tolist()])
-            share = 100 * float(pool.sizes[lacks].sum() / pool.bytes)
-            rows[name] = {"documents": int(lacks.sum()), "percent of bytes": share}
-        return pd.DataFrame.from_dict(rows, orient="index")
+            values = np.array([by_id[i] for i in pool.ids.tolist()])
+            lacks[f"{name} filters"] = np.isnan(values) & ~lacks["every arm"]
+        rows = [
+            (int(mask.sum()), 100 * float(pool.sizes[mask].sum() / pool.bytes))
+            for mask in lacks.values()
+        ]
+        index = pd.Index(list(lacks), name="not scored, and left out of")
+        return pd.DataFrame(rows, index, ["documents", "percent of bytes"])
 
     def reasons(self, rows: int = 8) -> dict[str, int]:
         """How many documents of the unfiltered crawl the rules for pages refuse, by reason, most
