@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataworth.display import plain
+
+# the direction characters by their Unicode names, not by the ranges of the code
+DIRECTION = [
+    unicodedata.lookup(name)
+    for name in (
+        "LEFT-TO-RIGHT MARK", "RIGHT-TO-LEFT MARK", "ARABIC LETTER MARK",
+        "LEFT-TO-RIGHT EMBEDDING", "RIGHT-TO-LEFT EMBEDDING", "POP DIRECTIONAL FORMATTING",
+        "LEFT-TO-RIGHT OVERRIDE", "RIGHT-TO-LEFT OVERRIDE", "LEFT-TO-RIGHT ISOLATE",
+        "RIGHT-TO-LEFT ISOLATE", "FIRST STRONG ISOLATE", "POP DIRECTIONAL ISOLATE",
+    )
+]  # fmt: skip
+
+
+def test_commands_to_a_terminal_become_visible():
+    assert plain("\x1b[31mred\x07 \x00 \x9b \x7f\r") == r"\x1b[31mred\x07 \x00 \x9b \x7f\r"
+    assert plain("user\u202etxt.exe\u2066") == r"user\u202etxt.exe\u2066"
+    assert plain("a\udcff") == r"a\udcff"  # an undecodable byte of a path
+
+
+def test_text_and_markup_stay():
+    for text in ("a[real]", "/x", "[bold]", "two\nlines\tand a tab", "Ça va, ñandú, 数据, 👍🏽"):
+        assert plain(text) == text
+
+
+@given(st.text(st.one_of(st.characters(), st.sampled_from([*DIRECTION, "\x1b", "\x00"]))))
+def test_nothing_that_steers_passes(text):
+    shown = plain(text)
+    left = [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+    assert set(left) <= {"\n", "\t"}
+    assert not set(shown) & set(DIRECTION)
+    shown.encode()  # any stream takes it
+    assert plain(shown) == shown
