@@ -1,9 +1,33 @@
 """Errors that are meant to be read by the person at the keyboard."""
 
+from dataworth.display import plain
+
 
 class UserError(ValueError):
     """A mistake in the input or the surroundings, told in one sentence.
 
     The sentence names the field, the value and what is allowed. The command line prints it
-    without a traceback and exits with status 2.
+    without a traceback and exits with status 2. What it quotes cannot steer a terminal.
     """
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
+
+
+def short(text: str, limit: int = 80) -> str:
+    """At most `limit` characters of `text`, on one line, for a sentence that quotes it."""
+    line = plain(" ".join(text[: 4 * limit].split()))
+    return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[: limit - 1]}…"
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """`repr(value)` in at most `limit` characters, whatever the value is."""
+    if isinstance(value, str | bytes):
+        return short(repr(value[: 4 * limit]), limit)
+    if isinstance(value, int) and value.bit_length() > 4 * limit:
+        digits = int(value.bit_length() * 0.30103)
+        return f"a whole number of about {digits:,} digits"
+    try:
+        return short(repr(value), limit)
+    except (RecursionError, ValueError):  # nested too deep; a number of too many digits inside
+        return f"a {type(value).__name__}"

@@ -15,7 +15,9 @@ def project_root() -> Path | None:
 def home() -> Path:
     """Folder of fetched data and stored runs.
 
-    `DATAWORTH_HOME` if set; else `.dataworth/` of the clone; else `~/.cache/dataworth`.
+    `DATAWORTH_HOME` if set; else `.dataworth/` of the clone; else `~/.cache/dataworth`. A relative
+    `DATAWORTH_HOME` is meant from where the command is given: the builder hands the absolute path
+    to every chapter's kernel, which works in the clone.
     """
     if value := os.environ.get("DATAWORTH_HOME"):
         return Path(value).expanduser().resolve()
