@@ -179,20 +179,38 @@ def test_profile_is_recorded(results, monkeypatch):
     assert strict(write("c", "T", [], evidence={}, provenance={}))["profile"] == "smoke"
 
 
-def test_recorded(tmp_path, monkeypatch):
+RUN = {
+    "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00", "wall_s": 60.0,
+    "versions": {"python": "3.11.7"}, "commit": None,
+    "device": {"processor": "C", "cores": 2, "memory_gb": 8.0, "gpu": None, "system": "Linux"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def keep(tmp_path, monkeypatch):
+    """Record a run of a chapter in a clone of its own; gives the ledger's path."""
     monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
+
+    def record(chapter, profile, lines=(), evidence=None):
+        folder = tmp_path / "book" / "recorded" / profile
+        monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
+        monkeypatch.setenv("DATAWORTH_PROFILE", profile)
+        path = write(chapter, profile, lines, evidence=evidence or {}, provenance={})
+        path.write_text(claims.sealed_ledger(claims.read_ledger(path) | {"run": RUN}))
+        return path
+
+    return record
+
+
+def test_recorded(keep, monkeypatch):
     assert recorded("some-chapter") is None and claims.recordings("some-chapter") == []
-    folder = tmp_path / "book" / "recorded"
-    for profile in ("gpu", "full"):
-        (folder / profile).mkdir(parents=True)
-    (folder / "full" / "some-chapter.json").write_text('{"claims": []}')
-    assert recorded("some-chapter") == {"claims": []}
-    (folder / "gpu" / "some-chapter.json").write_text('{"claims": [1]}')
-    assert recorded("some-chapter") == {"claims": [1]}  # the larger one is drawn
-    assert claims.recordings("some-chapter") == [{"claims": []}, {"claims": [1]}]
+    keep("some-chapter", "gpu")
+    assert recorded("some-chapter")["profile"] == "gpu"
+    keep("some-chapter", "full")
+    assert recorded("some-chapter")["profile"] == "gpu"  # the larger one is drawn
+    assert [r["profile"] for r in claims.recordings("some-chapter")] == ["full", "gpu"]
     numbers = {"ratio": [1.5, math.inf, math.nan], "name": "x", "by": {"low": -math.inf}}
-    monkeypatch.setenv("DATAWORTH_RESULTS", str(folder / "full"))
-    write("other-chapter", "title", [], evidence=numbers, provenance={})
+    keep("other-chapter", "full", evidence=numbers)
     kept = recorded("other-chapter")["evidence"]
     assert math.isnan(kept["ratio"].pop()) and numbers["ratio"].pop() is math.nan
     assert kept == numbers
@@ -200,13 +218,75 @@ def test_recorded(tmp_path, monkeypatch):
     assert recorded("some-chapter") is None
 
 
-def test_table(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[]", "it holds a list, not a mapping"),
+        ("{}", "it has no checksum"),
+        ("\udcff", "it is not JSON in UTF-8"),
+        ("[" * 100_000, "it is nested too deep|it is not JSON"),
+        ('{"a": NaN, "sha256": ""}', "it is not JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "it is not JSON"),
+        ('{"sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}',
+         "chapter: field required"),
+    ],
+)  # fmt: skip
+def test_a_damaged_record_is_left_out_in_a_sentence(keep, content, reason):
+    path = keep("c", "full")
+    keep("c", "gpu")
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    found, (sentence,) = claims.recorded_ledgers(path.parents[3], "c")
+    assert [r["profile"] for r in found] == ["gpu"]
+    assert re.match(rf"book/recorded/full/c.json is not a ledger: ({reason})", sentence), sentence
+    assert "\n" not in sentence and len(sentence) < 250
+    assert sentence.replace("'", "&#x27;") in claims.table([make()], "c").data
+
+
+def test_a_ledger_in_anothers_place_is_left_out(keep):
+    path = keep("c", "full")
+    for chapter, profile in (("d", "full"), ("c", "gpu")):
+        other = path.parents[1] / profile / f"{chapter}.json"
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(path.read_bytes())
+        found, faults = claims.recorded_ledgers(path.parents[3], chapter)
+        assert other not in found and "holds chapter 'c' with profile 'full'" in faults[-1]
+
+
+def test_a_verdict_that_does_not_follow_is_no_ledger(keep):
+    ledger = claims.read_ledger(keep("c", "full", [make()]))
+    line = ledger["claims"][0]
+    line["verdict"] = "contradicted" if line["verdict"] != "contradicted" else "supported"
+    with pytest.raises(ValueError, match=r"the verdict of .* must be"):
+        claims.sealed_ledger(ledger)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"effect": "other words"}, True),
+        ({"source": "another table"}, True),
+        ({"statement": "Another statement."}, False),
+        ({"unit": "error"}, False),
+        ({"region": [0, 2.5]}, False),
+        ({"definition": "the slope"}, False),
+    ],
+)
+def test_a_digest_is_definition_unit_and_region(change, same):
+    (line,) = claims.lines([make()])
+    assert (claims.digest(line) == claims.digest({**line, **change})) is same
+
+
+def test_a_definition_outlives_the_wording():
+    (line,) = claims.lines([make()])
+    line["definition"] = "loss with synthetic images over loss without"
+    assert claims.digest(line) == claims.digest({**line, "statement": "Better English."})
+
+
+def test_table(keep):
     """One row a claim: statement with its effect, and a column for every recorded run."""
     made = [make(), make((0.1, 0.5), estimate=0.3), make((math.nan, math.nan), estimate=math.nan)]
-    monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
-    monkeypatch.setenv("DATAWORTH_RESULTS", str(tmp_path / "book" / "recorded" / "full"))
-    monkeypatch.setenv("DATAWORTH_PROFILE", "full")
-    write("chapter", "title", [make((0.1, 0.5), estimate=0.3)], evidence={}, provenance={})
+    keep("chapter", "full", [make((0.1, 0.5), estimate=0.3)])
 
     def cells(html):
         rows = [row.split("<td>")[1:] for row in html.data.split("<tr>")[2:]]
@@ -235,3 +315,18 @@ def test_a_table_escapes_what_it_is_told():
     )  # fmt: skip
     html = claims.table([made]).data
     assert "<script>" not in html and "<b>" not in html and "<i>" not in html
+
+
+def test_a_recorded_verdict_on_another_definition_is_none(keep):
+    """Its estimate and interval can still be read; its verdict is neither shown nor counted."""
+    now = [claim("a", "The error falls.", source="", published="", estimate=0.9,
+                 interval=(0.8, 0.95), region=(0.0, 1.0), unit=unit, effect="") for unit in
+           ("× error", "× loss")]  # fmt: skip
+    keep("c", "full", [now[1]])
+    shown = claims.table(now[:1], "c").data
+    assert shown.count("verdict-supported") == 1 and shown.count(claims.OTHER) == 1
+    assert "0.9 [0.8, 0.95] × loss" in shown
+    assert claims.OTHER not in claims.table(now[1:], "c").data
+    (kept,) = claims.recordings("c")
+    assert claims.comparable(claims.lines(now[:1]), kept) == ([], 1)
+    assert claims.comparable(claims.lines(now[1:]), kept) == (kept["claims"], 0)

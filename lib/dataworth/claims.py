@@ -9,14 +9,24 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from hashlib import sha256
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict  # pydantic reads typing's only from 3.12 on
+
+from dataworth.display import plain
+from dataworth.errors import UserError
 from dataworth.paths import project_root, recorded_runs
+from dataworth.sealed import Damaged, read_sealed, seal
+
+OTHER = "recorded under another definition"
 
 
 class Verdict(StrEnum):
@@ -45,6 +55,77 @@ class Claim:
     effect: str
     verdict: Verdict
     reason: str
+    definition: str = ""
+
+
+Number = float | Literal["inf", "-inf"] | None  # as in a file: null is a number nobody knows
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Line(TypedDict):
+    """A `Claim` as it stands in a file."""
+
+    id: Annotated[str, Field(min_length=1)]
+    statement: str
+    source: str
+    published: str
+    estimate: Number
+    interval: Interval
+    region: Interval
+    unit: str
+    effect: str
+    verdict: Literal["supported", "contradicted", "inconclusive"]
+    reason: str
+    definition: NotRequired[str]
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class Machine(TypedDict):
+    """What a chapter ran on."""
+
+    processor: str
+    cores: int
+    memory_gb: float
+    gpu: str | None
+    system: str
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Run(TypedDict):
+    """When, with what and on what a chapter ran. Times are ISO 8601; commit: None outside git."""
+
+    started: str
+    finished: str
+    wall_s: float
+    versions: dict[str, str]
+    device: Machine
+    commit: str | None
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class Ledger(TypedDict):
+    """A results file: what one run of a chapter says. `run` only in a recorded one."""
+
+    chapter: str
+    title: str
+    profile: str
+    claims: list[Annotated[Line, AfterValidator(lambda line: _follows(line))]]
+    evidence: dict[str, Any]
+    provenance: dict[str, Any]
+    run: NotRequired[Run]
+
+
+LEDGER = TypeAdapter(Ledger)
+
+
+def _follows(line: Line) -> Line:
+    """Raises ValueError where the verdict is not that of interval and region."""
+    low, high = (_numbers(end) for end in line["interval"])
+    first, last = (_numbers(end) for end in line["region"])
+    if (right := judge((low, high), (first, last))) != line["verdict"]:
+        raise ValueError(f"the verdict of '{line['id']}' must be {right} by its interval")
+    return line
 
 
 def judge(interval: tuple[float, float], region: tuple[float, float]) -> Verdict:
@@ -75,6 +156,7 @@ def claim(
     region: tuple[float, float],
     unit: str,
     effect: str,
+    definition: str = "",
 ) -> Claim:
     """A claim with its verdict computed (`judge`)."""
     verdict = judge(interval, region)
@@ -89,7 +171,7 @@ def claim(
         reason = f"The interval {span(interval)} {where} the claimed range {span(region)}."
     return Claim(
         id, statement, source, published, float(estimate), (float(interval[0]), float(interval[1])),
-        region, unit, effect, verdict, reason,
+        region, unit, effect, verdict, reason, definition,
     )  # fmt: skip
 
 
@@ -107,7 +189,8 @@ def write(
     and drawn beside this one (`recorded`).
 
     The folder is `DATAWORTH_RESULTS` (set by the book's runner), else `build/results`. Infinite and
-    missing numbers become "inf", "-inf" and null, so that the file is plain JSON.
+    missing numbers become "inf", "-inf" and null, so that the file is plain JSON; it ends with its
+    checksum. Raises UserError where the content is not a `Ledger`.
     """
     folder = Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,15 +204,59 @@ def write(
     }
     path = folder / f"{chapter}.json"
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+    try:
+        temporary.write_text(seal(_plain(content), LEDGER), encoding="utf-8")
+    except Damaged as error:
+        raise UserError(f"What {chapter} found is not a ledger: {error}.") from None
     temporary.replace(path)
     return path
 
 
-def recordings(chapter: str) -> list[dict[str, Any]]:
-    """The ledgers of the chapter's recorded runs, by profile (`paths.recorded_runs`)."""
+def read_ledger(path: Path, shown: str | None = None) -> Ledger:
+    """The ledger in a file that `write` made. shown: what to call the path in a sentence.
+
+    Raises UserError where the file is not a ledger or cannot be read.
+    """
+    try:
+        return read_sealed(path, LEDGER)
+    except Damaged as error:
+        raise UserError(f"{shown or path} is not a ledger: {error}.") from None
+    except OSError as error:
+        raise UserError(f"{shown or path} cannot be read: {error.strerror}.") from None
+
+
+def sealed_ledger(ledger: Ledger) -> str:
+    """The text of a ledger's file."""
+    return seal(ledger, LEDGER)
+
+
+def recorded_ledgers(root: Path, chapter: str) -> tuple[list[Ledger], list[str]]:
+    """The ledgers of the chapter's recorded runs (`paths.recorded_runs`), by profile, and a
+    sentence for each that is left out because it is damaged or of another chapter or profile."""
+    found, faults = [], []
+    for path in recorded_runs(root, chapter):
+        shown = path.relative_to(root).as_posix()
+        try:
+            ledger = read_ledger(path, shown)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        if (ledger["chapter"], ledger["profile"]) != (chapter, path.parent.name):
+            faults.append(
+                f"{shown} is not a ledger of its place: it holds chapter '{ledger['chapter']}' "
+                f"with profile '{ledger['profile']}'."
+            )
+        elif "run" not in ledger:
+            faults.append(f"{shown} is not a ledger: it does not say when and on what it ran.")
+        else:
+            found.append(ledger)
+    return found, faults
+
+
+def recordings(chapter: str) -> list[Ledger]:
+    """The ledgers of the chapter's recorded runs, by profile; damaged ones are left out."""
     root = project_root()
-    return [json.loads(path.read_text()) for path in recorded_runs(root, chapter)] if root else []
+    return recorded_ledgers(root, chapter)[0] if root else []
 
 
 def recorded(chapter: str) -> dict[str, Any] | None:
@@ -137,57 +264,93 @@ def recorded(chapter: str) -> dict[str, Any] | None:
     infinite and missing numbers in its evidence is undone. None if there is none."""
     if not (found := recordings(chapter)):
         return None
-    last = found[-1]
-    return last | {"evidence": _numbers(last["evidence"])} if "evidence" in last else last
+    return {**found[-1], "evidence": _numbers(found[-1]["evidence"])}
 
 
 def table(claims: Sequence[Claim], chapter: str | None = None) -> Any:
     """The verdicts as a table for a page: each claim with what its estimate means, the published
-    number, this run, and a column for each of the chapter's recorded runs."""
+    number, this run, and a column for each of the chapter's recorded runs.
+
+    A recorded verdict on another definition, unit or region is none on this claim: only its
+    estimate is shown.
+    """
     from IPython.display import HTML
 
-    kept = recordings(chapter) if chapter else []
+    root = project_root()
+    kept, faults = recorded_ledgers(root, chapter) if root and chapter else ([], [])
     head = ["claim", "published", "this run [95 % interval]"]
     head += [f"recorded run, {record['profile']}" for record in kept]
-    past = [{c["id"]: c for c in record["claims"]} for record in kept]
-    rows = [
-        [
-            f'{escape(c.statement)}<div class="effect">{escape(c.effect)}</div>',
-            escape(c.published),
-            judged(asdict(c)),
-            *(judged(found[c.id]) if c.id in found else "" for found in past),
+    rows = []
+    for line in lines(claims):
+        cells = [
+            f'{_safe(line["statement"])}<div class="effect">{_safe(line["effect"])}</div>',
+            _safe(line["published"]),
+            f"{badge(line['verdict'])} {_safe(estimated(line))}",
         ]
-        for c in claims
-    ]
+        for record in kept:
+            past = _find(record, line["id"])
+            cells.append(f"{standing(line, past)} {_safe(estimated(past))}" if past else "")
+        rows.append(cells)
     return HTML(
         '<table class="table dataworth-verdicts"><thead><tr>'
-        + "".join(f"<th>{escape(name)}</th>" for name in head)
+        + "".join(f"<th>{_safe(name)}</th>" for name in head)
         + "</tr></thead><tbody>"
         + "".join(f"<tr>{''.join(f'<td>{x}</td>' for x in row)}</tr>" for row in rows)
         + "</tbody></table>"
+        + "".join(f"<p>Left out: {_safe(fault)}</p>" for fault in faults)
     )
 
 
-def judged(claim: dict[str, Any]) -> str:
-    """Verdict (in words; colour only repeats it), estimate, interval and unit of a line of a
-    ledger, as HTML."""
-    verdict = escape(claim["verdict"])
-    badge = f'<span class="verdict verdict-{verdict}">{verdict}</span>'
-    return f"{badge} {escape(estimated(claim))}"
+def lines(claims: Sequence[Claim]) -> list[Line]:
+    """The claims as `write` puts them into a file."""
+    return [_plain(asdict(c)) for c in claims]
 
 
-def estimated(claim: dict[str, Any]) -> str:
+def digest(line: Line) -> str:
+    """What a verdict is about: the definition of the estimate (the statement where there is no
+    other), its unit and the region that would bear it out. Verdicts on unlike digests are not
+    comparable."""
+    region = [float(end) if end is not None else None for end in line["region"]]
+    about = [line.get("definition") or line["statement"], line["unit"], region]
+    return sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+
+def comparable(claims: Sequence[Line], kept: Ledger) -> tuple[list[Line], int]:
+    """Of the recorded lines on `claims`: those of the same digest, and how many have another."""
+    pairs = [(line, past) for line in claims if (past := _find(kept, line["id"]))]
+    same = [past for line, past in pairs if digest(line) == digest(past)]
+    return same, len(pairs) - len(same)
+
+
+def standing(line: Line, past: Line) -> str:
+    """The badge of a recorded line beside this run's line on the same claim, as HTML."""
+    if digest(line) == digest(past):
+        return badge(past["verdict"])
+    return f'<span class="verdict verdict-other">{OTHER}</span>'
+
+
+def _find(ledger: Ledger, id: str) -> Line | None:
+    return next((line for line in ledger["claims"] if line["id"] == id), None)
+
+
+def badge(verdict: str) -> str:
+    """A verdict in words (colour only repeats it), as HTML."""
+    return f'<span class="verdict verdict-{escape(verdict)}">{escape(verdict)}</span>'
+
+
+def _safe(text: str) -> str:
+    return escape(plain(text))
+
+
+def estimated(line: Line) -> str:
     """Estimate, interval and unit of a line of a ledger."""
-    text = number(claim.get("estimate"))
-    if interval := claim.get("interval"):
-        text += f" {span(interval)}"
-    return f"{text} {claim.get('unit') or ''}".strip()
+    return f"{number(line['estimate'])} {span(line['interval'])} {line['unit']}".strip()
 
 
-def counts(claims: Sequence[dict[str, Any]]) -> str:
+def counts(claims: Sequence[Line]) -> str:
     """How many lines of a ledger have which verdict: "2 supported, 0 contradicted, ..."."""
-    verdicts = [claim["verdict"] for claim in claims]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict)
+    verdicts = Counter(claim["verdict"] for claim in claims)
+    return ", ".join(f"{verdicts[verdict.value]} {verdict}" for verdict in Verdict)
 
 
 def number(value: float | str | None) -> str:
