@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from dataworth.book import chapters
 from dataworth.book.layout import Layout, open_layout, write_changed
 from dataworth.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def edit(layout: Layout, old: str, new: str) -> None:
@@ -92,3 +96,63 @@ def test_unchanged_files_keep_their_time_stamp(tmp_path):
     assert path.stat().st_mtime_ns == before
     assert write_changed(path, "other") and path.read_text() == "other"
     assert [p.name for p in path.parent.iterdir()] == ["page.md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "_toc.yml, line 1 is not YAML"),
+        ("root: index\nroot: other", "_toc.yml, line 2: 'root' stands here and in line 1"),
+        ("root: 5", "_toc.yml: 'root' is 5; it must be a name below book/"),
+        ("root: ../../etc/passwd", "_toc.yml: 'root' is '../../etc/passwd'; it must be a name"),
+        ("root: [a]", "_toc.yml: 'root' is"),
+    ],
+)
+def test_a_toc_that_means_nothing_is_a_sentence(example, text, said):
+    (example.root / "_toc.yml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        chapters.find(example.root)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("device: cpu", "device: [", r"line_fit.py, line \d+ is not YAML"),
+        (
+            "device: cpu",
+            "device: cpu\n#     device: gpu",
+            "line 8: field 'jupyter': 'device'",
+        ),
+        ("device: cpu", "device: 5", "'device' is 5; it must be a text"),
+        ("device: cpu", "devise: cpu", "has 'devise'; known are params, description, device"),
+        (
+            "{smoke: 0.1}",
+            "{smoke: soon}",
+            "'expected_minutes' of 'smoke' is 'soon'; it must be",
+        ),
+        ("{smoke: 0.1}", "{smoke: true}", "'expected_minutes' of 'smoke' is True"),
+        ("{smoke: 0.1}", "{smoke: -1}", "'expected_minutes' of 'smoke' is -1"),
+        ("{smoke: 0.1}", "3", "'expected_minutes' is 3; it must be a mapping"),
+    ],
+)
+def test_a_header_that_means_nothing_is_a_sentence(example, old, new, said):
+    edit(example, old, new)
+    chapter = chapters.get(example.root, "line-fit")
+    with pytest.raises(UserError, match=said):
+        chapters.header(chapter, chapters.read(chapter))
+
+
+def test_a_chapter_that_is_not_utf8_is_a_sentence(example):
+    chapter = chapters.get(example.root, "line-fit")
+    chapter.source.write_bytes(chapter.source.read_bytes() + b"\xff")
+    with pytest.raises(UserError, match=r"line_fit.py is not UTF-8"):
+        chapters.read(chapter)
+
+
+@pytest.mark.parametrize("chapter", chapters.find(ROOT), ids=lambda c: c.id)
+def test_a_styled_table_escapes_what_it_holds(chapter):
+    """pandas escapes a plain table, but a styled one only where it is asked to."""
+    for cell in chapters.read(chapter).cells:
+        if cell.cell_type == "code" and ".style." in cell.source:
+            assert 'escape="html"' in cell.source, cell.source

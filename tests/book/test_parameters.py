@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataworth.book import chapters, parameters
+from dataworth.book.layout import open_layout
 from dataworth.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def resolve(layout, overrides=None):
@@ -45,9 +50,17 @@ def test_injected_values_are_those_of_the_file(example):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("slope: -1", r"'slope' is -1: input should be greater than 0"),
-        ("points: many", r"'points' is 'many': input should be a valid integer"),
-        ("points: 1000", r"'points' is 1000: input should be less than or equal to 100"),
+        ("slope: -1", r"'slope' is -1 \(params/smoke/line_fit.yaml, line 1\): input should be g"),
+        ("\npoints: many", r"'points' is 'many' \(.*line 2\): input should be a valid integer"),
+        ("points: 1000", r"'points' is 1000 \(.*: input should be less than or equal to 100"),
+        ("points: true", r"'points' is True \(.*line 1\): input should be a valid integer"),
+        ("points: 5.0", r"'points' is 5.0 \(.*: input should be a valid integer"),
+        ("points: '5'", r"'points' is '5' \(.*: input should be a valid integer"),
+        ("points: 12:30:45", r"'points' is '12:30:45' \(.*: input should be a valid integer"),
+        ("slope: " + "x" * 100_000, r"'slope' is 'x{50,78}… \(.*: input should be a valid number"),
+        ("slope: 1\npoints: 017", r"line 2: field 'points': 017 begins with a zero"),
+        ("slope: 1\nslope: 2", r"line_fit.yaml, line 2: 'slope' stands here and in line 1"),
+        ("slope: .inf", r"line 1: field 'slope': .inf is not a finite number"),
         (
             "poinst: 5",
             r"Unknown parameter 'poinst'.*params/smoke/line_fit.yaml.*slope, points, seed",
@@ -60,12 +73,12 @@ def test_bad_files_are_refused_in_one_sentence(example, text, complaint):
     write(example, text)
     with pytest.raises(UserError, match=complaint) as caught:
         resolve(example)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_every_bad_value_is_named_at_once(example):
     write(example, "slope: -1\npoints: 1")
-    with pytest.raises(UserError, match=r"'slope' is -1.*; parameter 'points' is 1:"):
+    with pytest.raises(UserError, match=r"'slope' is -1 .*; parameter 'points' is 1 "):
         resolve(example)
 
 
@@ -91,7 +104,49 @@ def test_any_other_name_is_refused(example, name):
         resolve(example, {name: 1})
 
 
-@pytest.mark.parametrize("line", ["points = len([1])", "import os", "a = b = 1"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("yaml-5000-digits.yaml", r"line 1: field 'seed': the number 9{39}… has 5000 characters"),
+        ("yaml-impossible-date.yaml", r"'seed' is '2024-13-45' \(.*, line 1\): input should be a "),
+        ("yaml-not-utf8.yaml", r"line 1: byte 0xff is not UTF-8 \(field 'seed'\)"),
+    ],
+)
+def test_files_that_once_ended_in_a_traceback(example, name, said):
+    data = {
+        "yaml-5000-digits.yaml": b"seed: " + b"9" * 5000,
+        "yaml-impossible-date.yaml": b"seed: 2024-13-45\n",
+        "yaml-not-utf8.yaml": b"seed: \xff\n",
+    }[name]
+    (example.params / "line_fit.yaml").write_bytes(data)
+    with pytest.raises(UserError, match=rf"params/smoke/line_fit.yaml.*{said}|{said}") as caught:
+        resolve(example)
+    assert "params/smoke/line_fit.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["points = (", "points = 1\n  x = 2", "points = 0b" + "1" * 20_000 + "2", "points = '\0'"],
+)
+def test_a_parameters_cell_that_is_not_python_is_a_sentence(example, line):
+    edit(example, "points = 5", line)
+    with pytest.raises(UserError, match=r"cell of book/part/line_fit.py is not Python"):
+        resolve(example)
+
+
+def test_the_parameters_cell_sets_nothing_twice(example):
+    edit(example, "points = 5", "points = 5\npoints = 6")
+    with pytest.raises(UserError, match="sets 'points' more than once"):
+        resolve(example)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "points = len([1])", "import os", "a = b = 1", "points = {1}", "points = {[]: 1}",
+        "points = 1e999", "points = b'x'", "points = 1j", "points = ...",
+    ],
+)  # fmt: skip
 def test_the_parameters_cell_holds_literals_only(example, line):
     edit(example, "points = 5", line)
     with pytest.raises(UserError, match="may only hold lines 'name = literal'"):
@@ -114,7 +169,7 @@ def test_without_a_model_the_types_of_the_defaults_hold(example):
     edit(example, '#     params: "example_params:Example"\n', "")
     assert resolve(example, {"slope": 2}).values["slope"] == 2
     with pytest.raises(
-        UserError, match=r"Parameter 'points' .* is 1.5; it must be of type int, as 5 is"
+        UserError, match=r"Parameter 'points' .* is 1.5 \(-p\); it must be of type int, as 5 is"
     ):
         resolve(example, {"points": 1.5})
 
@@ -127,10 +182,27 @@ def test_overrides_are_yaml(text, value):
     assert parameters.parse_override(text) == ("a", value)
 
 
-@pytest.mark.parametrize("text", ["a", "=1", "a b=1", "a=[1"])
+@pytest.mark.parametrize("text", ["a", "=1", "a b=1", "a=[1", "a=017", "a=" + "9" * 5000, "a=\x00"])
 def test_bad_overrides_are_refused(text):
     with pytest.raises(UserError, match="-p "):
         parameters.parse_override(text)
+
+
+def test_every_limit_is_generous_and_there():
+    """No chapter takes a number beyond all proportion, in the profile's file or by -p."""
+    for chapter in chapters.find(ROOT):
+        notebook = chapters.read(chapter)
+        header = chapters.header(chapter, notebook)
+        for name, default in parameters.cell_defaults(chapter, notebook).items():
+            first = default[0] if isinstance(default, list) else default
+            if type(first) not in (int, float):
+                continue
+            for most in (10**26, 1e308):
+                value = [*default, most] if isinstance(default, list) else most
+                with pytest.raises(UserError, match=name):
+                    parameters.resolve(
+                        chapter, notebook, header, open_layout("quick", ROOT), {name: value}
+                    )
 
 
 def test_preflight_and_cost_are_the_models(example):

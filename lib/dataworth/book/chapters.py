@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from dataworth.errors import UserError
+from dataworth import strict_yaml
+from dataworth.errors import UserError, quoted, short
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+DOCUMENT = re.compile(r"[\w-]+(?:/[\w-]+)*")
+MOST_MINUTES = 10_000_000
+KINDS = {str: "text", dict: "mapping"}
 GENERATED = {"run_times"}  # pages that have no source of their own
 
 
@@ -44,14 +47,22 @@ class Header:
 
 
 def documents(root: Path) -> list[str]:
-    """Every `root:` and `file:` of _toc.yml, in reading order, relative to book/."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    """Every `root:` and `file:` of _toc.yml, in reading order, relative to book/.
+
+    Raises UserError where it is not YAML or one of them is not a name below book/.
+    """
+    toc = strict_yaml.read(root / "_toc.yml", "_toc.yml").value
 
     def walk(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
             for key in ("root", "file"):
                 if key in node:
-                    yield str(node[key])
+                    if not isinstance(node[key], str) or not DOCUMENT.fullmatch(node[key]):
+                        raise UserError(
+                            f"_toc.yml: '{key}' is {quoted(node[key])}; it must be a name below "
+                            "book/ without its ending, such as images/mixing."
+                        )
+                    yield node[key]
             for value in node.values():
                 yield from walk(value)
         elif isinstance(node, list):
@@ -97,7 +108,14 @@ def read(chapter: Chapter) -> Any:
     """
     import jupytext
 
-    notebook = jupytext.reads(chapter.source.read_text(), fmt="py:percent")
+    shown = f"book/{chapter.docname}.py"
+    try:
+        text = chapter.source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown} is not UTF-8 (byte {error.start}).") from None
+    declared = _front_matter(text, shown)
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata["dataworth"] = declared
     for index, cell in enumerate(notebook.cells):
         cell.id = f"{index:03d}-{sha256(cell.source.encode()).hexdigest()[:8]}"
     notebook.metadata.pop("jupytext", None)
@@ -125,13 +143,53 @@ def header(chapter: Chapter, notebook: Any) -> Header:
             f"book/{chapter.docname}.py must begin with one '# title' line and have no other; "
             f"it has {len(headings)}."
         )
-    declared = dict(notebook.metadata.get("dataworth", {}))
+    return _declared(chapter, headings[0][2:].strip(), notebook.metadata["dataworth"])
+
+
+def _front_matter(text: str, shown: str) -> dict[str, Any]:
+    """What `jupyter: dataworth:` of the YAML header holds; the header stands in comments between
+    two lines `# ---`. Raises UserError where that is not YAML or no mapping."""
+    lines = text.splitlines()
+    rule = [number for number, line in enumerate(lines) if line.rstrip() == "# ---"]
+    if len(rule) < 2 or rule[0] != 0:
+        return {}
+    yaml = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[1 : rule[1]])
+    found = strict_yaml.parse(yaml, shown, first_line=2).value
+    for name in ("jupyter", "dataworth"):
+        if found is not None and not isinstance(found, dict):
+            break
+        found = (found or {}).get(name)
+    if found is not None and not isinstance(found, dict):
+        raise UserError(
+            f"The header of {shown} must be a mapping with 'jupyter: dataworth:' in it."
+        )
+    return found or {}
+
+
+def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
+    """Raises UserError for a name that is none of a header's, or a value of another type."""
+    kinds = {"params": str, "description": str, "device": str, "expected_minutes": dict}
+    where = f"The header of book/{chapter.docname}.py"
+    for name, value in declared.items():
+        if name not in kinds:
+            raise UserError(f"{where} has '{short(name)}'; known are {', '.join(kinds)}.")
+        if not isinstance(value, kinds[name]):
+            raise UserError(
+                f"{where}: '{name}' is {quoted(value)}; it must be a {KINDS[kinds[name]]}."
+            )
+    minutes = declared.get("expected_minutes", {})
+    for profile, value in minutes.items():
+        if type(value) not in (int, float) or not 0 <= value <= MOST_MINUTES:
+            raise UserError(
+                f"{where}: 'expected_minutes' of '{short(profile)}' is {quoted(value)}; it must be "
+                f"a number from 0 to {MOST_MINUTES:,}."
+            )
     return Header(
-        title=headings[0][2:].strip(),
+        title=title,
         params=declared.get("params"),
-        description=str(declared.get("description", "")),
-        device=str(declared.get("device", "cpu")),
-        expected_minutes={k: float(v) for k, v in declared.get("expected_minutes", {}).items()},
+        description=declared.get("description", ""),
+        device=declared.get("device", "cpu"),
+        expected_minutes={profile: float(value) for profile, value in minutes.items()},
     )
 
 

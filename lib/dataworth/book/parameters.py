@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from dataworth import strict_yaml
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
-from dataworth.errors import UserError
+from dataworth.errors import UserError, quoted, short
+from dataworth.parameters import strictly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+MOST_FAULTS = 5  # of the values of one file, in one sentence
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,15 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
             f"it has {len(cells)}."
         )
     defaults: dict[str, Any] = {}
-    for node in ast.parse(cells[0].source).body:
+    try:
+        body = ast.parse(cells[0].source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        raise UserError(
+            f"The parameters cell of book/{chapter.docname}.py is not Python"
+            f"{f' (its line {line})' if line else ''}: {short(getattr(error, 'msg', str(error)))}."
+        ) from None
+    for node in body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 pass
@@ -55,9 +66,13 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
                 pass
             case _:
                 raise _not_literal(chapter, node)
+        if name in defaults:
+            raise UserError(
+                f"The parameters cell of book/{chapter.docname}.py sets '{name}' more than once."
+            )
         try:
-            defaults[name] = ast.literal_eval(value)
-        except ValueError:
+            defaults[name] = json.loads(json.dumps(ast.literal_eval(value), allow_nan=False))
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise _not_literal(chapter, node) from None
     return defaults
 
@@ -65,11 +80,11 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
 def _not_literal(chapter: Chapter, node: ast.AST) -> UserError:
     return UserError(
         f"The parameters cell of book/{chapter.docname}.py may only hold lines 'name = literal', "
-        f"not '{ast.unparse(node)}'."
+        f"not '{short(ast.unparse(node))}'."
     )
 
 
-def read_profile(chapter: Chapter, layout: Layout) -> dict[str, Any]:
+def read_profile(chapter: Chapter, layout: Layout) -> strict_yaml.Document:
     """The mapping in params/<profile>/<stem>.yaml. Raises UserError if missing or not flat."""
     path = layout.params / f"{chapter.stem}.yaml"
     if not path.is_file():
@@ -77,28 +92,20 @@ def read_profile(chapter: Chapter, layout: Layout) -> dict[str, Any]:
             f"Chapter '{chapter.id}' has no parameters for profile '{layout.profile}': "
             f"{layout.show(path)} is missing."
         )
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"{layout.show(path)} is not YAML: {' '.join(str(error).split())}."
-        ) from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
+    found = strict_yaml.read(path, layout.show(path))
+    if found.value is None:
+        return strict_yaml.Document({}, {})
+    if not isinstance(found.value, dict):
         raise UserError(f"{layout.show(path)} must hold a flat mapping 'name: value'.")
-    return values
+    return found
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     """`key=value` of the command line; the value is read as YAML."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise UserError(f"'-p {text}' is not a parameter; write -p name=value.")
-    try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"The value of '-p {text}' is not YAML.") from None
+        raise UserError(f"'-p {short(text)}' is not a parameter; write -p name=value.")
+    return name.strip(), strict_yaml.parse(value, f"The value of -p {short(name.strip())}").value
 
 
 def resolve(
@@ -113,29 +120,34 @@ def resolve(
     Raises UserError naming the parameter, its value and what is allowed.
     """
     defaults = cell_defaults(chapter, notebook)
-    given = {**read_profile(chapter, layout), **(overrides or {})}
+    profile = read_profile(chapter, layout)
+    given = {**profile.value, **(overrides or {})}
     source = layout.show(layout.params / f"{chapter.stem}.yaml")
+    places = {name: f"{source}, line {line}" for name, line in profile.lines.items()}
+    places |= dict.fromkeys(overrides or {}, "-p")
     for name in given:
         if name not in defaults:
-            where = "-p" if overrides and name in overrides else source
             raise UserError(
-                f"Unknown parameter '{name}' for chapter '{chapter.id}' ({where}); "
+                f"Unknown parameter '{short(name)}' for chapter '{chapter.id}' ({places[name]}); "
                 f"it has {', '.join(defaults)}."
             )
     if header.params is None:
-        return _resolve_plain(chapter, defaults, given)
-    return _resolve_model(chapter, header.params, defaults, given)
+        return _resolve_plain(chapter, defaults, given, places)
+    return _resolve_model(chapter, header.params, defaults, given, places)
 
 
-def _resolve_plain(chapter: Chapter, defaults: dict[str, Any], given: dict[str, Any]) -> Parameters:
+def _resolve_plain(
+    chapter: Chapter, defaults: dict[str, Any], given: dict[str, Any], places: dict[str, str]
+) -> Parameters:
     """Without a model the type of the default is all that is known."""
     for name, value in given.items():
         default = defaults[name]
         number = isinstance(default, float) and type(value) in (int, float)
         if default is not None and type(value) is not type(default) and not number:
             raise UserError(
-                f"Parameter '{name}' of chapter '{chapter.id}' is {value!r}; "
-                f"it must be of type {type(default).__name__}, as {default!r} is."
+                f"Parameter '{name}' of chapter '{chapter.id}' is {quoted(value)} "
+                f"({places[name]}); it must be of type {type(default).__name__}, "
+                f"as {quoted(default)} is."
             )
     values = {**defaults, **given}
     rows = [Row(n, values[n], defaults[n], "", "") for n in defaults]
@@ -143,7 +155,11 @@ def _resolve_plain(chapter: Chapter, defaults: dict[str, Any], given: dict[str, 
 
 
 def _resolve_model(
-    chapter: Chapter, reference: str, defaults: dict[str, Any], given: dict[str, Any]
+    chapter: Chapter,
+    reference: str,
+    defaults: dict[str, Any],
+    given: dict[str, Any],
+    places: dict[str, str],
 ) -> Parameters:
     from pydantic import ValidationError
 
@@ -154,9 +170,9 @@ def _resolve_model(
             f"The parameters cell of book/{chapter.docname}.py and {reference} differ in: {odd}."
         )
     try:
-        validated = model.model_validate({**defaults, **given})
+        validated = strictly(model, {**defaults, **given})
     except ValidationError as error:
-        raise UserError(_sentence(chapter, error.errors())) from None
+        raise UserError(_sentence(chapter, error.errors(), places)) from None
     values = validated.model_dump(mode="json")
     rows = []
     for name in defaults:
@@ -180,7 +196,7 @@ def load_model(chapter: Chapter, reference: str) -> type[BaseModel]:
     return model
 
 
-def _sentence(chapter: Chapter, errors: list[Any]) -> str:
+def _sentence(chapter: Chapter, errors: list[Any], places: dict[str, str]) -> str:
     parts = []
     for error in errors:
         name = ".".join(str(p) for p in error["loc"])
@@ -189,9 +205,14 @@ def _sentence(chapter: Chapter, errors: list[Any]) -> str:
             parts.append(message)
             continue
         message = message[:1].lower() + message[1:]
-        parts.append(f"parameter '{name}' is {error['input']!r}: {message}")
-    text = "; ".join(p.rstrip(".") for p in parts)
-    return f"Chapter '{chapter.id}': {text}."
+        place = places.get(str(error["loc"][0]))
+        where = f" ({place})" if place else ""
+        parts.append(
+            f"parameter '{short(name)}' is {quoted(error['input'])}{where}: {short(message, 400)}"
+        )
+    more = f"; and {len(parts) - MOST_FAULTS} more" if len(parts) > MOST_FAULTS else ""
+    text = "; ".join(p.rstrip(".") for p in parts[:MOST_FAULTS])
+    return f"Chapter '{chapter.id}': {text}{more}."
 
 
 def preflight(parameters: Parameters) -> None:

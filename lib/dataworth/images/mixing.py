@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
-Ratios = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+Ratios = Annotated[tuple[Annotated[float, Field(gt=0, le=10**6)], ...], Field(min_length=1)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
 PURE = ("real", "synthetic")
 RULES = {
@@ -47,9 +47,13 @@ class Mixing(Reanalysis):
         "synthetic images per real image, as far as the synthetic arm reaches",
         "images per image",
     )
-    weighted_size: int = field(80, "real images of the weighted mixture", "images", ge=10)
+    weighted_size: int = field(80, "real images of the weighted mixture", "images", ge=10, le=10**9)
     weighted_ratio: float = field(
-        16.0, "synthetic images per real image of the weighted mixture", "images per image", gt=0
+        16.0,
+        "synthetic images per real image of the weighted mixture",
+        "images per image",
+        gt=0,
+        le=10**6,
     )
     shares: Shares = field(
         (0.5,), "share of synthetic images among the training samples of the weighted mixture"

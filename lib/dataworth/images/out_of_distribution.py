@@ -62,8 +62,8 @@ class OutOfDistribution(Reanalysis):
         "latent-diffusion-no-drawings", "2x2: the same without drawings, by name"
     )
     style_prompt_set: str = field("styles", "2x2: prompt set that asks for styles in half")
-    cause_size: int = field(1024, "2x2: training images per run", "images", ge=10)
-    cause_budget: int = field(150, "2x2: length of training", "steps", ge=1)
+    cause_size: int = field(1024, "2x2: training images per run", "images", ge=10, le=10**9)
+    cause_budget: int = field(150, "2x2: length of training", "steps", ge=1, le=10**8)
 
     _sorted = field_validator("other_sizes")(check_sizes)
 

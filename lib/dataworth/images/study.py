@@ -67,9 +67,10 @@ GENERATORS: dict[str, NamedGenerator] = {
 
 
 def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Training-set sizes, sorted. Raises ValueError if two are equal or one is below 10."""
-    if any(size < 10 for size in sizes) or len(set(sizes)) < len(sizes):
-        raise ValueError("must be distinct sizes of at least 10 images")
+    """Training-set sizes, sorted. Raises ValueError if two are equal or one is below 10 or above
+    10^10."""
+    if any(not 10 <= size <= 10**10 for size in sizes) or len(set(sizes)) < len(sizes):
+        raise ValueError("must be distinct sizes of at least 10 images and at most 10^10")
     return tuple(sorted(sizes))
 
 
@@ -87,25 +88,25 @@ class ImageStudy(Parameters):
     """Parameters of every image chapter."""
 
     card: str = field("fashion-mnist", "data set, by the id of its card")
-    seeds: int = field(2, "training runs per size and arm", "runs", ge=1)
+    seeds: int = field(2, "training runs per size and arm", "runs", ge=1, le=1000)
     model: str = field("vit-2x64", "classifier, by name")
     budget_rule: Literal["fixed_steps", "fixed_epochs"] = field(
         "fixed_steps", "what is held equal between sizes"
     )
-    budget: int = field(300, "length of training", "steps or epochs, by the rule", ge=1)
-    batch: int = field(128, "images per training step", "images", ge=1)
-    learning_rate: float = field(8e-3, "peak learning rate", gt=0)
+    budget: int = field(300, "length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    batch: int = field(128, "images per training step", "images", ge=1, le=10**6)
+    learning_rate: float = field(8e-3, "peak learning rate", gt=0, le=10)
     shift: int = field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
     flip: bool = field(False, "mirror half of the training images")
     generator: str = field("pixel-diffusion", "text-to-image model, by name")
     retrain: bool = field(False, "train the generator here instead of loading the shipped weights")
     prompt_set: str = field("photo", "how a class becomes a prompt")
     guidance: float = field(
-        1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0
+        1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
     )
-    solver_steps: int = field(8, "sampling steps per image", "steps", ge=1)
-    resamples: int = field(1000, "bootstrap draws", "draws", ge=100)
-    seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0)
+    solver_steps: int = field(8, "sampling steps per image", "steps", ge=1, le=10_000)
+    resamples: int = field(1000, "bootstrap draws", "draws", ge=100, le=10**6)
+    seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
 
     @field_validator("model", "generator")
     @classmethod

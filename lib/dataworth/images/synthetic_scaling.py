@@ -67,11 +67,13 @@ class SyntheticScaling(ImageStudy):
     )
     other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
     other_model: str = field("vit-2x32", "a classifier of another size, by name")
-    epochs: int = field(15, "length of training of the fixed-epochs arms", "epochs", ge=1)
-    curve_steps: tuple[Annotated[int, Field(ge=1)], ...] = field(
+    epochs: int = field(15, "length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
+    curve_steps: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = field(
         (2, 4, 8, 16), "step counts of the quality curve", "steps", min_length=1
     )
-    curve_images: int = field(256, "images per point of the quality curve", "images", ge=32)
+    curve_images: int = field(
+        256, "images per point of the quality curve", "images", ge=32, le=10**9
+    )
 
     @field_validator("real_sizes", "synthetic_sizes", "other_sizes")
     @classmethod

@@ -79,11 +79,13 @@ class Filtering(TextStudy):
     )
     tasks: Percents
     task_control: Percent
-    examples: int = field(400, "fine-tuning documents of each class", "documents", ge=8)
-    steps: int = field(60, "fine-tuning steps", "steps", ge=1)
-    questions: int = field(96, "multiple-choice questions of a domain, about", "questions", ge=4)
-    prompts: int = field(20, "toxic prompts, and as many others", "prompts", ge=1)
-    samples: int = field(25, "continuations of a prompt", "texts", ge=1)
+    examples: int = field(400, "fine-tuning documents of each class", "documents", ge=8, le=10**9)
+    steps: int = field(60, "fine-tuning steps", "steps", ge=1, le=10**8)
+    questions: int = field(
+        96, "multiple-choice questions of a domain, about", "questions", ge=4, le=10**7
+    )
+    prompts: int = field(20, "toxic prompts, and as many others", "prompts", ge=1, le=10**7)
+    samples: int = field(25, "continuations of a prompt", "texts", ge=1, le=10**7)
 
     @field_validator("kept", "controls", "tasks", check_fields=False)
     @classmethod
@@ -220,8 +222,9 @@ class QualityFilter(Filtering):
         "size of the crawl that Pareto sampling and the rules for pages choose from",
         "bytes",
         ge=20_000,
+        le=10**15,
     )
-    alpha: float = field(9.0, "shape of Pareto sampling", gt=0)
+    alpha: float = field(9.0, "shape of Pareto sampling", gt=0, le=1000)
 
     def n_others(self) -> int:
         return 2
