@@ -49,10 +49,11 @@ $(UV): requirements-uv.lock
 	@.uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
-# The pinned tree, then this package; done again only when one of the three files changes.
+# The pinned tree, then this package, built by the pinned hatchling: nothing is installed without
+# its hash. Done again only when one of the three files changes.
 $(READY): $(UV) requirements.lock pyproject.toml
 	@test -x .venv/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' .venv
 	@echo "installing the pinned environment into .venv (once; several minutes)"
 	@$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@$(UV) pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@

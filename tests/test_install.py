@@ -1,0 +1,55 @@
+"""What `make` installs is what was pinned: every file of it has a hash, this package aside."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ["requirements.lock", "requirements-uv.lock"]
+
+
+def pins(lock):
+    """Requirement -> its hashes, of a lock file."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text(), flags=re.M).replace("\\\n", " ")
+    found = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        words, *hashes = re.split(r"\s+--hash=", line)
+        found[words] = hashes
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_is_pinned_and_hashed(lock):
+    for words, hashes in pins(lock).items():
+        assert re.fullmatch(r"==[\w.+]+", str(Requirement(words).specifier)), words
+        assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}", h.strip()) for h in hashes), (
+            words
+        )
+
+
+def test_make_installs_nothing_without_a_hash():
+    """Either hashes are asked for, or nothing can be fetched: no index, no build environment."""
+    installs = re.findall(r".*pip (?:install|sync) .*", (ROOT / "Makefile").read_text())
+    installs = [line for line in installs if "echo" not in line]
+    assert len(installs) == 3
+    closed = ("--offline", "--no-deps", "--no-build-isolation")
+    for line in installs:
+        assert "--require-hashes" in line or all(word in line for word in closed), line
+
+
+def test_the_build_backend_and_all_extras_are_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = project["build-system"]["requires"] + project["project"]["dependencies"]
+    pinned = {}
+    for words in pins("requirements.lock"):
+        one = Requirement(words)
+        pinned.setdefault(canonicalize_name(one.name), []).append(str(one.specifier)[2:])
+    for words in [*wanted, *(one for extra in extras for one in extra)]:
+        one = Requirement(words)
+        versions = pinned[canonicalize_name(one.name)]
+        assert all(one.specifier.contains(version) for version in versions), words
