@@ -282,7 +282,7 @@ show(
 # caption occurs among the queries, some tenths of a percent.
 
 # %% tags=["hide-input"]
-study.scores().style.format("{:.1f}", na_rep="")
+study.scores().style.format("{:.1f}", na_rep="", escape="html")
 
 # %% [markdown]
 # ### Several images per caption

@@ -417,12 +417,14 @@ claims.write(
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
+from dataworth.markdown import literal
+
 
 def conclusion():
     """Which of the three causes the signs above speak for."""
     undrawable = [name for name in weak if (causes.real_f1 - causes.recognizability)[name] > 0.05]
     if undrawable:
-        first = f"the judge knows real images of {', '.join(undrawable)} better than drawn ones: the generator's part"
+        first = f"the judge knows real images of {', '.join(map(literal, undrawable))} better than drawn ones: the generator's part"
     else:
         first = "the judge errs on the real images of these classes as often as on the drawn ones: not the generator's part"
     cured = effect["real images", "weak"]
@@ -437,10 +439,10 @@ def conclusion():
 Markdown(
     "In this run: "
     + "; ".join(
-        f"**{study.names[c]}** reaches {100 * causes.accuracy.iloc[c]:.0f} % with the most synthetic and "
+        f"**{literal(study.names[c])}** reaches {100 * causes.accuracy.iloc[c]:.0f} % with the most synthetic and "
         f"{100 * causes.accuracy_real.iloc[c]:.0f} % with the most real images, "
         f"{100 * study.confusion('synthetic')[c, study.rival(c)]:.0f} % of it is taken for "
-        f"{study.names[study.rival(c)]}, and the judge's F1 is {causes.recognizability.iloc[c]:.2f} on "
+        f"{literal(study.names[study.rival(c)])}, and the judge's F1 is {causes.recognizability.iloc[c]:.2f} on "
         f"its synthetic and {causes.real_f1.iloc[c]:.2f} on its real images"
         for c in study.weak
     )

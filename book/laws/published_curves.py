@@ -54,7 +54,8 @@ in_domain = [
     for m, s in wide.index
 ]
 wide = wide.rename_axis(index={"training_source": "trained on"}, columns=None)
-wide.assign(**{"data factor that halves the in-domain loss": np.round(in_domain, 1)}).fillna("")
+wide = wide.assign(**{"data factor that halves the in-domain loss": np.round(in_domain, 1)})
+wide.astype(object).fillna("")
 
 # %% [markdown]
 # In domain, real images scale best; on sketches and renditions the ranking turns round, and the
@@ -261,7 +262,7 @@ shown = exchange.assign(**{c: exchange[c].map("{:,}".format) for c in ("syntheti
 shown[["synthetic", "real", "interpolated", "rate", "interval", "case"]].rename(
     columns={"rate": "fitted", "interpolated": "by interpolation", "real": "real images n",
              "synthetic": "synthetic images s"}
-).round(2).fillna("none")  # fmt: skip
+).round(2).astype(object).fillna("none")  # fmt: skip
 
 # %% tags=["hide-input"]
 fig, ax = subplots(figsize=(7, 3.8))

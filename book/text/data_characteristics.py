@@ -196,7 +196,7 @@ study.pii().round(2)
 # And the characters outside ASCII, which say what a "non-ASCII share" is made of:
 
 # %%
-study.signs().style.set_properties(**{"text-align": "left"})
+study.signs().style.format(escape="html").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
 # ## Quality against toxicity

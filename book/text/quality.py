@@ -129,7 +129,7 @@ show(
 # Three random sentences of each fate (offensive words masked):
 
 # %% tags=["hide-input"]
-study.removed(3).style.hide().format({"score": "{:.2f}"})
+study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
 
 # %% [markdown]
 # ## Gain by share kept
