@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "book"))
 
 from example import make_book
 
+from dataworth import claims
 from dataworth.cli import app
 
 
@@ -66,19 +67,23 @@ def test_bad_input_is_one_sentence_and_status_2_before_any_kernel(root, words, c
     assert not (root / "build" / "smoke" / "work").exists()
 
 
-def test_claims_as_table_and_json(root):
-    claim = {
-        "id": "a", "statement": "The line rises", "source": "S", "published": 2.0, "estimate": 3.1,
-        "interval": [2.5, 3.7], "unit": "per point", "effect": None, "verdict": "supported",
-        "reason": "above 0",
-    }  # fmt: skip
-    result = {"chapter": "line-fit", "title": "T", "profile": "smoke", "claims": [claim]}
+def test_claims_as_table_and_json(root, monkeypatch):
     folder = root / "build" / "smoke" / "results"
-    folder.mkdir(parents=True)
-    (folder / "line-fit.json").write_text(json.dumps(result))
-    assert json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout) == [result]
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
+    monkeypatch.setenv("DATAWORTH_PROFILE", "smoke")
+    made = claims.claim(
+        "a", "The line rises", source="S", published="2.0", estimate=3.1, interval=(2.5, 3.7),
+        region=(0.0, 10.0), unit="per point", effect="",
+    )  # fmt: skip
+    path = claims.write("line-fit", "T", [made], evidence={}, provenance={})
+    (result,) = json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout)
+    assert result == claims.read_ledger(path)
     shown = " ".join(call("claims", "--profile", "smoke", root=root).stdout.split())
     assert "The line" in shown and "supported" in shown
+    path.write_text("[]")
+    done = call("claims", "--profile", "smoke", root=root)
+    assert done.exit_code == 2
+    assert "build/smoke/results/line-fit.json is not a ledger: it holds a list" in done.stderr
 
 
 def test_unknown_data_set():

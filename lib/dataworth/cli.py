@@ -102,7 +102,7 @@ def book(profile: Profile = "quick", root: Root = None) -> None:
 
     layout = open_layout(profile, root)
     _refuse_paper(profile)
-    tasks.build(tasks.make_plan(layout), Console())
+    tasks.build(layout, Console())
     _print(f"The book: {layout.html / 'index.html'}")
 
 
@@ -116,18 +116,11 @@ def run(
     """Execute one chapter, also with changed parameters, without rendering the book."""
     from dataworth.book import execute, parameters, tasks
     from dataworth.book.layout import open_layout
-    from dataworth.book.progress import Display
 
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    plan = tasks.make_plan(layout, only=chapter, overrides=overrides)
-    wanted = plan.chapters[0]
-    if wanted.id in plan.stale:
-        tasks.run_chapter(plan, wanted, Display(Console()))
-    else:
-        _print(f"{wanted.id}: nothing changed since the last execution")
-    made = execute.products(wanted, layout)
+    made = execute.products(tasks.run(layout, chapter, overrides, Console()), layout)
     _print(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
         _print(f"claims: {layout.show(made.results)}")

@@ -24,10 +24,11 @@ CHAPTER = """\
 # First prose. The {term}`scaling law` is $L = a D^{-k}$, see {cite}`hestness2017predictable`.
 
 # %%
-import json, os, sys
-from pathlib import Path
+import json, os, sys, warnings
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from dataworth import claims
 
 # %% tags=["parameters"]
 slope = 2.0
@@ -44,7 +45,8 @@ generator = np.random.default_rng(seed)
 x = np.arange(points)
 y = slope * x + generator.normal(size=points)
 print("mean", y.mean().round(3))
-print("to" + " stderr", file=sys.stderr)
+print("to" + " stderr", os.getpid(), file=sys.stderr)
+warnings.warn(f"of process {os.getpid()} in {os.getcwd()}", DeprecationWarning)
 with open(os.environ["DATAWORTH_PROGRESS"], "a") as stream:
     stream.write(json.dumps({"label": "fits", "done": 1, "total": 1, "eta_s": 0, "t": 0}) + "\\n")
 
@@ -60,21 +62,21 @@ plt.close(fig)
 meta = {"alt": "Points that rise", "caption": "Points and *their* line.", "name": "fig-points"}
 display({"image/svg+xml": buffer.getvalue()}, metadata={"dataworth": meta}, raw=True)
 
+# %%
+pd.DataFrame({"x": x, "y": y}).style.hide()
+
 # %% [markdown]
 # ## Verdict
 #
 # See {numref}`fig-points`.
 
 # %%
-claim = {
-    "id": "rises", "statement": "The line rises", "source": "Example 2020, Table 1",
-    "published": 2.0, "estimate": float(np.polyfit(x, y, 1)[0]), "interval": [1.0, 3.0],
-    "unit": "per point", "effect": None, "verdict": "supported",
-    "reason": "the interval is above 0",
-}
-result = {"chapter": "line-fit", "title": "A line", "profile": os.environ["DATAWORTH_PROFILE"],
-          "claims": [claim], "provenance": {"runs": 5}}
-Path(os.environ["DATAWORTH_RESULTS"], "line-fit.json").write_text(json.dumps(result))
+claim = claims.claim(
+    "rises", "The line rises", source="Example 2020, Table 1", published="2.0",
+    estimate=float(np.polyfit(x, y, 1)[0]), interval=(1.0, 3.0), region=(0.0, 10.0),
+    unit="per point", effect="", definition="slope of the line",
+)
+claims.write("line-fit", "A line", [claim], evidence={}, provenance={"runs": 5})
 """
 
 PARAMS = """\

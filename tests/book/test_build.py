@@ -17,6 +17,7 @@ from click.testing import Result
 from example import make_book
 from typer.testing import CliRunner
 
+from dataworth import paths
 from dataworth.book import chapters, execute, site
 from dataworth.book.layout import Layout, open_layout
 from dataworth.cli import app
@@ -108,7 +109,7 @@ def test_the_pages_hold_what_they_promise(built):
     assert 'alt="Points that rise"' in html
     assert "Points and <em>their</em> line." in html
     assert "slope of the line" in html and "injected" not in html
-    assert "to stderr" not in html
+    assert "to stderr" not in html and "DeprecationWarning: of process" not in html
     assert html.count("<h1") == 1
     front = (built.html / "index.html").read_text()
     assert 'class="verdict verdict-supported">supported</span>' in front
@@ -123,8 +124,15 @@ def test_the_stored_notebook_is_valid_and_free_of_stamps(built):
     nbformat.validate(notebook)
     text = json.dumps(notebook)
     assert "papermill" not in text
-    assert str(built.root) not in text
+    assert str(built.root) not in text and "WORK/results/line-fit.json" in text
     assert "start_time" not in text and "iopub" not in text
+    assert "to stderr" not in text  # a warning names the process: its place is the log
+    assert "to stderr" in (built.logs / "line_fit.log").read_text()
+
+
+def test_two_places_make_the_same_bytes(first, example):
+    assert call(example, "run", "line-fit").exit_code == 0
+    assert stored(example) == first
 
 
 def test_the_record_tells_what_ran(built):
@@ -227,6 +235,47 @@ def test_interrupt_ends_everything_with_130_and_one_sentence(example):
     assert not (example.executed / "line_fit.run.json").exists()
 
 
+def test_a_relative_home_is_one_place(example, tmp_path, monkeypatch):
+    """Builder and kernel stand in different folders and mean the same one."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("DATAWORTH_HOME", "some/home")
+    kernel = execute.environment(example, tmp_path / "results", tmp_path / "progress.jsonl")
+    assert paths.home() == elsewhere / "some" / "home" == Path(kernel["DATAWORTH_HOME"])
+    edit(
+        example, "y = slope", "from dataworth.paths import home\nprint(f'at {home()}.')\ny = slope"
+    )
+    assert call(example, "run", "line-fit").exit_code == 0
+    assert "at DATAWORTH_HOME." in (example.executed / "line_fit.ipynb").read_text()
+
+
+def test_a_disk_that_takes_nothing_is_a_sentence(example):
+    """Here a file lies where the work folder goes; a full disk ends in the same place."""
+    example.build.mkdir(parents=True)
+    (example.build / "work").write_text("")
+    done = call(example, "book")
+    assert done.exit_code == 2 and "one chapter failed" in done.output
+    assert "Chapter 'line-fit' could not be executed: [Errno " in done.output
+
+
+def test_a_second_run_is_refused_and_the_first_goes_on(example, first):
+    """The second names the first; another chapter or profile would not be in its way."""
+    process = start(example, "run", "line-fit")
+    try:
+        assert wait_for(lambda: bool(running(example)))
+        for words in (["run", "line-fit"], ["book"]):
+            done = call(example, *words)
+            assert done.exit_code == 2
+            sentence = f"another build of profile smoke is running, pid {process.pid}, since 20"
+            assert sentence in done.stderr and done.stderr.endswith("wait for it or stop it.\n")
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, out + err
+    assert stored(example) == first
+
+
 @pytest.mark.parametrize("delay", [0.2, 3.0])
 def test_kill_leaves_no_process_and_the_next_run_is_the_same(example, first, delay):
     process = start(example, "run", "line-fit")
@@ -239,6 +288,7 @@ def test_kill_leaves_no_process_and_the_next_run_is_the_same(example, first, del
     assert wait_for(lambda: not running(example), 10)
     assert call(example, "run", "line-fit").exit_code == 0
     assert stored(example) == first
+    assert list((example.build / "work").iterdir()) == []
 
 
 def test_a_recorded_run_is_kept_and_shown(built):
@@ -253,3 +303,40 @@ def test_a_recorded_run_is_kept_and_shown(built):
     assert "changed: recorded run" in call(built, "book").stdout
     page = (built.html / "part" / "line_fit.html").read_text()
     assert "recorded run, smoke" in page and "The title is a claim under test" in page
+
+
+def test_a_damaged_recorded_run_is_left_out_and_said(built):
+    """Terminal and page say so; the book is built."""
+    built.recorded("line-fit")[0].write_text("[]")
+    done = call(built, "book")
+    assert done.exit_code == 0, done.output
+    sentence = "book/recorded/smoke/line-fit.json is not a ledger: it holds a list, not a mapping."
+    assert f"Warning: a recorded run is left out: {sentence}" in done.stdout
+    assert sentence in (built.html / "part" / "line_fit.html").read_text()
+
+
+def test_a_damaged_record_of_a_run_executes_it_again(built):
+    path = built.executed / "line_fit.run.json"
+    path.write_bytes(b'{"key": "\xff"}')
+    assert "line_fit.run.json is not a record of a run" in call(built, "list").output
+    done = call(built, "run", "line-fit")
+    assert done.exit_code == 0 and "line-fit: executing (not executed yet: " in done.stdout
+    assert json.loads(path.read_text())["chapter"] == "line-fit"
+
+
+def test_a_failed_chapter_does_not_stop_the_others(example):
+    """Nor is a page made before all have succeeded."""
+    source = (example.book / "part" / "line_fit.py").read_text()
+    other = source.replace("A line goes", "Another line goes").replace("fig-points", "fig-other")
+    (example.book / "part" / "other_fit.py").write_text(other.replace('"line-fit"', '"other-fit"'))
+    toc = example.root / "_toc.yml"
+    toc.write_text(toc.read_text().replace("  - caption: About", "      - file: part/other_fit\n"
+                   "  - caption: About"))  # fmt: skip
+    for profile in ("smoke", "paper"):
+        folder = example.root / "params" / profile
+        (folder / "other_fit.yaml").write_bytes((folder / "line_fit.yaml").read_bytes())
+    edit(example, "y = slope", "raise RuntimeError('no luck')\ny = slope")
+    done = call(example, "book")
+    assert done.exit_code == 2 and "one chapter failed (see above)" in done.output
+    assert "'line-fit' failed in cell" in done.output and "other-fit: executed in" in done.output
+    assert not example.html.exists() and not example.site.exists()

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from dataworth.book.checks import check_html
@@ -63,3 +66,13 @@ def test_remote_fonts_in_style_sheets_are_found(html):
 
 def test_an_empty_folder_is_a_fault(tmp_path):
     assert check_html(tmp_path) == [f"{tmp_path} holds no page."]
+
+
+def test_no_chapter_of_the_smoke_book_uses_what_is_deprecated():
+    """A chapter's warnings stand in its log, not in its notebook."""
+    logs = sorted((Path(__file__).parents[2] / "build" / "smoke" / "logs").glob("*.log"))
+    if not logs:
+        pytest.skip("the smoke book has not been built here")
+    for log in logs:
+        found = re.findall(r"ipykernel_\d+.*(?:Deprecat|FutureW|Pandas\dW).*", log.read_text())
+        assert not found, f"{log.name}: {found[0]}"

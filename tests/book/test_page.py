@@ -1,14 +1,17 @@
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dataworth.book import page
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.parameters import Row
+from dataworth.display import plain
 from dataworth.errors import UserError
+from dataworth.markdown import code as inline_code
+from dataworth.markdown import literal
 
 HEADER = Header("Title", None, "", "cpu", {"quick": 5.0})
 ROWS = [
@@ -64,7 +67,9 @@ def build(tmp_path, outputs, *, source_cells=None, executed_cells=None):
     merged = page.merge(
         chapter, {"cells": source_cells or cells}, {"cells": executed_cells or executed}
     )
-    return page.build_page(chapter, HEADER, merged, ROWS, RECORD, {"provenance": {"runs": 12}})
+    ledger = {"claims": [], "provenance": {"runs": 12}}
+    left_out = ["a/b.json is not a ledger: it holds a list."]
+    return page.build_page(chapter, HEADER, merged, ROWS, RECORD, ledger, (), left_out)
 
 
 def test_the_download_is_the_executed_notebook_with_todays_prose(tmp_path):
@@ -102,6 +107,7 @@ def test_links_stand_under_the_title_and_provenance_at_the_end(tmp_path):
     footer = cells[-1]["source"]
     for expected in ("seed = 3", "code cells `k1`", "python 3.11.7", "| runs | 12 |", "`abc`"):
         assert expected in footer
+    assert "| recorded run left out | a/b.json is not a ledger: it holds a list. |" in footer
 
 
 def test_alt_text_and_caption_go_where_myst_nb_reads_them(tmp_path):
@@ -159,3 +165,45 @@ def test_a_table_keeps_its_shape_whatever_stands_in_it(body):
     assert tokens[0].type == "table_open"
     assert sum(t.type == "tr_open" for t in tokens) == len(body) + 1
     assert sum(t.type == "td_open" for t in tokens) == 2 * len(body)
+
+
+def read(markdown):
+    """What a reader sees of one paragraph (reference: the CommonMark parser under MyST), and the
+    kinds of its parts."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    (inline,) = [t for t in parser.parse(f"x {markdown} x") if t.type == "inline"]
+    return "".join(t.content for t in inline.children), {t.type for t in inline.children}
+
+
+@given(st.text(st.characters() | st.sampled_from("`*_[]()<>~$&\\|{}!#:"), max_size=30))
+@example("<script>alert(1)</script>")
+@example("[a](b) ![a](b) `code` *a* __b__ ~~c~~ &amp; \\* $x$ {term}`x` <http://a.b>")
+def test_literal_text_is_read_as_it_is(text):
+    seen, kinds = read(literal(text))
+    line = " ".join(plain(text).split())
+    assert seen == f"x {line} x"
+    assert kinds <= {"text", "text_special"}
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    *_, cell = [
+        token
+        for token in parser.parse(page.table(["a"], [[f"x {literal(text)}"]]))
+        if token.type == "inline"
+    ]
+    assert "".join(t.content for t in cell.children) == f"x {line}".rstrip()
+
+
+@given(st.text(st.characters() | st.sampled_from("` "), max_size=20))
+@example("a`b``c`")
+def test_code_holds_any_text(text):
+    line = " ".join(plain(text).split())
+    seen, kinds = read(inline_code(text))
+    assert seen == (f"x {line} x" if line else "x  x")
+    assert kinds <= ({"text", "code_inline"} if line else {"text"})
+
+
+def test_nothing_on_a_page_steers_a_terminal(tmp_path):
+    bad = "\x1b[31mred\x07\x00\u202e"
+    html = {"output_type": "execute_result", "metadata": {}, "data": {"text/html": [bad]},
+            "execution_count": 1}  # fmt: skip
+    built = str(build(tmp_path, [stream("stdout", bad), html])["cells"])
+    assert "red" in built and plain(built) == built

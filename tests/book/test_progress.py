@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dataworth.book.progress import Display, Event, Tail, left, spell
+from dataworth.runs import engine
 
 EVENTS = [Event("runs", i, 5, None if i == 0 else 2.0 * (5 - i)) for i in range(6)]
 LINES = b"".join(
@@ -68,3 +70,87 @@ def test_bars_with_time_left_in_a_terminal(tmp_path):
         display.update()
     shown = out.getvalue()
     assert "some-chapter" in shown and "3/5" in shown and "4 s left" in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"label": "a", "done": NaN, "total": 5}', b'{"label": "a", "done": 1, "total": Infinity}',
+        b'{"label": "a", "done": 1, "total": 5, "eta_s": NaN}', b"[" * 100_000,
+        b'{"label": "a", "done": 1e999, "total": 5}', b'{"label": 5, "done": 1, "total": 5}',
+        b'{"label": "a", "done": true, "total": 5}', b'{"label": "a", "done": -1, "total": 5}',
+        b'{"label": "a", "done": 1, "total": ' + b"9" * 5000 + b"}", b"\xff", b"null", b"[]",
+        b'{"label": "a", "done": 1, "total": 5, "eta_s": 1e300}',
+    ],
+)  # fmt: skip
+def test_what_is_no_number_of_runs_is_passed_over(tmp_path, line):
+    path, out = tmp_path / "p.jsonl", io.StringIO()
+    path.write_bytes(line + b"\n" + LINES)
+    display = Display(Console(file=out, width=80))
+    with display.chapter("c", path):
+        display.update()
+    assert out.getvalue() == "  c: runs 5/5, done\n"
+
+
+def test_a_label_steers_no_terminal(tmp_path):
+    path = tmp_path / "p.jsonl"
+    label = "\x1b[31m[bold]a[/bold]\x07\u202e" + "b" * 200
+    path.write_text(json.dumps({"label": label, "done": 1, "total": 2}) + "\n")
+    for terminal in (False, True):
+        out = io.StringIO()
+        display = Display(Console(file=out, force_terminal=terminal, width=200))
+        with display.chapter("c", path):
+            display.update()
+        shown = out.getvalue()
+        assert "\\x1b[31m[bold]a[/bold]\\x07\\u202eb" in shown and "b" * 100 not in shown
+        assert "\x07" not in shown and "\u202e" not in shown
+
+
+class Broken(io.StringIO):
+    """A stream whose other end is gone, full, or knows ASCII only."""
+
+    encoding = "ascii"
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        if self.error is not None:
+            raise self.error
+        text.encode(self.encoding)
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(28, "full"), ValueError("closed file"), None]
+)
+def test_a_terminal_that_fails_ends_no_build(tmp_path, error, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.on_broken_pipe", _leave)
+    path, out = tmp_path / "p.jsonl", Broken(error)
+    path.write_bytes(LINES)
+    display = Display(Console(file=out, width=80))
+    display.say("ü · done")
+    with display.chapter("c", path):
+        display.update()
+    if error is None:
+        assert out.getvalue().startswith("\\xfc \\xb7 done\n")
+
+
+def _leave(console):
+    """As rich does, without giving pytest's stdout away."""
+    raise SystemExit(1)
+
+
+def test_a_progress_file_that_is_gone_ends_no_build(tmp_path):
+    assert Tail(tmp_path / "none").events() == []
+    assert Tail(tmp_path).events() == []
+
+
+def test_a_progress_file_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch):
+    """No folder, a folder in its place, a full disk."""
+    for path in (tmp_path / "none" / "p.jsonl", tmp_path, Path("/dev/full")):
+        if path.exists() or path.parent == tmp_path / "none":
+            monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
+            with engine.progress("runs", 2) as advance:
+                advance()

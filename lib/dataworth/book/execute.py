@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +23,12 @@ from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout, write_atomic
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display
-from dataworth.errors import UserError
+from dataworth.book.record import RECORD, Record
+from dataworth.claims import Machine, read_ledger, sealed_ledger
+from dataworth.errors import UserError, short
+from dataworth.paths import home
 from dataworth.runs.compute import cpu_name
+from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.why import differences, summary
 
 POLL_S = 0.2
@@ -67,19 +72,34 @@ def products(chapter: Chapter, layout: Layout) -> Products:
     )
 
 
-def read_record(chapter: Chapter, layout: Layout) -> dict[str, Any] | None:
+def read_record(chapter: Chapter, layout: Layout) -> Record | None:
     """run.json of the last finished execution, or None where there is none or it is damaged."""
     try:
-        record: dict[str, Any] = json.loads(products(chapter, layout).record.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        return _record(chapter, layout)
+    except (FileNotFoundError, Damaged):
         return None
+
+
+def _record(chapter: Chapter, layout: Layout) -> Record:
+    """Raises FileNotFoundError; Damaged also for the record of another chapter or profile;
+    UserError where the file cannot be read."""
+    path = products(chapter, layout).record
+    try:
+        record = read_sealed(path, RECORD)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{layout.show(path)} cannot be read: {error.strerror}.") from None
+    if (record["chapter"], record["profile"]) != (chapter.id, layout.profile):
+        raise Damaged(f"it is of chapter '{record['chapter']}' with profile '{record['profile']}'")
     return record
 
 
 def keep(chapter: Chapter, layout: Layout) -> Path:
     """Keep the ledger of the chapter's last execution as its recorded run of the profile.
 
-    Every profile shows it beside its own. Raises UserError where nothing was executed.
+    Every profile shows it beside its own. Raises UserError where nothing was executed or what was
+    made is damaged.
     """
     made, record = products(chapter, layout), read_record(chapter, layout)
     if record is None or not made.results.is_file():
@@ -87,28 +107,43 @@ def keep(chapter: Chapter, layout: Layout) -> Path:
             f"Chapter '{chapter.id}' has no finished run with profile '{layout.profile}'; "
             f"run: dataworth run {chapter.id} --profile {layout.profile}"
         )
-    run = {k: record[k] for k in ("started", "finished", "wall_s", "versions", "device", "commit")}
-    ledger = {**json.loads(made.results.read_text()), "run": run}
+    ledger = read_ledger(made.results, layout.show(made.results))
+    ledger["run"] = {
+        "started": record["started"], "finished": record["finished"], "wall_s": record["wall_s"],
+        "versions": record["versions"], "device": record["device"], "commit": record["commit"],
+    }  # fmt: skip
     target = layout.book / "recorded" / layout.profile / f"{chapter.id}.json"
-    write_atomic(target, json.dumps(ledger, indent=1) + "\n")
+    write_atomic(target, sealed_ledger(ledger))
     return target
-
-
-def read_recorded(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
-    """The kept ledgers of larger runs (`keep`), by profile."""
-    return [json.loads(path.read_text()) for path in layout.recorded(chapter.id)]
 
 
 def why_stale(chapter: Chapter, layout: Layout, key: dict[str, Any]) -> str | None:
     """Why the chapter must be executed, or None when what is stored is current and undamaged."""
-    record = read_record(chapter, layout)
-    if record is None:
+    try:
+        record = _record(chapter, layout)
+    except FileNotFoundError:
         return "not executed yet"
-    if changed := differences(record.get("key", {}), key):
+    except Damaged as error:
+        path = layout.show(products(chapter, layout).record)
+        return f"not executed yet: {path} is not a record of a run: {error}"
+    if changed := differences(record["key"], key):
         return f"changed: {summary(changed)}"
-    if record.get("files") != _fingerprints(chapter, layout):
+    if record["files"] != _fingerprints(chapter, layout):
         return "its stored notebook or results are damaged"
     return None
+
+
+def read_notebook(chapter: Chapter, layout: Layout, record: Record) -> dict[str, Any]:
+    """The executed notebook that the record speaks of. Raises UserError where it is not there any
+    more or another one."""
+    path = products(chapter, layout).notebook
+    data = path.read_bytes() if path.is_file() else b""
+    if sha256(data).hexdigest() != record["files"].get(path.name):
+        raise UserError(
+            f"{layout.show(path)} changed while the book was built; build the book again."
+        )
+    notebook: dict[str, Any] = json.loads(data)
+    return notebook
 
 
 def _fingerprints(chapter: Chapter, layout: Layout) -> dict[str, str | None]:
@@ -126,26 +161,32 @@ def execute(
     layout: Layout,
     key: dict[str, Any],
     display: Display,
-) -> dict[str, Any]:
+) -> Record:
     """Run the chapter and return its record (also written as <stem>.run.json).
 
-    Raises ChapterFailed; then the last good products stay, and the notebook with the failing
-    cell is kept beside them as <stem>.failed.ipynb.
+    The caller holds the chapter's lock (`lock.locked`), so that whatever lies in its work folder
+    was left by a build that is dead. Raises ChapterFailed; then the last good products stay, and
+    the notebook with the failing cell is kept beside them as <stem>.failed.ipynb.
     """
     import nbformat
 
-    work = layout.build / "work" / chapter.stem
-    shutil.rmtree(work, ignore_errors=True)
+    own = layout.build / "work" / chapter.stem
+    shutil.rmtree(own, ignore_errors=True)
+    work = own / f"{os.getpid()}-{time.time_ns()}"
     (work / "results").mkdir(parents=True)
-    source = layout.build / "src" / f"{chapter.stem}.ipynb"
-    write_atomic(source, nbformat.writes(notebook) + "\n")
+    source = work / f"{chapter.stem}.ipynb"
+    source.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
     job = {
         "source": str(source),
         "output": str(work / "executed.ipynb"),
         "report": str(work / "report.json"),
         "parameters": parameters.values,
-    }
-    (work / "job.json").write_text(json.dumps(job))
+        "hidden": {
+            str(work): "WORK", str(home()): "DATAWORTH_HOME", str(layout.root): "CLONE",
+            str(Path.home()): "~", tempfile.gettempdir(): "TMP",
+        },
+    }  # fmt: skip
+    (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
     progress = work / "progress.jsonl"
     progress.touch()
 
@@ -157,19 +198,23 @@ def execute(
     wall_s = time.monotonic() - clock
 
     report_path = work / "report.json"
-    report = json.loads(report_path.read_text()) if report_path.is_file() else {"failure": None}
+    report: Any = {"failure": None}
+    if report_path.is_file():
+        report = json.loads(report_path.read_text())
     if status != 0 or report["failure"]:
         raise _failure(chapter, layout, work, report["failure"], log)
 
     made = products(chapter, layout)
+    claims = work / "results" / made.results.name
+    if claims.exists():
+        read_ledger(claims, f"What chapter '{chapter.id}' wrote to {claims.name}")
     made.record.unlink(missing_ok=True)
     write_atomic(made.notebook, (work / "executed.ipynb").read_bytes())
-    claims = work / "results" / made.results.name
-    if claims.is_file():
+    if claims.exists():
         write_atomic(made.results, claims.read_bytes())
     else:
         made.results.unlink(missing_ok=True)
-    record = {
+    record: Record = {
         "chapter": chapter.id,
         "profile": layout.profile,
         "started": started.isoformat(timespec="seconds"),
@@ -184,9 +229,9 @@ def execute(
         "key": key,
         "files": _fingerprints(chapter, layout),
     }
-    write_atomic(made.record, json.dumps(record, indent=1) + "\n")
+    write_atomic(made.record, seal(record, RECORD))
     (layout.executed / f"{chapter.stem}.failed.ipynb").unlink(missing_ok=True)
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(own, ignore_errors=True)
     return record
 
 
@@ -227,7 +272,10 @@ def _run_worker(
 
 
 def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]:
-    """The environment of a chapter's kernel: the caller's, with what changes results pinned."""
+    """The environment of a chapter's kernel: the caller's, with what changes results pinned.
+
+    The kernel runs in the clone, not where the caller stands, so paths in it are absolute.
+    """
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MPL", "JPY_"))}
     return {
         **env,
@@ -236,6 +284,7 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
         "PYTHONHASHSEED": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
+        "DATAWORTH_HOME": str(home()),
         "DATAWORTH_PROFILE": layout.profile,
         "DATAWORTH_RESULTS": str(results),
         "DATAWORTH_PROGRESS": str(progress),
@@ -280,15 +329,15 @@ def _failure(
     if failure is None:
         tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         return ChapterFailed(
-            f"Chapter '{chapter.id}' stopped without finishing ({tail[0]}); "
+            f"Chapter '{chapter.id}' stopped without finishing ({short(tail[0], 200)}); "
             f"the log is {layout.show(log)}."
         )
     kept = layout.executed / f"{chapter.stem}.failed.ipynb"
     write_atomic(kept, (work / "executed.ipynb").read_bytes())
     line = next((x for x in failure["source"].splitlines() if x.strip()), "").strip()
     return ChapterFailed(
-        f"Chapter '{chapter.id}' failed in cell {failure['cell']} ('{line}') with "
-        f"{failure['ename']}: {failure['evalue'].rstrip('.')}; "
+        f"Chapter '{chapter.id}' failed in cell {failure['cell']} ('{short(line)}') with "
+        f"{failure['ename']}: {short(failure['evalue'], 400).rstrip('.')}; "
         f"the notebook up to there is {layout.show(kept)}."
     )
 
@@ -304,7 +353,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def device() -> dict[str, Any]:
+def device() -> Machine:
     """The machine: processor, usable cores, memory in GB, GPU name or None."""
     import joblib
 

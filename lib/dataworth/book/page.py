@@ -14,8 +14,11 @@ from typing import Any
 from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.parameters import Row
 from dataworth.book.progress import count, spell
-from dataworth.claims import counts
+from dataworth.book.record import Record
+from dataworth.claims import OTHER, Ledger, comparable, counts
+from dataworth.display import plain
 from dataworth.errors import UserError
+from dataworth.markdown import code, literal
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -53,11 +56,15 @@ def build_page(
     header: Header,
     merged: Notebook,
     rows: list[Row],
-    record: dict[str, Any],
-    claims: dict[str, Any] | None,
-    recorded: Sequence[dict[str, Any]] = (),
+    record: Record,
+    claims: Ledger | None,
+    recorded: Sequence[Ledger] = (),
+    left_out: Sequence[str] = (),
 ) -> Notebook:
     """The notebook that Jupyter Book renders, from what `merge` returned.
+
+    left_out: a sentence for each recorded run that is damaged. Nothing on the page steers a
+    terminal or turns the reading direction, whatever a cell printed.
 
     Raises UserError for a figure without alt text, two figures in one cell, or an error output.
     """
@@ -73,13 +80,23 @@ def build_page(
             if index == 0:
                 text = _with_links(chapter, text, _standing(claims, recorded))
             cells.append(markdown(cell["id"], text, cell["metadata"]))
-    cells.append(markdown("provenance", provenance_block(header, rows, record, claims, recorded)))
+    footer = provenance_block(header, rows, record, claims, recorded, left_out)
+    cells.append(markdown("provenance", footer))
     return {
-        "cells": cells,
+        "cells": _plain(cells),
         "metadata": {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
+
+
+def _plain(value: Any) -> Any:
+    """`plain` for all text in a JSON value."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def markdown(cell_id: str, text: str, metadata: dict[str, Any] | None = None) -> Cell:
@@ -137,12 +154,15 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
     }
 
 
-def _standing(claims: dict[str, Any] | None, recorded: Sequence[dict[str, Any]]) -> str:
+def _standing(claims: Ledger | None, recorded: Sequence[Ledger]) -> str:
     """What became of the page's claims, in one line; empty where it judges none."""
-    if not claims or not claims.get("claims"):
+    if not claims or not claims["claims"]:
         return ""
     said = [f"this run: {counts(claims['claims'])}"]
-    said += [f"recorded run ({kept['profile']}): {counts(kept['claims'])}" for kept in recorded]
+    for kept in recorded:
+        same, other = comparable(claims["claims"], kept)
+        note = f", {other} {OTHER}" if other else ""
+        said.append(f"recorded run ({kept['profile']}): {counts(same)}{note}")
     return f"The title is a claim under test. Of the claims on this page, {'; '.join(said)}."
 
 
@@ -161,8 +181,7 @@ def _with_links(chapter: Chapter, text: str, standing: str) -> str:
 
 def show_value(value: Any) -> str:
     """A parameter value as inline code."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"`{text}`" if text else ""
+    return code(value if isinstance(value, str) else json.dumps(value))
 
 
 def escape(text: object) -> str:
@@ -180,7 +199,7 @@ def table(head: list[str], body: list[list[str]], css: str = "") -> str:
     return "\n".join(([f"{{.{css}}}"] if css else []) + lines)
 
 
-def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
+def scale_block(header: Header, rows: list[Row], record: Record) -> str:
     """What this run was: profile, device, time, and the parameter table."""
     profile = record["profile"]
     expected = header.expected_minutes.get(profile)
@@ -202,8 +221,8 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
         [
             f":::{{admonition}} This page: profile {profile}",
             ":class: dataworth-scale",
-            f"{time_line} on {count(machine['cores'], 'core')} of {machine['processor']}"
-            f"{', GPU ' + machine['gpu'] if machine['gpu'] else ', no GPU'}. "
+            f"{time_line} on {count(machine['cores'], 'core')} of {literal(machine['processor'])}"
+            f"{', GPU ' + literal(machine['gpu']) if machine['gpu'] else ', no GPU'}. "
             f"The chapter needs: {header.device}.",
             "",
             table(["parameter", "value", "default if other", "unit", "meaning"], body),
@@ -215,32 +234,40 @@ def scale_block(header: Header, rows: list[Row], record: dict[str, Any]) -> str:
 def provenance_block(
     header: Header,
     rows: list[Row],
-    record: dict[str, Any],
-    claims: dict[str, Any] | None,
-    recorded: Sequence[dict[str, Any]] = (),
+    record: Record,
+    claims: Ledger | None,
+    recorded: Sequence[Ledger] = (),
+    left_out: Sequence[str] = (),
 ) -> str:
     """The footer: what made this page and the recorded runs on it, as a folded table."""
     machine, key = record["device"], record["key"]
     seeds = ", ".join(f"{r.name} = {json.dumps(r.value)}" for r in rows if "seed" in r.name)
     entries = {
         "executed": f"{record['started']} to {record['finished']} ({spell(record['wall_s'])})",
-        "commit": f"`{record['commit']}`" if record["commit"] else "not in a git clone",
-        "key": ", ".join(f"{name} `{value}`" for name, value in key.items()),
-        "seeds": seeds or "none among the parameters",
-        "device": f"{machine['processor']}, {count(machine['cores'], 'core')}, "
-        f"{machine['memory_gb']} GB memory, GPU: {machine['gpu'] or 'none'}, {machine['system']}",
+        "commit": code(record["commit"]) if record["commit"] else "not in a git clone",
+        "key": ", ".join(f"{name} {code(str(value))}" for name, value in key.items()),
+        "seeds": literal(seeds) or "none among the parameters",
+        "device": literal(
+            f"{machine['processor']}, {count(machine['cores'], 'core')}, "
+            f"{machine['memory_gb']} GB memory, GPU: {machine['gpu'] or 'none'}, "
+            f"{machine['system']}"
+        ),
         "peak memory": f"{record['peak_memory_mb']} MB over all processes of the chapter",
-        "versions": ", ".join(f"{n} {v}" for n, v in record["versions"].items()),
+        "versions": literal(", ".join(f"{n} {v}" for n, v in record["versions"].items())),
     }
-    for name, value in ((claims or {}).get("provenance") or {}).items():
-        entries.setdefault(str(name), value if isinstance(value, str) else json.dumps(value))
+    for name, value in (claims["provenance"] if claims else {}).items():
+        entries.setdefault(
+            literal(name), literal(value if isinstance(value, str) else json.dumps(value))
+        )
     for kept in recorded:
         made, runs = kept["run"], kept["provenance"]
-        entries[f"recorded run, {kept['profile']}"] = (
+        entries[f"recorded run, {literal(kept['profile'])}"] = literal(
             f"{runs.get('runs', 'no stored runs')}, {runs.get('compute', 'no compute')} on "
             f"{runs.get('device') or made['device']['processor']}; finished {made['finished']}, "
-            f"commit `{made['commit']}`"
+            f"commit {made['commit']}"
         )
+    if left_out:
+        entries["recorded run left out"] = literal(" ".join(left_out))
     return "\n".join(
         [
             ":::{admonition} Provenance of this page",

@@ -3,66 +3,64 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
 from dataworth.book.page import table
 from dataworth.book.progress import count, spell
-from dataworth.claims import counts, judged, number
+from dataworth.book.record import Record
+from dataworth.claims import (
+    OTHER,
+    Ledger,
+    Line,
+    badge,
+    counts,
+    digest,
+    estimated,
+    read_ledger,
+    standing,
+)
 from dataworth.errors import UserError
+from dataworth.markdown import code, literal
 
-VERDICTS = ("supported", "contradicted", "inconclusive")
 SLOWEST = 8
 
 
-def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, dict[str, Any]]:
-    """results/<chapter>.json of the chapters that wrote one, by chapter id."""
+def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, Ledger]:
+    """results/<chapter>.json of the chapters that wrote one, by chapter id.
+
+    Raises UserError where one is damaged.
+    """
     found = {}
     for chapter in chapters:
         path = layout.results / f"{chapter.id}.json"
         if path.is_file():
-            found[chapter.id] = read_result(path)
+            found[chapter.id] = read_ledger(path, layout.show(path))
     return found
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """One results file. Raises UserError where it is damaged or a verdict is unknown."""
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except json.JSONDecodeError:
-        raise UserError(f"{path} is not JSON; delete it and build again.") from None
-    for claim in result.get("claims", []):
-        if claim.get("verdict") not in VERDICTS:
-            raise UserError(
-                f"{path}: claim '{claim.get('id')}' has the verdict {claim.get('verdict')!r}; "
-                f"allowed are {', '.join(VERDICTS)}."
-            )
-    return result
-
-
 def ledger(
-    chapters: list[Chapter],
-    results: dict[str, dict[str, Any]],
-    recorded: dict[str, list[dict[str, Any]]],
+    chapters: list[Chapter], results: dict[str, Ledger], recorded: dict[str, list[Ledger]]
 ) -> str:
     """The table of all claims, in reading order; `recorded`: a chapter's kept larger runs."""
     body = []
     for chapter in chapters:
-        past = _past(recorded.get(chapter.id, []))
-        for claim in results.get(chapter.id, {}).get("claims", []):
-            published = claim.get("published")
-            source = claim.get("source") or ""
-            said = "" if published in (None, "") else number(published)
+        if chapter.id not in results:
+            continue
+        for line in results[chapter.id]["claims"]:
+            said, source = literal(line["published"]), literal(line["source"])
+            past = [
+                f"{standing(line, old)} {literal(estimated(old))} ({literal(kept['profile'])})"
+                for kept in recorded.get(chapter.id, [])
+                for old in kept["claims"]
+                if old["id"] == line["id"]
+            ]
             body.append(
                 [
-                    f"{claim['statement']} ([chapter](/{chapter.docname}))",
+                    f"{literal(line['statement'])} ([chapter](/{chapter.docname}))",
                     f"{said} ({source})" if said and source else said or source,
-                    judged(claim),
-                    " ".join(
-                        f"{judged(c)} ({profile})" for profile, c in past.get(claim["id"], [])
-                    ),
+                    f"{badge(line['verdict'])} {literal(estimated(line))}",
+                    " ".join(past),
                 ]
             )
     if not body:
@@ -71,36 +69,37 @@ def ledger(
     return table(head, body)
 
 
-def _past(recorded: list[dict[str, Any]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """By claim: what each recorded run (profile, claim) says of it."""
-    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for record in recorded:
-        for claim in record["claims"]:
-            found.setdefault(claim["id"], []).append((record["profile"], claim))
-    return found
-
-
-def tally(results: dict[str, dict[str, Any]], recorded: dict[str, list[dict[str, Any]]]) -> str:
+def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
     """How many claims have which verdict in this build and in the largest recorded runs, and where
-    the two contradict each other."""
-    here = {(id_, c["id"]): c for id_, r in results.items() for c in r["claims"]}
-    there = {
-        (id_, claim): said[-1][1]
-        for id_, kept in recorded.items()
-        for claim, said in _past(kept).items()
-    }
-    both = [(here[key], there[key]) for key in here if key in there]
+    the two contradict each other. A recorded verdict on another definition does not count."""
+    here = {(id_, line["id"]): line for id_, kept in results.items() for line in kept["claims"]}
+    there: dict[tuple[str, str], Line] = {}
+    other = 0
+    for id_, kept in recorded.items():
+        for record in kept:
+            there |= {(id_, line["id"]): line for line in record["claims"]}
+    both = []
+    for key in here.keys() & there.keys():
+        if digest(here[key]) == digest(there[key]):
+            both.append((here[key], there[key]))
+        else:
+            other += 1
     text = f"This build judges {count(len(here), 'claim')}: {counts(list(here.values()))}. "
-    if not both:
-        return text
-    pairs = [(a["verdict"], b["verdict"]) for a, b in both]
-    against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
-    return (
-        f"{text}The largest recorded run of a chapter judges {len(both)} of them: "
-        f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one verdict "
-        f"in both runs; {against or 'none'} {'is' if against == 1 else 'are'} supported by one and "
-        "contradicted by the other."
-    )
+    if both:
+        pairs = [(a["verdict"], b["verdict"]) for a, b in both]
+        against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
+        text += (
+            f"The largest recorded run of a chapter judges {len(both)} of them: "
+            f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one "
+            f"verdict in both runs; {against or 'none'} {'is' if against == 1 else 'are'} "
+            "supported by one and contradicted by the other. "
+        )
+    if other:
+        text += (
+            f"Of {count(other, 'claim')} the recorded verdict is not counted: it was "
+            f"{OTHER}, unit or region."
+        )
+    return text.rstrip() + " "
 
 
 def front_page(template: str, parts: dict[str, str]) -> str:
@@ -120,7 +119,7 @@ def front_page(template: str, parts: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def scale_line(layout: Layout, records: dict[str, dict[str, Any]]) -> str:
+def scale_line(layout: Layout, records: dict[str, Record]) -> str:
     """Which profile this build is, when it was executed and on what."""
     total = sum(r["wall_s"] for r in records.values())
     newest = max((r["finished"] for r in records.values()), default="never")[:10]
@@ -130,7 +129,8 @@ def scale_line(layout: Layout, records: dict[str, dict[str, Any]]) -> str:
         text += (
             f"Executing {count(len(records), 'chapter')} took "
             f"{spell(total)} on {count(machine['cores'], 'core')} "
-            f"({machine['processor']}, GPU: {machine['gpu'] or 'none'}), last on {newest}. "
+            f"({literal(machine['processor'])}, GPU: {literal(machine['gpu'] or 'none')}), "
+            f"last on {newest}. "
         )
     if layout.profile == "smoke":
         text += "It only shows that everything runs: its numbers and verdicts mean nothing. "
@@ -141,7 +141,7 @@ def run_times(
     layout: Layout,
     chapters: list[Chapter],
     headers: dict[str, Header],
-    records: dict[str, dict[str, Any]],
+    records: dict[str, Record],
 ) -> str:
     """The page of durations, devices and versions."""
     overview, details = [], []
@@ -155,12 +155,12 @@ def run_times(
                 "not stated" if expected is None else spell(60 * expected),
                 f"{record['peak_memory_mb']} MB",
                 record["finished"],
-                f"`{record['commit']}`" if record["commit"] else "",
+                code(record["commit"] or ""),
             ]
         )
         cells = sorted(enumerate(record["cells"]), key=lambda c: -c[1]["seconds"])[:SLOWEST]
         slow = [
-            [str(i + 1), f"`` {c['line'][:70]} ``", f"{c['seconds']:.2f}"]
+            [str(i + 1), code(c["line"][:70]), f"{c['seconds']:.2f}"]
             for i, c in sorted(cells)
             if c["seconds"] >= 0.01
         ]
@@ -181,8 +181,11 @@ def run_times(
         else "This book has no executed chapter.",
         "\n## Devices\n",
         *(
-            f"- {m['processor']}, {count(m['cores'], 'core')}, {m['memory_gb']} GB memory, "
-            f"GPU: {m['gpu'] or 'none'}, {m['system']}"
+            "- "
+            + literal(
+                f"{m['processor']}, {count(m['cores'], 'core')}, {m['memory_gb']} GB memory, "
+                f"GPU: {m['gpu'] or 'none'}, {m['system']}"
+            )
             for m in machines.values()
         ),
         "\n## Versions\n",

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from dataworth.display import plain
+from dataworth.errors import short
+
 PLAIN_EVERY_S = 15.0
+# What a terminal raises that is gone or full; of a closed pipe rich makes an exit.
+GONE = (OSError, ValueError, SystemExit)
+MOST = 10**12  # a count or a number of seconds beyond it is none
 
 
 @dataclass(frozen=True)
@@ -32,28 +38,29 @@ class Tail:
         self.path, self.offset = path, 0
 
     def events(self) -> list[Event]:
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            data = stream.read()
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                data = stream.read()
+        except OSError:  # what only informs must not end a build
+            return []
         whole = data[: data.rfind(b"\n") + 1]
         self.offset += len(whole)
         return [event for line in whole.splitlines() if (event := parse(line)) is not None]
 
 
 def parse(line: bytes) -> Event | None:
-    """The event of a line; None for anything else: what only informs must not end a build (two
-    builds of one chapter write into one file)."""
+    """The event of a line; None for anything else: what only informs must not end a build."""
     try:
         raw = json.loads(line)
-        eta = raw.get("eta_s")
-        return Event(
-            str(raw["label"]),
-            int(raw["done"]),
-            int(raw["total"]),
-            None if eta is None else float(eta),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        label, done, total, eta = raw["label"], raw["done"], raw["total"], raw.get("eta_s")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    counts = type(done) is int and type(total) is int and 0 <= done <= MOST and 0 <= total <= MOST
+    known = eta is None or (type(eta) in (int, float) and abs(eta) <= MOST)  # NaN is not
+    if not (isinstance(label, str) and counts and known):
+        return None
+    return Event(short(label), done, total, eta)
 
 
 def spell(seconds: float) -> str:
@@ -94,7 +101,11 @@ class Display:
         self.said: dict[str, float] = {}
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """One line. A terminal that is gone, full or knows fewer letters ends no build."""
+        encoding = self.console.encoding
+        line = plain(text).encode(encoding, "backslashreplace").decode(encoding)
+        with suppress(*GONE):
+            self.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def chapter(self, name: str, path: Path) -> Iterator[None]:
@@ -105,7 +116,7 @@ class Display:
             yield
             return
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[note]}"),
@@ -122,14 +133,15 @@ class Display:
         """Show what happened since the last call."""
         assert self.tail is not None
         latest = {event.label: event for event in self.tail.events()}
-        for event in latest.values():
-            if self.progress is not None:
-                self._bar(self.progress, event)
-            else:
-                self._line(event)
-        if self.progress is not None and self.header is not None:
-            note = f"running for {spell(time.monotonic() - self.started)}"
-            self.progress.update(self.header, note=note)
+        with suppress(*GONE):
+            for event in latest.values():
+                if self.progress is not None:
+                    self._bar(self.progress, event)
+                else:
+                    self._line(event)
+            if self.progress is not None and self.header is not None:
+                note = f"running for {spell(time.monotonic() - self.started)}"
+                self.progress.update(self.header, note=note)
 
     def _bar(self, progress: Progress, event: Event) -> None:
         if event.label not in self.bars:

@@ -13,10 +13,12 @@ from typing import Any
 
 from dataworth.book import page, pages
 from dataworth.book.chapters import Chapter, Header
-from dataworth.book.execute import products, read_record, read_recorded
+from dataworth.book.execute import read_notebook, read_record
 from dataworth.book.keys import digest, file_key
 from dataworth.book.layout import Layout, write_atomic, write_changed
 from dataworth.book.parameters import Parameters
+from dataworth.book.record import Record
+from dataworth.claims import recorded_ledgers
 from dataworth.errors import UserError
 
 COPIED = (".md", ".html", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
@@ -30,9 +32,10 @@ def write_site(
     parameters: dict[str, Parameters],
 ) -> None:
     """Bring build/<profile>/site up to date; unchanged files keep their time stamps."""
-    records = {c.id: read_record(c, layout) or {} for c in chapters}
+    records = {c.id: _record(c, layout) for c in chapters}
     results = pages.read_results(chapters, layout)
-    recorded = {c.id: read_recorded(c, layout) for c in chapters}
+    kept = {c.id: recorded_ledgers(layout.root, c.id) for c in chapters}
+    recorded = {id_: found for id_, (found, _) in kept.items()}
     wanted: dict[str, str | bytes] = {
         "_toc.yml": (layout.root / "_toc.yml").read_text(),
         "_config.yml": (layout.root / "_config.yml").read_text(),
@@ -50,7 +53,7 @@ def write_site(
         }
         wanted["index.md"] = pages.front_page((layout.book / "index.md").read_text(), parts)
     for chapter in chapters:
-        executed = json.loads(products(chapter, layout).notebook.read_text())
+        executed = read_notebook(chapter, layout, records[chapter.id])
         merged = page.merge(chapter, notebooks[chapter.id], executed)
         built = page.build_page(
             chapter,
@@ -59,7 +62,7 @@ def write_site(
             parameters[chapter.id].rows,
             records[chapter.id],
             results.get(chapter.id),
-            recorded[chapter.id],
+            *kept[chapter.id],
         )
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
@@ -70,6 +73,12 @@ def write_site(
     for path in layout.site.rglob("*"):
         if path.is_file() and path.relative_to(layout.site).as_posix() not in wanted:
             path.unlink()
+
+
+def _record(chapter: Chapter, layout: Layout) -> Record:
+    if (record := read_record(chapter, layout)) is None:
+        raise UserError(f"The record of '{chapter.id}' was lost while the book was built; again.")
+    return record
 
 
 def _ipynb(notebook: Any) -> str:

@@ -1,7 +1,7 @@
-"""The build as a doit graph: chapters -> site -> html.
+"""The build: chapters -> site -> pages.
 
 Freshness is judged by our own records (see `keys` and `execute.why_stale`), which are written
-last and atomically; doit gives the order, goes on after a failed chapter, and stops what needs it.
+last and atomically.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from dataworth.book import site
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.keys import chapter_key
 from dataworth.book.layout import Layout
+from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display, spell
+from dataworth.book.record import Record
+from dataworth.claims import recorded_ledgers
 from dataworth.errors import UserError
 
 
@@ -63,93 +66,72 @@ def make_plan(
     return plan
 
 
-def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> dict[str, Any]:
-    """Execute one chapter of the plan and say so."""
-    display.say(f"{chapter.id}: executing ({plan.stale.get(chapter.id, 'asked for')})")
-    record = execution.execute(
-        chapter,
-        plan.notebooks[chapter.id],
-        plan.parameters[chapter.id],
-        plan.layout,
-        plan.keys[chapter.id],
-        display,
-    )
+def run(layout: Layout, chapter_id: str, overrides: Mapping[str, Any], console: Console) -> Chapter:
+    """Execute one chapter if it must be, and give it. Raises UserError."""
+    wanted = chapter_files.get(layout.root, chapter_id)
+    display = Display(console)
+    with locked(layout, [wanted.id]):
+        plan = make_plan(layout, only=wanted.id, overrides=overrides)
+        warn(plan, display)
+        if wanted.id in plan.stale:
+            run_chapter(plan, wanted, display)
+        else:
+            display.say(f"{wanted.id}: nothing changed since the last execution")
+    return wanted
+
+
+def build(layout: Layout, console: Console) -> None:
+    """Bring the whole book up to date: chapters, then, if none failed, the site, then the pages.
+
+    Raises UserError when something failed; a chapter that failed does not stop the others.
+    """
+    display = Display(console)
+    with locked(layout, ["pages", *(c.id for c in chapter_files.find(layout.root))]):
+        plan = make_plan(layout)
+        warn(plan, display)
+        failed = 0
+        for chapter in plan.chapters:
+            if chapter.id not in plan.stale:
+                continue
+            try:
+                run_chapter(plan, chapter, display)
+            except UserError as error:
+                display.say(str(error))
+                failed += 1
+        if failed:
+            count = f"{failed} chapters" if failed > 1 else "one chapter"
+            raise UserError(f"The book was not finished: {count} failed (see above).")
+        site.write_site(layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
+        if not site.html_is_current(layout):
+            display.say("building the pages")
+            site.build_html(layout)
+            check(layout)
+            site.mark_checked(layout)
+
+
+def warn(plan: Plan, display: Display) -> None:
+    """Say which recorded runs the pages will miss."""
+    for chapter in plan.chapters:
+        for fault in recorded_ledgers(plan.layout.root, chapter.id)[1]:
+            display.say(f"Warning: a recorded run is left out: {fault}")
+
+
+def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
+    """Execute one chapter of the plan, whose lock is held, and say so."""
+    display.say(f"{chapter.id}: executing ({plan.stale[chapter.id]})")
+    try:
+        record = execution.execute(
+            chapter,
+            plan.notebooks[chapter.id],
+            plan.parameters[chapter.id],
+            plan.layout,
+            plan.keys[chapter.id],
+            display,
+        )
+    except OSError as error:  # a full disk, a folder that nobody may write
+        raise UserError(f"Chapter '{chapter.id}' could not be executed: {error}.") from None
     display.say(f"{chapter.id}: executed in {spell(record['wall_s'])}")
     return record
-
-
-def build(plan: Plan, console: Console) -> None:
-    """Bring the whole book up to date. Raises UserError when something failed."""
-    from doit.cmd_base import ModuleTaskLoader
-    from doit.doit_cmd import DoitMain
-    from doit.reporter import ZeroReporter
-
-    display = Display(console)
-    failures: list[Exception] = []
-
-    def guarded(action: Any, *args: Any) -> bool:
-        """doit wants False for a failure and would hide the traceback of a bug."""
-        try:
-            action(*args)
-        except Exception as error:
-            failures.append(error)
-            if isinstance(error, UserError):
-                display.say(str(error))
-            return False
-        return True
-
-    def write_site() -> None:
-        site.write_site(plan.layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
-
-    def render() -> None:
-        display.say("building the pages")
-        site.build_html(plan.layout)
-        check(plan.layout)
-        site.mark_checked(plan.layout)
-
-    def task_chapter() -> Any:
-        for c in plan.chapters:
-            yield {
-                "name": c.id,
-                "uptodate": [c.id not in plan.stale],
-                "actions": [(guarded, [run_chapter, plan, c, display])],
-                "io": {"capture": False},
-            }
-
-    def task_site() -> Any:
-        return {
-            "task_dep": ["chapter"],
-            "actions": [(guarded, [write_site])],
-            "io": {"capture": False},
-        }
-
-    def task_html() -> Any:
-        return {
-            "task_dep": ["site"],
-            "uptodate": [lambda: site.html_is_current(plan.layout)],
-            "actions": [(guarded, [render])],
-            "io": {"capture": False},
-        }
-
-    graph = {"task_chapter": task_chapter, "task_site": task_site, "task_html": task_html}
-    plan.layout.build.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "dep_file": str(plan.layout.build / "doit.sqlite3"),
-        "backend": "sqlite3",
-        "continue": True,
-        "reporter": ZeroReporter,
-        "verbosity": 0,
-    }
-    main = DoitMain(ModuleTaskLoader(graph), config_filenames=(), extra_config={"GLOBAL": settings})
-    status = main.run(["run", "html"])
-    for error in failures:
-        if not isinstance(error, UserError):
-            raise error
-    if failures:
-        count = f"{len(failures)} steps" if len(failures) > 1 else "one step"
-        raise UserError(f"The book was not finished: {count} failed (see above).")
-    if status != 0:
-        raise RuntimeError(f"doit ended with status {status}")
 
 
 def check(layout: Layout) -> None:

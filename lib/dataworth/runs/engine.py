@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -104,7 +104,8 @@ def progress(label: str, total: int) -> Iterator[_Advance]:
             spent = time.monotonic() - started
             eta = spent / done * (total - done) if done else None
             event = {"label": label, "done": done, "total": total, "eta_s": eta, "t": time.time()}
-            with Path(file).open("a") as lines:
+            # What only informs must not end a run: the disk may be full, the build dead.
+            with suppress(OSError), Path(file).open("a") as lines:
                 lines.write(json.dumps(event) + "\n")
 
         def advance(count: int = 1) -> None:
