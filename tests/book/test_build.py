@@ -183,7 +183,7 @@ def test_a_warning_fails_every_build_until_it_is_gone(built):
 
 def test_a_changed_parameter_and_a_damaged_product_run_the_chapter(built):
     done = call(built, "run", "line_fit", "-p", "points=7")
-    assert done.exit_code == 0 and "changed: parameters" in done.output
+    assert done.exit_code == 0 and "changed: parameter points 10 -> 7" in done.output
     record = json.loads((built.executed / "line_fit.run.json").read_text())
     assert record["parameters"]["points"] == 7
     (built.results / "line-fit.json").write_text("{")
@@ -300,7 +300,7 @@ def test_a_recorded_run_is_kept_and_shown(built):
     record = execute.read_record(chapters.get(built.root, "line-fit"), built)
     assert kept["claims"] == json.loads((built.results / "line-fit.json").read_text())["claims"]
     assert kept["run"]["commit"] == record["commit"] and kept["run"]["device"] == record["device"]
-    assert "changed: recorded run" in call(built, "book").stdout
+    assert "changed: recorded run smoke" in call(built, "book").stdout
     page = (built.html / "part" / "line_fit.html").read_text()
     assert "recorded run, smoke" in page and "The title is a claim under test" in page
 

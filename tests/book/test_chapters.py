@@ -143,6 +143,14 @@ def test_a_header_that_means_nothing_is_a_sentence(example, old, new, said):
         chapters.header(chapter, chapters.read(chapter))
 
 
+def test_a_cell_that_is_not_python_is_a_sentence(example):
+    edit(example, "y = slope * x", "%matplotlib inline\n!ls\ny = slope * x (")
+    chapter = chapters.get(example.root, "line-fit")
+    said = r"Cell 4 of book/part/line_fit.py is not Python \(its line 5\): .*never closed"
+    with pytest.raises(UserError, match=said):
+        chapters.read(chapter)
+
+
 def test_a_chapter_that_is_not_utf8_is_a_sentence(example):
     chapter = chapters.get(example.root, "line-fit")
     chapter.source.write_bytes(chapter.source.read_bytes() + b"\xff")

@@ -105,7 +105,7 @@ def test_links_stand_under_the_title_and_provenance_at_the_end(tmp_path):
     assert "/downloads/some_chapter.py" in cells[0]["source"]
     assert "/downloads/some_chapter.ipynb" in cells[0]["source"]
     footer = cells[-1]["source"]
-    for expected in ("seed = 3", "code cells `k1`", "python 3.11.7", "| runs | 12 |", "`abc`"):
+    for expected in ("seed = 3", "key | `", "python 3.11.7", "| runs | 12 |", "`abc`"):
         assert expected in footer
     assert "| recorded run left out | a/b.json is not a ledger: it holds a list. |" in footer
 

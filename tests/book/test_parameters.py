@@ -130,7 +130,7 @@ def test_files_that_once_ended_in_a_traceback(example, name, said):
 )
 def test_a_parameters_cell_that_is_not_python_is_a_sentence(example, line):
     edit(example, "points = 5", line)
-    with pytest.raises(UserError, match=r"cell of book/part/line_fit.py is not Python"):
+    with pytest.raises(UserError, match=r"Cell 2 of book/part/line_fit.py is not Python"):
         resolve(example)
 
 

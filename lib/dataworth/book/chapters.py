@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ def read(chapter: Chapter) -> Any:
     """The chapter as a notebook (nbformat node) with a fixed kernel and fixed cell ids.
 
     jupytext draws random ids; ours follow from position and text, so that two readings are equal.
+    Raises UserError where the file is not UTF-8, its header not YAML, a code cell not Python.
     """
     import jupytext
 
@@ -117,12 +119,25 @@ def read(chapter: Chapter) -> Any:
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata["dataworth"] = declared
     for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            _check_python(cell.source, f"Cell {index} of {shown}")
         cell.id = f"{index:03d}-{sha256(cell.source.encode()).hexdigest()[:8]}"
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = dict(KERNEL)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def _check_python(source: str, shown: str) -> None:
+    """Raises UserError where a cell, IPython's own lines aside, is not Python."""
+    lines = ["" if line.startswith(("%", "!")) else line for line in source.splitlines()]
+    try:
+        ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" (its line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise UserError(f"{shown} is not Python{line}: {short(reason)}.") from None
 
 
 def header(chapter: Chapter, notebook: Any) -> Header:

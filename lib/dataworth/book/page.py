@@ -12,6 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from dataworth.book.chapters import KERNEL, Chapter, Header
+from dataworth.book.keys import digest
 from dataworth.book.parameters import Row
 from dataworth.book.progress import count, spell
 from dataworth.book.record import Record
@@ -240,12 +241,12 @@ def provenance_block(
     left_out: Sequence[str] = (),
 ) -> str:
     """The footer: what made this page and the recorded runs on it, as a folded table."""
-    machine, key = record["device"], record["key"]
+    machine = record["device"]
     seeds = ", ".join(f"{r.name} = {json.dumps(r.value)}" for r in rows if "seed" in r.name)
     entries = {
         "executed": f"{record['started']} to {record['finished']} ({spell(record['wall_s'])})",
         "commit": code(record["commit"]) if record["commit"] else "not in a git clone",
-        "key": ", ".join(f"{name} {code(str(value))}" for name, value in key.items()),
+        "key": code(digest(record["key"])),
         "seeds": literal(seeds) or "none among the parameters",
         "device": literal(
             f"{machine['processor']}, {count(machine['cores'], 'core')}, "

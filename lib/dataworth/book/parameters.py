@@ -50,15 +50,7 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
             f"it has {len(cells)}."
         )
     defaults: dict[str, Any] = {}
-    try:
-        body = ast.parse(cells[0].source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(
-            f"The parameters cell of book/{chapter.docname}.py is not Python"
-            f"{f' (its line {line})' if line else ''}: {short(getattr(error, 'msg', str(error)))}."
-        ) from None
-    for node in body:
+    for node in ast.parse(cells[0].source).body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 pass
