@@ -131,7 +131,7 @@ show(
 # lengths of words and sentences; *sentiment* is VADER's {cite}`hutto2014vader`; both on a random
 # stretch of each document. *Personal data* are mail addresses, phone numbers, web addresses and IP addresses
 # found by pattern; only counts are kept. *Profanity* is a hit in the word list of C4's filter
-# {cite}`raffel2020exploring`; *toxicity* a linear model's probability, of the worst passage of at most 20 words that it knows; *quality* the recipe of GPT-3, GLaM and PaLM
+# {cite}`raffel2020exploring`; *toxicity* a linear model's probability, of the whole text or of a passage in it that scores higher, from 0.5 on; *quality* the recipe of GPT-3, GLaM and PaLM
 # {cite}`brown2020language,du2022glam`: the probability that a text is curated rather than of the web.
 
 # %%

@@ -67,9 +67,9 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic). A document has the score of its
-# worst passage, of at most 20 words that the model knows, wherever it begins and ends: an insult that scores 0.5 or more by itself is
-# found in a text of any length, and milder words count with those around them. Documents are kept from the least toxic upwards until they hold the stated
+# The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic). A document has the
+# score of the whole, or of its worst passage of at most 20 words that the model knows where that is higher and 0.5 or more: an insult
+# that scores 0.5 by itself is found in a text of any length, and milder words count within the whole. Documents are kept from the least toxic upwards until they hold the stated
 # share of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
 # model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
 # of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), runs and documents resampled in

@@ -211,13 +211,11 @@ def test_scores_are_the_packages_of_every_passage(some_words, data, passage: int
     wanted = []
     for text in texts:
         words = [w for w in re.findall(r"\b\w\w+\b", text) if w in known]
-        n, longest = len(words), min(passage, len(words))
+        n = len(words)
         spans = [(i, j) for i in range(n) for j in range(i + 1, min(i + passage, n) + 1)]
-        found = dict(zip(spans, predict_prob([" ".join(words[i:j]) for i, j in spans])
-                         if spans else [], strict=True))  # fmt: skip
-        worst = max(found.values(), default=np.nan)
-        around = max((p for (i, j), p in found.items() if j - i == longest), default=np.nan)
-        wanted.append(worst if worst >= 0.5 else around)
+        worst = max(predict_prob([" ".join(words[i:j]) for i, j in spans])) if spans else np.nan
+        whole = predict_prob([text])[0] if words else np.nan
+        wanted.append(max(whole, worst) if worst >= 0.5 else whole)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toxicity, "BLOCK", data.draw(st.sampled_from([1, 10, 8192])))
         found = LinearToxicity(passage=passage).probabilities(texts)

@@ -191,7 +191,8 @@ MEASURES: dict[str, Measure] = {
     "quality_documents": Measure("quality (mean of documents)", _documents("quality")),
 }
 """What is compared. `pieces` are of equal length; toxicity of a document is that of its worst
-passage, quality the mean over pieces of 200 words. Texts without a score are left out."""
+passage where it is 0.5 or more, quality the mean over pieces of 200 words. Texts without a score
+are left out."""
 
 
 def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:

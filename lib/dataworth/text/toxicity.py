@@ -23,24 +23,24 @@ from dataworth.text.scores import Pooling, ScoreCard, Scores, overlapping, poole
 PASSAGE = 20
 """Known words of a passage; in running text about 45 words, as half of them are known."""
 ALONE = 0.5
-"""A passage of at least this score counts by itself, a milder one with the words around it."""
+"""A passage of at least this score counts by itself, a milder one within the document."""
 
 
 @dataclass(frozen=True)
 class LinearToxicity:
-    """alt-profanity-check's probability of profanity, of a document's worst passage.
+    """alt-profanity-check's probability of profanity, of a document or of its worst passage.
 
     The model knows 15,442 words (small words such as "you" are not among them); nothing else moves
     its score. A passage is a run of at most `passage` known words, wherever it begins or ends, with
-    all that stands between them, and its score is `profanity_check.predict_prob` of that text. The
-    score of a document is that of its worst passage where this is 0.5 or more, and otherwise that
-    of the worst among its longest passages (`passage` known words, or the whole of a shorter text).
+    all that stands between them. The score of a document is `profanity_check.predict_prob` of the
+    whole, or of its worst passage where that is higher and 0.5 or more.
 
     Hence no passage of 0.5 or more scores higher than the document that holds it: a filter at any
     threshold from 0.5 removes every document with a passage that it would remove alone. What
     scores less by itself may drown, and so may a diatribe whose score needs more than `passage`
     known words. The price is that long documents have more passages to be flagged for:
-    bench/text_scoring.py shows how many calm ones are. 0.9 agrees best with a list of bad words.
+    bench/text_scoring.py --calm shows how many calm ones are. At 0.9 the model agrees best with a
+    list of bad words.
 
     `passage` None scores documents whole, as the package does. NaN, "not scored", is the score of a
     text without a known word or evidently not in English.
@@ -62,13 +62,13 @@ class LinearToxicity:
 
     def probabilities(self, texts: Sequence[str]) -> Scores:
         """(N,) scores whatever the language; NaN without a known word."""
-        if self.passage is not None:
-            known, words = _linear().vocabulary, _linear().words
-            documents = [[known[w] for w in words(text.lower()) if w in known] for text in texts]
-            return _worst_passages(documents, self.passage)
-        vectorizer, model = _profanity_check()
-        rows = vectorizer.transform(texts)
-        return np.where(rows.getnnz(axis=1) > 0, model.predict_proba(rows)[:, 1], np.nan)
+        known, words = _linear().vocabulary, _linear().words
+        documents = [[known[w] for w in words(text.lower()) if w in known] for text in texts]
+        whole = _whole(documents)
+        if self.passage is None:
+            return whole
+        worst = _worst_passages(documents, self.passage)
+        return np.where(worst >= ALONE, np.fmax(whole, worst), whole)
 
     def card(self) -> ScoreCard:
         return ScoreCard(
@@ -79,7 +79,7 @@ class LinearToxicity:
             licence="MIT (package alt-profanity-check, weights included)",
             long_documents="whole document"
             if self.passage is None
-            else f"worst passage of at most {self.passage} known words",
+            else f"whole document, or its worst passage of at most {self.passage} known words",
             known_failures=(
                 "sees single words: harmless uses of rude words are flagged, insults in polite "
                 "words are not; English of the internet only; a long document has many passages"
@@ -129,14 +129,30 @@ def _linear() -> _Linear:
     )
 
 
+def _whole(documents: Sequence[Sequence[int]]) -> Scores:
+    """(N,) the package's probabilities of documents given as their known words; NaN where there is
+    none."""
+    from scipy.sparse import csr_array
+    from sklearn.preprocessing import normalize
+
+    vectorizer, model = _profanity_check()
+    if not len(documents):
+        return np.zeros(0)
+    sizes = np.array([len(words) for words in documents])
+    words = np.concatenate([np.asarray(found, np.int64) for found in documents])
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    rows = csr_array((np.ones(len(words)), words, ends), (len(documents), len(vectorizer.idf_)))
+    rows.sum_duplicates()
+    rows.data *= vectorizer.idf_[rows.indices]
+    return np.where(sizes > 0, model.predict_proba(normalize(rows))[:, 1], np.nan)
+
+
 BLOCK = 8192  # known words that are scored at a time: what a processor's cache holds
 
 
 def _worst_passages(documents: Sequence[Sequence[int]], passage: int) -> Scores:
-    """(N,) scores of documents given as their known words; NaN where there is none.
-
-    Documents of similar length, longest first, are joined to blocks.
-    """
+    """(N,) scores of the worst passages of documents given as their known words; NaN where there is
+    none. Documents of similar length, longest first, are joined to blocks."""
     result = np.full(len(documents), np.nan)
     sizes = np.array([len(words) for words in documents], dtype=np.int64)
     rows = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
@@ -149,21 +165,18 @@ def _worst_passages(documents: Sequence[Sequence[int]], passage: int) -> Scores:
 
 
 def _worst_of_block(words: NDArray[np.int64], sizes: NDArray[np.int64], passage: int) -> Scores:
-    """Scores (D,) of D documents that lie end to end in `words` (W,), falling in `sizes` (D,).
+    """Worst scores (D,) of D documents that lie end to end in `words` (W,), the longest first.
 
     Passages of all starts grow by one word a turn: their sums of slopes and their squared norms
     follow from those of the turn before. The c-th copy of a word adds idf^2 (2c - 1) to the norm.
     """
     model = _linear()
     ends = np.cumsum(sizes)
-    left = np.repeat(ends, sizes) - np.arange(
-        len(words)
-    )  # words from a start to its document's end
-    longest = np.repeat(np.minimum(sizes, passage), sizes)
+    left = np.repeat(ends, sizes) - np.arange(len(words))  # words until the document ends
     slopes, squares = model.slopes[:, words], model.idf[words] ** 2
     sums, norms = np.zeros_like(slopes), np.zeros(len(words))
     copies = np.ones(len(words))  # 2c - 1, c counted within the passage that ends here
-    worst, around = np.zeros(len(words)), np.zeros(len(words))  # of each start
+    worst = np.zeros(len(words))  # of each start
     for grown in range(min(passage, int(sizes[0]))):
         last = ends[np.count_nonzero(sizes > grown) - 1]  # documents beyond are too short
         starts, added = slice(0, last - grown), slice(grown, last)
@@ -175,10 +188,7 @@ def _worst_of_block(words: NDArray[np.int64], sizes: NDArray[np.int64], passage:
         found = np.mean([f(m) for f, m in zip(model.calibrate, margins, strict=True)], axis=0)
         found[left[starts] <= grown] = 0.0  # reaches into the next document
         np.maximum(worst[starts], found, out=worst[starts])
-        np.maximum(around[starts], found, out=around[starts], where=longest[starts] == grown + 1)
-    first = ends - sizes
-    worst, around = np.maximum.reduceat(worst, first), np.maximum.reduceat(around, first)
-    return np.where(worst >= ALONE, worst, around)
+    return np.asarray(np.maximum.reduceat(worst, ends - sizes))
 
 
 DETOXIFY = ("original", "unbiased", "multilingual", "original-small", "unbiased-small")
