@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +86,58 @@ def test_claims_as_table_and_json(root, monkeypatch):
     done = call("claims", "--profile", "smoke", root=root)
     assert done.exit_code == 2
     assert "build/smoke/results/line-fit.json is not a ledger: it holds a list" in done.stderr
+
+
+def in_terminal(*words: str) -> tuple[int, str]:
+    """Exit status of the program and what it writes to a terminal, 200 columns wide."""
+    ours, theirs = pty.openpty()
+    env = os.environ | {"COLUMNS": "200", "TERM": "dumb"}
+    code = "from dataworth.cli import app; app()"
+    program = subprocess.Popen([sys.executable, "-c", code, *words], stdout=theirs, env=env)
+    os.close(theirs)
+    written = b""
+    try:
+        while block := os.read(ours, 4096):
+            written += block
+    except OSError:  # Linux ends a terminal so
+        pass
+    os.close(ours)
+    return program.wait(), written.decode()
+
+
+HOSTILE = ["a[real]", "/x", "[bold]", "[/]", ":smile:", "\x1b]0;title\x07", "abc\u202edef"]
+
+
+def test_no_label_of_a_curve_is_taken_for_a_command(tmp_path):
+    """Labels that rich would read as markup or emoji, and a terminal as orders, are shown."""
+    rows = [f"{x},{x**-0.3},{label}" for label in HOSTILE for x in (80, 160, 320, 640)]
+    runs = tmp_path / "groups.csv"
+    runs.write_text("\n".join(["x,y,arm", *rows]))
+    status, shown = in_terminal("fit", str(runs), "--group", "arm")
+    assert status == 0
+    first = [line.split()[0] for line in shown.splitlines() if line.strip()]
+    wanted = [label.encode("unicode_escape").decode() for label in HOSTILE]
+    for name in "ak":
+        assert {f"{name}[{label}]" for label in wanted} <= set(first)
+    assert not set("\x1b\x07\u202e") & set(shown)
+
+
+def test_no_claim_or_message_is_taken_for_a_command(tmp_path):
+    claim = {
+        "id": "a", "statement": "[bold]A[/] \x1b[2Jclaim", "source": "", "published": "",
+        "estimate": 3.1, "interval": [2.5, 3.7], "unit": "[u]", "verdict": "supported",
+        "reason": "/x \u2066",
+    }  # fmt: skip
+    ledger = {"chapter": "c[real]", "title": "", "profile": "smoke", "claims": [claim]}
+    (tmp_path / "c[real].json").write_text(json.dumps(ledger))
+    done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for text in ("c[real]", "[bold]A[/] \\x1b[2Jclaim", "[u]", "/x \\u2066"):
+        assert text in done.stdout
+    for words in (["fit", "[red]\x1b[31m.csv"], ["\x1b[31m"], ["fit", "a.csv", "--\x1b[31m", "1"]):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 2
+        assert "\\x1b[31m" in done.stderr and "\x1b" not in done.stderr
 
 
 def test_unknown_data_set():

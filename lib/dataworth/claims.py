@@ -175,6 +175,12 @@ def claim(
     )  # fmt: skip
 
 
+def results_dir() -> Path:
+    """Where `write` puts ledgers: `DATAWORTH_RESULTS` (set by the book's runner), else
+    `build/results` of the working folder."""
+    return Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
+
+
 def write(
     chapter: str,
     title: str,
@@ -183,7 +189,7 @@ def write(
     evidence: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Path:
-    """Write the chapter's ledger to `<results>/<chapter>.json` and give its path.
+    """Write the chapter's ledger to `<results_dir>/<chapter>.json` and give its path.
 
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
     and drawn beside this one (`recorded`).
@@ -192,7 +198,7 @@ def write(
     missing numbers become "inf", "-inf" and null, so that the file is plain JSON; it ends with its
     checksum. Raises UserError where the content is not a `Ledger`.
     """
-    folder = Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
+    folder = results_dir()
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "chapter": chapter,

@@ -6,25 +6,41 @@ import json
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from dataworth.display import console, plain, say, table
 from dataworth.errors import UserError
 
 INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own
+
+# Commands of the fits, which load scipy: listed by these lines, imported when one is asked for.
+FITS = {
+    "fit": "Fit a scaling law to a table of runs; parameters with intervals.",
+    "ratio": "Synthetic examples that equal one real example at equal loss, with an interval.",
+    "frontier": "Compute-optimal sizes N and D for each budget, with intervals.",
+}
+
+# Modules that a wheel alone does not bring, by the extras that do.
+EXTRAS = {
+    "book": (
+        "IPython", "doit", "ipykernel", "jupyter_book", "jupyterlab", "jupytext", "nbclient",
+        "nbformat", "papermill", "psutil",
+    ),
+    "images": (
+        "diffusers", "open_clip", "PIL", "resvg_py", "safetensors", "timm", "torchvision",
+    ),
+    "text": ("detoxify", "profanity_check", "sklearn", "textstat", "vaderSentiment"),
+    "images,text": ("datasets", "filelock", "pyarrow", "tokenizers", "torch", "transformers"),
+}  # fmt: skip
 
 
 @cache
-def _brought_along() -> dict[str, Any]:
-    """Commands of other rooms, imported only when one is asked for: they load scipy."""
-    if find_spec("dataworth.fit.cli") is None:
-        return {}
-
+def _fits() -> dict[str, Any]:
     extra = typer.Typer()
     import_module("dataworth.fit.cli").register(extra)
     return dict(typer.main.get_group(extra).commands)
@@ -34,26 +50,48 @@ class Commands(TyperGroup):
     """Turns the errors meant for people into one sentence and an exit status."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or _brought_along().get(cmd_name)
+        if cmd_name in FITS:
+            return TyperCommand(cmd_name, help=FITS[cmd_name])
+        return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *_brought_along()]
+        return [*super().list_commands(ctx), *FITS]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _fits()[name] if name in FITS else command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except UsageError as error:  # typer shows it; what was typed may hold anything
+            error.message = plain(error.message)
+            raise
         except UserError as error:
-            Console(stderr=True, soft_wrap=True).print(
-                f"Error: {error}", markup=False, highlight=False
-            )
+            say(f"Error: {error}", stderr=True)
+            sys.exit(2)
+        except ModuleNotFoundError as error:
+            if not (sentence := missing_extra(error)):
+                raise
+            say(f"Error: {sentence}", stderr=True)
             sys.exit(2)
         except KeyboardInterrupt:
-            Console(stderr=True, soft_wrap=True).print(
+            say(
                 "Interrupted: finished runs and executed chapters are kept; "
                 "the same command goes on from there.",
-                markup=False, highlight=False,
-            )  # fmt: skip
+                stderr=True,
+            )
             sys.exit(INTERRUPTED)
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """What to install where an optional module is missing; None for any other module."""
+    module = (error.name or "").partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
+    return extra and (
+        f"This command needs {module}, which is not installed here; install it with "
+        f"pip install 'dataworth[{extra}]', or work in a clone, where make installs everything."
+    )
 
 
 app = typer.Typer(
@@ -80,30 +118,34 @@ Override = Annotated[
 ]
 
 
-def _print(text: str) -> None:
-    Console(soft_wrap=True).print(text, markup=False, highlight=False)
+def _version(wanted: bool) -> None:
+    if wanted:
+        from dataworth import __version__
+
+        say(f"dataworth {__version__}")
+        raise typer.Exit
 
 
-def _table(head: list[str], body: list[list[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(*head, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in body:
-        grid.add_row(*row)
-    Console().print(grid, markup=False)
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None: ...
 
 
 @app.command()
 def book(profile: Profile = "quick", root: Root = None) -> None:
     """Execute what changed, render the book, check the pages, print the path of its first page."""
-    from dataworth.book import tasks
     from dataworth.book.layout import open_layout
 
     layout = open_layout(profile, root)
     _refuse_paper(profile)
-    tasks.build(layout, Console())
-    _print(f"The book: {layout.html / 'index.html'}")
+    from dataworth.book import tasks
+
+    tasks.build(layout, console())
+    say(f"The book: {layout.html / 'index.html'}")
 
 
 @app.command()
@@ -114,16 +156,17 @@ def run(
     root: Root = None,
 ) -> None:
     """Execute one chapter, also with changed parameters, without rendering the book."""
-    from dataworth.book import execute, parameters, tasks
     from dataworth.book.layout import open_layout
 
     layout = open_layout(profile, root)
     _refuse_paper(profile)
+    from dataworth.book import execute, parameters, tasks
+
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    made = execute.products(tasks.run(layout, chapter, overrides, Console()), layout)
-    _print(f"notebook: {layout.show(made.notebook)}")
+    made = execute.products(tasks.run(layout, chapter, overrides, console()), layout)
+    say(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
-        _print(f"claims: {layout.show(made.results)}")
+        say(f"claims: {layout.show(made.results)}")
 
 
 @app.command()
@@ -133,20 +176,23 @@ def record(
     root: Root = None,
 ) -> None:
     """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own."""
-    from dataworth.book import chapters, execute
     from dataworth.book.layout import open_layout
 
     layout = open_layout(profile, root)
-    _print(f"recorded: {layout.show(execute.keep(chapters.get(layout.root, chapter), layout))}")
+    from dataworth.book import chapters, execute
+
+    say(f"recorded: {layout.show(execute.keep(chapters.get(layout.root, chapter), layout))}")
 
 
 @app.command("list")
 def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Root = None) -> None:
     """List the chapters, what they need, and whether their stored execution is current."""
-    from dataworth.book import tasks
     from dataworth.book.layout import open_layout
 
-    plan = tasks.make_plan(open_layout(profile, root), checked=False)
+    layout = open_layout(profile, root)
+    from dataworth.book import tasks
+
+    plan = tasks.make_plan(layout, checked=False)
     rows: list[dict[str, Any]] = []
     for c in plan.chapters:
         header = plan.headers[c.id]
@@ -167,8 +213,8 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
     for row in rows:
         minutes = row["expected_minutes"]
         expected = "not stated" if minutes is None else f"about {minutes:g} min"
-        _print(f"{row['chapter']}: {row['title']}")
-        _print(f"    {row['device']}, {expected} with profile {profile}; {row['state']}")
+        say(f"{row['chapter']}: {row['title']}")
+        say(f"    {row['device']}, {expected} with profile {profile}; {row['state']}")
 
 
 @app.command()
@@ -186,7 +232,7 @@ def why(
 
     if len(name) >= 6 and set(name) <= set("0123456789abcdef"):
         for line in of_run(name, store_dir()):
-            _print(line)
+            say(line)
         return
     overrides = dict(parameters.parse_override(p) for p in param or [])
     plan = tasks.make_plan(open_layout(profile, root), name, overrides, checked=False)
@@ -194,29 +240,31 @@ def why(
     record = execute.read_record(chapter, plan.layout)
     changed = differences(record["key"], plan.keys[chapter.id]) if record else []
     if record and changed:
-        _print(f"{chapter.id}: changed since its execution of {record['finished']}:")
+        say(f"{chapter.id}: changed since its execution of {record['finished']}:")
         for phrase in changed:
-            _print(f"  {phrase}")
+            say(f"  {phrase}")
     else:
-        _print(f"{chapter.id}: {plan.stale.get(chapter.id, 'nothing changed')}")
+        say(f"{chapter.id}: {plan.stale.get(chapter.id, 'nothing changed')}")
 
 
 @app.command()
 def check(profile: Profile = "paper", root: Root = None) -> None:
     """Validate the parameters of a profile and show what it would cost; runs nothing."""
-    from dataworth.book import parameters, tasks
     from dataworth.book.layout import open_layout
 
-    plan = tasks.make_plan(open_layout(profile, root), checked=False)
+    layout = open_layout(profile, root)
+    from dataworth.book import parameters, tasks
+
+    plan = tasks.make_plan(layout, checked=False)
     for c in plan.chapters:
         resolved = plan.parameters[c.id]
-        _print(f"{c.id}: {len(resolved.values)} parameters are valid for profile '{profile}'")
+        say(f"{c.id}: {len(resolved.values)} parameters are valid for profile '{profile}'")
         cost = parameters.cost(resolved)
         if cost is None:
             continue
         rows = [cost] if isinstance(cost, dict) else list(cost)
         head = list(dict.fromkeys(k for r in rows for k in r))
-        _table(head, [[_cell(r.get(k, "")) for k in head] for r in rows])
+        table(head, [[_cell(r.get(k, "")) for k in head] for r in rows])
 
 
 def _cell(value: Any) -> str:
@@ -224,19 +272,40 @@ def _cell(value: Any) -> str:
 
 
 @app.command()
-def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = None) -> None:
-    """Print the verdicts of the last build of a profile."""
-    from dataworth.book import chapters, pages
-    from dataworth.book.layout import open_layout
-    from dataworth.claims import estimated
+def claims(
+    profile: Profile = "quick",
+    as_json: AsJson = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--results", help="Folder of results files (default: of the last build)."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Print the verdicts of the last build of a profile, or of a folder of results files."""
+    from dataworth import paths
+    from dataworth.book import pages
+    from dataworth.claims import estimated, results_dir
 
-    layout = open_layout(profile, root)
-    results = pages.read_results(chapters.find(layout.root), layout)
-    if not results:
-        raise UserError(
+    if folder is None and root is None and paths.project_root() is None:
+        folder = results_dir()
+    if folder is not None:
+        results = {path.stem: pages.read_result(path) for path in sorted(folder.glob("*.json"))}
+        missing = (
+            f"There are no results files (*.json) in {folder.resolve()}; "
+            "name a folder that has some with --results, or build the book in a clone."
+        )
+    else:
+        from dataworth.book import chapters
+        from dataworth.book.layout import open_layout
+
+        layout = open_layout(profile, root)
+        results = pages.read_results(chapters.find(layout.root), layout)
+        missing = (
             f"There are no claims for profile '{profile}' yet; "
             f"run: dataworth book --profile {profile}"
         )
+    if not results:
+        raise UserError(missing)
     if as_json:
         print(json.dumps(list(results.values()), indent=1))
         return
@@ -245,7 +314,7 @@ def claims(profile: Profile = "quick", as_json: AsJson = False, root: Root = Non
         for chapter, result in results.items()
         for c in result["claims"]
     ]
-    _table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
+    table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
 
 
 CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]
@@ -258,7 +327,7 @@ def data_status(card: CardId = None) -> None:
 
     chosen = data.cards() if card is None else [data.card(card)]
     for c in chosen:
-        _print(f"{c.id}: {data.status(c)}")
+        say(f"{c.id}: {data.status(c)}")
 
 
 @data_app.command("fetch")
@@ -267,7 +336,7 @@ def data_fetch(card: CardId = None) -> None:
     from dataworth import data
 
     for name in [c.id for c in data.cards()] if card is None else [card]:
-        _print(f"{name}: {data.fetch(name)}")
+        say(f"{name}: {data.fetch(name)}")
 
 
 def _refuse_paper(profile: str) -> None:

@@ -1,8 +1,13 @@
-"""Text that comes from data, made safe to show."""
+"""Text that comes from data, made safe to show; tables and lines of the terminal."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Controls (line feed and tab lay text out, so they stay), marks and overrides of the writing
 # direction, separators that break a line, and the halves that a path of undecodable bytes has.
@@ -19,3 +24,28 @@ def plain(text: str) -> str:
     it would be read.
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console that takes text as it is: no markup, no emoji names, no colours of numbers."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str, stderr: bool = False) -> None:
+    """Print text, of any origin, without breaking its lines."""
+    console(stderr).print(plain(text), soft_wrap=True)
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print rows of cells, of any origin; a long cell is folded, never cut."""
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=None if title is None else plain(title))
+    for name in head:
+        grid.add_column(plain(name), overflow="fold")
+    for row in body:
+        grid.add_row(*map(plain, row))
+    console().print(grid)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from dataworth.display import say, table
 from dataworth.errors import UserError
 
 from .equivalence import equivalence
@@ -72,19 +73,17 @@ def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json
     if as_json or not sys.stdout.isatty():
         typer.echo(json.dumps(record, indent=1))
         return
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
     level = next(iter(rows.values())).level
-    table = RichTable("", "estimate", f"{level:.0%} low", "high", "method", title=title)
-    for name, one in rows.items():
-        table.add_row(name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method)
-    Console().print(table)
+    body = [
+        [name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method]
+        for name, one in rows.items()
+    ]
+    table(["", "estimate", f"{level:.0%} low", "high", "method"], body, title)
     for name, value in record.items():
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             value = ", ".join(value) or "none"
         if isinstance(value, str | int | float):
-            Console().print(f"[dim]{name}[/dim] {value}")
+            say(f"{name}: {value}")
 
 
 def fit_command(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dataworth import __version__
+from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.runs import compute
 from dataworth.runs.spec import Spec
@@ -126,11 +127,11 @@ def progress(label: str, total: int) -> Iterator[_Advance]:
         )
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-            task = bar.add_task(label, total=total)
+            task = bar.add_task(plain(label), total=total)
             yield lambda count=1: bar.advance(task, count)
