@@ -69,6 +69,12 @@ def test_what_cannot_be_rendered() -> None:
         svg(TINY_SET, "foo")
     with pytest.raises(FormatError, match="empty"):
         rasterised('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>', 28)
+    dots = "".join(f'<rect x="{at}" y="{at}" width="1" height="1"/>' for at in (0, 223))
+    faint = f'<g fill-opacity="0.06">{dots}</g>'
+    with pytest.raises(FormatError, match="too faint"):
+        rasterised(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 224 224">{faint}</svg>', 28
+        )
 
 
 # -- the provider: several packages by one call of npm

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_set import make_deb, make_tgz, make_wheel, package, tiny_data, write_idx
 
@@ -283,6 +284,7 @@ def test_imagefolder_with_sorted_and_respelled_classes(use_card, tmp_path: Path)
         ("pixel", r"the checksum [0-9a-f]{12}\.\.\., not [0-9a-f]{12}\.\.\. as on the card"),
         ("shape", r"an image has the shape \(7, 8\), not \(8, 8\)"),
         ("truncated", "its data cannot be read"),
+        ("deep", "an image has pixels of mode I;16, not of 8 bits"),
     ],
 )
 def test_a_local_folder_that_does_not_fit(
@@ -308,6 +310,8 @@ def test_a_local_folder_that_does_not_fit(
             Image.fromarray(tiny_data()["train"].images[1] ^ 1).save(first)
         case "shape":
             Image.fromarray(tiny_data()["train"].images[1][:7]).save(first)
+        case "deep":
+            Image.fromarray(tiny_data()["train"].images[1].astype(np.uint16) * 257).save(first)
         case "truncated":
             first.write_bytes(first.read_bytes()[:20])
     with pytest.raises(UserError, match=words):

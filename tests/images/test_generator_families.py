@@ -63,6 +63,21 @@ def test_an_image_depends_on_its_own_request_alone(family, precision, guidance):
     assert g.generate([], guidance, []).shape == (0, 28, 28)
 
 
+def test_a_nan_never_becomes_a_black_pixel(family):
+    g = with_precision(family, torch.float32)
+    with torch.no_grad():
+        next(iter(g.transformer.parameters())).fill_(torch.nan)
+    with pytest.raises(UserError, match=r"not numbers at guidance 1\.5 with 3 steps"):
+        g.generate(PROMPTS, 1.5, [1, 2, 3])
+    if family.autoencoder is not None:
+        g = with_precision(family, torch.float32)
+        with torch.no_grad():
+            for weight in g.autoencoder.decoder.parameters():
+                weight.fill_(torch.nan)
+        with pytest.raises(UserError, match="not numbers"):
+            g.generate(PROMPTS, 1.0, [1, 2, 3])
+
+
 def test_no_guidance_is_one_forward_a_step(family):
     rows = []
     hook = family.transformer.register_forward_pre_hook(

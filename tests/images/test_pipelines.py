@@ -1,7 +1,9 @@
 """Pipelines of diffusers behind the protocol: one tiny random pipeline of each family's kind."""
 
+import copy
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import torch
 
 from dataworth.errors import UserError
 from dataworth.images.generators import FAMILIES, PipelineGenerator
+from dataworth.images.generators.pipeline import DRAWS, derived_seed
+from dataworth.images.parts import ShardSpec
 
 
 def letter_tokenizer(folder):
@@ -133,6 +137,109 @@ def test_pipeline_does_not_ignore_guidance_below_one(pipeline):
     """diffusers switches guidance off below 1, so such a request is refused."""
     with pytest.raises(UserError, match=r"guidance is 0\.5"):
         pipeline.generate(["dress"], 0.5, [1])
+
+
+# --- Images that must not be trained on -----------------------------------------------------------
+
+
+FLAGS = {"flag": "nsfw_content_detected", "if-flag": "nsfw_detected"}
+
+
+class Faulty:
+    """A pipeline that spoils the images of some seeds, as diffusers does it: with NaN (half
+    precision), a flag and black (Stable Diffusion's or DeepFloyd's safety checker), or black
+    alone (DeepFloyd's watermark)."""
+
+    def __init__(self, pipeline, faults):
+        self.pipeline, self.faults, self.seen = pipeline, faults, []
+
+    def __call__(self, *, generator, **options):
+        seeds = [g.initial_seed() for g in generator]
+        self.seen += seeds
+        images = self.pipeline(generator=generator, **options).images.copy()
+        kinds = [self.faults(seed) for seed in seeds]
+        for image, kind in zip(images, kinds, strict=True):
+            if kind == "nan":
+                image[3, 4] = np.nan
+            elif kind:
+                image[:] = 0
+        made = SimpleNamespace(images=images, nsfw_content_detected=None)
+        for kind, name in FLAGS.items():
+            if kind in kinds:
+                setattr(made, name, [k == kind for k in kinds])
+        return made
+
+
+@pytest.fixture
+def faulty(pipeline):
+    """A generator whose pipeline spoils the seeds that a function names."""
+
+    def make(faults, batch=4):
+        made = copy.copy(pipeline)
+        made.pipeline, made.batch = Faulty(pipeline.pipeline, faults), batch
+        return made
+
+    return make
+
+
+PROMPTS, SEEDS = ["dress", "bag", "bag", "boot", "coat"] * 4, list(range(1, 21))
+
+
+@pytest.mark.parametrize("kind", ["nan", "flag", "if-flag", "black"])
+def test_a_failed_image_is_drawn_again_from_a_seed_of_its_own(faulty, pipeline, kind):
+    again = derived_seed(7, 1)  # fails too: the third draw is the image
+    made = faulty({3: kind, 7: kind, again: kind}.get)
+    images = made.generate(PROMPTS, 2.0, SEEDS)
+    assert made.redrawn == 2
+    assert made.pipeline.seen[20:] == [derived_seed(3, 1), again, derived_seed(7, 2)]
+    want = list(SEEDS)
+    want[2], want[6] = derived_seed(3, 1), derived_seed(7, 2)
+    expected = pipeline.generate(PROMPTS, 2.0, want).astype(int)
+    assert np.abs(expected - images).max() <= 1  # sums of another order
+    assert made.generate(PROMPTS[10:], 2.0, SEEDS[10:]).shape == (10, 16, 16, 3)
+    assert made.redrawn == 0  # of the last request
+
+
+def test_what_is_drawn_again_does_not_depend_on_the_batch(faulty):
+    faults = {1: "nan", 4: "flag", 13: "black", derived_seed(4, 1): "nan"}.get
+    made = {batch: faulty(faults, batch) for batch in (1, 3, 8, 20)}
+    images = [g.generate(PROMPTS, 2.0, SEEDS).astype(int) for g in made.values()]
+    assert [g.redrawn for g in made.values()] == [3] * 4
+    assert len({tuple(sorted(g.pipeline.seen)) for g in made.values()}) == 1
+    for other in images[1:]:
+        assert np.abs(other - images[0]).max() <= 1
+
+
+def test_a_pipeline_that_fails_often_is_refused(faulty):
+    for batch in (1, 3, 20):
+        with pytest.raises(UserError, match=r"more than 5 of 20 .*not numbers.*allowed is 25%"):
+            faulty(lambda seed: "nan" if seed <= 6 else None, batch).generate(PROMPTS, 2.0, SEEDS)
+        made = faulty(lambda seed: "nan" if seed <= 5 else None, batch)
+        made.generate(PROMPTS, 2.0, SEEDS)
+        assert made.redrawn == 5
+    with pytest.raises(UserError, match=r"safety checker"):
+        faulty(lambda seed: "flag").generate(PROMPTS, 2.0, SEEDS)
+    stubborn = {derived_seed(10, attempt) for attempt in range(DRAWS)}
+    with pytest.raises(UserError, match=r"drew 'coat' with seed 10 10 times.*one colour"):
+        faulty(dict.fromkeys(stubborn, "black").get).generate(PROMPTS, 2.0, SEEDS)
+    assert len(stubborn) == DRAWS and all(0 <= seed < 2**63 for seed in stubborn)
+
+
+def test_the_stored_shard_counts_what_was_drawn_again(faulty, pipeline, monkeypatch, tmp_path):
+    from dataworth.images import parts
+    from dataworth.runs import Store
+
+    monkeypatch.setattr(parts, "SHARD", 20)
+    pool = {
+        "family": "hub", "weights": "hub:x/y@" + "0" * 40, "card": "fashion-mnist", "steps": 3,
+        "prompt_set": "classnames", "guidance": 2.0, "seed": 0, "names": ("bag", "boot"),
+    }  # fmt: skip
+    spoiled = parts.image_seed(0, 4)
+    made = faulty(lambda seed: "flag" if seed == spoiled else None)
+    monkeypatch.setattr(parts, "generator_of", lambda weights, steps: made)
+    outcome = ShardSpec(**pool, start=0).run(Store(tmp_path))
+    assert outcome.metrics == {"redrawn": 1}
+    assert all(image.max() > image.min() for image in outcome.arrays["images"])
 
 
 # --- The kinds that stand behind the other two families -------------------------------------------

@@ -87,6 +87,8 @@ def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untype
     mode = "L" if len(card.shape) == 2 else "RGB"
     images = np.empty((len(rows), *card.shape), np.uint8)
     for index, picture in enumerate(rows[image]):
+        if picture.mode == "F" or picture.mode.startswith("I"):  # convert() would clip, NaN to 0
+            raise FormatError(f"an image has pixels of mode {picture.mode}, not of 8 bits")
         pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
         if pixels.shape != card.shape:
             raise FormatError(f"an image has the shape {pixels.shape}, not {card.shape}")

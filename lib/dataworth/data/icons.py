@@ -116,4 +116,6 @@ def rasterised(drawing: str, side: int) -> NDArray[np.uint8]:
     image = np.zeros((side, side), np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     image[top : top + height, left : left + width] = np.asarray(small)
+    if not image.any():  # the division below would make it NaN, and the cast black
+        raise FormatError("a drawing is too faint to be seen at this size")
     return (image * (255.0 / image.max())).round().astype(np.uint8)

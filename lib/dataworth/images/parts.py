@@ -60,7 +60,7 @@ class ShardSpec(Spec):
     start: int
 
     def run(self, store: Store) -> Outcome:
-        """Arrays: `images` uint8 (SHARD, H, W)."""
+        """Arrays: `images` uint8 (SHARD, H, W[, 3]). Metrics: `redrawn`, images drawn again."""
         index = range(self.start, self.start + SHARD)
         seeds = [image_seed(self.seed, i) for i in index]
         prompts = [
@@ -69,7 +69,7 @@ class ShardSpec(Spec):
         ]
         generator = generator_of(self.weights, self.steps)
         images = generator.generate(prompts, self.guidance, seeds)
-        return Outcome({"images": images})
+        return Outcome({"images": images}, {"redrawn": generator.redrawn})
 
 
 class SyntheticPool(BaseModel):

@@ -22,7 +22,7 @@ class PreviewSpec(Spec):
     count: int = Field(ge=1)
 
     def run(self, store: Store) -> Outcome:
-        """Arrays: `images` uint8 (prompt sets, count, H, W[, 3])."""
+        """Arrays: `images` uint8 (prompt sets, count, H, W[, 3]). Metrics: `redrawn`."""
         pool, seeds = self.pool, [image_seed(self.pool.seed, i) for i in range(self.count)]
         names = [pool.names[i % len(pool.names)] for i in range(self.count)]
         prompts = [
@@ -33,4 +33,4 @@ class PreviewSpec(Spec):
         generator = generator_of(pool.weights, pool.steps)
         images = generator.generate(prompts, pool.guidance, seeds * len(self.prompt_sets))
         shape = (len(self.prompt_sets), self.count, *images.shape[1:])
-        return Outcome({"images": images.reshape(shape)})
+        return Outcome({"images": images.reshape(shape)}, {"redrawn": generator.redrawn})

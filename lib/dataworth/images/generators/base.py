@@ -30,9 +30,13 @@ TILES = {"cpu": 64, "cuda": 256}
 
 
 class Generator(Protocol):
-    """Draws one image for each prompt; image i depends on prompt i, seed i and guidance alone."""
+    """Draws one image for each prompt; image i depends on prompt i, seed i and guidance alone.
+
+    redrawn: images of the last request whose first draw could not be used.
+    """
 
     name: str
+    redrawn: int
 
     def generate(
         self, prompts: Sequence[str], guidance: float, seeds: Sequence[int]
@@ -159,6 +163,7 @@ class TextToImage:
     family: ClassVar[str]
     config_class: ClassVar[type[NetworkConfig]]
     default_steps: ClassVar[int] = 8
+    redrawn: int = 0  # a NaN of ours is refused: the same weights give it again
 
     def __init__(
         self,
@@ -292,6 +297,7 @@ class TextToImage:
                 noise = torch.cat([noise, noise[-1:].expand(pad, *noise.shape[1:])])
                 predict = self._guided(hidden, mask, rows, texts[""], guidance)
                 x = self._sample(noise.to(self.device), predict)
+                self._check_finite(x, guidance)
                 pixels = ((x[:count, 0].float().clamp(-1, 1) + 1) * 127.5).round()
                 out[start : start + count] = pixels.to("cpu", torch.uint8).numpy()
         return out
@@ -341,9 +347,18 @@ class TextToImage:
             if guided:
                 conditional, unconditional = y.chunk(2)
                 y = unconditional + guidance * (conditional - unconditional)
+            self._check_finite(y, guidance)  # a code drawn from NaN would look like any other
             return y
 
         return predict
+
+    def _check_finite(self, values: torch.Tensor, guidance: float) -> None:
+        """UserError where a NaN would become a black pixel."""
+        if not bool(values.isfinite().all()):
+            raise UserError(
+                f"generator {self.name} gives values that are not numbers at guidance {guidance} "
+                f"with {self.steps} steps; lower the guidance or train the generator again."
+            )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
