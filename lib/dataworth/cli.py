@@ -35,7 +35,10 @@ EXTRAS = {
         "diffusers", "open_clip", "PIL", "resvg_py", "safetensors", "timm", "torchvision",
     ),
     "text": ("detoxify", "profanity_check", "sklearn", "textstat", "vaderSentiment"),
-    "images,text": ("datasets", "filelock", "pyarrow", "tokenizers", "torch", "transformers"),
+    "images,text": (
+        "datasets", "filelock", "huggingface_hub", "pyarrow", "tokenizers", "torch",
+        "transformers",
+    ),
 }  # fmt: skip
 
 

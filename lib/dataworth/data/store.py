@@ -179,7 +179,7 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
     delivery = provide.deliver(source, incoming)
     try:
         files = _convert(delivery, card, built)
-    except (provide.ProviderError, UserError, MemoryError):
+    except (provide.ProviderError, UserError, MemoryError, ModuleNotFoundError):
         raise
     except FormatError as error:
         raise provide.ProviderError(source, str(error), "use another provider") from error
