@@ -123,6 +123,8 @@ EXTRA = "pip install 'dataworth["
         (["record", "mixing"], "clone"),
         (["list"], "clone"),
         (["check"], "clone"),
+        (["why", "mixing"], "clone"),
+        (["why", "0123456789"], "0123456789"),
         (["claims"], "build/results; name a folder that has some with --results"),
         (["data", "fetch", "fashion-mnist"], "dataworth[images]"),
         (["data", "fetch", "sotu"], EXTRA),
@@ -140,7 +142,7 @@ def test_everything_else_is_one_sentence(call, tmp_path, words, named):
 
 
 def test_every_command_is_tried_above(call):
-    commands = {"book", "run", "record", "list", "check", "claims", "data", *FITS}
+    commands = {"book", "run", "record", "list", "check", "claims", "data", "why", *FITS}
     shown = call("--help").stdout.partition("Commands")[2]
     named = {line.split()[1] for line in shown.splitlines() if line.startswith("│ ")}
     assert commands == {name for name in named if name.isidentifier()}

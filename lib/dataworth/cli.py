@@ -228,7 +228,6 @@ def why(
     root: Root = None,
 ) -> None:
     """Say what changed since the stored result of a chapter, or of a run."""
-    from dataworth.book import execute, parameters, tasks
     from dataworth.book.layout import open_layout
     from dataworth.paths import store_dir
     from dataworth.why import differences, of_run
@@ -237,8 +236,11 @@ def why(
         for line in of_run(name, store_dir()):
             say(line)
         return
+    layout = open_layout(profile, root)
+    from dataworth.book import execute, parameters, tasks
+
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    plan = tasks.make_plan(open_layout(profile, root), name, overrides, checked=False)
+    plan = tasks.make_plan(layout, name, overrides, checked=False)
     chapter = plan.chapters[0]
     record = execute.read_record(chapter, plan.layout)
     changed = differences(record["key"], plan.keys[chapter.id]) if record else []
@@ -287,12 +289,12 @@ def claims(
     """Print the verdicts of the last build of a profile, or of a folder of results files."""
     from dataworth import paths
     from dataworth.book import pages
-    from dataworth.claims import estimated, results_dir
+    from dataworth.claims import estimated, read_ledger, results_dir
 
     if folder is None and root is None and paths.project_root() is None:
         folder = results_dir()
     if folder is not None:
-        results = {path.stem: pages.read_result(path) for path in sorted(folder.glob("*.json"))}
+        results = {path.stem: read_ledger(path) for path in sorted(folder.glob("*.json"))}
         missing = (
             f"There are no results files (*.json) in {folder.resolve()}; "
             "name a folder that has some with --results, or build the book in a clone."

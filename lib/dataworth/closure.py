@@ -121,8 +121,12 @@ def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closu
     found: dict[str, Source] = {}
     libraries: set[str] = set()
     todo: list[tuple[str, str | None]] = [(name, None) for name in start]
+    done: set[tuple[str, str | None]] = set()
     while todo:
-        module, attribute = todo.pop()
+        module, attribute = pair = todo.pop()
+        if pair in done:
+            continue
+        done.add(pair)
         for name in _needed(module, attribute, root):
             if name in found or _skipped(name, skip):
                 continue
@@ -273,22 +277,31 @@ def code_of(source: str) -> str:
     return hashlib.sha256(canonical(tree).encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=8)
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a script or of a notebook's cells; not to be changed."""
+    return ast.parse(source)
+
+
 def imported_by(source: str) -> list[str]:
     """Modules of this package that a script or a notebook's cells import, as `closure` takes them:
     by dotted name, a name of a module that passes it on being looked up."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     pairs = [pair for pair in _imports(tree, "") if pair[0].partition(".")[0] == PACKAGE]
     return sorted({name for module, of in pairs for name in _needed(module, of, ROOT)})
 
 
 def libraries_of(source: str) -> set[str]:
     """Distributions that a script or a notebook's cells import."""
-    tops = {module.partition(".")[0] for module, _ in _imports(ast.parse(source), "")}
+    tops = {module.partition(".")[0] for module, _ in _imports(parsed(source), "")}
     return {library for top in tops if (library := _library(top))}
 
 
 def _drop_docstrings(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        todo += _bodies(node)
         match node:
             case (
                 ast.Module(body=[ast.Expr(value=ast.Constant(value=str())), *_])
@@ -318,7 +331,13 @@ def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str | None]]:
                     base = ".".join([*above, *([base] if base else [])])
                 for alias in node.names:
                     yield base, None if alias.name == "*" else alias.name
-        todo += ast.iter_child_nodes(node)
+        todo += _bodies(node)
+
+
+def _bodies(node: ast.AST) -> list[ast.AST]:
+    """The parts of a node that may hold statements: expressions, most of a tree, hold none."""
+    inner = (ast.stmt, ast.excepthandler, ast.match_case)
+    return [child for child in ast.iter_child_nodes(node) if isinstance(child, inner)]
 
 
 def _facade(tree: ast.Module, package: str) -> dict[str, tuple[str, str | None]] | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -108,15 +110,13 @@ def read(chapter: Chapter) -> Any:
     jupytext draws random ids; ours follow from position and text, so that two readings are equal.
     Raises UserError where the file is not UTF-8, its header not YAML, a code cell not Python.
     """
-    import jupytext
-
     shown = f"book/{chapter.docname}.py"
     try:
         text = chapter.source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{shown} is not UTF-8 (byte {error.start}).") from None
     declared = _front_matter(text, shown)
-    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook = _jupytext().reads(text, fmt="py:percent")
     notebook.metadata["dataworth"] = declared
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
@@ -138,6 +138,22 @@ def _check_python(source: str, shown: str) -> None:
         line = f" (its line {error.lineno})" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UserError(f"{shown} is not Python{line}: {short(reason)}.") from None
+
+
+@cache
+def _jupytext() -> Any:
+    """jupytext, without what its import would compile for a second: the grammars with which
+    jsonschema checks internationalised addresses, which no notebook's schema has."""
+    grammars = "rfc3987_syntax"
+    hidden = grammars not in sys.modules
+    if hidden:
+        sys.modules[grammars] = None  # type: ignore[assignment]  # jsonschema does without
+    try:
+        import jupytext
+    finally:
+        if hidden:
+            del sys.modules[grammars]
+    return jupytext
 
 
 def header(chapter: Chapter, notebook: Any) -> Header:

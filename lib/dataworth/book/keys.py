@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import platform
 from hashlib import sha256
@@ -42,7 +41,7 @@ def chapter_key(
         "modules": reached.modules,
         "files": reached.files,
         "libraries": reached.libraries | closure.versions(libraries),
-        "cards": keys_of(reached.strings | texts | closure.strings_of(ast.parse(code))),
+        "cards": keys_of(reached.strings | texts | closure.strings_of(closure.parsed(code))),
         "weights": weights.digests(texts),
         "machine": compute.machine(),
         "recorded": {path.parent.name: file_key(path) for path in layout.recorded(chapter_id)},
