@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dataworth import __version__
-from dataworth.cli import EXTRAS, FITS
+from dataworth.cli import BROUGHT, EXTRAS
 
 CLONE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
@@ -94,7 +94,7 @@ def test_what_works_alone(call, tmp_path):
     folder = tmp_path / "empty"
     assert call("--version").stdout == f"dataworth {__version__}\n"
     shown = call("--help").stdout
-    assert all(name in shown for name in ("book", "claims", *FITS))
+    assert all(name in shown for name in ("book", "claims", *BROUGHT))
     for name, floor in (("real.csv", 0.1), ("synthetic.csv", 0.2)):
         write_runs(folder, name, floor)
     one = ("--x", "N", "--y", "loss", "--law", "power")
@@ -142,7 +142,7 @@ def test_everything_else_is_one_sentence(call, tmp_path, words, named):
 
 
 def test_every_command_is_tried_above(call):
-    commands = {"book", "run", "record", "list", "check", "claims", "data", "why", *FITS}
+    commands = {"book", "run", "record", "list", "check", "claims", "data", "why", *BROUGHT}
     shown = call("--help").stdout.partition("Commands")[2]
     named = {line.split()[1] for line in shown.splitlines() if line.startswith("│ ")}
     assert commands == {name for name in named if name.isidentifier()}
@@ -165,6 +165,8 @@ def test_the_extras_name_every_module_they_bring():
 
 
 def test_the_fits_are_listed_by_their_own_line_of_help():
-    from dataworth.cli import _fits
+    from dataworth.cli import _brought_by
 
-    assert {name: command.help for name, command in _fits().items()} == FITS
+    for name, (room, text) in BROUGHT.items():
+        command = _brought_by(room)[name]
+        assert command.help == text

@@ -18,11 +18,22 @@ from dataworth.errors import UserError
 INTERRUPTED = 130
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own
 
-# Commands of the fits, which load scipy: listed by these lines, imported when one is asked for.
-FITS = {
-    "fit": "Fit a scaling law to a table of runs; parameters with intervals.",
-    "ratio": "Synthetic examples that equal one real example at equal loss, with an interval.",
-    "frontier": "Compute-optimal sizes N and D for each budget, with intervals.",
+# Commands of other rooms, which load scipy or pydantic: listed by these lines, imported when one
+# is asked for.
+BROUGHT = {
+    "fit": (
+        "dataworth.fit.cli",
+        "Fit a scaling law to a table of runs; parameters with intervals.",
+    ),
+    "ratio": (
+        "dataworth.fit.cli",
+        "Synthetic examples that equal one real example at equal loss, with an interval.",
+    ),
+    "frontier": (
+        "dataworth.fit.cli",
+        "Compute-optimal sizes N and D for each budget, with intervals.",
+    ),
+    "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
 
 # Modules that a wheel alone does not bring, by the extras that do.
@@ -43,9 +54,9 @@ EXTRAS = {
 
 
 @cache
-def _fits() -> dict[str, Any]:
+def _brought_by(room: str) -> dict[str, Any]:
     extra = typer.Typer()
-    import_module("dataworth.fit.cli").register(extra)
+    import_module(room).register(extra)
     return dict(typer.main.get_group(extra).commands)
 
 
@@ -53,16 +64,18 @@ class Commands(TyperGroup):
     """Turns the errors meant for people into one sentence and an exit status."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in FITS:
-            return TyperCommand(cmd_name, help=FITS[cmd_name])
+        if cmd_name in BROUGHT:
+            return TyperCommand(cmd_name, help=BROUGHT[cmd_name][1])
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *FITS]
+        return [*super().list_commands(ctx), *BROUGHT]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _fits()[name] if name in FITS else command, rest
+        if name in BROUGHT:
+            command = _brought_by(BROUGHT[name][0])[name]
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:

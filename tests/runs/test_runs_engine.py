@@ -72,7 +72,6 @@ def test_provenance_says_when_where_and_with_what(store):
     provenance = execute(Slow(), store).provenance
     assert 0.2 <= provenance["wall_seconds"] < 30
     assert provenance["torch"] == torch.__version__
-    assert len(provenance["code"]) == 16
     assert {"started", "dataworth", "device", "inference_dtype", "python"} <= set(provenance)
 
 
@@ -116,7 +115,7 @@ def test_progress_file(store, tmp_path, monkeypatch, workers):
 
 
 def test_time_left_is_mean_time_times_what_is_left(store, tmp_path, monkeypatch):
-    clock = iter([100.0, 100.0, 103.0, 104.0, 110.0])  # start; then one reading a line
+    clock = iter([100.0, 103.0, 104.0, 110.0])  # start; then one reading a finished run
     monkeypatch.setattr("dataworth.runs.engine.time.monotonic", lambda: next(clock))
     path = tmp_path / "progress.jsonl"
     monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))

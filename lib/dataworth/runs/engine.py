@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dataworth import __version__
 from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.runs import compute
-from dataworth.runs.spec import Spec
+from dataworth.runs.leases import Holder
+from dataworth.runs.spec import Spec, key_of
 from dataworth.runs.store import Result, Store
+
+POLL_S = 0.25  # between two looks at runs that another process computes
+IDLE_S = 10  # workers without a task end after this time
+# Read by the libraries of a worker when they load: sums are formed in one order.
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("BLIS", "MKL", "NUMBA", "NUMEXPR", "OMP", "OPENBLAS")
+} | {"VECLIB_MAXIMUM_THREADS": "1", "ENABLE_IPC": "1"}
 
 
 def default_workers() -> int:
     """`DATAWORTH_WORKERS`, else the processors this process may use (1 where a GPU is shared)."""
     value = os.environ.get("DATAWORTH_WORKERS")
     if value is None:
-        return 1 if compute.has_gpu() else len(os.sched_getaffinity(0))
-    if not value.isdigit() or int(value) < 1:
-        raise UserError(f"DATAWORTH_WORKERS is {value!r}; it must be a whole number from 1.")
+        if compute.has_gpu():
+            return 1
+        import joblib
+
+        return int(joblib.cpu_count())  # knows affinity and the quota of a container
+    if not re.fullmatch("[1-9][0-9]{0,3}", value):
+        raise UserError(
+            f"DATAWORTH_WORKERS is {value[:40]!r}; it must be a whole number from 1 to 9999."
+        )
     return int(value)
 
 
@@ -41,97 +60,272 @@ def run_tasks(
 
     One worker runs in this process; more run in a pool of processes. Every task uses one torch
     thread, so the bits of a result do not depend on the engine. Each result is stored the moment
-    it is finished: an interrupt loses the tasks in flight and nothing else.
+    it is finished: an interrupt loses the tasks in flight and nothing else. Tasks that another
+    process computes are left to it and waited for; where it ends without a result, they are
+    computed here.
+
+    Raises UserError where the store cannot be used, the code or a data card changed meanwhile, or
+    a task has ended its worker process twice.
     """
     store = store or Store()
-    found = {spec.key: store.get(spec) for spec in specs}
-    todo = list({spec.key: spec for spec in specs if found[spec.key] is None}.values())
+    keys = [spec.key for spec in specs]
+    by_key = dict(zip(keys, specs, strict=True))
+    found = {key: store.get(spec) for key, spec in by_key.items()}
+    todo = {key: by_key[key] for key, result in found.items() if result is None}
     if todo:
         workers = min(workers or default_workers(), len(todo))
-        with progress(label, len(todo)) as advance:
-            if workers == 1:
-                for spec in todo:
-                    found[spec.key] = execute(spec, store)
-                    advance()
-            else:
-                import joblib
+        with progress(label, len(todo)) as shown, _engine(workers, store) as submit:
+            _compute(todo, store, workers, submit, shown)
+    return [found[key] or store.load(spec) for key, spec in zip(keys, specs, strict=True)]
 
-                with joblib.parallel_config(
-                    "loky",
-                    n_jobs=workers,
-                    inner_max_num_threads=1,
-                    idle_worker_timeout=10,  # workers of a killed parent end soon
-                ):
-                    finished = joblib.Parallel(return_as="generator_unordered")(
-                        joblib.delayed(_execute_in_worker)(spec, store.root) for spec in todo
-                    )
-                    for key in finished:
-                        found[key] = None
-                        advance()
-    return [found[spec.key] or store.load(spec) for spec in specs]
+
+_Submit = Callable[[int, Spec, Store, str], "Future[bool]"]
+
+
+def _compute(
+    todo: dict[str, Spec], store: Store, workers: int, submit: _Submit, shown: Progress
+) -> None:
+    """Have every task of `todo` done, here or by the process that has claimed it."""
+    waiting, running = dict(todo), dict[Future[bool], str]()
+    suspects: list[str] = []  # were running when a worker died: each is tried again, alone
+    tried: set[str] = set()
+    while waiting or running:
+        most, candidates = (1, suspects) if suspects else (workers, list(waiting))
+        held: list[Holder] = []
+        for key in candidates:
+            if len(running) >= most:
+                break
+            if holder := store.holder(store.root / todo[key].kind / key):
+                held.append(holder)
+            else:
+                running[submit(most, todo[key], store, key)] = key
+                del waiting[key]
+        shown.elsewhere(held if not running else [])
+        if not running:
+            time.sleep(POLL_S)
+            continue
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        broken = False
+        for future in done:
+            key = running.pop(future)
+            try:
+                if not future.result():  # claimed by another process a moment ago
+                    waiting[key] = todo[key]
+                    continue
+                shown()
+                if key in suspects:
+                    suspects.remove(key)
+            except BrokenExecutor as error:
+                if not _was_killed(error):
+                    raise
+                if key in tried:
+                    raise UserError(
+                        f"run {todo[key].kind}/{key} has ended its worker process twice, the "
+                        "second time alone (most often the system ends what takes too much "
+                        "memory); finished runs are kept; use a machine with more memory, or "
+                        "smaller parameters."
+                    ) from error
+                broken = True
+                waiting[key] = todo[key]
+                suspects.append(key)
+        if broken:  # the pool is gone, with all that ran in it
+            suspects += [key for key in running.values() if key not in suspects]
+            waiting |= {key: todo[key] for key in running.values()}
+            running.clear()
+            tried.update(suspects)
+            workers = max(1, workers // 2)
+            store.clear(again=True)
+    shown.elsewhere([])
+
+
+@contextmanager
+def _engine(workers: int, store: Store) -> Iterator[_Submit]:
+    """Something that starts tasks: in this process for one worker, else on a pool of processes."""
+    if workers == 1:
+        yield _submit_here
+        return
+    from joblib.externals import loky
+
+    def pool(most: int) -> Any:
+        return loky.get_reusable_executor(
+            max_workers=most,
+            timeout=IDLE_S,
+            initializer=_end_with,
+            initargs=(os.getpid(),),
+            env=ONE_THREAD,
+        )
+
+    def submit(most: int, spec: Spec, store: Store, key: str) -> Future[bool]:
+        future: Future[bool]
+        try:
+            future = pool(most).submit(_attempt, spec, store.root, key)
+        except BrokenExecutor as error:  # a worker died a moment ago
+            future = Future()
+            future.set_exception(error)
+        return future
+
+    try:
+        yield submit
+    except BaseException:
+        with suppress(Exception):
+            pool(workers).shutdown(wait=True, kill_workers=True)
+            store.clear(again=True)
+        raise
+
+
+def _submit_here(most: int, spec: Spec, store: Store, key: str) -> Future[bool]:
+    future: Future[bool] = Future()
+    future.set_result(_attempt(spec, store.root, key))
+    return future
+
+
+def _was_killed(error: BrokenExecutor) -> bool:
+    """Whether a pool broke because a worker died (another reason: a task that cannot be sent)."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    return isinstance(error, TerminatedWorkerError)
+
+
+def _end_with(parent: int) -> None:
+    """Let a worker end soon after its parent has been killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _attempt(spec: Spec, root: Path, key: str) -> bool:
+    """Have one task in the store. False: another process has claimed it."""
+    if spec.key != key:
+        raise UserError(
+            f"run {spec.kind}/{key} was asked for, and the process that would compute it names it "
+            f"{spec.key}: the code, a library or a data card was changed meanwhile; start again "
+            "(nothing was stored under a wrong key)."
+        )
+    store = Store(root)
+    lease = store.claim(store.root / spec.kind / key)
+    if lease is None:
+        return False
+    try:
+        if store.get(spec) is None:  # nobody finished it between our looking and our claiming
+            execute(spec, store)
+        return True
+    finally:
+        lease.release()
 
 
 def execute(spec: Spec, store: Store) -> Result:
-    """Run one spec here and store its result."""
-    compute.settle()
+    """Run one spec here and store its result, whatever other processes do.
+
+    Raises UserError, and stores nothing, where code or data card changed while it ran.
+    """
+    content = spec.content
+    torch = "torch" in content["libraries"]  # else no line of the run can reach it
+    if torch:
+        compute.settle()
     began, started = datetime.now(UTC), time.perf_counter()
     outcome = spec.run(store)
+    seconds = time.perf_counter() - started
+    if spec.key != key_of(content):
+        raise UserError(
+            f"run {spec.kind}/{key_of(content)} is not stored: the code or a data card was changed "
+            "while it ran; start again."
+        )
+    about = compute.describe() if torch else {
+        "device": f"cpu: {compute.cpu_name()}", "python": platform.python_version(),
+    }  # fmt: skip
     provenance = {
         "started": began.isoformat(timespec="seconds"),
-        "wall_seconds": round(time.perf_counter() - started, 2),
+        "wall_seconds": round(seconds, 2),
         "dataworth": __version__,
-        **compute.describe(),
+        **about,
     }
     return store.put(spec, outcome, provenance)
 
 
-def _execute_in_worker(spec: Spec, root: Path) -> str:
-    execute(spec, Store(root))
-    return spec.key
+class Progress(Protocol):
+    """What is done, shown to people."""
 
+    def __call__(self, count: int = 1) -> None:
+        """So many more are done."""
 
-class _Advance(Protocol):
-    def __call__(self, count: int = 1) -> None: ...
+    def elsewhere(self, held: Sequence[Holder]) -> None:
+        """Only these are left, and other processes compute them."""
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[_Advance]:
+def progress(label: str, total: int) -> Iterator[Progress]:
     """Progress with time left: to the file `DATAWORTH_PROGRESS` if set, else a bar on stderr."""
-    done, started = 0, time.monotonic()
     file = os.environ.get("DATAWORTH_PROGRESS")
     if file:
+        yield _Lines(Path(file), label, total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
-        def write() -> None:
-            spent = time.monotonic() - started
-            eta = spent / done * (total - done) if done else None
-            event = {"label": label, "done": done, "total": total, "eta_s": eta, "t": time.time()}
-            # What only informs must not end a run: the disk may be full, the build dead.
-            with suppress(OSError), Path(file).open("a") as lines:
-                lines.write(json.dumps(event) + "\n")
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        yield _Bar(bars, label, total)
 
-        def advance(count: int = 1) -> None:
-            nonlocal done
-            done += count
-            write()
 
-        write()
-        yield advance
-    else:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+class _Lines:
+    """Progress as JSON lines in a file that the book's builder reads."""
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-            task = bar.add_task(plain(label), total=total)
-            yield lambda count=1: bar.advance(task, count)
+    def __init__(self, file: Path, label: str, total: int) -> None:
+        self.file, self.label, self.total, self.done = file, label, total, 0
+        self.started = time.monotonic()
+        self.held: tuple[str, int, int] | None = None  # label, most, left
+        self._write(label, 0, total, None)
+
+    def __call__(self, count: int = 1) -> None:
+        self.done += count
+        spent = time.monotonic() - self.started
+        eta = spent / self.done * (self.total - self.done)
+        self._write(self.label, self.done, self.total, eta)
+
+    def elsewhere(self, held: Sequence[Holder]) -> None:
+        before = self.held
+        if held:
+            text = _waiting(held)
+            most = max(len(held), before[1] if before and before[0] == text else 0)
+            self.held = (text, most, len(held))
+        elif before:
+            self.held = (*before[:2], 0)
+        if self.held != before and self.held:
+            text, most, left = self.held
+            self._write(text, most - left, most, None)
+
+    def _write(self, label: str, done: int, total: int, eta: float | None) -> None:
+        event = {"label": label, "done": done, "total": total, "eta_s": eta, "t": time.time()}
+        with suppress(OSError), self.file.open("a") as lines:  # what informs must not end a run
+            lines.write(json.dumps(event) + "\n")
+
+
+class _Bar:
+    """Progress as a bar in a terminal."""
+
+    def __init__(self, bars: Any, label: str, total: int) -> None:
+        self.bars, self.label = bars, label
+        self.task = bars.add_task(plain(label), total=total)
+
+    def __call__(self, count: int = 1) -> None:
+        self.bars.advance(self.task, count)
+
+    def elsewhere(self, held: Sequence[Holder]) -> None:
+        note = f" ({_waiting(held)})" if held else ""
+        self.bars.update(self.task, description=plain(f"{self.label}{note}"))
+
+
+def _waiting(held: Sequence[Holder]) -> str:
+    """Whom we wait for, in words."""
+    who = dict.fromkeys(f"process {one.pid} on {one.host}" for one in held)
+    return f"waiting for runs of {' and '.join(who)}"

@@ -41,7 +41,8 @@ def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, obj
     kinds: dict[str, int] = {}
     for r in found.values():
         kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1
-    sample = next(iter(found.values())).provenance
+    with_torch = [r.provenance for r in found.values() if "torch" in r.provenance]
+    sample = with_torch[0] if with_torch else {"torch": "not used", "inference_dtype": "none"}
     minutes = sum(r.provenance["wall_seconds"] for r in found.values()) / 60
     devices = sorted({r.provenance["device"] for r in found.values()})
     unit = "core" if all(name.startswith("cpu") for name in devices) else "worker"

@@ -93,7 +93,8 @@ def key_of(content: dict[str, Any]) -> str:
 def _modules(value: Any) -> Iterator[str]:
     """Modules of the classes of a value and of all values in it."""
     if isinstance(value, BaseModel):
-        yield from (cls.__module__ for cls in type(value).__mro__ if issubclass(cls, BaseModel))
+        between = type(value).__mro__[: type(value).__mro__.index(BaseModel)]
+        yield from (cls.__module__ for cls in between if cls is not Spec)  # that carries results
         for name in type(value).model_fields:
             yield from _modules(getattr(value, name))
     elif isinstance(value, tuple | list) and value and not isinstance(value[0], int | float | str):
