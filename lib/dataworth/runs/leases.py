@@ -13,6 +13,7 @@ is used.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -31,6 +32,8 @@ from pathlib import Path
 BEAT_S, EXPIRY_S = 5.0, 30.0
 LEFT_OVER_S = 3600.0
 """Age from which a temporary of which nobody can tell whose it is counts as left over."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 _PROCESS = re.compile(r"([0-9a-f]{8})-([1-9][0-9]{0,9})-([0-9A-Za-z]*)")
 _TEMPORARY = re.compile(
@@ -170,23 +173,36 @@ def claim(path: Path) -> Lease | None:
         return None
     mine = Lease(path, uuid.uuid4().hex[:16], process())
     file = _successor(path, chain[-1].id) if chain else lease_of(path)
-    try:
-        stream = file.open("x")
-    except FileExistsError:
+    told = json.dumps({"host": platform.node(), "process": mine.process, "id": mine.id})
+    if not _create(file, told):
         return None
-    try:
-        with stream:
-            json.dump({"host": platform.node(), "process": mine.process, "id": mine.id}, stream)
-        # The dead holder may have been succeeded, and its chain removed, while we looked at it.
-        ours = not chain or _chain(path)[-1:] == [_read(file)]
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
+    # The dead holder may have been succeeded, and its chain removed, while we looked at it.
+    ours = not chain or mine.id in [link.id for link in _chain(path)]
     if not ours:
         file.unlink(missing_ok=True)
         return None
     _keep_alive(mine.id, file)
     return mine
+
+
+def _create(file: Path, text: str) -> bool:
+    """Create a file with its text, in one step; False where there is one already."""
+    written = temporary(file.with_name(_LEASE.fullmatch(file.name)[1][1:33]))  # type: ignore[index]
+    try:
+        written.write_text(text)
+        os.link(written, file)  # exclusive, on a network file system too
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with suppress(FileExistsError), file.open("x") as stream:
+            stream.write(text)
+            return True
+        return False
+    finally:
+        written.unlink(missing_ok=True)
+    return True
 
 
 def _successor(path: Path, of: str) -> Path:
@@ -214,7 +230,7 @@ def _read(file: Path) -> Holder | None:
         if not (_PROCESS.fullmatch(owner) and re.fullmatch("[0-9a-f]{16}", name)):
             raise ValueError(name)
     except (ValueError, KeyError, TypeError, RecursionError):
-        # Being written at this moment, or damaged: it lives as long as it changes.
+        # Damaged, or (on a file system without links) being written: it lives while it changes.
         host, owner, name = "not known", "", f"{state.st_ino}-{state.st_mtime_ns}"
     return Holder(file, name, host, owner, state.st_mtime)
 
