@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,23 +40,6 @@ class Recording(Tiny):
         return super().run(store)
 
 
-class Torch(Spec):
-    """Matrix products whose sums depend on how many threads form them."""
-
-    kind: ClassVar[str] = "torch"
-    seed: int
-
-    def run(self, store: Store) -> Outcome:
-        import torch
-
-        torch.manual_seed(self.seed)
-        x = torch.randn(300, 300)
-        y = torch.tanh(x @ x.T / 17) @ torch.randn(300, 64)
-        return Outcome(
-            {"y": y.numpy(), "mean": y.mean().numpy()}, {"threads": torch.get_num_threads()}
-        )
-
-
 class Slow(Tiny):
     kind: ClassVar[str] = "slow"
 
@@ -71,6 +56,42 @@ class BuildsOn(Spec):
 
     def run(self, store: Store) -> Outcome:
         return Outcome({"double": 2 * store.load(self.first).arrays["values"]})
+
+
+class Deadly(Tiny):
+    """Ends its process, as the system does when memory is short, until a file counts enough."""
+
+    kind: ClassVar[str] = "deadly"
+    log: str
+    times: int = 1
+
+    def run(self, store: Store) -> Outcome:
+        file = Path(self.log)
+        with file.open("a") as log:
+            log.write("x")
+        if file.stat().st_size <= self.times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(store)
+
+
+class Failing(Tiny):
+    kind: ClassVar[str] = "failing"
+
+    def run(self, store: Store) -> Outcome:
+        time.sleep(0.5)
+        raise RuntimeError(f"no result for {self.a}")
+
+
+class Rewriting(Tiny):
+    """While it runs, what decides a result changes."""
+
+    kind: ClassVar[str] = "rewriting"
+
+    def run(self, store: Store) -> Outcome:
+        from dataworth.runs import compute
+
+        compute.machine()["device"] = "another"  # cached: from now on all keys differ
+        return super().run(store)
 
 
 def slow(count: int) -> list[Slow]:

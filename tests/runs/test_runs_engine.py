@@ -2,19 +2,23 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
-from run_specs import BuildsOn, Recording, Slow, Tiny, Torch, slow
+from run_specs import BuildsOn, Deadly, Recording, Rewriting, Slow, Tiny, slow
+from torch_specs import Torch
 
 from dataworth.errors import UserError
-from dataworth.runs import Store, default_workers, execute, run_tasks
+from dataworth.runs import Store, compute, default_workers, execute, run_tasks
 from dataworth.runs.store import MARK
 
 
@@ -69,19 +73,38 @@ def test_a_run_may_build_on_another(store):
 def test_provenance_says_when_where_and_with_what(store):
     import torch
 
-    provenance = execute(Slow(), store).provenance
-    assert 0.2 <= provenance["wall_seconds"] < 30
+    provenance = execute(Torch(seed=0), store).provenance
     assert provenance["torch"] == torch.__version__
-    assert {"started", "dataworth", "device", "inference_dtype", "python"} <= set(provenance)
+    always = {"started", "dataworth", "device", "python", "wall_seconds"}
+    assert set(provenance) == always | {"inference_dtype", "torch"}
+    provenance = execute(Slow(), store).provenance  # reaches no torch
+    assert set(provenance) == always
+    assert 0.2 <= provenance["wall_seconds"] < 30
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "", " 2"])
+def test_a_run_that_reaches_no_torch_imports_none(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from run_specs import Tiny;"
+        "from dataworth.runs import Store, run_tasks;"
+        "run_tasks([Tiny()], store=Store(sys.argv[2]), workers=1);"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "store")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "two", "1.5", "", " 2", " 3 ", "²", "٣", "1e2", "017", "+2", "9" * 5000]
+)
 def test_a_bad_number_of_workers_is_refused_before_any_compute(store, monkeypatch, value):
     monkeypatch.setenv("DATAWORTH_WORKERS", value)
     with pytest.raises(UserError, match="DATAWORTH_WORKERS") as caught:
         run_tasks([Tiny()], store=store)
-    assert repr(value) in str(caught.value) and "\n" not in str(caught.value)
-    assert store.get(Tiny()) is None
+    assert repr(value[:40]) in str(caught.value) and "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200 and store.get(Tiny()) is None
 
 
 def test_number_of_workers(monkeypatch):
@@ -89,9 +112,148 @@ def test_number_of_workers(monkeypatch):
     assert default_workers() == 3
     monkeypatch.delenv("DATAWORTH_WORKERS")
     monkeypatch.setattr("dataworth.runs.compute.has_gpu", lambda: False)
-    assert default_workers() == len(os.sched_getaffinity(0))
+    assert default_workers() == joblib.cpu_count()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # as the quota of a container
+    assert default_workers() == 1
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
     monkeypatch.setattr("dataworth.runs.compute.has_gpu", lambda: True)
     assert default_workers() == 1
+
+
+def test_a_system_without_affinity_runs(store, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS
+    assert default_workers() >= 1
+    monkeypatch.setattr("dataworth.runs.engine.default_workers", lambda: 2)
+    assert [r.metrics["a"] for r in run_tasks([Tiny(a=i) for i in range(3)], store=store)] == [
+        0, 1, 2,
+    ]  # fmt: skip
+
+
+def test_processes_that_are_spawned_run(tmp_path):
+    code = (
+        "import multiprocessing, sys; multiprocessing.set_start_method('spawn', force=True);"
+        "sys.path.insert(0, sys.argv[1]); from run_specs import Tiny;"
+        "from dataworth.runs import Store, run_tasks;"
+        "print([r.metrics['a'] for r in run_tasks([Tiny(a=i) for i in range(3)],"
+        " store=Store(sys.argv[2]), workers=2)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "store")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[0, 1, 2]", done.stderr
+
+
+# --- Workers that die, and what changes meanwhile -----------------------------------------------
+
+
+def test_a_worker_that_dies_once_costs_nothing(store, tmp_path):
+    specs = [Deadly(a=1, log=str(tmp_path / "deadly")), *(Slow(a=i) for i in range(5))]
+    results = run_tasks(specs, store=store, workers=2)
+    assert [r.metrics["a"] for r in results] == [1, 0, 1, 2, 3, 4]
+    assert (tmp_path / "deadly").read_text() == "xx"
+    assert not list(store.root.glob("*/.*"))
+
+
+def test_a_run_that_ends_its_worker_twice_is_named(store, tmp_path):
+    deadly = Deadly(a=1, log=str(tmp_path / "deadly"), times=9)
+    specs = [*(Tiny(a=i) for i in range(3)), deadly, *(Slow(a=i) for i in range(2))]
+    with pytest.raises(UserError, match=f"deadly/{deadly.key}.*memory") as caught:
+        run_tasks(specs, store=store, workers=2)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "deadly").read_text() == "xx"  # retried once
+    assert all(store.get(spec) is not None for spec in specs[:3])  # what was finished is kept
+    assert not list(store.root.glob("*/.*"))
+
+
+def test_a_worker_that_has_other_code_stores_nothing(store, monkeypatch):
+    """The parent names what it asks for by the code it loaded; a worker loads its own."""
+    monkeypatch.setitem(compute.machine(), "device", "as the parent sees it")
+    with pytest.raises(UserError, match="changed meanwhile") as caught:
+        run_tasks([Tiny(a=i) for i in range(2)], store=store, workers=2)
+    assert Tiny(a=0).key in str(caught.value) or Tiny(a=1).key in str(caught.value)
+    assert not [path for path in store.root.glob("*/*") if not path.name.startswith(".")]
+
+
+def test_what_changes_while_a_run_computes_stores_nothing(store, monkeypatch):
+    machine = dict(compute.machine())
+    monkeypatch.setattr(compute, "machine", lambda: machine)
+    with pytest.raises(UserError, match="is not stored") as caught:
+        run_tasks([Rewriting()], store=store, workers=1)
+    assert "\n" not in str(caught.value)
+    assert not list(store.root.glob("*/*"))
+
+
+# --- Other processes ---------------------------------------------------------------------------
+
+
+def another(path: Path) -> subprocess.Popen:
+    """A process that holds the lease of the run with this folder until its input ends."""
+    code = (
+        "import sys; from pathlib import Path; from dataworth.runs import leases;"
+        "lease = leases.claim(Path(sys.argv[1])); print(lease.id, flush=True);"
+        "sys.stdin.read(); lease.release()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().strip()
+    return process
+
+
+@pytest.mark.parametrize("end", ["result", "none", "killed"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_another_process_computes_is_left_to_it(store, tmp_path, monkeypatch, end, workers):
+    progress = tmp_path / "progress"
+    monkeypatch.setenv("DATAWORTH_PROGRESS", str(progress))
+    log = tmp_path / "computed"
+    specs = [Recording(a=i, log=str(log)) for i in range(4)]
+    other = another(store.path(specs[0]))
+    results: list = []
+    thread = threading.Thread(
+        target=lambda: results.extend(run_tasks(specs, store=store, workers=workers))
+    )
+    thread.start()
+    told = f"waiting for runs of process {other.pid} on {platform.node()}"
+    wait_for(lambda: progress.exists() and told in progress.read_text())
+    assert sorted(log.read_text().split()) == ["1", "2", "3"]  # all others first
+    assert thread.is_alive()
+    if end == "result":
+        store.put(specs[0], Tiny(a=0).run(store), {"by": "other"})
+    other.kill() if end == "killed" else other.stdin.close()
+    thread.join(60)
+    other.wait()
+    assert [r.metrics["a"] for r in results] == [0, 1, 2, 3]
+    assert ("0" in log.read_text().split()) is (end != "result")
+    lines = map(json.loads, progress.read_text().splitlines())
+    assert [line["done"] for line in lines if line["label"] == told] == [0, 1]
+    assert not list(store.root.glob("*/.*"))
+
+
+def test_the_error_of_a_run_is_shown_by_whoever_waited_for_it(store):
+    """Two processes ask for a run that fails: both say why, neither waits for ever."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from run_specs import Failing;"
+        "from dataworth.runs import Store, run_tasks;"
+        "run_tasks([Failing(a=7)], store=Store(sys.argv[2]), workers=1)"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(store.root)],
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in both:
+        assert "RuntimeError: no result for 7" in process.communicate(timeout=60)[1]
+    assert not list(store.root.glob("*/*"))
+
+
+def test_a_progress_file_that_cannot_be_written_ends_no_run(store, tmp_path, monkeypatch):
+    for path in (tmp_path, tmp_path / "absent" / "file", Path("/dev/full")):
+        monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
+        run_tasks([Tiny(a=len(str(path)))], store=store, workers=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -230,4 +392,5 @@ def test_an_interrupted_batch_leaves_no_worker(tmp_path, whole_group, undisturbe
     wait_for(lambda: not session(process.pid), 10)
     kept = finished(root)
     assert 2 <= len(kept) < COUNT
+    assert not list(root.glob("*/.*"))  # no lease, no half result
     check_completed(root, kept, undisturbed)

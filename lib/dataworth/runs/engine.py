@@ -223,15 +223,16 @@ def execute(spec: Spec, store: Store) -> Result:
     Raises UserError, and stores nothing, where code or data card changed while it ran.
     """
     content = spec.content
+    key = key_of(content)
     torch = "torch" in content["libraries"]  # else no line of the run can reach it
     if torch:
         compute.settle()
     began, started = datetime.now(UTC), time.perf_counter()
     outcome = spec.run(store)
     seconds = time.perf_counter() - started
-    if spec.key != key_of(content):
+    if spec.key != key:
         raise UserError(
-            f"run {spec.kind}/{key_of(content)} is not stored: the code or a data card was changed "
+            f"run {spec.kind}/{key} is not stored: the code or a data card was changed "
             "while it ran; start again."
         )
     about = compute.describe() if torch else {
