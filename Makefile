@@ -5,16 +5,19 @@ PYTHON3 ?= python3
 DATAWORTH_PYTHON ?= >=3.11,<3.15
 UV := .uv/bin/uv
 READY := .venv/.ready
+# One process a core, each with one thread: with more, two processes take three times as long.
+TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 # Every kernel and worker imports torch: with its bytecode kept, in a second or two, not in twenty.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab clean distclean
+.PHONY: help book test soak lab clean distclean
 
 help:
 	@echo "make book [PROFILE=quick]  run what changed, render the book, print the path of its first page"
 	@echo "                           profiles: smoke, quick (default), full, gpu"
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
+	@echo "make soak                  the fault suites in full (hours)"
 	@echo "make lab                   JupyterLab with the chapters as notebooks"
 	@echo "make clean                 delete build/ (finished runs and data in .dataworth/ are kept)"
 	@echo "make distclean             delete .venv/ and .uv/ too"
@@ -27,7 +30,11 @@ test: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/dataworth book --profile smoke
-	.venv/bin/python -m pytest
+	$(TESTS)
+
+# The fault suites in full: thousands of kills, damages, second processes and mutated inputs. Hours.
+soak: $(READY)
+	DATAWORTH_SOAK=full $(TESTS) tests/soak
 
 lab: $(READY)
 	@mkdir -p .venv/etc/jupyter/labconfig
