@@ -286,9 +286,12 @@ def test_kill_leaves_no_process_and_the_next_run_is_the_same(example, first, del
         process.kill()  # SIGKILL: no handler runs
         process.communicate()
     assert wait_for(lambda: not running(example), 10)
+    example.executed.mkdir(exist_ok=True)
+    (example.executed / "line_fit.ipynb.99999.tmp").write_text("half")
     assert call(example, "run", "line-fit").exit_code == 0
     assert stored(example) == first
     assert list((example.build / "work").iterdir()) == []
+    assert not list(example.build.rglob("*.tmp"))
 
 
 def test_a_recorded_run_is_kept_and_shown(built):

@@ -170,8 +170,12 @@ def execute(
     """
     import nbformat
 
+    made = products(chapter, layout)
     own = layout.build / "work" / chapter.stem
     shutil.rmtree(own, ignore_errors=True)
+    for path in (made.notebook, made.results, made.record):
+        for half in path.parent.glob(f"{path.name}.*.tmp"):  # of `write_atomic`, killed
+            half.unlink(missing_ok=True)
     work = own / f"{os.getpid()}-{time.time_ns()}"
     (work / "results").mkdir(parents=True)
     source = work / f"{chapter.stem}.ipynb"
@@ -204,7 +208,6 @@ def execute(
     if status != 0 or report["failure"]:
         raise _failure(chapter, layout, work, report["failure"], log)
 
-    made = products(chapter, layout)
     claims = work / "results" / made.results.name
     if claims.exists():
         read_ledger(claims, f"What chapter '{chapter.id}' wrote to {claims.name}")
