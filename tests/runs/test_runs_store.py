@@ -1,6 +1,8 @@
 """An entry of the store is whole or absent."""
 
+import dataclasses
 import errno
+import hashlib
 import json
 import shutil
 import threading
@@ -12,7 +14,7 @@ from run_specs import BuildsOn, Tiny
 
 from dataworth.errors import UserError
 from dataworth.runs import Outcome, Store, execute, run_tasks
-from dataworth.runs.store import FILES, MARK
+from dataworth.runs.store import DAMAGED, FILES, MARK
 
 
 def entries(store: Store) -> list[str]:
@@ -102,6 +104,82 @@ def test_a_damaged_entry_is_absent_and_computed_again(store, kind):
         warnings.simplefilter("error")
         assert store.get(spec) is not None
         assert store.get(other) is not None  # its neighbour was left alone
+
+
+def test_a_copied_folder_never_answers_as_another_run(store):
+    spec, other = Tiny(a=1), Tiny(a=2)
+    run_tasks([spec], store=store, workers=1)
+    shutil.copytree(store.path(spec), store.path(other))
+    with pytest.warns(UserWarning, match="result of another run"):
+        assert store.get(other) is None
+    (aside,) = (store.root / DAMAGED).iterdir()
+    assert aside.name.startswith(f"tiny-{other.key}-")
+    assert (aside / MARK).read_bytes() == (store.path(spec) / MARK).read_bytes()  # kept
+    assert store.get(spec) is not None and not store.path(other).exists()
+
+
+def test_a_good_entry_that_replaced_a_damaged_one_is_left(store):
+    """Another process moved it aside and stored a new one after we had found the damage."""
+    spec = Tiny(a=1)
+    run_tasks([spec], store=store, workers=1)
+    inode = store.path(spec).stat().st_ino
+    store._set_aside(store.path(spec), inode + 1, "as seen")
+    assert store.get(spec) is not None and not list((store.root / DAMAGED).iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("place", ["root", "kind"])
+def test_a_file_where_a_folder_should_be_is_told(store, place, workers):
+    file = store.root if place == "root" else store.root / "tiny"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    for attempt in (
+        lambda: store.get(Tiny()),
+        lambda: store.put(Tiny(), Outcome(), {}),
+        lambda: run_tasks([Tiny(a=1), Tiny(a=2)], store=store, workers=workers),
+    ):
+        with pytest.raises(UserError, match=r"Not a directory|File exists") as caught:
+            attempt()
+        assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+    assert file.read_text() == "mine"
+
+
+def test_an_entry_that_is_a_file_is_moved_aside(store):
+    spec = Tiny(a=1)
+    store.path(spec).parent.mkdir(parents=True)
+    store.path(spec).write_text("mine")
+    with pytest.warns(UserWarning, match="it is no folder"):
+        run_tasks([spec], store=store, workers=1)
+    (aside,) = (store.root / DAMAGED).iterdir()
+    assert aside.read_text() == "mine" and store.get(spec) is not None
+
+
+def test_what_stands_damaged_in_the_way_of_a_finished_run_gives_way(store):
+    spec = Tiny(a=1)
+    store.path(spec).mkdir(parents=True)
+    (store.path(spec) / MARK).write_text("{}")
+    with pytest.warns(UserWarning, match="is damaged"):
+        store.put(spec, spec.run(store), {})
+    assert store.load(spec).metrics == {"a": 1}
+
+
+def test_a_result_is_the_same_before_and_after_the_disk(store):
+    spec = Tiny(a=1)
+    put = store.put(spec, Outcome({}, {1: (2, 3), "x": float("inf")}), {})
+    assert put.metrics == store.load(spec).metrics == {"1": [2, 3], "x": float("inf")}
+
+
+def test_no_pickle_is_written_and_none_is_read(store):
+    with pytest.raises(TypeError, match="'bad' holds Python objects"):
+        store.put(Tiny(), Outcome({"bad": np.array([{}], dtype=object)}), {})
+    assert not store.root.exists()
+    put = store.put(Tiny(), Outcome({"x": np.arange(3)}), {})
+    np.savez(put.path / "arrays.npz", x=np.array([{}], dtype=object))
+    forged = dataclasses.replace(
+        put, sha256=hashlib.sha256((put.path / "arrays.npz").read_bytes()).hexdigest()
+    )
+    with pytest.raises(UserError, match="damaged"):
+        _ = forged.arrays
 
 
 def test_a_left_over_temporary_folder_never_counts(store):
