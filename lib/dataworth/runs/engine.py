@@ -146,19 +146,20 @@ def _engine(workers: int, store: Store) -> Iterator[_Submit]:
         return
     from joblib.externals import loky
 
-    def pool(most: int) -> Any:
-        return loky.get_reusable_executor(
+    pool: Any = None
+
+    def submit(most: int, spec: Spec, store: Store, key: str) -> Future[bool]:
+        nonlocal pool
+        pool = loky.get_reusable_executor(
             max_workers=most,
             timeout=IDLE_S,
             initializer=_end_with,
             initargs=(os.getpid(),),
             env=ONE_THREAD,
         )
-
-    def submit(most: int, spec: Spec, store: Store, key: str) -> Future[bool]:
         future: Future[bool]
         try:
-            future = pool(most).submit(_attempt, spec, store.root, key)
+            future = pool.submit(_attempt, spec, store.root, key)
         except BrokenExecutor as error:  # a worker died a moment ago
             future = Future()
             future.set_exception(error)
@@ -168,7 +169,8 @@ def _engine(workers: int, store: Store) -> Iterator[_Submit]:
         yield submit
     except BaseException:
         with suppress(Exception):
-            pool(workers).shutdown(wait=True, kill_workers=True)
+            if pool is not None:
+                pool.shutdown(wait=True, kill_workers=True)
             store.clear(again=True)
         raise
 
