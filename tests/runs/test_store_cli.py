@@ -56,6 +56,7 @@ def test_list_and_size_count_by_kind(home):
     junk = home / "runs" / "tiny" / "notes.txt"
     junk.write_text("mine")
     (home / "runs" / "README").write_text("mine")
+    (home / "runs" / "\x1b[31m[red]").mkdir()
     (home / "runs" / "tiny" / f".{paths[0].name}-0123abcd").mkdir()
     age(home / "runs" / "tiny" / f".{paths[0].name}-0123abcd")
     told = json.loads("\n".join(call("list", "--json")))

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dataworth.display import say
 from dataworth.errors import UserError
 from dataworth.runs import leases
 from dataworth.runs.spec import key_of
@@ -63,13 +64,13 @@ def list_command(
         return
     for row in rows:
         what = "damaged, moved aside" if row["kind"] == DAMAGED else "runs"
-        typer.echo(
-            f"{_printable(row['kind'])}: {row['entries']:,} {what}, {size(row['bytes'])}, "
+        say(
+            f"{row['kind']}: {row['entries']:,} {what}, {size(row['bytes'])}, "
             f"last used {row['oldest']} to {row['newest']}"
         )
     if left:
-        typer.echo(f"{left} files of processes that ended; the next run removes them")
-    typer.echo(_total(store, rows))
+        say(f"{left} files of processes that ended; the next run removes them")
+    say(_total(store, rows))
 
 
 @app.command("size")
@@ -80,7 +81,7 @@ def size_command() -> None:
         {"entries": len(entries), "bytes": sum(entry.bytes for entry in entries)}
         for entries in _by_kind(store).values()
     ]
-    typer.echo(_total(store, rows))
+    say(_total(store, rows))
 
 
 @app.command("prune")
@@ -121,16 +122,16 @@ def prune_command(
                 going.append(entry)
                 reasons[f"{kind}: {reason}"] += 1
     for reason, count in sorted(reasons.items()):
-        typer.echo(f"{_printable(reason)}: {count:,}")
+        say(f"{reason}: {count:,}")
     total = size(sum(entry.bytes for entry in going))
     if not yes:
         hint = "; nothing was deleted, add --yes to delete them" if going else ""
-        typer.echo(f"{len(going):,} entries of {total} would go{hint}")
+        say(f"{len(going):,} entries of {total} would go{hint}")
         return
     gone = [entry for entry in going if _delete(store, entry.path)]
-    typer.echo(f"{len(gone):,} entries of {size(sum(entry.bytes for entry in gone))} deleted")
+    say(f"{len(gone):,} entries of {size(sum(entry.bytes for entry in gone))} deleted")
     if len(gone) < len(going):
-        typer.echo(f"{len(going) - len(gone):,} were kept: a process is at work on them")
+        say(f"{len(going) - len(gone):,} were kept: a process is at work on them")
 
 
 def _by_kind(store: Store) -> dict[str, list[Entry]]:
@@ -247,11 +248,6 @@ def size(count: float) -> str:
 def _total(store: Store, rows: list[dict[str, Any]]) -> str:
     count = sum(row["entries"] for row in rows)
     return f"{count:,} entries, {size(sum(row['bytes'] for row in rows))}, in {store.root}"
-
-
-def _printable(text: str) -> str:
-    """Without what could steer a terminal: names of folders and fields come from the disk."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _day(stamp: float) -> str:

@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
@@ -146,6 +147,8 @@ def _engine(workers: int, store: Store) -> Iterator[_Submit]:
         return
     from joblib.externals import loky
 
+    # What it means is handled (`_compute`), and no warning may reach a page.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     pool: Any = None
 
     def submit(most: int, spec: Spec, store: Store, key: str) -> Future[bool]:
