@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -295,14 +296,16 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
 
 
 def _tree_memory(process: psutil.Process) -> int:
-    """Proportional set size of the process and all its descendants in bytes."""
+    """Memory of the process and all its descendants in bytes: proportional set sizes where the
+    system tells them, else resident ones (macOS tells more to root alone)."""
     total = 0
     for member in [process, *_descendants(process)]:
-        try:
-            info = member.memory_full_info()
-        except psutil.Error:  # it ended in between
-            continue
-        total += getattr(info, "pss", 0) or info.uss
+        with suppress(psutil.NoSuchProcess):  # it ended in between
+            try:
+                info = member.memory_full_info()
+                total += getattr(info, "pss", 0) or info.uss
+            except psutil.AccessDenied:
+                total += member.memory_info().rss
     return total
 
 
