@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataworth.errors import UserError
-from dataworth.runs import Outcome, Spec, Store, execute
+from dataworth.runs import Outcome, Spec, Store, run_tasks
 
 Images = NDArray[np.uint8]
 Ids = NDArray[np.int64]
@@ -166,7 +166,7 @@ def shift(name: str, card: str = "fashion-mnist", *, store: Store | None = None)
         return _drawings(card, "r", "colour")
     store = store or Store()
     spec = shift_pool_spec(card)
-    found = (store.get(spec) or execute(spec, store)).arrays
+    found = run_tasks([spec], store=store, label="shift pool")[0].arrays
     photographs = _photographs(card, name, found["edges" if name == "sketch" else name])
     if name != "sketch":
         return photographs
