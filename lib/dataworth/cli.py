@@ -277,6 +277,8 @@ def check(profile: Profile = "paper", root: Root = None) -> None:
     for c in plan.chapters:
         resolved = plan.parameters[c.id]
         say(f"{c.id}: {len(resolved.values)} parameters are valid for profile '{profile}'")
+        for doubt in parameters.doubts(resolved):
+            say(f"    {doubt}")
         cost = parameters.cost(resolved)
         if cost is None:
             continue

@@ -210,3 +210,11 @@ def test_preflight_and_cost_are_the_models(example):
         parameters.preflight(resolve(example, {"points": 60}))
     parameters.preflight(resolve(example))
     assert parameters.cost(resolve(example)) == [{"part": "fits", "hours": 15.0}]
+
+
+def test_three_sizes_are_a_line_of_doubt_not_a_refusal():
+    values = {"real_sizes": [80, 320, 1280], "sizes": [80, 320], "steps": [1, 2, 4], "seed": 3}
+    (told,) = parameters.doubts(parameters.Parameters(values, [], None))
+    assert told.startswith("real_sizes: Three sizes (80, 320, 1280): the middle one says nothing")
+    four = {"real_sizes": [80, 320, 1280, 5120]}
+    assert parameters.doubts(parameters.Parameters(four, [], None)) == []

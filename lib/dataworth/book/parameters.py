@@ -214,6 +214,20 @@ def preflight(parameters: Parameters) -> None:
         check(parameters.model)
 
 
+def doubts(parameters: Parameters) -> list[str]:
+    """Sentences about lists of sizes (`sizes`, `..._sizes`, `tokens`, `..._tokens`) that run but
+    cannot test a power law (`fit.design.three_sizes`)."""
+    from dataworth.fit.design import three_sizes
+
+    return [
+        f"{name}: {told}"
+        for name, value in parameters.values.items()
+        if name.rpartition("_")[2] in ("sizes", "tokens")
+        and isinstance(value, list)
+        and (told := three_sizes(value))
+    ]
+
+
 def cost(parameters: Parameters) -> Any:
     """What the model expects to spend: a mapping or a list of mappings, or None."""
     method = getattr(parameters.model, "cost", None)

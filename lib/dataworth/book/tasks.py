@@ -119,6 +119,8 @@ def warn(plan: Plan, display: Display) -> None:
 def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
     """Execute one chapter of the plan, whose lock is held, and say so."""
     display.say(f"{chapter.id}: executing ({plan.stale[chapter.id]})")
+    for doubt in params.doubts(plan.parameters[chapter.id]):
+        display.say(f"{chapter.id}: {doubt}")
     try:
         record = execution.execute(
             chapter,

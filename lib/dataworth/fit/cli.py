@@ -13,9 +13,11 @@ import typer
 from dataworth.display import say, table
 from dataworth.errors import UserError
 
+from .design import three_sizes
 from .equivalence import equivalence
 from .frontier import Cost, frontier
 from .model import Fit, Interval, fit
+from .table import far_off, read_csv
 
 Table = Annotated[Path, typer.Argument(help="CSV file with one row a run.")]
 LawName = Annotated[str, typer.Option(help="Law, such as power, shifted, chinchilla.")]
@@ -36,25 +38,52 @@ Level = Annotated[float, typer.Option(help="Level of the intervals.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON also in a terminal.")]
 
 
-def _read(path: Path) -> Any:
-    import pandas as pd
+FLAGS = {
+    "at_bound": "a parameter ended at the edge of what the law allows",
+    "constant_y": "all losses are equal: there is no curve",
+    "duplicated_rows": "rows occur twice: they are counted twice",
+    "few_rows": "under three rows a parameter: a misfit of the law does not show",
+    "lack_of_fit": "the law misses the means of repeated sizes by more than their noise",
+    "no_interval": "this loss has no interval without --bootstrap",
+    "not_converged": "the search did not converge: do not use these numbers",
+    "saturated": "as many parameters as sizes: the law passes through all means, nothing tests it",
+    "unconverged_draws": "more than 1 % of the resamples did not converge",
+    "unidentified": "the data do not identify all parameters: some of them may take any value",
+    "unidentified_draws": "more than 1 % of the resamples do not identify all parameters",
+}
+"""What a flag of a fit says; any other is X_at_zero."""
 
-    if not path.is_file():
-        raise UserError(f"There is no file {str(path)!r}; give a CSV file with one row a run.")
-    try:
-        return pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{str(path)!r} is not a readable CSV file: {reason}.") from error
 
-
-def _fit(path: Path, **options: Any) -> Fit:
+def _fit(path: Path, **options: Any) -> tuple[Fit, list[str], list[str]]:
+    """The fit of a table, its flags, and what they say in words."""
     options["x"] = [name.strip() for name in options["x"].split(",")]
-    return fit(_read(path), **options)
+    result = fit(read_csv(path), **options)
+    c = result.curve
+    axes = dict(zip(options["x"], c.x[:, : len(options["x"])].T, strict=True))
+    found = {"far_off": [far_off(v[v > 0], n) for n, v in [*axes.items(), (options["y"], c.y)]]}
+    found["three_sizes"] = [three_sizes(v) for v in axes.values()]
+    flags, words = list(result.flags), []
+    for flag, sentences in found.items():
+        if given := [sentence for sentence in sentences if sentence]:
+            flags.append(flag)
+            words += given
+    for flag in result.flags:
+        told = FLAGS.get(flag.partition("[")[0], "this parameter is estimated at zero")
+        words.append(f"{flag}: {told}.")
+    return result, flags, words
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN; null stands for both."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _record(interval: Interval) -> dict[str, Any]:
@@ -71,7 +100,7 @@ def _record(interval: Interval) -> dict[str, Any]:
 def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json: bool) -> None:
     """A table in a terminal, JSON in a pipe or on request."""
     if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(record, indent=1))
+        typer.echo(json.dumps(_finite(record), indent=1, allow_nan=False))
         return
     level = next(iter(rows.values())).level
     body = [
@@ -80,7 +109,10 @@ def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json
     ]
     table(["", "estimate", f"{level:.0%} low", "high", "method"], body, title)
     for name, value in record.items():
-        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        if name == "warnings":
+            for sentence in value:
+                say(sentence)
+        elif isinstance(value, list) and all(isinstance(v, str) for v in value):
             value = ", ".join(value) or "none"
         if isinstance(value, str | int | float):
             say(f"{name}: {value}")
@@ -108,7 +140,7 @@ def fit_command(
     save: Annotated[Path | None, typer.Option(help="Write the whole fit as JSON.")] = None,
 ) -> None:
     """Fit a scaling law to a table of runs; parameters with intervals."""
-    result = _fit(
+    result, flags, words = _fit(
         runs, law=law, x=x, y=y, group=group, shared=[s for s in shared.split(",") if s],
         loss=loss, delta=delta, residual=residual, weights=weights, cluster=cluster,
         bootstrap=bootstrap, resample=resample, seed=seed, device=device,
@@ -124,7 +156,8 @@ def fit_command(
     except (OSError, ValueError) as error:  # no such folder, no such picture format
         raise UserError(f"{str(plot or save)!r} cannot be written: {error}.") from error
     rows = {name: result.interval(name, level) for name in result.law.names}
-    _show(result.summary(level), f"{law} law, n = {result.n}", rows, as_json)
+    record = result.summary(level) | {"flags": flags, "warnings": words}
+    _show(record, f"{law} law, n = {result.n}", rows, as_json)
 
 
 def ratio_command(
@@ -152,7 +185,8 @@ def ratio_command(
         "cluster": cluster, "bootstrap": bootstrap, "resample": resample,
     }  # fmt: skip
     # the two tables are independent, so their resamples must be too
-    first, second = _fit(synthetic, seed=seed, **options), _fit(real, seed=seed + 1, **options)
+    first, first_flags, first_words = _fit(synthetic, seed=seed, **options)
+    second, second_flags, second_words = _fit(real, seed=seed + 1, **options)
     found = equivalence(first, second, at, at_real=at_real, at_loss=at_loss, level=level)
     record = {
         "ratio": _record(found.ratio),
@@ -163,7 +197,11 @@ def ratio_command(
         "loss": found.loss,
         "extrapolated": found.extrapolated,
         "share_infinite": _number(found.share_infinite),
-        "flags": [*(f"synthetic:{f}" for f in first.flags), *(f"real:{f}" for f in second.flags)],
+        "flags": [*(f"synthetic:{f}" for f in first_flags), *(f"real:{f}" for f in second_flags)],
+        "warnings": [
+            *(f"synthetic: {w}" for w in first_words),
+            *(f"real: {w}" for w in second_words),
+        ],
     }
     rows = {"average": found.ratio, "marginal": found.marginal}
     _show(record, "synthetic examples per real example", rows, as_json)
@@ -192,7 +230,7 @@ def frontier_command(
         raise UserError(
             f"--cost is {cost!r}; three positive numbers factor,a,b are needed."
         ) from error
-    result = _fit(
+    result, flags, words = _fit(
         runs, law=law, x=x, y=y, loss=loss, delta=delta, cluster=cluster, bootstrap=bootstrap,
         resample=resample, seed=seed,
     )  # fmt: skip
@@ -203,7 +241,8 @@ def frontier_command(
             rows[f"{name} at {one.budget:g}"] = interval
     record = {
         "law": law,
-        "flags": list(result.flags),
+        "flags": flags,
+        "warnings": words,
         "optima": [
             {
                 "budget": o.budget, "N": _record(o.n), "D": _record(o.d), "loss": _record(o.loss),
@@ -217,6 +256,7 @@ def frontier_command(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command("fit")(fit_command)
-    app.command("ratio")(ratio_command)
-    app.command("frontier")(frontier_command)
+    quiet = np.errstate(all="ignore")  # what is not finite is flagged, refused or null
+    app.command("fit")(quiet(fit_command))
+    app.command("ratio")(quiet(ratio_command))
+    app.command("frontier")(quiet(frontier_command))

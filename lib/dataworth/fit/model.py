@@ -752,6 +752,11 @@ def fit(
         raise UserError("The data have no rows.")
     if residual == "logit" and (target >= 1).any():
         raise UserError(f"Column {y!r} reaches 1 or more; residual='logit' allows 0 < y < 1.")
+    if residual == "identity" and (largest := float(np.abs(target).max())) > 1e100:
+        raise UserError(
+            f"Column {y!r} reaches {largest:g}; residual='identity', whose squares would overflow, "
+            "allows sizes up to 1e100."
+        )
     weight = np.ones(n)
     if weights is not None:
         source = column(data, weights, "weights") if isinstance(weights, str) else weights
@@ -786,6 +791,11 @@ def fit(
     levels = _check_levels(settings, points[weight > 0], log_x0, variables)
     settings = adapt(settings, points, log_x0, target, weight)
     phi, value, status = solve(settings, points, log_x0, target[None], weight[None])
+    if not (np.isfinite(phi).all() and np.isfinite(value).all()):
+        raise UserError(
+            f"Law {chosen.name!r} finds no finite parameters for column {y!r}, which reaches from "
+            f"{target.min():g} to {target.max():g}; losses above 0 and of like size are needed."
+        )
     result = Fit(
         settings, Curve(points, target, weight, codes), log_x0, phi[0], float(value[0]),
         Status(int(status[0])), (),

@@ -1,15 +1,82 @@
-"""Reading columns from pandas, polars or mappings of arrays, with one-sentence complaints."""
+"""Reading columns from CSV files, pandas, polars or mappings of arrays, with one-sentence
+complaints."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataworth.errors import UserError
+from dataworth.errors import UserError, quoted
 
 from .laws import Array
+
+LABEL = 200  # characters of a label, at most
+FAR = 5.0  # orders of magnitude between a value and all others that are worth a word
+
+
+def read_csv(path: Path) -> dict[str, Any]:
+    """Columns of a CSV file (UTF-8, commas, a line of names) as arrays of text (n,), every cell as
+    it stands: "NA" or "01" is a label like any other.
+
+    Raises UserError for anything that could be read in two ways: another encoding, zero bytes,
+    open quotes, a name that occurs twice, a row with more or fewer cells than the first line.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no file {str(path)!r}; give a CSV file with one row a run.")
+
+    def refused(reason: object) -> UserError:
+        return UserError(f"{str(path)!r} is not a readable CSV file: {reason}.")
+
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise refused(error.strerror or error) from error
+    except UnicodeDecodeError as error:
+        raise refused(f"byte {error.start} is not UTF-8, the encoding that is needed") from error
+    if "\0" in text:
+        raise refused(f"character {text.index(chr(0))} is a zero byte")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise refused(f"line {reader.line_num}: {error}") from error
+    if not rows:
+        raise refused("it is empty")
+    names = [name.strip() for name in rows[0][1]]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise refused(f"it has {names.count(name)} columns with the name {quoted(name)}")
+    for line, row in rows[1:]:
+        if len(row) != len(names):
+            raise refused(f"line {line} has {len(row)} cells, its first line {len(names)}")
+    columns = zip(*(row for _, row in rows[1:]), strict=True) if rows[1:] else [()] * len(names)
+    return {
+        name: np.array(cells, dtype=object)
+        for name, cells in zip(names, columns, strict=True)
+        if name
+    }
+
+
+def far_off(values: Array, name: str) -> str | None:
+    """A sentence about positive values that lie `FAR` orders of magnitude or more from all others,
+    most likely a slip; None if there are none."""
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(np.log10(values[order]))
+    if not len(steps) or steps.max() < FAR:
+        return None
+    cut = int(steps.argmax()) + 1
+    rows = order[:cut] if cut <= len(order) / 2 else order[cut:]
+    row = int(rows[0])
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return (
+        f"Column {quoted(name)} has {values[row]:g} in row {row}{more}, {steps.max():.0f} orders "
+        "of magnitude from the other rows: is that a slip?"
+    )
 
 
 def column(data: Any, name: str, what: str) -> Any:
@@ -25,7 +92,9 @@ def column(data: Any, name: str, what: str) -> Any:
         )
     known = [str(c) for c in (data.columns if hasattr(data, "columns") else data)]
     if name not in known:
-        raise UserError(f"{what} names the column {name!r}; the data have {', '.join(known)}.")
+        have = ", ".join(known)
+        have = have if len(have) <= 300 else f"{len(known)} others"
+        raise UserError(f"{what} names the column {quoted(name)}; the data have {have}.")
     return np.asarray(data[name])
 
 
@@ -36,11 +105,23 @@ def labels_of(data: Any, name: str, what: str) -> Any:
         UserError: there is no such column, or a label is missing.
     """
     values = column(data, name, what)
-    missing = np.array([v is None or v != v for v in values.tolist()], bool)
-    if missing.any():
-        row = int(np.flatnonzero(missing)[0])
-        raise UserError(f"Column {name!r} has no value in row {row}; {what} needs a label a row.")
-    return values.astype(str) if values.dtype == object else values
+    found = values.tolist()
+    missing = [v is None or v != v or (isinstance(v, str) and not v.strip()) for v in found]
+    if any(missing):
+        raise UserError(
+            f"Column {name!r} has no value in row {missing.index(True)}; {what} needs a label a "
+            "row."
+        )
+    if values.dtype != object:
+        return values
+    labels = list(map(str, found))
+    long = [len(label) > LABEL for label in labels]
+    if any(long):
+        raise UserError(
+            f"Column {name!r} has a label of {len(labels[long.index(True)])} characters in row "
+            f"{long.index(True)}; {what} allows {LABEL}."
+        )
+    return np.array(labels)
 
 
 def numbers(values: Any, name: str, minimum: float | None = None, strict: bool = True) -> Array:
@@ -49,15 +130,16 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
     Raises:
         UserError: text, nan, infinity or too small a value; the sentence names the row.
     """
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        flat = np.asarray(values, dtype=object).ravel()
-        row = next((i for i, value in enumerate(flat) if not _is_number(value)), 0)
-        raise UserError(
-            f"Column {name!r} is not numeric: it has {str(flat[row])!r} in row {row}; numbers are "
-            "needed."
-        ) from error
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf":  # text, objects; dates and complex numbers would be cast
+        flat = given.ravel().tolist() if given.dtype.kind in "OUS" else [given.dtype.name]
+        row = next((i for i, value in enumerate(flat) if not _is_number(value)), None)
+        if row is not None:
+            raise UserError(
+                f"Column {name!r} is not numeric: it has {quoted(flat[row])} in row {row}; numbers "
+                "are needed."
+            )
+    array = np.asarray(given, dtype=float)
     bad = ~np.isfinite(array)
     allowed = "a finite number"
     if minimum is not None:
@@ -70,9 +152,11 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
 
 
 def _is_number(value: Any) -> bool:
+    if isinstance(value, str) and "_" in value:  # Python's own: 1_000
+        return False
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
