@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dataworth import __version__
+from dataworth.claims import sealed_ledger
 from dataworth.cli import BROUGHT, EXTRAS
 
 CLONE = Path(__file__).parents[1]
@@ -102,11 +103,13 @@ def test_what_works_alone(call, tmp_path):
     ratio = json.loads(call("ratio", "real.csv", "synthetic.csv", *one, "--at-real", "500").stdout)
     assert ratio["ratio"]["value"] > 1
     assert json.loads(call("frontier", "real.csv", "--budget", "1e9").stdout)["optima"]
-    claim = {"id": "a", "statement": "S", "estimate": 1, "interval": [0, 2], "unit": "u",
-             "verdict": "supported", "reason": ""}  # fmt: skip
+    claim = {"id": "a", "statement": "S", "source": "", "published": "", "estimate": 1.0,
+             "interval": [0.0, 2.0], "region": [0.0, 2.0], "unit": "u", "effect": "",
+             "verdict": "supported", "reason": "", "definition": ""}  # fmt: skip
     (folder / "build" / "results").mkdir(parents=True)
-    ledger = {"chapter": "c", "title": "T", "profile": "p", "claims": [claim]}
-    (folder / "build" / "results" / "c.json").write_text(json.dumps(ledger))
+    ledger = {"chapter": "c", "title": "T", "profile": "p", "claims": [claim],
+              "evidence": {}, "provenance": {}}  # fmt: skip
+    (folder / "build" / "results" / "c.json").write_text(sealed_ledger(ledger))
     assert json.loads(call("claims", "--json").stdout) == [ledger]
     done = call("data", "status")
     assert "fashion-mnist: missing" in done.stdout and done.returncode == 0

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "book"))
 from example import make_book
 
 from dataworth import claims
+from dataworth.claims import sealed_ledger
 from dataworth.cli import app
 
 
@@ -125,11 +126,12 @@ def test_no_label_of_a_curve_is_taken_for_a_command(tmp_path):
 def test_no_claim_or_message_is_taken_for_a_command(tmp_path):
     claim = {
         "id": "a", "statement": "[bold]A[/] \x1b[2Jclaim", "source": "", "published": "",
-        "estimate": 3.1, "interval": [2.5, 3.7], "unit": "[u]", "verdict": "supported",
-        "reason": "/x \u2066",
+        "region": [0, 9], "effect": "", "definition": "", "estimate": 3.1,
+        "interval": [2.5, 3.7], "unit": "[u]", "verdict": "supported", "reason": "/x \u2066",
     }  # fmt: skip
-    ledger = {"chapter": "c[real]", "title": "", "profile": "smoke", "claims": [claim]}
-    (tmp_path / "c[real].json").write_text(json.dumps(ledger))
+    ledger = {"chapter": "c[real]", "title": "", "profile": "smoke", "claims": [claim],
+              "evidence": {}, "provenance": {}}  # fmt: skip
+    (tmp_path / "c[real].json").write_text(sealed_ledger(ledger))
     done = CliRunner().invoke(app, ["claims", "--results", str(tmp_path)], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     for text in ("c[real]", "[bold]A[/] \\x1b[2Jclaim", "[u]", "/x \\u2066"):

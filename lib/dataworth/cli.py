@@ -46,8 +46,9 @@ EXTRAS = {
         "diffusers", "open_clip", "PIL", "resvg_py", "safetensors", "timm", "torchvision",
     ),
     "text": ("detoxify", "profanity_check", "sklearn", "textstat", "vaderSentiment"),
+    "book,images,text": ("filelock",),
     "images,text": (
-        "datasets", "filelock", "huggingface_hub", "pyarrow", "tokenizers", "torch",
+        "datasets", "huggingface_hub", "pyarrow", "tokenizers", "torch",
         "transformers",
     ),
 }  # fmt: skip
