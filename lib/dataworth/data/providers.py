@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -163,8 +164,12 @@ def _packed(source: Source, packages: Sequence[PackageSource], scratch: Path) ->
         archive = _only_file(source, scratch, f"{plain}-{package.version}.tgz")
         delivery = _check_archive(package, archive, package.version)
         target = scratch / "content" / package.package
-        with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(target, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, UnicodeError, ValueError) as error:
+            text = f"its archive cannot be unpacked ({first_line(error)})"
+            raise ProviderError(source, text, "use another provider") from error
         deliveries.append(replace(delivery, location=str(target / package.path)))
     return deliveries
 
