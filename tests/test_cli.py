@@ -163,7 +163,7 @@ def test_the_start_is_light(words):
     code = f"import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules))); {words}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {
-        "IPython", "doit", "jupytext", "matplotlib", "nbformat", "numpy", "pandas", "papermill",
+        "IPython", "jupytext", "matplotlib", "nbformat", "numpy", "pandas", "papermill",
         "psutil", "pydantic", "scipy", "sphinx", "torch", "yaml",
     }  # fmt: skip
     loaded = set(done.stdout.splitlines()[-1].split())

@@ -39,7 +39,7 @@ BROUGHT = {
 # Modules that a wheel alone does not bring, by the extras that do.
 EXTRAS = {
     "book": (
-        "IPython", "doit", "ipykernel", "jupyter_book", "jupyterlab", "jupytext", "nbclient",
+        "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupytext", "nbclient",
         "nbformat", "papermill", "psutil",
     ),
     "images": (

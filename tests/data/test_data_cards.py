@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from dataworth.data import Card, card, cards, fingerprint, load_images
+from dataworth.data import Card, card, cards, load_images
+from dataworth.data.catalog import keys_of
 from dataworth.errors import UserError
 
 
@@ -32,10 +33,11 @@ def test_unknown_names_are_answered_with_the_legal_ones() -> None:
         load_images("fashion-mnist", "train")
 
 
-def test_fingerprint_follows_content_and_split_rule_only(use_card) -> None:
+def test_a_cards_key_follows_content_and_split_rule_only(use_card) -> None:
     def of(**changes: object) -> str:
         use_card(**changes)
-        return fingerprint()
+        assert keys_of({"another"}) == {}
+        return keys_of({"tiny", "another"})["tiny"]
 
     plain = of()
     assert re.fullmatch("[0-9a-f]{16}", plain) and of() == plain
