@@ -17,7 +17,7 @@ def run(scores, key):
     b = np.log(np.expm1(scores))
     logits = np.stack([np.zeros_like(b), b], axis=1).astype(np.float64)
     arrays = {"logits_test": logits, "labels_test": np.zeros(len(b), np.int64)}
-    return SimpleNamespace(arrays=arrays, spec=SimpleNamespace(key=f"{key:08x}" + "0" * 24))
+    return SimpleNamespace(arrays=arrays, spec=SimpleNamespace(identity=f"{key:08x}" + "0" * 24))
 
 
 def arm(seeds, sizes=2, key=0, spread=0.3, between=0.1, shared=True):
@@ -103,7 +103,7 @@ def test_examples_are_resampled_for_all_sizes_together():
 def test_arms_share_their_test_examples():
     """Two arms with the same scores: every draw of the difference is zero (one seed each)."""
     one, other = arm(seeds=1, key=0), arm(seeds=1, key=0)
-    other[0][0].spec.key = "f" * 32
+    other[0][0].spec.identity = "f" * 32
     a, b = (curve(rows, [10, 100], resamples=200) for rows in (one, other))
     np.testing.assert_array_equal(a.draws - b.draws, 0)
     assert a.draws.std(0).min() > 0

@@ -75,7 +75,7 @@ def result(loss, name, spread=0.0, examples=200):
         arrays[f"logits_{split}"] = logits
         arrays[f"labels_{split}"] = np.zeros(examples, np.int64)
     key = hashlib.sha256(name.encode()).hexdigest()[:32]
-    return SimpleNamespace(arrays=arrays, spec=SimpleNamespace(key=key))
+    return SimpleNamespace(arrays=arrays, spec=SimpleNamespace(identity=key))
 
 
 def study(law, params=None, shares=lambda share: 1.0, spread=0.0):

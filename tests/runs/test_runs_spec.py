@@ -160,3 +160,11 @@ def test_a_changed_copy_of_a_spec_has_a_key_of_its_own():
 def test_the_key_is_the_hash_of_the_content_also_when_read_back():
     content = Tiny(a=3, b=1e-300, c="ü\u2028", d=(4, 5)).content
     assert key_of(json.loads(json.dumps(content))) == Tiny(a=3, b=1e-300, c="ü\u2028", d=(4, 5)).key
+
+
+def test_the_identity_follows_the_fields_and_neither_code_nor_machine(monkeypatch):
+    spec = Tiny(a=3)
+    before = spec.identity, spec.key
+    monkeypatch.setattr("dataworth.runs.compute.machine", lambda: {"device": "another"})
+    assert (spec.identity, spec.key == before[1]) == (before[0], False)
+    assert Tiny(a=4).identity != spec.identity != Tiny(a=3, c="y").identity

@@ -94,8 +94,8 @@ def resample(
 
 
 def hash_of(runs: Sequence[Sequence[Result]]) -> int:
-    """A number of the runs' keys: curves of different arms draw their seeds independently."""
-    return int(runs[0][0].spec.key[:8], 16)
+    """A number of the runs themselves: curves of different arms draw their seeds independently."""
+    return int(runs[0][0].spec.identity[:8], 16)
 
 
 def _scores(result: Result, split: str, metric: str) -> Array:

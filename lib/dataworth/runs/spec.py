@@ -83,6 +83,13 @@ class Spec(BaseModel):
         """Content hash, 32 hex characters."""
         return key_of(self.content)
 
+    @property
+    def identity(self) -> str:
+        """Hash of kind and fields alone, 32 hex characters: for random streams of analyses, which
+        neither an edit nor a library's version nor the machine may move (each moves `key`)."""
+        fields = self.model_dump_json()
+        return hashlib.sha256(f"{self.kind} {fields}".encode()).hexdigest()[:32]
+
 
 def key_of(content: dict[str, Any]) -> str:
     """The key of a run's content (`Spec.content`), also of one read back from the store."""
