@@ -310,6 +310,8 @@ def test_a_recorded_run_is_kept_and_shown(built):
 
 def test_a_damaged_recorded_run_is_left_out_and_said(built):
     """Terminal and page say so; the book is built."""
+    assert call(built, "run", "line-fit").exit_code == 0
+    assert call(built, "record", "line-fit").exit_code == 0
     built.recorded("line-fit")[0].write_text("[]")
     done = call(built, "book")
     assert done.exit_code == 0, done.output

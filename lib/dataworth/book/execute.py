@@ -155,6 +155,19 @@ def _fingerprints(chapter: Chapter, layout: Layout) -> dict[str, str | None]:
     }
 
 
+def clear(chapter: Chapter, layout: Layout) -> None:
+    """Remove what builds of the chapter left that were killed; the caller holds its lock."""
+    shutil.rmtree(_work(chapter, layout), ignore_errors=True)
+    made = products(chapter, layout)
+    for path in (made.notebook, made.results, made.record):
+        for half in path.parent.glob(f"{path.name}.*.tmp"):  # of `write_atomic`
+            half.unlink(missing_ok=True)
+
+
+def _work(chapter: Chapter, layout: Layout) -> Path:
+    return layout.build / "work" / chapter.stem
+
+
 def execute(
     chapter: Chapter,
     notebook: Any,
@@ -165,18 +178,13 @@ def execute(
 ) -> Record:
     """Run the chapter and return its record (also written as <stem>.run.json).
 
-    The caller holds the chapter's lock (`lock.locked`), so that whatever lies in its work folder
-    was left by a build that is dead. Raises ChapterFailed; then the last good products stay, and
-    the notebook with the failing cell is kept beside them as <stem>.failed.ipynb.
+    The caller holds the chapter's lock (`lock.locked`) and has cleared it (`clear`). Raises
+    ChapterFailed; then the last good products stay, and the notebook with the failing cell is kept
+    beside them as <stem>.failed.ipynb.
     """
     import nbformat
 
-    made = products(chapter, layout)
-    own = layout.build / "work" / chapter.stem
-    shutil.rmtree(own, ignore_errors=True)
-    for path in (made.notebook, made.results, made.record):
-        for half in path.parent.glob(f"{path.name}.*.tmp"):  # of `write_atomic`, killed
-            half.unlink(missing_ok=True)
+    made, own = products(chapter, layout), _work(chapter, layout)
     work = own / f"{os.getpid()}-{time.time_ns()}"
     (work / "results").mkdir(parents=True)
     source = work / f"{chapter.stem}.ipynb"

@@ -71,6 +71,7 @@ def run(layout: Layout, chapter_id: str, overrides: Mapping[str, Any], console: 
     wanted = chapter_files.get(layout.root, chapter_id)
     display = Display(console)
     with locked(layout, [wanted.id]):
+        execution.clear(wanted, layout)
         plan = make_plan(layout, only=wanted.id, overrides=overrides)
         warn(plan, display)
         if wanted.id in plan.stale:
@@ -86,7 +87,10 @@ def build(layout: Layout, console: Console) -> None:
     Raises UserError when something failed; a chapter that failed does not stop the others.
     """
     display = Display(console)
-    with locked(layout, ["pages", *(c.id for c in chapter_files.find(layout.root))]):
+    found = chapter_files.find(layout.root)
+    with locked(layout, ["pages", *(c.id for c in found)]):
+        for chapter in found:
+            execution.clear(chapter, layout)
         plan = make_plan(layout)
         warn(plan, display)
         failed = 0
