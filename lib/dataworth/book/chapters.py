@@ -129,11 +129,15 @@ def read(chapter: Chapter) -> Any:
     return notebook
 
 
+def python_of(cell: str) -> str:
+    """A cell without IPython's own lines (`%magic`, `!command`)."""
+    return "\n".join("" if line.startswith(("%", "!")) else line for line in cell.splitlines())
+
+
 def _check_python(source: str, shown: str) -> None:
     """Raises UserError where a cell, IPython's own lines aside, is not Python."""
-    lines = ["" if line.startswith(("%", "!")) else line for line in source.splitlines()]
     try:
-        ast.parse("\n".join(lines))
+        ast.parse(python_of(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" (its line {error.lineno})" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error)

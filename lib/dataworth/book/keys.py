@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataworth import closure, weights
+from dataworth.book.chapters import python_of
 from dataworth.book.layout import Layout
 from dataworth.data.catalog import keys_of
 from dataworth.runs import compute
@@ -30,7 +31,7 @@ def chapter_key(
     (the kept larger runs, by profile) and `python`.
     """
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    code = "\n".join(map(_python, cells))
+    code = "\n".join(map(python_of, cells))
     start = {*closure.imported_by(code), *([params.partition(":")[0]] if params else [])}
     reached = closure.closure(start, skip=NOT_IN_KEY)
     libraries = {*closure.libraries_of(code), *TOOLS}
@@ -47,11 +48,6 @@ def chapter_key(
         "recorded": {path.parent.name: file_key(path) for path in layout.recorded(chapter_id)},
         "python": platform.python_version(),
     }
-
-
-def _python(cell: str) -> str:
-    """A cell without IPython's own lines (`%magic`, `!command`)."""
-    return "\n".join("" if line.startswith(("%", "!")) else line for line in cell.splitlines())
 
 
 def digest(value: object) -> str:
