@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from dataworth import __version__
-from dataworth.text.data_age import DECADE, DataAge, run
+from dataworth.studies.data_age import DECADE, DataAge, run
 from dataworth.text.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

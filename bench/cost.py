@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataworth.images import classifiers, cost
+from dataworth import compute
+from dataworth.images import classifiers
 from dataworth.images.optimisation import Descent, Optimisation
-from dataworth.runs import compute
 from dataworth.runs.report import PEAK, UTILISATION
+from dataworth.studies import image_cost as cost
 from dataworth.text.models import MODELS, next_token_nats
 from dataworth.text.training import Optimisation as TextOptimisation
 

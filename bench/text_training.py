@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dataworth.runs import compute
+from dataworth import compute
 from dataworth.text.models import MODELS, Decoder, next_token_nats
 from dataworth.text.training import Optimisation
 

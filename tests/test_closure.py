@@ -152,8 +152,8 @@ def test_the_rooms_of_images_and_texts_leave_each_others_chapters_alone(copy: Pa
 
 def test_a_figures_code_changes_chapters_and_no_run(copy: Path):
     before = contents(EVERY)
-    assert len(changes_in_chapters(copy, "dataworth.figures")) > 10
-    path = file_of(copy, "dataworth.figures")
+    assert len(changes_in_chapters(copy, "dataworth.figures.base")) > 10
+    path = file_of(copy, "dataworth.figures.base")
     original = path.read_text()
     path.write_text(mutated(original))
     forget()
@@ -225,7 +225,7 @@ def test_every_library_that_is_imported_has_a_version():
     ],
 )
 def test_the_machine_changes_every_key(change, monkeypatch):
-    from dataworth.runs import compute
+    from dataworth import compute
 
     before = contents(EVERY)
     machine = {**compute.machine(), **change}
@@ -270,9 +270,9 @@ def test_code_that_changes_while_a_program_runs_is_refused(tmp_path):
     """What is loaded is not what is on disk: no result may be stored under the new code's key."""
     shutil.copytree(PACKAGE, tmp_path / "dataworth", ignore=shutil.ignore_patterns("weights"))
     script = (
-        "import os, time, dataworth.estimates as e; from dataworth import closure; "
+        "import os, time, dataworth.stats as e; from dataworth import closure; "
         "now = time.time() + 5; os.utime(e.__file__, (now, now)); "
-        "closure.run_closure(['dataworth.estimates'])"
+        "closure.run_closure(['dataworth.stats'])"
     )
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -296,7 +296,7 @@ def test_only_the_asked_names_of_a_module_that_passes_them_on_are_followed():
 def test_imports_of_every_form_are_found_and_those_for_types_are_not():
     code = """
 from typing import TYPE_CHECKING
-import dataworth.estimates
+import dataworth.stats
 from dataworth import paths
 if TYPE_CHECKING:
     from dataworth.images import clip
@@ -307,7 +307,7 @@ def f():
     import dataworth.fit.laws as laws
 """
     assert set(closure.imported_by(code)) == {
-        "dataworth", "dataworth.estimates", "dataworth.paths", "dataworth.images.styles",
+        "dataworth", "dataworth.stats", "dataworth.paths", "dataworth.images.styles",
         "dataworth.text.losses", "dataworth.fit.laws",
     }  # fmt: skip
 

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from dataworth import closure, paths
+from dataworth import closure, compute, paths
 from dataworth.book import chapters, keys
 from dataworth.book.layout import open_layout
 from dataworth.cli import app
 from dataworth.data import catalog
 from dataworth.errors import UserError
-from dataworth.runs import compute
 from dataworth.runs.spec import Spec
 from dataworth.why import differences, of_run, spec_of, summary
 from spec_samples import CLASSIFIER, EVERY, MODEL
@@ -99,7 +98,7 @@ RUN: dict[str, tuple[Change, str]] = {
         "code of dataworth.images.classifiers",
     ),
     "a module below": (module("dataworth.optimisation"), "code of dataworth.optimisation"),
-    "precision's module": (module("dataworth.runs.compute"), "code of dataworth.runs.compute"),
+    "precision's module": (module("dataworth.compute"), "code of dataworth.compute"),
     "torch": (library("torch"), "library torch"),
     "timm": (library("timm"), "library timm"),
     "numpy": (library("numpy"), "library numpy"),
@@ -151,7 +150,7 @@ CHAPTER: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "a figure's module": (module("dataworth.figures"), {}, "", "code of dataworth.figures"),
     "matplotlib": (library("matplotlib"), {}, "", "library matplotlib"),
     "the study's module": (
-        module("dataworth.images.mixing"), {}, "", "code of dataworth.images.mixing",
+        module("dataworth.studies.mixing"), {}, "", "code of dataworth.studies.mixing",
     ),
     "Python": (
         lambda patch: patch.setattr(keys.platform, "python_version", lambda: "3.99"),

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from dataworth.book.layout import open_layout
+from dataworth.compute import LIMITS
 from dataworth.paths import project_root
-from dataworth.runs.compute import LIMITS
 
 ROOT = project_root()
 if ROOT is None or not (ROOT / "Makefile").is_file():

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.clip_scaling:ClipScaling"
+#     params: "dataworth.studies.clip_scaling:ClipScaling"
 #     description: Is the gap between real and synthetic images smaller for contrastive training?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 60}
@@ -88,7 +88,7 @@ seed = 0
 # {term}`linear probe` (ridge regression on frozen features of labelled real images).
 
 # %%
-from dataworth.images.clip_scaling import ClipScaling, run
+from dataworth.studies.clip_scaling import ClipScaling, run
 
 params = ClipScaling.from_names(globals())
 study = run(params)
@@ -171,7 +171,7 @@ show(
 # quantity. The ratio $k_\text{real} / k_\text{synthetic}$ can; 1 means no gap.
 
 # %%
-from dataworth.estimates import estimate
+from dataworth.stats import estimate
 
 
 def k_ratio(laws):

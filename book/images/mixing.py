@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.mixing:Mixing"
+#     params: "dataworth.studies.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 90}
@@ -72,7 +72,7 @@ seed = 0
 # sixteen synthetic images beside each real one, a real image is seen a seventeenth as often as alone.
 
 # %%
-from dataworth.images.mixing import Mixing, run
+from dataworth.studies.mixing import Mixing, run
 
 params = Mixing.from_names(globals())
 study = run(params)

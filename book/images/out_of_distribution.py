@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.out_of_distribution:OutOfDistribution"
+#     params: "dataworth.studies.out_of_distribution:OutOfDistribution"
 #     description: Where do synthetic images beat real ones, and is it because the generator has seen drawings?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 15}
@@ -81,7 +81,7 @@ seed = 0
 # a classifier is rather than how much it recognises.
 
 # %%
-from dataworth.images.out_of_distribution import OutOfDistribution, run
+from dataworth.studies.out_of_distribution import OutOfDistribution, run
 
 params = OutOfDistribution.from_names(globals())
 study = run(params)
@@ -251,7 +251,7 @@ show(
 # choice (Bonferroni over the sources).
 
 # %%
-from dataworth.estimates import best_of
+from dataworth.stats import best_of
 
 drawn_arms = [arm for arm in arms if arm != "real"]
 advantage = {s: {arm: study.advantage(arm, s) for arm in drawn_arms} for s in NAMES}
@@ -372,7 +372,7 @@ pd.DataFrame(
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.images.out_of_distribution import rank_agreement
+from dataworth.studies.out_of_distribution import rank_agreement
 
 dp = "Table 1 of Askari-Hemmat et al. 2025"
 ledger = []
@@ -523,7 +523,7 @@ claims.write(
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
-from dataworth.estimates import estimate
+from dataworth.stats import estimate
 
 means, draws = study.cell_accuracy(("sketch", "r"))
 

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.per_class:PerClass"
+#     params: "dataworth.studies.per_class:PerClass"
 #     description: Which classes profit from synthetic images, which do not, and can the rest be helped?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
@@ -70,7 +70,7 @@ seed = 0
 # says how sure the label is.
 
 # %%
-from dataworth.images.per_class import PerClass, run
+from dataworth.studies.per_class import PerClass, run
 
 params = PerClass.from_names(globals())
 study = run(params)
@@ -209,7 +209,7 @@ causes = study.causes()
 causes.round(3)
 
 # %% tags=["hide-input"]
-from dataworth.images.per_class import rank_correlation
+from dataworth.studies.per_class import rank_correlation
 
 pairs = [
     ("recognizability", "k"),
@@ -293,7 +293,7 @@ show(
 # %% tags=["hide-input"]
 import numpy as np
 
-from dataworth.estimates import best_of
+from dataworth.stats import best_of
 
 three = study.filled_groups("synthetic")
 agreed = (three.draws == three.value).mean()

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.prompts_and_guidance:PromptsAndGuidance"
+#     params: "dataworth.studies.prompts_and_guidance:PromptsAndGuidance"
 #     description: Which prompts and which guidance scale make images that train well, and can one tell beforehand?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 75}
@@ -92,7 +92,7 @@ reference_size = 10240
 # wording of prompts are about it. With one size alone they fall back on the loss at that size.
 
 # %%
-from dataworth.images.prompts_and_guidance import PromptsAndGuidance, run
+from dataworth.studies.prompts_and_guidance import PromptsAndGuidance, run
 
 params = PromptsAndGuidance.from_names(globals())
 study = run(params)

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.images.synthetic_scaling:SyntheticScaling"
+#     params: "dataworth.studies.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 125}
@@ -79,7 +79,7 @@ seed = 0
 # ({term}`fixed steps`), and keeps its logits for all test images.
 
 # %%
-from dataworth.images.synthetic_scaling import SyntheticScaling, run
+from dataworth.studies.synthetic_scaling import SyntheticScaling, run
 
 params = SyntheticScaling.from_names(globals())
 study = run(params)

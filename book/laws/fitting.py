@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.fit.chapters:Fitting"
+#     params: "dataworth.studies.laws:Fitting"
 #     description: What does a scaling law answer, and how do fits go wrong?
 #     device: cpu
 #     expected_minutes: {smoke: 0.5, quick: 1, full: 2, gpu: 2}

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.fit.chapters:PublishedCurves"
+#     params: "dataworth.studies.laws:PublishedCurves"
 #     description: What do the published numbers say when they are fitted again, with intervals?
 #     device: cpu
 #     expected_minutes: {smoke: 0.3, quick: 0.5, full: 0.5, gpu: 0.5}

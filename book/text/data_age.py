@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.data_age:DataAge"
+#     params: "dataworth.studies.data_age:DataAge"
 #     description: What does text of another time cost, and when does old text begin to hurt?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 3, full: 25, gpu: 8}
@@ -95,7 +95,7 @@ seed = 0
 # Both are in bits per byte and **decade**; larger is worse.
 
 # %%
-from dataworth.text.data_age import DataAge, run
+from dataworth.studies.data_age import DataAge, run
 
 params = DataAge.from_names(globals())
 study = run(params)

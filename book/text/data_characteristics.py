@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.characteristics:DataCharacteristics"
+#     params: "dataworth.studies.characteristics:DataCharacteristics"
 #     description: What are the domains like, and is good text the opposite of toxic text?
 #     device: cpu
 #     expected_minutes: {smoke: 1, quick: 1, full: 3, gpu: 5}
@@ -135,7 +135,7 @@ show(
 # {cite}`brown2020language,du2022glam`: the probability that a text is curated rather than of the web.
 
 # %%
-from dataworth.text.characteristics import MEASURES, DataCharacteristics, run
+from dataworth.studies.characteristics import MEASURES, DataCharacteristics, run
 
 params = DataCharacteristics.from_names(globals())
 study = run(params)

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.domains:Domains"
+#     params: "dataworth.studies.domains:Domains"
 #     description: What does a language model lose when one source is left out of its training text?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 3, full: 35, gpu: 22}
@@ -70,7 +70,7 @@ seed = 0
 # plain mean over the seven domains that were left in.
 
 # %%
-from dataworth.text.domains import Domains, run
+from dataworth.studies.domains import Domains, run
 
 params = Domains.from_names(globals())
 study = run(params)
@@ -94,7 +94,7 @@ from matplotlib.colors import SymLogNorm
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
-from dataworth.text.domains import without
+from dataworth.studies.domains import without
 
 domains = list(study.domains)
 controls = list(dict.fromkeys(study.control(name) for name in domains))
@@ -435,7 +435,7 @@ show(
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.estimates import estimate
+from dataworth.stats import estimate
 
 strong = [name for name in domains if harm.group[name] in ("CC", "OpenWeb", "Books")]
 weak = [name for name in domains if name not in strong]

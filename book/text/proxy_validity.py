@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.proxy_validity:ProxyValidity"
+#     params: "dataworth.studies.proxy_validity:ProxyValidity"
 #     description: Do small language models rank training sets as larger ones do?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
@@ -62,7 +62,7 @@ seed = 0
 # sides.
 
 # %%
-from dataworth.text.proxy_validity import ProxyValidity, run
+from dataworth.studies.proxy_validity import ProxyValidity, run
 
 params = ProxyValidity.from_names(globals())
 study = run(params)
@@ -82,7 +82,7 @@ import numpy as np
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, plain_ticks, show, subplots
-from dataworth.text.domains import without
+from dataworth.studies.domains import without
 
 proxy = params.proxies[0]
 names = list(study.evaluations)

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.filtering:QualityFilter"
+#     params: "dataworth.studies.filtering:QualityFilter"
 #     description: Does a filter for quality make a better language model, and is it the filter?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 25}
@@ -79,7 +79,7 @@ seed = 0
 # interpolated.
 
 # %%
-from dataworth.text.filtering import QualityFilter, run
+from dataworth.studies.filtering import QualityFilter, run
 
 params = QualityFilter.from_names(globals())
 study = run(params)
@@ -100,7 +100,7 @@ import numpy as np
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
-from dataworth.text.filter_plots import (
+from dataworth.figures.filters import (
     choice_by_domain,
     draw_cells,
     draw_gains,
@@ -313,7 +313,7 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.estimates import best_of, estimate
+from dataworth.stats import best_of, estimate
 
 own = [f"quality {share:g} %" for share in sorted(kept, reverse=True)]
 tested = [f"quality {share:g} %" for share in sorted(tasks, reverse=True)]

@@ -3,7 +3,7 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 #   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.text.filtering:ToxicityFilter"
+#     params: "dataworth.studies.filtering:ToxicityFilter"
 #     description: What does a language model lose when toxic text is filtered out, and what does it gain?
 #     device: cpu or one GPU
 #     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 30}
@@ -76,7 +76,7 @@ seed = 0
 # pairs, random drops anew for every run and interpolated between the sizes that were run.
 
 # %%
-from dataworth.text.filtering import ToxicityFilter, run
+from dataworth.studies.filtering import ToxicityFilter, run
 
 params = ToxicityFilter.from_names(globals())
 study = run(params)
@@ -101,7 +101,7 @@ import numpy as np
 
 from dataworth import claims, published
 from dataworth.figures import COLOURS, show, subplots
-from dataworth.text.filter_plots import (
+from dataworth.figures.filters import (
     choice_by_domain,
     draw_cells,
     draw_gains,
@@ -334,7 +334,7 @@ show(
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.estimates import estimate
+from dataworth.stats import estimate
 
 own = [f"toxicity {share:g} %" for share in sorted(kept, reverse=True)]
 tested = [f"toxicity {share:g} %" for share in sorted(tasks, reverse=True)]

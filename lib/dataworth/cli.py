@@ -304,7 +304,7 @@ def claims(
 ) -> None:
     """Print the verdicts of the last build of a profile, or of a folder of results files."""
     from dataworth import paths
-    from dataworth.book import pages
+    from dataworth.book import ledger
     from dataworth.claims import estimated, read_ledger, results_dir
 
     if folder is None and root is None and paths.project_root() is None:
@@ -320,7 +320,7 @@ def claims(
         from dataworth.book.layout import open_layout
 
         layout = open_layout(profile, root)
-        results = pages.read_results(chapters.find(layout.root), layout)
+        results = ledger.read_results(chapters.find(layout.root), layout)
         missing = (
             f"There are no claims for profile '{profile}' yet; "
             f"run: dataworth book --profile {profile}"

@@ -8,8 +8,8 @@ import yaml
 
 from dataworth.book import chapters, parameters
 from dataworth.book.layout import open_layout, profiles
-from dataworth.images.synthetic_scaling import SyntheticScaling
-from dataworth.text.study import TextStudy
+from dataworth.studies.synthetic_scaling import SyntheticScaling
+from dataworth.studies.text import TextStudy
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGET = {"tokens", "pool_bytes"}

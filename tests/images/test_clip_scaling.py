@@ -10,7 +10,7 @@ from dataworth.images import clip, parts, train_generator
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.clip import linear_probe
-from dataworth.images.clip_scaling import ARMS, ATTRIBUTES, ClipScaling, run, tower_flops
+from dataworth.studies.clip_scaling import ARMS, ATTRIBUTES, ClipScaling, run, tower_flops
 
 SIZES = (10, 20, 30, 40)
 

@@ -5,12 +5,12 @@ import pytest
 from dataworth.data import load_images
 from dataworth.data.large import LargeCard, large_card, large_cards
 from dataworth.errors import UserError
-from dataworth.images import cost
-from dataworth.images.cost import Drawing, Training, dry_run, generator_network
-from dataworth.images.mixing import Mixing
-from dataworth.images.study import GENERATORS, ImageStudy, class_names
-from dataworth.images.synthetic_scaling import SyntheticScaling
 from dataworth.runs import report
+from dataworth.studies import image_cost as cost
+from dataworth.studies.image_cost import Drawing, Training, dry_run, generator_network
+from dataworth.studies.images import GENERATORS, ImageStudy, class_names
+from dataworth.studies.mixing import Mixing
+from dataworth.studies.synthetic_scaling import SyntheticScaling
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from dataworth.images.curves import curve
+from dataworth.studies.curves import curve
 
 EXAMPLES, RESAMPLES = 400, 2500
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from dataworth.images import parts, train_generator
-from dataworth.images.mixing import RULES, Mixed, Mixing, run
-from dataworth.images.synthetic_scaling import SyntheticScaling
+from dataworth.studies.mixing import RULES, Mixed, Mixing, run
+from dataworth.studies.synthetic_scaling import SyntheticScaling
 
 N = (80, 320, 1280, 5120, 10240)
 M = (80, 320, 1280, 5120)

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 from scipy import stats
 from tiny_images import CONFIG, random_generator
 
-from dataworth.estimates import best_of, estimate
-from dataworth.images import parts, shifts, study
+from dataworth.images import parts, shifts
 from dataworth.images.captions import TEMPLATES
-from dataworth.images.out_of_distribution import (
+from dataworth.images.prompts import prompt
+from dataworth.stats import best_of, estimate
+from dataworth.studies import images as study
+from dataworth.studies.out_of_distribution import (
     DRAWN,
     EFFECTS,
     SETS,
@@ -20,7 +22,6 @@ from dataworth.images.out_of_distribution import (
     rank_agreement,
     run,
 )
-from dataworth.images.prompts import prompt
 
 
 def test_effects_are_those_of_a_regression():

@@ -5,9 +5,10 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from dataworth.estimates import best_of, estimate
-from dataworth.images import parts, per_class, train_generator
-from dataworth.images.per_class import (
+from dataworth.images import parts, train_generator
+from dataworth.stats import best_of, estimate
+from dataworth.studies import per_class
+from dataworth.studies.per_class import (
     PerClass,
     confusion,
     exponent,
@@ -158,7 +159,7 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
     assert len(study.names) == 10
 
     # The classes' curves average to the curve of the whole (the tiny test set is balanced).
-    from dataworth.images.curves import curve
+    from dataworth.studies.curves import curve
 
     whole = curve(study.runs["synthetic"], study.sizes["synthetic"], resamples=100)
     by_class = [study.curve("synthetic", c).means for c in range(10)]

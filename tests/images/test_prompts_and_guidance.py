@@ -12,7 +12,7 @@ from scipy import stats
 from dataworth.errors import UserError
 from dataworth.images import parts
 from dataworth.images.fidelity import FidelitySpec
-from dataworth.images.prompts_and_guidance import (
+from dataworth.studies.prompts_and_guidance import (
     METRICS,
     Configuration,
     PromptsAndGuidance,
@@ -206,7 +206,7 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
 
 
 def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monkeypatch):
-    from dataworth.images.synthetic_scaling import SyntheticScaling
+    from dataworth.studies.synthetic_scaling import SyntheticScaling
 
     sizes = (10, 20, 30, 40)
     first = SyntheticScaling(real_sizes=sizes, synthetic_sizes=sizes, other_sizes=sizes[:3])

@@ -9,8 +9,8 @@ from dataworth.images import parts, train_generator
 from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.parts import SHARD, SyntheticPool
-from dataworth.images.study import class_names
-from dataworth.images.synthetic_scaling import SyntheticScaling, run
+from dataworth.studies.images import class_names
+from dataworth.studies.synthetic_scaling import SyntheticScaling, run
 
 SIZES = (10, 20, 30, 40)
 
@@ -88,7 +88,7 @@ def test_sizes_beyond_the_pool(splits, monkeypatch):
 def test_no_weights_and_no_disk(splits, monkeypatch, tmp_path):
     params = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
     with monkeypatch.context() as patch:
-        patch.setattr("dataworth.images.study.WEIGHTS", tmp_path)
+        patch.setattr("dataworth.studies.images.WEIGHTS", tmp_path)
         with pytest.raises(UserError, match="'pixel-diffusion' has no shipped weights"):
             SyntheticScaling.preflight(params)
         SyntheticScaling.preflight(params.model_copy(update={"retrain": True}))

@@ -89,7 +89,7 @@ class Rewriting(Tiny):
 
     def run(self, store: Store) -> Outcome:
         # Not imported: the closure of this module would reach torch.
-        sys.modules["dataworth.runs.compute"].machine()["device"] = "another"
+        sys.modules["dataworth.compute"].machine()["device"] = "another"
         return super().run(store)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataworth.runs.compute import VARIABLES
+from dataworth.compute import VARIABLES
 
 TESTS = Path(__file__).parent.parent
 SOLVER = "test_bootstrap_agrees_with_numpy[log-chinchilla]"
@@ -40,7 +40,7 @@ def test_products_samplers_and_solvers_on_another_processor(setting):
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     command = [
         *(sys.executable, "-m", "pytest", "-x", "--tb=short", "-p", "no:cacheprovider"),
-        *("runs/test_products.py", f"fit/test_device.py::{SOLVER}", f"images/{SAMPLER}"),
+        *("test_kernels.py", f"fit/test_device.py::{SOLVER}", f"images/{SAMPLER}"),
     ]
     done = subprocess.run(
         command, cwd=TESTS, env=kept | setting, capture_output=True, text=True, check=False

@@ -17,8 +17,9 @@ import pytest
 from run_specs import BuildsOn, Deadly, Recording, Rewriting, Slow, Tiny, slow
 from torch_specs import Torch
 
+from dataworth import compute
 from dataworth.errors import UserError
-from dataworth.runs import Store, compute, default_workers, execute, run_tasks
+from dataworth.runs import Store, default_workers, execute, run_tasks
 from dataworth.runs.store import MARK
 
 
@@ -111,12 +112,12 @@ def test_number_of_workers(monkeypatch):
     monkeypatch.setenv("DATAWORTH_WORKERS", "3")
     assert default_workers() == 3
     monkeypatch.delenv("DATAWORTH_WORKERS")
-    monkeypatch.setattr("dataworth.runs.compute.has_gpu", lambda: False)
+    monkeypatch.setattr("dataworth.compute.has_gpu", lambda: False)
     assert default_workers() == joblib.cpu_count()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # as the quota of a container
     assert default_workers() == 1
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
-    monkeypatch.setattr("dataworth.runs.compute.has_gpu", lambda: True)
+    monkeypatch.setattr("dataworth.compute.has_gpu", lambda: True)
     assert default_workers() == 1
 
 

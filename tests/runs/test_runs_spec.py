@@ -165,6 +165,6 @@ def test_the_key_is_the_hash_of_the_content_also_when_read_back():
 def test_the_identity_follows_the_fields_and_neither_code_nor_machine(monkeypatch):
     spec = Tiny(a=3)
     before = spec.identity, spec.key
-    monkeypatch.setattr("dataworth.runs.compute.machine", lambda: {"device": "another"})
+    monkeypatch.setattr("dataworth.compute.machine", lambda: {"device": "another"})
     assert (spec.identity, spec.key == before[1]) == (before[0], False)
     assert Tiny(a=4).identity != spec.identity != Tiny(a=3, c="y").identity

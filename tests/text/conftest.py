@@ -50,10 +50,11 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     """A small Pile of made-up words in the place of all cards, a model "tiny", and parameters with
     which a run takes one step."""
-    from dataworth.text import models, study
+    from dataworth.studies import text as study
+    from dataworth.text import models
 
     monkeypatch.setattr("dataworth.data.load_corpus", pile_corpus)
-    monkeypatch.setattr("dataworth.text.study.TOKENIZER_BYTES", 2_000)
+    monkeypatch.setattr("dataworth.studies.text.TOKENIZER_BYTES", 2_000)
     monkeypatch.setitem(models.MODELS, "tiny", TINY)
     wider = TINY.model_copy(update={"width": 24})
     monkeypatch.setitem(models.MODELS, "tiny-wide", wider)

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from dataworth.data.text import Corpus
 from dataworth.runs import execute
-from dataworth.text import characteristics, measures, pools, quality, scores
-from dataworth.text.characteristics import (
+from dataworth.studies import characteristics
+from dataworth.studies.characteristics import (
     MEASURES,
     Characteristics,
     DataCharacteristics,
@@ -21,6 +21,7 @@ from dataworth.text.characteristics import (
     weighted_median,
     weighted_spearman,
 )
+from dataworth.text import measures, pools, quality, scores
 from dataworth.text.measures import (
     PII,
     CharacteristicsSpec,

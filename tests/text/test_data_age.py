@@ -13,8 +13,9 @@ from tiny_corpus import TINY, VOCABULARY
 
 from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.text import data_age, study
-from dataworth.text.data_age import (
+from dataworth.studies import data_age
+from dataworth.studies import text as study
+from dataworth.studies.data_age import (
     Aged,
     DataAge,
     Losses,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from dataworth.errors import UserError
-from dataworth.text.domains import (
+from dataworth.studies.domains import (
     FULL,
     MATCHED,
     Domains,

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from tiny_corpus import TINY, WORDS
 
 from dataworth.errors import UserError
-from dataworth.text import filtering, scores, study
-from dataworth.text.filter_tasks import TASKS, auroc_draws
-from dataworth.text.filtering import (
+from dataworth.studies import filtering
+from dataworth.studies import text as study
+from dataworth.studies.filter_tasks import TASKS, auroc_draws
+from dataworth.studies.filtering import (
     Arm,
     Filtered,
     QualityFilter,
@@ -20,6 +21,7 @@ from dataworth.text.filtering import (
     mix_matched,
     run,
 )
+from dataworth.text import scores
 from dataworth.text.losses import auroc
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, Pool

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataworth.errors import UserError
-from dataworth.text import pools, study
-from dataworth.text.cost import Training, dry_run
+from dataworth.studies import text as study
+from dataworth.studies.text import TextStudy
+from dataworth.studies.text_cost import Training, dry_run
+from dataworth.text import pools
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, draw
-from dataworth.text.study import TextStudy
 
 
 class Made(SimpleNamespace):

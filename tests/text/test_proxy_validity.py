@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
-from dataworth.text.domains import Domains, without
+from dataworth.studies.domains import Domains, without
+from dataworth.studies.proxy_validity import (
+    ProxyStudy,
+    ProxyValidity,
+    both_ways,
+    pair_accuracy,
+    run,
+)
 from dataworth.text.pools import DOMAINS
-from dataworth.text.proxy_validity import ProxyStudy, ProxyValidity, both_ways, pair_accuracy, run
 
 NAMES = tuple(DOMAINS)
 

@@ -26,9 +26,9 @@ from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display
 from dataworth.book.record import RECORD, Record
 from dataworth.claims import Machine, read_ledger, sealed_ledger
+from dataworth.compute import cpu_name
 from dataworth.errors import UserError, short
 from dataworth.paths import home
-from dataworth.runs.compute import cpu_name
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.why import differences, summary
 

@@ -8,11 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dataworth import closure, weights
+from dataworth import closure, compute, weights
 from dataworth.book.chapters import python_of
 from dataworth.book.layout import Layout
 from dataworth.data.catalog import keys_of
-from dataworth.runs import compute
 
 # A chapter's kernel never imports these (a test holds them to it), so they cannot change a result.
 NOT_IN_KEY = ("book", "cli")

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dataworth.book import page, pages
+from dataworth.book import ledger, page
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import read_notebook, read_record
 from dataworth.book.keys import digest, file_key
@@ -33,13 +33,13 @@ def write_site(
 ) -> None:
     """Bring build/<profile>/site up to date; unchanged files keep their time stamps."""
     records = {c.id: _record(c, layout) for c in chapters}
-    results = pages.read_results(chapters, layout)
+    results = ledger.read_results(chapters, layout)
     kept = {c.id: recorded_ledgers(layout.root, c.id) for c in chapters}
     recorded = {id_: found for id_, (found, _) in kept.items()}
     wanted: dict[str, str | bytes] = {
         "_toc.yml": (layout.root / "_toc.yml").read_text(),
         "_config.yml": (layout.root / "_config.yml").read_text(),
-        "run_times.md": pages.run_times(layout, chapters, headers, records),
+        "run_times.md": ledger.run_times(layout, chapters, headers, records),
     }
     for path in sorted(layout.book.rglob("*")):
         name = path.relative_to(layout.book).as_posix()
@@ -47,11 +47,11 @@ def write_site(
             wanted[name] = path.read_bytes()
     if "index.md" in wanted:
         parts = {
-            "scale": pages.scale_line(layout, records),
-            "tally": pages.tally(results, recorded),
-            "ledger": pages.ledger(chapters, results, recorded),
+            "scale": ledger.scale_line(layout, records),
+            "tally": ledger.tally(results, recorded),
+            "ledger": ledger.ledger(chapters, results, recorded),
         }
-        wanted["index.md"] = pages.front_page((layout.book / "index.md").read_text(), parts)
+        wanted["index.md"] = ledger.front_page((layout.book / "index.md").read_text(), parts)
     for chapter in chapters:
         executed = read_notebook(chapter, layout, records[chapter.id])
         merged = page.merge(chapter, notebooks[chapter.id], executed)

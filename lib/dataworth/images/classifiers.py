@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dataworth import compute
 from dataworth.images import shifts
 from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import Part, load_parts
-from dataworth.runs import Outcome, Result, Spec, Store, compute
-from dataworth.runs.products import with_fast_products
+from dataworth.kernels import with_fast_products
+from dataworth.runs import Outcome, Result, Spec, Store
 
 if TYPE_CHECKING:
     import torch

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
 from dataworth.images.classifiers import (
@@ -41,8 +42,8 @@ from dataworth.images.parts import (
 )
 from dataworth.images.prompts import prompt
 from dataworth.images.prompts.templates import templates
-from dataworth.runs import Outcome, Spec, Store, compute
-from dataworth.runs.products import with_fast_products
+from dataworth.kernels import with_fast_products
+from dataworth.runs import Outcome, Spec, Store
 
 if TYPE_CHECKING:
     import torch

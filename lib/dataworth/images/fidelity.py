@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataworth import compute
 from dataworth.images.classifiers import ClassifierSpec, as_input, load_model
 from dataworth.images.parts import SyntheticPool, balanced_subset
-from dataworth.runs import Outcome, Spec, Store, compute
+from dataworth.runs import Outcome, Spec, Store
 
 Features = NDArray[np.float64]
 Labels = NDArray[np.int64]

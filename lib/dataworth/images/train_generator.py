@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth import compute
 from dataworth.closure import run_closure
 from dataworth.images.captions import attributes, caption
 from dataworth.images.generators import (
@@ -41,7 +42,7 @@ from dataworth.images.generators import (
 from dataworth.images.generators.base import build, describe_config
 from dataworth.images.optimisation import averaged
 from dataworth.images.styles import STYLES
-from dataworth.runs import compute, progress
+from dataworth.runs import progress
 
 if TYPE_CHECKING:
     import torch

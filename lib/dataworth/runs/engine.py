@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from dataworth import __version__
+from dataworth import __version__, compute
 from dataworth.display import plain
 from dataworth.errors import UserError
-from dataworth.runs import compute
 from dataworth.runs.leases import Holder
 from dataworth.runs.spec import Spec, key_of
 from dataworth.runs.store import Result, Store

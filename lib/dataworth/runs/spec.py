@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from dataworth import weights
+from dataworth import compute, weights
 from dataworth.closure import run_closure, texts_in
 from dataworth.errors import UserError
-from dataworth.runs import compute
 
 if TYPE_CHECKING:
     from dataworth.runs.store import Store

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dataworth import compute
 from dataworth.errors import UserError
-from dataworth.runs import Outcome, Result, Spec, Store, compute
+from dataworth.runs import Outcome, Result, Spec, Store
 from dataworth.text.tokens import (
     TOKEN,
     TextPart,

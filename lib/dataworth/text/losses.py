@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import UserError
-from dataworth.estimates import over_examples, over_seeds
 from dataworth.runs import Result
+from dataworth.stats import over_examples, over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def resample(
     """Bootstrap versions (B,) of the mean over seeds of bits per byte; nats (S, N), n_bytes (N,).
 
     Documents are drawn with replacement, the same ones in draw b of every arm; seeds too, by `arm`
-    (`dataworth.estimates.over_seeds`).
+    (`dataworth.stats.over_seeds`).
     """
     drawn = over_examples(nats, resamples=resamples, seed=seed, sizes=n_bytes) / math.log(2)
     return over_seeds(drawn, seed=seed, arm=arm)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataworth.runs.products import linear_class, product
+from dataworth.kernels import linear_class, product
 
 if TYPE_CHECKING:
     import torch

@@ -311,7 +311,7 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
         ) from error
     from transformers.utils import logging
 
-    from dataworth.runs.products import with_fast_products
+    from dataworth.kernels import with_fast_products
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

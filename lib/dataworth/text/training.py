@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dataworth import compute
 from dataworth.optimisation import Recipe
-from dataworth.runs import Outcome, Result, Spec, Store, compute
+from dataworth.runs import Outcome, Result, Spec, Store
 from dataworth.text.models import Decoder, next_token_nats
 from dataworth.text.tokens import (
     TextPart,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth import compute
 from dataworth.errors import UserError
-from dataworth.runs import compute
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +128,7 @@ def for_cpu(transformer: torch.nn.Module) -> None:
     from diffusers.models.activations import GELU
     from diffusers.models.attention_processor import AttnProcessor
 
-    from dataworth.runs.products import product
+    from dataworth.kernels import product
 
     class OnePass(GELU):
         def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:

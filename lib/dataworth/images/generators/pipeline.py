@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.images.generators.base import check_request
-from dataworth.runs import compute
 
 log = logging.getLogger(__name__)
 

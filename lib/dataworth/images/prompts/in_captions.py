@@ -95,7 +95,7 @@ def described(images: NDArray[np.uint8], model: str) -> list[str]:
 def _loaded(model: str) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from dataworth.runs import compute
+    from dataworth import compute
 
     try:
         processor = AutoProcessor.from_pretrained(model)

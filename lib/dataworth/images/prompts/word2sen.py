@@ -151,7 +151,7 @@ def t5_sentences(name: str, model: str) -> tuple[str, ...]:
 def _loaded(model: str) -> tuple[Any, Any]:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    from dataworth.runs import compute
+    from dataworth import compute
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)

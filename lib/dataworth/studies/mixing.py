@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import ClassifierSpec
-from dataworth.images.curves import Curve, curve
-from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.study import Runs, check_sizes, flatten, provenance, run_classifiers
 from dataworth.parameters import field
 from dataworth.runs import Store
 from dataworth.runs.report import summary as summary_of
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.curves import Curve, curve
+from dataworth.studies.images import Runs, check_sizes, flatten, provenance, run_classifiers
+from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.fit import Fit
-    from dataworth.images.cost import Training
+    from dataworth.studies.image_cost import Training
 
 Array = NDArray[np.float64]
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
@@ -106,7 +106,7 @@ class Mixing(Reanalysis):
 
     def trainings(self) -> list[Training]:
         """The main arms, and the mixed sets, whose synthetic images are those of the main arm."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         sizes = [n + m for n in self.mixed_sizes for m in self.added(n)]
         sizes += [self.weighted_size + self.weighted_added] * len(self.shares)

@@ -35,7 +35,7 @@ from dataworth.paths import home
 from dataworth.runs import Result, Store, report, run_tasks
 
 if TYPE_CHECKING:
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 POOL = "classifier_pool"
 Names = TypeVar("Names", str, tuple[str, ...])
@@ -206,7 +206,7 @@ class ImageStudy(Parameters):
 
     def cost(self) -> list[dict[str, object]]:
         """Every name, shape and parameter count, and what a run would take (`cost.dry_run`)."""
-        from dataworth.images.cost import dry_run
+        from dataworth.studies.image_cost import dry_run
 
         return dry_run(
             self.card,

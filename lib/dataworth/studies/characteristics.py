@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.runs.report import provenance, summary
+from dataworth.stats import Estimate, estimate
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
 from dataworth.text.scores import FLAGS, SCORERS, agreement

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import field_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
-from dataworth.images.curves import Curve, hash_of, resample, scores
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
-from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.study import (
+from dataworth.parameters import field
+from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.report import summary
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.curves import Curve, hash_of, resample, scores
+from dataworth.studies.images import (
     POOL,
     Runs,
     check_prompt_sets,
@@ -25,14 +27,12 @@ from dataworth.images.study import (
     provenance,
     run_classifiers,
 )
-from dataworth.parameters import field
-from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import summary
+from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -111,7 +111,7 @@ class PerClass(Reanalysis):
 
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the pools of the intervention."""
-        from dataworth.images.cost import Drawing
+        from dataworth.studies.image_cost import Drawing
 
         images = self.seeds * self.fix_size
         fixes = [
@@ -122,7 +122,7 @@ class PerClass(Reanalysis):
 
     def trainings(self) -> list[Training]:
         """The main arms and the four sets of the intervention."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         runs = 4 * self.seeds
         samples = runs * self.fix_budget * self.batch

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataworth import claims
-from dataworth.book import pages
+from dataworth.book import ledger as pages
 from dataworth.book.chapters import Chapter, Header
 from dataworth.claims import number
 from dataworth.errors import UserError

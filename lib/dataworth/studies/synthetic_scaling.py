@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
-from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
-from dataworth.images.study import (
+from dataworth.parameters import field
+from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.report import summary
+from dataworth.studies.curves import Curve, curve
+from dataworth.studies.images import (
     GENERATORS,
     POOL,
     ImageStudy,
@@ -25,14 +28,11 @@ from dataworth.images.study import (
     provenance,
     run_classifiers,
 )
-from dataworth.parameters import field
-from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 Sizes = Annotated[tuple[int, ...], Field(min_length=4)]
 OtherSizes = Annotated[tuple[int, ...], Field(min_length=3)]
@@ -158,7 +158,7 @@ class SyntheticScaling(ImageStudy):
 
     def drawings(self) -> list[Drawing]:
         """Images of every pool, as many as its largest arm takes; arms of one pool share them."""
-        from dataworth.images.cost import Drawing
+        from dataworth.studies.image_cost import Drawing
 
         pools: dict[tuple[str, str], int] = {}
         for arm in self.arms().values():
@@ -172,7 +172,7 @@ class SyntheticScaling(ImageStudy):
 
     def trainings(self) -> list[Training]:
         """Classifiers by kind of images and model."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         found: dict[tuple[str, str], list[int]] = {}
         for arm in self.arms().values():

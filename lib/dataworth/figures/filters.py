@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataworth.figures import COLOURS
-from dataworth.text.filter_tasks import TASKS
+from dataworth.studies.filter_tasks import TASKS
 from dataworth.text.pools import CRAWL
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dataworth.text.filtering import Filtered
+    from dataworth.studies.filtering import Filtered
 
 STYLES: Mapping[str, tuple[str, str, str]] = {
     "filter": ("o-", COLOURS["real"], "filter"),

@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate, grid, over_examples
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
+from dataworth.stats import Estimate, estimate, grid, over_examples
+from dataworth.studies.filter_tasks import TASKS, Tasks, score_task
+from dataworth.studies.text import TextStudy
 from dataworth.text import filters
-from dataworth.text.filter_tasks import TASKS, Tasks, score_task
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw
 from dataworth.text.score_runs import crawl_scores
 from dataworth.text.scores import FLAGS, excerpt, why_unscored
-from dataworth.text.study import TextStudy
 from dataworth.text.tokens import run_text_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.text.cost import Training
+    from dataworth.studies.text_cost import Training
 
 Array = NDArray[np.float64]
 Percent = Annotated[float, Field(gt=0, lt=100)]
@@ -176,7 +176,7 @@ class Filtering(TextStudy):
 
     def trainings(self) -> list[Training]:
         """Language models by arm."""
-        from dataworth.text.cost import Training
+        from dataworth.studies.text_cost import Training
 
         runs = {
             "the small crawl": 1,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dataworth.runs.products import linear_class, product, with_fast_products
+from dataworth.kernels import linear_class, product, with_fast_products
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -17,7 +17,7 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 def library(request):
     """Both libraries, whatever this machine would choose."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dataworth.runs.products._mkl_is_fast", lambda: request.param)
+        patch.setattr("dataworth.kernels._mkl_is_fast", lambda: request.param)
         yield
 
 

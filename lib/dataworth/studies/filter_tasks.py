@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
-from dataworth.estimates import over_examples, over_seeds
 from dataworth.runs import Result, Spec, Store
+from dataworth.stats import over_examples, over_seeds
+from dataworth.studies.text import multiple_choice
 from dataworth.text.downstream import (
     FineTuneSpec,
     GenerationSpec,
@@ -30,7 +31,6 @@ from dataworth.text.downstream import (
 )
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scores import FLAGS, scorer
-from dataworth.text.study import multiple_choice
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import Budget, ClassifierSpec
-from dataworth.images.curves import Curve, curve, hash_of, resample, scores
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
-from dataworth.images.reanalysis import Reanalysis
 from dataworth.images.shifts import DARK, SHIFTS
-from dataworth.images.study import (
+from dataworth.parameters import field
+from dataworth.runs import Result, Store
+from dataworth.runs.report import summary
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.curves import Curve, curve, hash_of, resample, scores
+from dataworth.studies.images import (
     GENERATORS,
     Runs,
     check_prompt_sets,
@@ -26,15 +28,13 @@ from dataworth.images.study import (
     provenance,
     run_classifiers,
 )
-from dataworth.images.synthetic_scaling import OtherSizes
-from dataworth.parameters import field
-from dataworth.runs import Result, Store
-from dataworth.runs.report import summary
+from dataworth.studies.reanalysis import Reanalysis
+from dataworth.studies.synthetic_scaling import OtherSizes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 Array = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ class OutOfDistribution(Reanalysis):
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the four cells of the 2x2; *synthetic scaling* counts the other
         arms."""
-        from dataworth.images.cost import Drawing
+        from dataworth.studies.image_cost import Drawing
 
         images = self.seeds * self.cause_size
         cells = [
@@ -142,7 +142,7 @@ class OutOfDistribution(Reanalysis):
 
     def trainings(self) -> list[Training]:
         """The main arms and the 2x2 with its row of real images."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         runs = 5 * self.seeds
         samples = runs * self.cause_budget * self.batch

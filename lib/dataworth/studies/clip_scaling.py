@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import Budget
 from dataworth.images.clip import (
@@ -24,15 +23,16 @@ from dataworth.images.clip import (
     texts,
     tower_flops,
 )
-from dataworth.images.curves import Curve, curve
 from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
-from dataworth.images.reanalysis import Reanalysis
-from dataworth.images.study import Runs, check_sizes, draw, flatten, provenance, run_classifiers
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.runs.report import summary
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.curves import Curve, curve
+from dataworth.studies.images import Runs, check_sizes, draw, flatten, provenance, run_classifiers
+from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,8 +185,8 @@ class ClipScaling(Reanalysis):
     def cost(self) -> list[dict[str, object]]:
         """What a run needs, every name resolved offline; nothing is started (see
         `cost.dry_run`). Real pairs of towers known to open_clip by name are LAION-400M's."""
-        from dataworth.images.cost import Drawing, dry_run
         from dataworth.runs.report import gpu_hours
+        from dataworth.studies.image_cost import Drawing, dry_run
 
         drawn = self.seeds * (max(self.sizes) + max(self.group_sizes))
         *rows, total = dry_run(

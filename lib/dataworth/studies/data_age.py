@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.estimates import Estimate, estimate
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.text import TextStudy
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.losses import document_losses
 from dataworth.text.models import MODELS
-from dataworth.text.study import TextStudy
 from dataworth.text.tokens import TextPart, run_text_tasks
 from dataworth.text.training import Evaluation, LanguageModelSpec
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.data import Corpus
-    from dataworth.text.cost import Training
+    from dataworth.studies.text_cost import Training
 
 Array = NDArray[np.float64]
 Runs = dict[str, list[list[Result]]]
@@ -286,7 +286,7 @@ class DataAge(TextStudy):
 
     def trainings(self) -> list[Training]:
         """Language models to train; runs that two arms share count once."""
-        from dataworth.text.cost import Training
+        from dataworth.studies.text_cost import Training
 
         count = len(self.eras)
         base = self.seeds * (count + count - 2 + count)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dataworth.runs.compute import machine
+from dataworth.compute import machine
 
 if TYPE_CHECKING:
     import torch

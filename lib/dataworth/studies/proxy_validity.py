@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
-from dataworth.text.domains import DomainArms, correlation, loss_draws, without
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.domains import DomainArms, correlation, loss_draws, without
 from dataworth.text.models import MODELS
 from dataworth.text.pools import DOMAINS, Pool
 from dataworth.text.tokens import run_text_tasks
@@ -23,7 +23,7 @@ from dataworth.text.tokens import run_text_tasks
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.text.cost import Training
+    from dataworth.studies.text_cost import Training
 
 Array = NDArray[np.float64]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -54,7 +54,7 @@ class ProxyValidity(DomainArms):
 
     def trainings(self) -> list[Training]:
         """The arms at every size; those of the larger model are the runs of *domains*."""
-        from dataworth.text.cost import Training
+        from dataworth.studies.text_cost import Training
 
         arms = len(DOMAINS) + 2
         return [

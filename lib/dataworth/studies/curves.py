@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.estimates import over_examples, over_seeds
 from dataworth.images.classifiers import cross_entropy
 from dataworth.runs import Result
+from dataworth.stats import over_examples, over_seeds
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataworth.estimates import over_seeds
+from dataworth.stats import over_seeds
 
 GLOSSARY = Path(__file__).parents[1] / "book" / "glossary.md"
 

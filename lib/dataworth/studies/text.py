@@ -25,7 +25,7 @@ from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 
 if TYPE_CHECKING:
-    from dataworth.text.cost import Training
+    from dataworth.studies.text_cost import Training
 
 TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
@@ -108,7 +108,7 @@ class TextStudy(Parameters):
 
     def cost(self) -> list[dict[str, object]]:
         """Every name, shape and parameter count, and what a run would take (`cost.dry_run`)."""
-        from dataworth.text.cost import dry_run
+        from dataworth.studies.text_cost import dry_run
 
         return dry_run(
             self.trainings(),

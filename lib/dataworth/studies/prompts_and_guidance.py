@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from dataworth.estimates import Estimate, estimate
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
-from dataworth.images.curves import Curve, curve
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SyntheticPool
 from dataworth.images.preview import PreviewSpec
 from dataworth.images.prompts import PROMPT_SETS
-from dataworth.images.study import (
+from dataworth.parameters import field
+from dataworth.runs import Result, Spec, Store, run_tasks
+from dataworth.runs.report import summary
+from dataworth.stats import Estimate, estimate
+from dataworth.studies.curves import Curve, curve
+from dataworth.studies.images import (
     ImageStudy,
     Runs,
     check_sizes,
@@ -30,14 +33,11 @@ from dataworth.images.study import (
     provenance,
     run_classifiers,
 )
-from dataworth.parameters import field
-from dataworth.runs import Result, Spec, Store, run_tasks
-from dataworth.runs.report import summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 Array = NDArray[np.float64]
 METRICS = (
@@ -171,7 +171,7 @@ class PromptsAndGuidance(ImageStudy):
 
     def drawings(self) -> list[Drawing]:
         """One pool for each configuration."""
-        from dataworth.images.cost import Drawing
+        from dataworth.studies.image_cost import Drawing
 
         images = self.seeds * max(*self.sizes, self.judged)
         return [
@@ -181,7 +181,7 @@ class PromptsAndGuidance(ImageStudy):
 
     def trainings(self) -> list[Training]:
         """The learners of all configurations, and the judge."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         runs = len(self.configurations()) * self.seeds * len(self.sizes)
         samples = self.own_budget.steps(self.reference_size) * self.batch

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataworth.runs import compute
+from dataworth import compute
 
 FLAGS = "fpu avx fma avx2 avx512f avx512bw avx512dq avx512vl avx512_bf16 amx_tile amx_bf16 amx_int8"
 SETTINGS = {
@@ -20,7 +20,7 @@ SETTINGS = {
 }
 ASK = """
 import json, sys
-from dataworth.runs import compute
+from dataworth import compute
 told = compute.machine()
 light = "torch" not in sys.modules
 import torch

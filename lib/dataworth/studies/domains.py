@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
-from dataworth.estimates import Estimate, best_of, estimate, grid, over_examples, over_seeds
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, report
+from dataworth.stats import Estimate, best_of, estimate, grid, over_examples, over_seeds
+from dataworth.studies.text import TextStudy, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import DOMAINS, PILE, Pool, draw
-from dataworth.text.study import TextStudy, multiple_choice
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.text.cost import Training
+    from dataworth.studies.text_cost import Training
 
 Array = NDArray[np.float64]
 Average = Literal["macro", "bytes"]
@@ -142,7 +142,7 @@ class Domains(DomainArms):
 
     def trainings(self) -> list[Training]:
         """The whole pool, a drop and at most one control for every domain, pools of few domains."""
-        from dataworth.text.cost import Training
+        from dataworth.studies.text_cost import Training
 
         runs = {
             "the Pile and, one at a time, without each of its domains": len(DOMAINS) + 1,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pydantic import field_validator
 
 from dataworth.images.classifiers import ClassifierSpec
-from dataworth.images.study import ImageStudy, check_sizes
-from dataworth.images.synthetic_scaling import Sizes, SyntheticScaling
 from dataworth.parameters import field
+from dataworth.studies.images import ImageStudy, check_sizes
+from dataworth.studies.synthetic_scaling import Sizes, SyntheticScaling
 
 if TYPE_CHECKING:
-    from dataworth.images.cost import Drawing, Training
+    from dataworth.studies.image_cost import Drawing, Training
 
 
 class Reanalysis(ImageStudy):
@@ -44,14 +44,14 @@ class Reanalysis(ImageStudy):
 
     def drawings(self) -> list[Drawing]:
         """The synthetic arm, shared with *synthetic scaling*; chapters add what they draw."""
-        from dataworth.images.cost import Drawing
+        from dataworth.studies.image_cost import Drawing
 
         images = self.seeds * self.synthetic_sizes[-1]
         return [Drawing(self.generator, self.prompt_set, images, self.solver_steps)]
 
     def trainings(self) -> list[Training]:
         """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
-        from dataworth.images.cost import Training
+        from dataworth.studies.image_cost import Training
 
         sizes = {"real": self.real_sizes, "synthetic": self.synthetic_sizes}
         budget = self.own_budget
