@@ -40,7 +40,8 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from run_specs import Tiny
-from dataworth.runs import Store, compute, run_tasks
+from dataworth import compute
+from dataworth.runs import Store, run_tasks
 from dataworth.runs.engine import default_workers
 
 assert not hasattr(os, "fork") and not hasattr(os, "sched_getaffinity")
