@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
-from dataworth.stats import over_seeds
+from dataworth.errors import UserError
+from dataworth.stats import estimate, interval, over_seeds
 
 GLOSSARY = Path(__file__).parents[1] / "book" / "glossary.md"
 
@@ -42,3 +46,37 @@ def test_two_seeds_in_closed_form():
     """Half-width sqrt(2) |a - b| / 2 about the mean of two normals: Student's t with one degree of
     freedom below sqrt(2)."""
     assert coverage(2, 1) == pytest.approx(2 / np.pi * np.arctan(np.sqrt(2)), abs=0.03)
+
+
+# ---- The one percentile interval ----------------------------------------------------------------
+
+
+@given(
+    arrays(float, array_shapes(min_dims=1, max_dims=2, max_side=30), elements=st.floats(-9, 9)),
+    st.floats(0.01, 0.99),
+)
+def test_finite_draws_give_numpys_quantiles(draws, level):
+    wanted = np.quantile(draws, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0)
+    np.testing.assert_array_equal(interval(draws, level), wanted)
+
+
+def test_infinite_draws_are_kept_and_unidentified_ones_left_out():
+    draws = np.arange(101.0)
+    assert interval(draws) == pytest.approx((2.5, 97.5))
+    draws[-3:] = np.inf  # 97.5 falls between 97 and infinity
+    assert interval(draws) == pytest.approx((2.5, np.inf))
+    draws[0] = -np.inf  # beyond the end
+    assert interval(draws) == pytest.approx((2.5, np.inf))
+    draws[:3] = -np.inf
+    assert interval(draws)[0] == -np.inf
+    some = np.where(np.arange(101) % 4, np.arange(101.0), np.nan)
+    assert interval(some) == pytest.approx(tuple(np.nanquantile(some, [0.025, 0.975])))
+    assert np.isnan(interval([np.nan, np.nan, 1.0])).all()
+    assert np.isnan(interval([])).all()
+    assert str(estimate(0.5, [])) == "0.5 [nan, nan]"
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.5, np.nan])
+def test_a_level_is_a_fraction(level):
+    with pytest.raises(UserError, match=r"level=.* must lie between 0 and 1, such as 0\.95"):
+        interval([1.0, 2.0], level)

@@ -372,7 +372,7 @@ pd.DataFrame(
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.studies.out_of_distribution import rank_agreement
+from dataworth.stats import rank_agreement
 
 dp = "Table 1 of Askari-Hemmat et al. 2025"
 ledger = []

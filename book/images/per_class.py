@@ -209,7 +209,7 @@ causes = study.causes()
 causes.round(3)
 
 # %% tags=["hide-input"]
-from dataworth.studies.per_class import rank_correlation
+from dataworth.stats import rank_correlation
 
 pairs = [
     ("recognizability", "k"),

@@ -1,17 +1,23 @@
-"""Estimates with bootstrap draws: over examples and seeds, differences draw by draw, the best of
-several."""
+"""Every interval, correlation and bootstrap of the book, once.
+
+An `Estimate` carries its bootstrap draws, so that differences and ratios are taken draw by draw.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+from dataworth.errors import UserError
+
 CHUNK = 100  # draws per matrix product
+RANK_CHUNK = 1 << 21  # elements ranked at a time
 
 
 @dataclass(frozen=True)
@@ -36,19 +42,57 @@ class Estimate:
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
-    """Percentile interval of the finite draws; NaN ends where fewer than half are finite."""
+def check_level(level: float) -> None:
+    """Raises UserError unless 0 < level < 1."""
+    if not 0 < level < 1:
+        raise UserError(f"level={level} must lie between 0 and 1, such as 0.95.")
+
+
+def interval(draws: ArrayLike, level: float = 0.95) -> tuple[Any, Any]:
+    """Equal-tailed percentile interval of draws over axis 0: numbers for (B,), arrays (m,) for
+    (B, m).
+
+    Quantiles are interpolated linearly (numpy's default, Hyndman and Fan's type 7). NaN draws
+    identify nothing and are left out; both ends are NaN where they are more than half. Infinite
+    draws are kept: an end that falls beside one is infinite.
+    """
+    check_level(level)
     draws = np.asarray(draws, dtype=float)
-    finite = draws[np.isfinite(draws)]
-    tail = (1 - level) / 2
-    low, high = (np.nan, np.nan)
-    if 2 * len(finite) >= len(draws) > 0:
-        low, high = np.quantile(finite, [tail, 1 - tail])
+    count = (~np.isnan(draws)).sum(0)
+    known = (2 * count >= len(draws)) & (count > 0)
+    if not len(draws):
+        return np.full(draws.shape[1:], np.nan)[()], np.full(draws.shape[1:], np.nan)[()]
+    ordered = np.sort(draws, axis=0)  # NaN last
+
+    def at(q: float) -> Any:
+        place = q * np.maximum(count - 1, 0)
+        low, high = np.floor(place).astype(int), np.ceil(place).astype(int)
+        a, b = (np.take_along_axis(ordered, np.expand_dims(i, 0), 0)[0] for i in (low, high))
+        t = place - low
+        outer = a if q < 0.5 else b
+        with np.errstate(invalid="ignore"):
+            # numpy's own two branches, so that all-finite draws give np.quantile's bits.
+            between = np.where(t < 0.5, a + (b - a) * t, b - (b - a) * (1 - t))
+        between = np.where(np.isfinite(a) & np.isfinite(b), between, outer)
+        return np.where(known, between, np.nan)[()]
+
+    return at((1 - level) / 2), at(1 - (1 - level) / 2)
+
+
+def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
+    """A value with the percentile interval of its draws (`interval`)."""
+    draws = np.asarray(draws, dtype=float)
+    low, high = interval(draws, level)
     return Estimate(float(value), float(low), float(high), draws)
 
 
+def first_and_rest(values: Array) -> Estimate:
+    """An estimate from an array that holds the value first and its bootstrap versions after it."""
+    return estimate(values[0], values[1:])
+
+
 def grid(cells: Sequence[Sequence[Estimate]]) -> tuple[Array, NDArray[np.bool_]]:
-    """Values of a table of estimates, and where the interval leaves out zero."""
+    """Values of a table of estimates, and where the interval excludes zero."""
     clear = [[e.low > 0 or e.high < 0 for e in row] for row in cells]
     return np.array([[e.value for e in row] for row in cells]), np.array(clear)
 
@@ -117,3 +161,112 @@ def example_counts(examples: int, resamples: int, seed: int) -> NDArray[np.uint8
     even = np.full(examples, 1 / examples)
     counts = [rng.multinomial(examples, even).astype(np.uint8) for _ in range(resamples)]
     return np.stack(counts)
+
+
+# ---- Correlations -------------------------------------------------------------------------------
+
+
+def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Array:
+    """Pearson's correlation along the last axis, or Spearman's (`rank`; ties share their mean
+    rank); x and y broadcast. NaN where one of them does not vary."""
+    from scipy.stats import rankdata
+
+    a, b = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    if rank:
+        a, b = rankdata(a, axis=-1), rankdata(b, axis=-1)
+    a = a - a.mean(-1, keepdims=True)
+    b = b - b.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1)))
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
+    """Spearman's correlation of n classes and the interval of Bonett and Wright (2000).
+
+    tanh(atanh(r) +- z sqrt((1 + r^2 / 2) / (n - 3))): the classes are taken as a sample of
+    concepts, so ten of them say little. NaN if all values are equal or n < 4.
+    """
+    from scipy import stats
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    known = np.isfinite(x) & np.isfinite(y)
+    n, empty = int(known.sum()), np.empty(0)
+    if n < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return Estimate(np.nan, np.nan, np.nan, empty)
+    r = float(stats.spearmanr(x[known], y[known]).statistic)
+    centre = np.arctanh(np.clip(r, -0.999, 0.999))
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + r * r / 2) / (n - 3))
+    low, high = np.tanh([centre - half, centre + half])
+    return Estimate(r, float(low), float(high), empty)
+
+
+def rank_agreement(a: Sequence[Estimate], b: Sequence[Estimate]) -> Estimate:
+    """Spearman's correlation over arms between two quantities, with the interval of its draws.
+
+    The arms are these arms, not a sample of others. NaN for fewer than three of them.
+    """
+    if len(a) < 3:
+        return estimate(np.nan, [])
+    # The values themselves are the first row, their draws the others.
+    x, y = (np.stack([[e.value, *e.draws] for e in es], axis=1) for es in (a, b))
+    return first_and_rest(correlation(x, y, rank=True))
+
+
+def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
+    """Spearman's rank correlation of x and y (n,) with the ranks of `controls` (c, n) held fixed.
+
+    The correlation of what is left of the ranks of x and of y after linear regression on the ranks
+    of the controls (average ranks for ties). Without controls it is Spearman's. NaN where nothing
+    is left, or where n is too small for the number of controls (n < c + 3).
+    """
+    from scipy.stats import rankdata
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    controls = np.asarray(controls, dtype=float).reshape(-1, len(x))
+    if len(x) < len(controls) + 3:
+        return float("nan")
+    ranks = np.stack([rankdata(row) for row in (x, y, *controls)], axis=1)
+    design = np.column_stack([np.ones(len(x)), ranks[:, 2:]])
+    left = ranks[:, :2] - design @ np.linalg.lstsq(design, ranks[:, :2], rcond=None)[0]
+    norms = np.linalg.norm(left, axis=0)
+    if norms.min() < 1e-9 * len(x):
+        return float("nan")
+    return float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1, 1))
+
+
+def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:
+    """(B,) lower medians of values (N,) that count as often as weights (B, N) say."""
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(np.atleast_2d(np.asarray(weights, dtype=np.float64))[:, order], axis=1)
+    return values[order[(total >= total[:, -1:] / 2).argmax(axis=1)]]
+
+
+def weighted_spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
+    """(B,) rank correlations of x and y (N,) whose elements count as often as weights (B, N) say;
+    NaN where one does not vary. Equal to Spearman's coefficient of the repeated elements."""
+    weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    step = max(1, RANK_CHUNK // weights.shape[1])
+    return np.concatenate(
+        [_spearman(x, y, weights[i : i + step]) for i in range(0, len(weights), step)]
+    )
+
+
+def _spearman(x: ArrayLike, y: ArrayLike, weights: Array) -> Array:
+    share = weights / weights.sum(axis=1, keepdims=True)
+    a, b = (_ranks(np.asarray(values), share) for values in (x, y))
+    a -= (share * a).sum(axis=1, keepdims=True)
+    b -= (share * b).sum(axis=1, keepdims=True)
+    spread = (share * a * a).sum(axis=1) * (share * b * b).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (share * a * b).sum(axis=1) / np.sqrt(spread)
+    return np.where(spread > 1e-18, found, np.nan)
+
+
+def _ranks(values: NDArray[np.generic], share: Array) -> Array:
+    """(B, N) middle ranks, as shares of the whole."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    held = np.add.reduceat(share[:, order], starts, axis=1)
+    return (np.cumsum(held, axis=1) - held / 2)[:, group]

@@ -138,7 +138,7 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
     assert agreement.images.sum() == 2 * 40
     assert agreement[["share", "chance"]].stack().dropna().between(0, 1).all()
     summary = study.summary()
-    assert summary.runs.tolist() == [6, 6, 6, 4, 2, 16, 4]
+    assert summary.runs.tolist() == [6, 6, 6, 4, 2, 16, 4, 2]
     assert all(len(x) == 2 for x in study.gallery(3).values())
     assert "clip" in study.provenance()["runs"]
 

@@ -6,17 +6,9 @@ from pydantic import ValidationError
 from scipy import stats
 
 from dataworth.images import parts, train_generator
-from dataworth.stats import best_of, estimate
+from dataworth.stats import best_of, estimate, rank_correlation
 from dataworth.studies import per_class
-from dataworth.studies.per_class import (
-    PerClass,
-    confusion,
-    exponent,
-    groups,
-    rank_correlation,
-    run,
-    weakest,
-)
+from dataworth.studies.per_class import PerClass, confusion, exponent, groups, run, weakest
 
 
 @pytest.mark.parametrize(

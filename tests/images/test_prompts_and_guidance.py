@@ -12,14 +12,8 @@ from scipy import stats
 from dataworth.errors import UserError
 from dataworth.images import parts
 from dataworth.images.fidelity import FidelitySpec
-from dataworth.studies.prompts_and_guidance import (
-    METRICS,
-    Configuration,
-    PromptsAndGuidance,
-    first_and_rest,
-    partial_spearman,
-    run,
-)
+from dataworth.stats import first_and_rest, partial_spearman
+from dataworth.studies.prompts_and_guidance import METRICS, Configuration, PromptsAndGuidance, run
 
 # --- Partial rank correlation -------------------------------------------------------------------
 
@@ -185,7 +179,7 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
         stats.spearmanr(sweep.deviation, sweep.k).statistic, nan_ok=True
     )
     assert study.provenance()["runs"] == "17 classifier, 4 fidelity, 3 preview"
-    assert list(study.summary()["runs"]) == [16, 4, 3]
+    assert list(study.summary()["runs"]) == [1, 16, 4, 3]
 
     # Same noise, same images: a preview shows what the pool holds.
     grid = study.grid()

@@ -10,17 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import spearmanr
 
+from dataworth import stats
 from dataworth.data.text import Corpus
 from dataworth.runs import execute
-from dataworth.studies import characteristics
-from dataworth.studies.characteristics import (
-    MEASURES,
-    Characteristics,
-    DataCharacteristics,
-    run,
-    weighted_median,
-    weighted_spearman,
-)
+from dataworth.stats import weighted_median, weighted_spearman
+from dataworth.studies.characteristics import MEASURES, Characteristics, DataCharacteristics, run
 from dataworth.text import measures, pools, quality, scores
 from dataworth.text.measures import (
     PII,
@@ -117,7 +111,7 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
     x, y = rng.normal(size=(2, 20))
     weights = rng.integers(0, 3, size=(11, 20)) + 1
     whole = weighted_spearman(x, y, weights)
-    monkeypatch.setattr(characteristics, "CHUNK", 45)
+    monkeypatch.setattr(stats, "RANK_CHUNK", 45)
     np.testing.assert_array_equal(weighted_spearman(x, y, weights), whole)
 
 

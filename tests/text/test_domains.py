@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from scipy import stats
 
 from dataworth.errors import UserError
+from dataworth.stats import correlation
 from dataworth.studies.domains import (
     FULL,
     MATCHED,
     Domains,
     DomainStudy,
-    correlation,
     fit_mixtures,
     run,
     without,

@@ -4,19 +4,19 @@ toxicity go together, and what changed over two centuries of speeches. Nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from dataworth.parameters import Parameters, field
-from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import provenance, summary
-from dataworth.stats import Estimate, estimate
+from dataworth.runs import Result, Store
+from dataworth.stats import Estimate, estimate, first_and_rest, weighted_median, weighted_spearman
+from dataworth.studies import base
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
 from dataworth.text.scores import FLAGS, SCORERS, agreement
@@ -25,12 +25,12 @@ from dataworth.text.tokens import TextPart
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Scorers = Annotated[tuple[str, ...], Field(min_length=1)]
 HELD_OUT = ("validation", "test")
 SPEECHES = "sotu"
 POSITIVES = ("brown", "wordnet")  # cards that the quality scorer takes for curated
-CHUNK = 1 << 21  # elements of a block of bootstrap draws
 
 
 class DataCharacteristics(Parameters):
@@ -195,49 +195,11 @@ passage where it is 0.5 or more, quality the mean over pieces of 200 words. Text
 are left out."""
 
 
-def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:
-    """(B,) lower medians of values (N,) that count as often as weights (B, N) say."""
-    values = np.asarray(values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(np.atleast_2d(np.asarray(weights, dtype=np.float64))[:, order], axis=1)
-    return values[order[(total >= total[:, -1:] / 2).argmax(axis=1)]]
-
-
-def weighted_spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
-    """(B,) rank correlations of x and y (N,) whose elements count as often as weights (B, N) say;
-    NaN where one does not vary. Equal to Spearman's coefficient of the repeated elements."""
-    weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-    step = max(1, CHUNK // weights.shape[1])
-    return np.concatenate(
-        [_spearman(x, y, weights[i : i + step]) for i in range(0, len(weights), step)]
-    )
-
-
-def _spearman(x: ArrayLike, y: ArrayLike, weights: Array) -> Array:
-    share = weights / weights.sum(axis=1, keepdims=True)
-    a, b = (_ranks(np.asarray(values), share) for values in (x, y))
-    a -= (share * a).sum(axis=1, keepdims=True)
-    b -= (share * b).sum(axis=1, keepdims=True)
-    spread = (share * a * a).sum(axis=1) * (share * b * b).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = (share * a * b).sum(axis=1) / np.sqrt(spread)
-    return np.where(spread > 1e-18, found, np.nan)
-
-
-def _ranks(values: NDArray[np.generic], share: Array) -> Array:
-    """(B, N) middle ranks, as shares of the whole."""
-    _, group = np.unique(values, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
-    held = np.add.reduceat(share[:, order], starts, axis=1)
-    return (np.cumsum(held, axis=1) - held / 2)[:, group]
-
-
 # ---- The study ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Characteristics:
+class Characteristics(base.Study):
     """Finished measurements: `domains` by name, `speeches` and their `years` (N,)."""
 
     params: DataCharacteristics
@@ -337,7 +299,7 @@ class Characteristics:
             known = np.isfinite(x) & np.isfinite(y)
             x, y, w = x[known], y[known], w[:, known]
             w = np.concatenate([np.ones((1, w.shape[1])), w])  # the sample itself comes first
-            found[name] = _first(weighted_spearman(x, y, w))
+            found[name] = first_and_rest(weighted_spearman(x, y, w))
             scores.append((x, y))
             weights.append(w / w.sum(axis=1, keepdims=True))
             means.append([weights[-1] @ x, weights[-1] @ y])
@@ -348,9 +310,9 @@ class Characteristics:
         even = np.ones((1, len(means)))
         between = np.array([weighted_spearman(a, b, even)[0] for a, b in zip(x, y, strict=True)])
         return found | {
-            "within": _first(inside),
-            "pooled": _first(pooled),
-            "between": _first(between),
+            "within": first_and_rest(inside),
+            "pooled": first_and_rest(pooled),
+            "between": first_and_rest(between),
         }
 
     def trend(self, measure: str) -> Estimate:
@@ -360,7 +322,7 @@ class Characteristics:
         found = np.flatnonzero(below > 0)
         values = top[found] if MEASURES[measure].median else top[found] / below[found]
         weights = np.concatenate([np.ones((1, len(self.years))), self._speech_weights])
-        return _first(weighted_spearman(values, self.years[found], weights[:, found]))
+        return first_and_rest(weighted_spearman(values, self.years[found], weights[:, found]))
 
     @cached_property
     def _speech_weights(self) -> Array:
@@ -420,18 +382,9 @@ class Characteristics:
         ]
         return pd.DataFrame(rows, columns=["domain", "characters", "each"]).set_index("domain")
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes."""
-        runs = {"domains": list(self.domains.values()), "speeches": [self.speeches]}
-        return summary(runs)
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        return provenance([*self.domains.values(), self.speeches], [self.params.seed])
-
-
-def _first(values: Array) -> Estimate:
-    return estimate(float(values[0]), values[1:])
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {"domains": self.domains, "speeches": self.speeches}
 
 
 def _measured(measure: Measure, arrays: Arrays, weights: Array) -> Estimate:
@@ -442,15 +395,15 @@ def _ratio(top: Array, below: Array, weights: Array, median: bool) -> Estimate:
     """The ratio of sums, or the median where `below` is not 0, of a sample and of its draws."""
     weights = np.concatenate([np.ones((1, len(top))), weights])
     if median:
-        return _first(weighted_median(top, weights * below))
+        return first_and_rest(weighted_median(top, weights * below))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _first((weights @ top) / (weights @ below))
+        return first_and_rest((weights @ top) / (weights @ below))
 
 
 def run(params: DataCharacteristics, store: Store | None = None) -> Characteristics:
     """Measure what is missing and collect the study."""
     specs = {name: params.spec(name) for name in DOMAINS}
     speeches, years = params.speeches()
-    order: Sequence[CharacteristicsSpec] = [speeches, *specs.values()]
-    found = run_tasks(order, store=store or Store(), label="measuring texts")
-    return Characteristics(params, dict(zip(specs, found[1:], strict=True)), found[0], years)
+    found = base.run_grid({"": speeches, **specs}, store or Store(), "measuring texts")
+    measured = found.pop("")
+    return Characteristics(params, found, measured, years)

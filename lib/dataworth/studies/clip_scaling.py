@@ -28,10 +28,10 @@ from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import summary
 from dataworth.stats import Estimate, estimate
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
-from dataworth.studies.images import Runs, check_sizes, draw, flatten, provenance, run_classifiers
+from dataworth.studies.images import Runs, check_sizes, run_classifiers, sample
 from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
@@ -163,24 +163,24 @@ class ClipScaling(Reanalysis):
         ]
         return grid
 
-    @classmethod
-    def preflight(cls, params: ClipScaling) -> None:
-        """Refuse what cannot run: no captions, no data, a pool too small, no generator, no disk."""
-        if params.card != "fashion-mnist":
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no captions, no data, a pool too small,
+        no generator, no disk."""
+        if self.card != "fashion-mnist":
             raise UserError(
-                f"card is {params.card!r}; captions are written for 'fashion-mnist' only, other "
+                f"card is {self.card!r}; captions are written for 'fashion-mnist' only, other "
                 "cards can be checked and costed."
             )
         for arm in ("real_sizes", "synthetic_sizes"):
-            if lacking := set(params.sizes) - set(getattr(params, arm)):
+            if lacking := set(self.sizes) - set(getattr(self, arm)):
                 raise UserError(
                     f"sizes holds {min(lacking)}, which {arm} lacks; towers are compared with "
                     "classifiers at the same sizes."
                 )
-        sizes = (*params.real_sizes, params.probe_images)
-        runs = params.seeds * (len(params.real_sizes) + len(params.synthetic_sizes))
-        runs += params.seeds * (3 * len(params.sizes) + len(params.group_sizes) + 3)
-        params.check(real=max(sizes), runs=runs)
+        sizes = (*self.real_sizes, self.probe_images)
+        runs = self.seeds * (len(self.real_sizes) + len(self.synthetic_sizes))
+        runs += self.seeds * (3 * len(self.sizes) + len(self.group_sizes) + 3)
+        self.check(real=max(sizes), runs=runs)
 
     def cost(self) -> list[dict[str, object]]:
         """What a run needs, every name resolved offline; nothing is started (see
@@ -218,7 +218,7 @@ class ClipScaling(Reanalysis):
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(base.Study):
     """Finished runs. `runs[arm][size][seed]` of the towers, `classifiers` those of *synthetic
     scaling*; at the largest size, `judged[seed]` says which synthetic images are recognised, and
     `diagnosis` holds `classifier` and `classifier, filtered`, `clip` and `clip, filtered`."""
@@ -368,26 +368,29 @@ class Study:
         words = part.pool.names[:count]
         return {text: images[captions == c] for c, text in enumerate(words)}
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes by kind, and the processor time of a towers' step
-        (milliseconds, median)."""
-        kinds = {f"towers, {arm}": flatten({arm: rows}) for arm, rows in self.runs.items()}
-        kinds["towers, filtered"] = flatten({"": self.diagnosis["clip, filtered"]})
-        steps = {
-            k: np.median([r.metrics["ms_per_step"] for r in rows]) for k, rows in kinds.items()
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        diagnosis = self.diagnosis
+        return {f"towers, {arm}": rows for arm, rows in self.runs.items()} | {
+            "towers, filtered": diagnosis["clip, filtered"],
+            "classifiers, of synthetic scaling": self.classifiers,
+            "classifiers, of the filter": [
+                diagnosis["classifier"],
+                diagnosis["classifier, filtered"],
+            ],
+            "recognised": self.judged,
         }
-        kinds["classifiers, of synthetic scaling"] = flatten(self.classifiers)
-        kinds["classifiers, of the filter"] = [
-            r for name in ("classifier", "classifier, filtered") for r in self.diagnosis[name][0]
-        ]
-        table = summary(kinds)
+
+    def summary(self) -> pd.DataFrame:
+        """What was run, and the processor time of a towers' step (milliseconds, median)."""
+        table = super().summary()
+        steps = {
+            kind: np.median([r.metrics["ms_per_step"] for r in base.leaves(grid)])
+            for kind, grid in self.kinds().items()
+            if kind.startswith("towers")
+        }
         table["ms per step"] = [f"{steps[k]:.0f}" if k in steps else "" for k in table.index]
         return table
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        every = [*flatten(self.runs), *flatten(self.classifiers), *flatten(self.diagnosis)]
-        return provenance(self.params, [*every, *self.judged])
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -406,12 +409,12 @@ def _deal(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int
 
 def run(params: ClipScaling, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    ClipScaling.preflight(params)
+    params.preflight()
     store = store or Store()
     _, stored = params.stored(["real", "synthetic"])
     classifiers = run_classifiers(stored, store)
     grid = params.specs()
-    runs = _run(grid, store, "towers")
+    runs = _towers(grid, store, "towers")
 
     size, seeds = max(params.sizes), range(params.seeds)
     drawn = [params.parts("synthetic", size, s)[0] for s in seeds]
@@ -433,7 +436,7 @@ def run(params: ClipScaling, store: Store | None = None) -> Study:
     diagnosis = {
         **run_classifiers(of_classifiers, store),
         "clip": [runs["synthetic"][-1]],
-        **_run(filtered, store, "towers, filtered"),
+        **_towers(filtered, store, "towers, filtered"),
     }
     return Study(params, runs, classifiers, judged, diagnosis, store)
 
@@ -444,8 +447,6 @@ def _kept(ids: Sequence[int], judged: Result) -> tuple[int, ...]:
     return tuple(kept.tolist()) or tuple(ids)
 
 
-def _run(grid: Mapping[str, list[list[ClipSpec]]], store: Store, label: str) -> Runs:
-    specs = [spec for rows in grid.values() for row in rows for spec in row]
-    draw(specs, store)  # type: ignore[arg-type]
-    done = iter(run_tasks(specs, store=store, label=label))
-    return {arm: [[next(done) for _ in row] for row in rows] for arm, rows in grid.items()}
+def _towers(grid: Mapping[str, list[list[ClipSpec]]], store: Store, label: str) -> Runs:
+    sample(base.leaves(grid), store)
+    return base.run_grid(grid, store, label)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.arrays import Array
 from dataworth.images.classifiers import cross_entropy
 from dataworth.runs import Result
-from dataworth.stats import over_examples, over_seeds
-
-Array = NDArray[np.float64]
+from dataworth.stats import interval, over_examples, over_seeds
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,7 @@ class Curve:
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Percentile interval of the means, (n,) low and (n,) high."""
-        tail = (1 - level) / 2
-        low, high = np.quantile(self.draws, [tail, 1 - tail], axis=0)
-        return low, high
+        return interval(self.draws, level)
 
     def at(self, sizes: Sequence[int]) -> Curve:
         """The curve on some of its sizes. Raises ValueError if it lacks one."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,9 @@ from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.parameters import field
-from dataworth.runs import Result, Store, report
+from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
+from dataworth.studies import base
 from dataworth.studies.text import TextStudy
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.losses import document_losses
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from dataworth.data import Corpus
     from dataworth.studies.text_cost import Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Runs = dict[str, list[list[Result]]]
 CARD = "sotu"
 HELD_OUT = ("validation", "test")
@@ -295,15 +297,14 @@ class DataAge(TextStudy):
             Training("slices", self.second_model, self.seeds * count, self.age_tokens),
         ]
 
-    @classmethod
-    def preflight(cls, params: DataAge) -> None:
-        """Refuse what cannot run: undated speeches, eras with too little text, no disk."""
-        runs = params.seeds * 4 * len(params.eras)
-        params.check(runs=runs, budgets=("tokens", "age_tokens"))
-        for first, last in params.eras:
-            params.documents(first, last, 0, 0)
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: undated speeches, short eras, no disk."""
+        runs = self.seeds * 4 * len(self.eras)
+        self.check(runs=runs, budgets=("tokens", "age_tokens"))
+        for first, last in self.eras:
+            self.documents(first, last, 0, 0)
         held = np.concatenate([_corpus(split).years for split in HELD_OUT])
-        for first, last in params.eras:
+        for first, last in self.eras:
             if not ((held >= first) & (held <= last)).any():
                 raise UserError(f"era_starts: no held-out speech is of {first} to {last}.")
 
@@ -496,8 +497,7 @@ class Ageing:
         """The age at which the fit reaches `margin`; infinite where it does not within the data."""
         value = crossing(self.grid, self.curve[None], margin)[0]
         draws = crossing(self.grid, self.draws, margin)
-        low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
-        return Estimate(float(value), float(low), float(high), draws)
+        return estimate(value, draws)
 
 
 def crossing(grid: Array, curves: Array, margin: float) -> Array:
@@ -526,7 +526,7 @@ def rising(ages: Array, excess: Array, weights: Array, grid: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Aged:
+class Aged(base.Study):
     """Finished runs by arm: of pretraining as [era][seed], of fine-tuning as in
     `DataAge.fine_tuning`."""
 
@@ -731,19 +731,9 @@ class Aged:
         own = np.stack([right[:, e, e] for e in range(len(names))], 1)
         return pd.DataFrame(own, index=[*names, "random dates"], columns=names)
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by arm; runs that two arms share count in both."""
-        tuned = [r for rows in self.tuned.values() for row in rows for r in row]
-        return report.summary(
-            {arm: [r for row in rows for r in row] for arm, rows in self.runs.items()}
-            | {"fine-tuning": tuned}
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        p = self.params
-        found = [r for g in (self.runs, self.tuned) for rows in g.values() for x in rows for r in x]
-        return report.provenance(found, range(p.seed, p.seed + p.seeds))
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return self.runs | {"fine-tuning": self.tuned}
 
 
 def ageing(
@@ -808,23 +798,12 @@ def _tuned(cell: Sequence[Result], metric: str, fold: NDArray[np.int64]) -> Arra
 
 def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:
     """Run what is missing and collect the study; tune: with the fine-tuning."""
-    DataAge.preflight(params)
+    params.preflight()
     store = store or Store()
     pretrained = params.pretraining()
     tuned = params.fine_tuning(pretrained) if tune else {}
     return Aged(
         params,
-        _collect(pretrained, store, "language models"),
-        _collect(tuned, store, "fine-tuning"),
+        base.run_grid(pretrained, store, "language models", run=run_text_tasks),
+        base.run_grid(tuned, store, "fine-tuning", run=run_text_tasks),
     )
-
-
-def _collect(
-    grid: Mapping[str, Sequence[Sequence[LanguageModelSpec | FineTuneSpec]]],
-    store: Store,
-    label: str,
-) -> Runs:
-    """Results in the shape of the specs; equal specs run once."""
-    flat = list(dict.fromkeys(s for rows in grid.values() for row in rows for s in row))
-    found = dict(zip(flat, run_text_tasks(flat, store=store, label=label), strict=True))
-    return {arm: [[found[s] for s in row] for row in rows] for arm, rows in grid.items()}

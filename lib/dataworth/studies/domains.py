@@ -8,12 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.parameters import field
-from dataworth.runs import Result, Store, report
-from dataworth.stats import Estimate, best_of, estimate, grid, over_examples, over_seeds
+from dataworth.runs import Result, Store
+from dataworth.stats import (
+    Estimate,
+    best_of,
+    correlation,
+    estimate,
+    grid,
+    over_examples,
+    over_seeds,
+)
+from dataworth.studies import base
 from dataworth.studies.text import TextStudy, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
 from dataworth.text.losses import bits_per_byte, document_losses, resample
@@ -26,7 +35,8 @@ if TYPE_CHECKING:
 
     from dataworth.studies.text_cost import Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Average = Literal["macro", "bytes"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
 
@@ -154,14 +164,13 @@ class Domains(DomainArms):
             for kind, arms in runs.items()
         ]
 
-    @classmethod
-    def preflight(cls, params: Domains) -> None:
-        """Refuse what cannot run: no data, pools too small, documents too short, no disk."""
-        params.check(runs=params.seeds * (2 * len(DOMAINS) + 1 + len(params.few)))
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, small pools, short documents."""
+        self.check(runs=self.seeds * (2 * len(DOMAINS) + 1 + len(self.few)))
 
 
 @dataclass(frozen=True)
-class DomainStudy:
+class DomainStudy(base.Study):
     """Finished runs, all [arm][seed]."""
 
     params: Domains
@@ -389,20 +398,9 @@ class DomainStudy:
             )
         return pd.DataFrame(rows).set_index("arm")
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by kind."""
-        return report.summary(
-            {
-                "language models": [r for runs in self.runs.values() for r in runs],
-                "multiple choice": self._answers(),
-            }
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        p = self.params
-        models = [r for runs in self.runs.values() for r in runs]
-        return report.provenance([*models, *self._answers()], range(p.seed, p.seed + p.seeds))
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {"language models": self.runs, "multiple choice": self.answers}
 
     def _answers(self) -> list[Result]:
         return [r for runs in self.answers.values() for r in runs]
@@ -457,20 +455,6 @@ def scaled(e: Estimate, factor: float) -> Estimate:
     return estimate(e.value * factor, e.draws * factor)
 
 
-def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Array:
-    """Pearson's correlation along the last axis, or Spearman's (`rank`; ties share their mean
-    rank); x and y broadcast. NaN where one of them does not vary."""
-    from scipy.stats import rankdata
-
-    a, b = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
-    if rank:
-        a, b = rankdata(a, axis=-1), rankdata(b, axis=-1)
-    a = a - a.mean(-1, keepdims=True)
-    b = b - b.mean(-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1)))
-
-
 @dataclass(frozen=True)
 class MixtureRegression:
     """Ridge regression of losses on log shares, arms by evaluation domains.
@@ -510,18 +494,12 @@ def fit_mixtures(shares: Array, losses: Array) -> MixtureRegression:
 
 def run(params: Domains, store: Store | None = None) -> DomainStudy:
     """Train and question what is missing, and collect the study."""
-    Domains.preflight(params)
+    params.preflight()
     store = store or Store()
     pools = params.pools()
     specs = params.specs(pools)
-    flat = [spec for each in specs.values() for spec in each]
-    asked = {spec: params.asked(spec) for spec in flat}  # refuses before anything is trained
-    found = dict(zip(flat, run_text_tasks(flat, store=store, label="language models"), strict=True))
-    tasks = list(asked.values())
-    answered = dict(zip(tasks, run_text_tasks(tasks, store=store, label="questions"), strict=True))
-    return DomainStudy(
-        params,
-        pools,
-        {arm: [found[spec] for spec in each] for arm, each in specs.items()},
-        {arm: [answered[asked[s]] for s in each] for arm, each in specs.items()},
-    )
+    # Raises before anything is trained where a document is too short.
+    asked = {arm: [params.asked(spec) for spec in each] for arm, each in specs.items()}
+    runs = base.run_grid(specs, store, "language models", run=run_text_tasks)
+    answers = base.run_grid(asked, store, "questions", run=run_text_tasks)
+    return DomainStudy(params, pools, runs, answers)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result, Spec, Store
 from dataworth.stats import over_examples, over_seeds
@@ -34,7 +35,6 @@ from dataworth.text.scores import FLAGS, scorer
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 
-Array = NDArray[np.float64]
 Labelled = tuple[TextPart, tuple[Evaluation, ...], tuple[tuple[str, ...], ...], tuple[str, ...]]
 
 LARGER = 1.5  # times the crawl: the largest from which a filter under test chooses

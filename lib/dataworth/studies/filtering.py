@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.parameters import field
-from dataworth.runs import Result, Store, report
+from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, grid, over_examples
+from dataworth.studies import base
 from dataworth.studies.filter_tasks import TASKS, Tasks, score_task
 from dataworth.studies.text import TextStudy
 from dataworth.text import filters
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
     from dataworth.studies.text_cost import Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Percents = Annotated[tuple[Percent, ...], Field(min_length=1)]
 Kind = Literal["whole", "filter", "inverse", "random", "equal", "matched", "other"]
@@ -191,10 +193,9 @@ class Filtering(TextStudy):
         """How many arms `others` has."""
         return 0
 
-    @classmethod
-    def preflight(cls, params: Filtering) -> None:
-        """Refuse what cannot run: pools too small, no disk."""
-        params.check(runs=sum(training.runs for training in params.trainings()))
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: pools too small, no disk."""
+        self.check(runs=sum(training.runs for training in self.trainings()))
 
 
 HIGH_IS_GOOD = {"quality": True, "toxicity": False}
@@ -330,7 +331,7 @@ def mix_matched(pool: Pool, like: Pool, seed: int) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Filtered:
+class Filtered(base.Study):
     """Finished runs: `runs[arm]`, one a seed; `answers[arm][task]`, results of each seed."""
 
     params: Filtering
@@ -617,28 +618,9 @@ class Filtered:
         counts = refusals(self.params.whole.texts).counts()
         return dict(list(counts.items())[:rows])
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes."""
-        answers = [r for tasks in self.answers.values() for seeds in tasks.values() for r in seeds]
-        return report.summary(
-            {
-                "language models": [r for each in self.runs.values() for r in each],
-                "downstream tasks": [r for each in answers for r in each],
-            }
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        models = [r for each in self.runs.values() for r in each]
-        tasks = [
-            r
-            for of_arm in self.answers.values()
-            for of_task in of_arm.values()
-            for of_seed in of_task
-            for r in of_seed
-        ]
-        seeds = range(self.params.seed, self.params.seed + self.params.seeds)
-        return report.provenance([*models, *tasks], seeds)
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {"language models": self.runs, "downstream tasks": self.answers}
 
     def _once(self, name: object, make: Callable[[], object]):  # type: ignore[no-untyped-def]
         if name not in self._memory:
@@ -652,7 +634,7 @@ def _mean(values: Array, weights: Array) -> float:
 
 def run(params: Filtering, store: Store | None = None) -> Filtered:
     """Score, train and question what is missing, and collect the study."""
-    type(params).preflight(params)
+    params.preflight()
     store = store or Store()
     arms = params.arms(store)
     specs = {
@@ -661,27 +643,11 @@ def run(params: Filtering, store: Store | None = None) -> Filtered:
         ]
         for name, arm in arms.items()
     }
-    flat = [spec for each in specs.values() for spec in each]
-    results = run_text_tasks(flat, store=store, label="language models")
-    found = dict(zip(flat, results, strict=True))
+    runs = base.run_grid(specs, store, "language models", run=run_text_tasks)
     tasks = params.downstream()
     asked = {
         name: {task: [tasks.specs(task, spec) for spec in specs[name]] for task in tasks.names}
         for name in params.tested(arms)
     }
-    every = [
-        s for of_arm in asked.values() for seeds in of_arm.values() for of in seeds for s in of
-    ]
-    answered = dict(zip(every, run_text_tasks(every, store=store, label="tasks"), strict=True))
-    return Filtered(
-        params,
-        arms,
-        {name: [found[spec] for spec in each] for name, each in specs.items()},
-        {
-            name: {
-                task: [[answered[s] for s in of] for of in seeds] for task, seeds in each.items()
-            }
-            for name, each in asked.items()
-        },
-        store,
-    )
+    answers = base.run_grid(asked, store, "tasks", run=run_text_tasks)
+    return Filtered(params, arms, runs, answers, store)

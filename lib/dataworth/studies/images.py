@@ -6,7 +6,6 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -31,8 +30,8 @@ from dataworth.images.parts import (
 from dataworth.images.prompts import split_name
 from dataworth.images.prompts.vocabulary import vocabulary
 from dataworth.parameters import Parameters, field
-from dataworth.paths import home
-from dataworth.runs import Result, Store, report, run_tasks
+from dataworth.runs import Result, Store, run_tasks
+from dataworth.studies import base
 
 if TYPE_CHECKING:
     from dataworth.studies.image_cost import Drawing, Training
@@ -220,8 +219,8 @@ class ImageStudy(Parameters):
         )
 
     def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
-        """Refuse what cannot run: a real pool smaller than `real` images, a generator without
-        weights, less disk than `runs` results need."""
+        """Raises UserError before anything runs: a real pool smaller than `real` images, a
+        generator without weights, less disk than `runs` results need."""
         from dataworth.data import load_images
 
         labels = load_images(self.card, POOL).labels
@@ -237,13 +236,7 @@ class ImageStudy(Parameters):
                 raise UserError(
                     f"generator {generator!r} has no shipped weights; set retrain to true."
                 )
-        home().mkdir(parents=True, exist_ok=True)
-        needed = (200 + 3 * runs) * 2**20
-        if (free := shutil.disk_usage(home()).free) < needed:
-            raise UserError(
-                f"{home()} has {free >> 20} MiB free, but the chapter stores up to "
-                f"{needed >> 20} MiB; free some space or set DATAWORTH_HOME."
-            )
+        base.check_disk(200 + 3 * runs)
 
 
 Grid = Mapping[str, Sequence[Sequence[ClassifierSpec]]]
@@ -253,16 +246,15 @@ Runs = dict[str, list[list[Result]]]
 def run_classifiers(grid: Grid, store: Store) -> Runs:
     """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
     missing, then trains what is missing."""
-    specs = [spec for rows in grid.values() for row in rows for spec in row]
+    specs = list(base.leaves(grid))
     shifted = {s.card for s in specs if shifts.needs_shift_pool(s.evaluations)}
     run_tasks([shifts.shift_pool_spec(card) for card in sorted(shifted)], store=store)
-    draw(specs, store)
-    done = iter(run_tasks(specs, store=store, label="classifiers"))
-    return {arm: [[next(done) for _ in row] for row in rows] for arm, rows in grid.items()}
+    sample(specs, store)
+    return base.run_grid(grid, store, "classifiers")
 
 
-def draw(specs: Iterable[ClassifierSpec], store: Store) -> list[Result]:
-    """Draw the synthetic images that `specs` train on; results of all their generation tasks."""
+def sample(specs: Iterable[Any], store: Store) -> list[Result]:
+    """Sample the synthetic images that `specs` train on; results of all their generation tasks."""
     parts = [p for spec in specs for p in spec.parts if isinstance(p, SyntheticPart)]
     shards: dict[ShardSpec, None] = {}
     for pool in dict.fromkeys(part.pool for part in parts):
@@ -271,16 +263,6 @@ def draw(specs: Iterable[ClassifierSpec], store: Store) -> list[Result]:
     # Most steps first: the longest tasks do not end alone.
     ordered = sorted(shards, key=lambda shard: -shard.steps)
     return run_tasks(ordered, store=store, label="synthetic images")
-
-
-def provenance(params: ImageStudy, results: Iterable[Result]) -> dict[str, object]:
-    """What the ledger records about a chapter's runs."""
-    return report.provenance(results, (params.seed + s for s in range(params.seeds)))
-
-
-def flatten(runs: Runs) -> list[Result]:
-    """All results of a grid."""
-    return [r for rows in runs.values() for row in rows for r in row]
 
 
 def class_names(card_id: str) -> tuple[str, ...]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.parameters import field
 from dataworth.runs import Store
-from dataworth.runs.report import summary as summary_of
 from dataworth.stats import Estimate, estimate
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
-from dataworth.studies.images import Runs, check_sizes, flatten, provenance, run_classifiers
+from dataworth.studies.images import Runs, check_sizes, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from dataworth.fit import Fit
     from dataworth.studies.image_cost import Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
 Ratios = Annotated[tuple[Annotated[float, Field(gt=0, le=10**6)], ...], Field(min_length=1)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
@@ -115,16 +115,15 @@ class Mixing(Reanalysis):
         mixed = Training("mixed", self.model, self.seeds * len(sizes), samples)
         return [*super().trainings(), mixed]
 
-    @classmethod
-    def preflight(cls, params: Mixing) -> None:
-        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
-        cells = sum(len(params.added(n)) for n in params.mixed_sizes) + len(params.shares)
-        pure = len(params.real_sizes) + len(params.synthetic_sizes)
-        params.check(real=max(params.real_sizes), runs=params.seeds * (cells + pure))
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, a small pool, no generator."""
+        cells = sum(len(self.added(n)) for n in self.mixed_sizes) + len(self.shares)
+        pure = len(self.real_sizes) + len(self.synthetic_sizes)
+        self.check(real=max(self.real_sizes), runs=self.seeds * (cells + pure))
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(base.Study):
     """Finished runs: `runs["real"]` and `runs["synthetic"]` by size, `runs["mixed, n"]` by number
     of synthetic images, `runs["weighted"]` by share; each as [value][seed]."""
 
@@ -283,22 +282,16 @@ class Mixed:
                     with np.errstate(divide="ignore"):
                         per = m / np.maximum(np.asarray(value), 0)
                         drawn = m / np.maximum(draws, 0)
-                    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-                    row += [float(per), float(low), float(high)]
+                    e = estimate(float(per), drawn)
+                    row += [e.value, *e.interval]
                 rows.append(row)
         ends = ["", "_low", "_high"]
         columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
         return pd.DataFrame(rows, columns=["real", "synthetic", *columns])
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by arm; the pure arms are shared."""
-        return summary_of(
-            {arm: [r for row in rows for r in row] for arm, rows in self.runs.items()}
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        return provenance(self.params, flatten(self.runs))
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return self.runs
 
     def _cells(self, real: int) -> tuple[str, tuple[int, ...]]:
         return f"mixed, {real}", self.params.added(real)
@@ -363,7 +356,7 @@ def _replaced(laws: dict[str, Fit], synthetic: float) -> tuple[float, Array]:
 
 def run(params: Mixing, store: Store | None = None) -> Mixed:
     """Run what is missing and collect the study; the pure arms are those of *synthetic scaling*."""
-    Mixing.preflight(params)
+    params.preflight()
     _, grid = params.stored(PURE)
     for n in params.mixed_sizes:
         grid[f"mixed, {n}"] = [params.mixed(n, m) for m in params.added(n)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,14 @@ from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.shifts import DARK, SHIFTS
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
-from dataworth.runs.report import summary
 from dataworth.stats import Estimate, estimate
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve, hash_of, resample, scores
 from dataworth.studies.images import (
     GENERATORS,
     Runs,
     check_prompt_sets,
     check_sizes,
-    flatten,
-    provenance,
     run_classifiers,
 )
 from dataworth.studies.reanalysis import Reanalysis
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 
     from dataworth.studies.image_cost import Drawing, Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
 
 SETS = ("test", *SHIFTS)
 DRAWN = ("sketch", "r")  # the shifted sets that hold drawings
@@ -148,18 +146,17 @@ class OutOfDistribution(Reanalysis):
         samples = runs * self.cause_budget * self.batch
         return [*super().trainings(), Training("2x2", self.model, runs, samples)]
 
-    @classmethod
-    def preflight(cls, params: OutOfDistribution) -> None:
-        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
-        params.check(
-            real=max(*params.real_sizes, params.cause_size),
-            generators=(*params.other_generators, params.with_drawings, params.without_drawings),
-            runs=params.seeds * (5 + len(params.arms) * len(params.real_sizes)),
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, a small pool, no generator."""
+        self.check(
+            real=max(*self.real_sizes, self.cause_size),
+            generators=(*self.other_generators, self.with_drawings, self.without_drawings),
+            runs=self.seeds * (5 + len(self.arms) * len(self.real_sizes)),
         )
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(base.Study):
     """Finished runs: `runs[arm][size][seed]`; `factorial[cell][seed]`, real images in row 4."""
 
     params: OutOfDistribution
@@ -248,21 +245,11 @@ class Study:
                 table.setdefault(column, {})[split] = f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"
         return pd.DataFrame(table).rename_axis("evaluation set")
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by kind."""
-        return summary(
-            {
-                **{
-                    f"classifiers, {arm}": [r for row in rows for r in row]
-                    for arm, rows in self.runs.items()
-                },
-                "classifiers, 2x2": [r for row in self.factorial for r in row],
-            }
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        return provenance(self.params, flatten({**self.runs, "2x2": self.factorial}))
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {f"classifiers, {arm}": rows for arm, rows in self.runs.items()} | {
+            "classifiers, 2x2": self.factorial
+        }
 
 
 def factorial_effects(cells: Array) -> Array:
@@ -271,24 +258,9 @@ def factorial_effects(cells: Array) -> Array:
     return np.asarray(cells @ CONTRASTS.T)
 
 
-def rank_agreement(a: Sequence[Estimate], b: Sequence[Estimate]) -> Estimate:
-    """Spearman's correlation over arms between two quantities, with the interval of its draws.
-
-    The arms are these arms, not a sample of others. NaN for fewer than three of them.
-    """
-    from scipy import stats
-
-    if len(a) < 3:
-        return estimate(np.nan, [])
-    draws = [np.stack([e.draws for e in es], axis=1) for es in (a, b)]
-    x, y = (stats.zscore(stats.rankdata(d, axis=1), axis=1) for d in draws)
-    value = stats.spearmanr([e.value for e in a], [e.value for e in b]).statistic
-    return estimate(value, (x * y).mean(1))
-
-
 def run(params: OutOfDistribution, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    OutOfDistribution.preflight(params)
+    params.preflight()
     store = store or Store()
     sizes, grid = params.stored(params.arms)
     done = run_classifiers({**grid, "2x2": params.factorial()}, store)

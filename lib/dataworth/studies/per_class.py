@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,17 +16,10 @@ from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import summary
 from dataworth.stats import Estimate, estimate
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, hash_of, resample, scores
-from dataworth.studies.images import (
-    POOL,
-    Runs,
-    check_prompt_sets,
-    flatten,
-    provenance,
-    run_classifiers,
-)
+from dataworth.studies.images import POOL, Runs, check_prompt_sets, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 
 if TYPE_CHECKING:
@@ -34,7 +27,8 @@ if TYPE_CHECKING:
 
     from dataworth.studies.image_cost import Drawing, Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Rows = NDArray[np.intp]
 Who = Literal["weak", "other", "all"]
 
@@ -128,17 +122,16 @@ class PerClass(Reanalysis):
         samples = runs * self.fix_budget * self.batch
         return [*super().trainings(), Training("intervention", self.model, runs, samples)]
 
-    @classmethod
-    def preflight(cls, params: PerClass) -> None:
-        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
-        params.check(
-            real=max(*params.real_sizes, params.fix_size),
-            runs=params.seeds * (4 + len(params.real_sizes) + len(params.synthetic_sizes)),
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, a small pool, no generator."""
+        self.check(
+            real=max(*self.real_sizes, self.fix_size),
+            runs=self.seeds * (4 + len(self.real_sizes) + len(self.synthetic_sizes)),
         )
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(base.Study):
     """Finished runs: `runs[arm][size][seed]`, `fixes[intervention][seed]`; `weak`, the treated
     classes by label, chosen on the validation set."""
 
@@ -303,22 +296,12 @@ class Study:
                         rows[f"{self.names[c]}, {kind}"] = pool.load(ids, self.store)[0]
         return rows
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by kind."""
-        return summary(
-            {
-                **{
-                    f"classifiers, {a}": [r for row in g for r in row] for a, g in self.runs.items()
-                },
-                "classifiers, intervention": [r for row in self.fixes.values() for r in row],
-                "fidelity": [self.fidelity],
-            }
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        fixes = [r for row in self.fixes.values() for r in row]
-        return provenance(self.params, [*flatten(self.runs), *fixes, self.fidelity])
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {f"classifiers, {arm}": rows for arm, rows in self.runs.items()} | {
+            "classifiers, intervention": self.fixes,
+            "fidelity": self.fidelity,
+        }
 
 
 @dataclass(frozen=True)
@@ -365,26 +348,6 @@ def _group(first: ArrayLike, last: ArrayLike, k: Estimate, p: PerClass) -> NDArr
     return groups(first, last, k.interval, easy=p.easy_accuracy, poor=p.poor_accuracy)
 
 
-def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
-    """Spearman's correlation of n classes and the interval of Bonett and Wright (2000).
-
-    tanh(atanh(r) +- z sqrt((1 + r^2 / 2) / (n - 3))): the classes are taken as a sample of
-    concepts, so ten of them say little. NaN if all values are equal or n < 4.
-    """
-    from scipy import stats
-
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    known = np.isfinite(x) & np.isfinite(y)
-    n, empty = int(known.sum()), np.empty(0)
-    if n < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
-        return Estimate(np.nan, np.nan, np.nan, empty)
-    r = float(stats.spearmanr(x[known], y[known]).statistic)
-    centre = np.arctanh(np.clip(r, -0.999, 0.999))
-    half = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + r * r / 2) / (n - 3))
-    low, high = np.tanh([centre - half, centre + half])
-    return Estimate(r, float(low), float(high), empty)
-
-
 def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Array:
     """(classes, classes): share of the examples of a class (row) that get each answer (column);
     a row without examples is 0."""
@@ -407,7 +370,7 @@ def weakest(rows: Sequence[Result], count: int, split: str = "validation") -> tu
 
 def run(params: PerClass, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    PerClass.preflight(params)
+    params.preflight()
     store = store or Store()
     sizes, grid = params.stored(("real", "synthetic"))
     runs = run_classifiers(grid, store)

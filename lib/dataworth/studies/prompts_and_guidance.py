@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
@@ -22,24 +22,18 @@ from dataworth.images.preview import PreviewSpec
 from dataworth.images.prompts import PROMPT_SETS
 from dataworth.parameters import field
 from dataworth.runs import Result, Spec, Store, run_tasks
-from dataworth.runs.report import summary
-from dataworth.stats import Estimate, estimate
+from dataworth.stats import Estimate, first_and_rest, partial_spearman
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
-from dataworth.studies.images import (
-    ImageStudy,
-    Runs,
-    check_sizes,
-    flatten,
-    provenance,
-    run_classifiers,
-)
+from dataworth.studies.images import ImageStudy, Runs, check_sizes, run_classifiers
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.studies.image_cost import Drawing, Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 METRICS = (
     "recognizability", "macro_f1", "deviation", "cosine", "density", "coverage", "frechet",
     "inception_score",
@@ -163,11 +157,10 @@ class PromptsAndGuidance(ImageStudy):
             for w in self.guidances
         ]
 
-    @classmethod
-    def preflight(cls, params: PromptsAndGuidance) -> None:
-        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
-        runs = len(params.configurations()) * len(params.sizes) * params.seeds
-        params.check(real=params.reference_size, runs=runs)
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, a small pool, no generator."""
+        runs = len(self.configurations()) * len(self.sizes) * self.seeds
+        self.check(real=self.reference_size, runs=runs)
 
     def drawings(self) -> list[Drawing]:
         """One pool for each configuration."""
@@ -192,7 +185,7 @@ class PromptsAndGuidance(ImageStudy):
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(base.Study):
     """Finished runs: classifiers as `runs[configuration's name][size][seed]`, fidelity by
     configuration, previews by guidance scale."""
 
@@ -202,16 +195,14 @@ class Study:
     shown: Sequence[Result]
     reference: Result
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: number of tasks and core minutes, by kind (drawing of training images
-        aside)."""
-        return summary(
-            {
-                "train on synthetic images": flatten(self.runs),
-                "judge images": self.fidelity.values(),
-                "draw the grid of examples": self.shown,
-            }
-        )
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {
+            "reference classifier": self.reference,
+            "train on synthetic images": self.runs,
+            "evaluate images": self.fidelity,
+            "grid of examples": self.shown,
+        }
 
     def curve(self, configuration: Configuration, metric: str = "loss") -> Curve:
         """Loss or error against training-set size."""
@@ -306,42 +297,10 @@ class Study:
             rows[f"w = {w:g}"] = np.concatenate([top, bottom], 1)
         return rows
 
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        found = [*flatten(self.runs), *self.fidelity.values(), *self.shown, self.reference]
-        return provenance(self.params, found)
-
-
-def first_and_rest(values: Array) -> Estimate:
-    """An estimate from an array that holds the value first and its bootstrap versions after it."""
-    return estimate(values[0], values[1:])
-
-
-def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
-    """Spearman's rank correlation of x and y (n,) with the ranks of `controls` (c, n) held fixed.
-
-    The correlation of what is left of the ranks of x and of y after linear regression on the ranks
-    of the controls (average ranks for ties). Without controls it is Spearman's. NaN where nothing
-    is left, or where n is too small for the number of controls (n < c + 3).
-    """
-    from scipy.stats import rankdata
-
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    controls = np.asarray(controls, dtype=float).reshape(-1, len(x))
-    if len(x) < len(controls) + 3:
-        return float("nan")
-    ranks = np.stack([rankdata(row) for row in (x, y, *controls)], axis=1)
-    design = np.column_stack([np.ones(len(x)), ranks[:, 2:]])
-    left = ranks[:, :2] - design @ np.linalg.lstsq(design, ranks[:, :2], rcond=None)[0]
-    norms = np.linalg.norm(left, axis=0)
-    if norms.min() < 1e-9 * len(x):
-        return float("nan")
-    return float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1, 1))
-
 
 def run(params: PromptsAndGuidance, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    PromptsAndGuidance.preflight(params)
+    params.preflight()
     store = store or Store()
     configurations = params.configurations()
     grid = {c.name: params.specs(c) for c in configurations}

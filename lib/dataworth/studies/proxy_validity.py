@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from dataworth.parameters import field
-from dataworth.runs import Result, Store, report
-from dataworth.stats import Estimate, estimate
-from dataworth.studies.domains import DomainArms, correlation, loss_draws, without
+from dataworth.runs import Result, Store
+from dataworth.stats import Estimate, correlation, estimate, interval
+from dataworth.studies import base
+from dataworth.studies.domains import DomainArms, loss_draws, without
 from dataworth.text.models import MODELS
 from dataworth.text.pools import DOMAINS, Pool
 from dataworth.text.tokens import run_text_tasks
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from dataworth.studies.text_cost import Training
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
+
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Measure = Literal["pairs", "spearman"]
 AVERAGE = "average"
@@ -62,14 +64,13 @@ class ProxyValidity(DomainArms):
             for model in (self.model, *self.proxies)
         ]
 
-    @classmethod
-    def preflight(cls, params: ProxyValidity) -> None:
-        """Refuse what cannot run: no data, pools too small, no disk."""
-        params.check(runs=params.seeds * (len(DOMAINS) + 2) * (1 + len(params.proxies)))
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, pools too small, no disk."""
+        self.check(runs=self.seeds * (len(DOMAINS) + 2) * (1 + len(self.proxies)))
 
 
 @dataclass(frozen=True, eq=False)
-class ProxyStudy:
+class ProxyStudy(base.Study):
     """Finished runs by model, arm and seed."""
 
     params: ProxyValidity
@@ -164,9 +165,7 @@ class ProxyStudy:
         small, large = self.losses(proxy), self.losses(self.params.model)
         _, draws = self._draws(self.params.model)
         first, second = np.triu_indices(len(self.arms), 1)
-        low, high = np.quantile(
-            draws[:, first, : len(DOMAINS)] - draws[:, second, : len(DOMAINS)], [0.025, 0.975], 0
-        )
+        low, high = interval(draws[:, first, : len(DOMAINS)] - draws[:, second, : len(DOMAINS)])
         clear = (low > 0) | (high < 0)
         e = slice(len(DOMAINS))
         same = np.sign(small[first, e] - small[second, e]) == np.sign(
@@ -191,17 +190,9 @@ class ProxyStudy:
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by model."""
-        return report.summary(
-            {m: [r for runs in arms.values() for r in runs] for m, arms in self.runs.items()}
-        )
-
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        p = self.params
-        results = [r for arms in self.runs.values() for runs in arms.values() for r in runs]
-        return report.provenance(results, range(p.seed, p.seed + p.seeds))
+    def kinds(self) -> Mapping[str, Any]:
+        """All results, by kind."""
+        return self.runs
 
     def _rows(self, evaluation: str, own: bool) -> NDArray[np.intp]:
         left_out = None if own else without(evaluation)
@@ -266,16 +257,8 @@ _SCORES = {
 
 def run(params: ProxyValidity, store: Store | None = None) -> ProxyStudy:
     """Train what is missing at every size, and collect the study."""
-    ProxyValidity.preflight(params)
+    params.preflight()
     pools = params.pools()
     specs = {model: params.specs(pools, model) for model in (params.model, *params.proxies)}
-    flat = [spec for arms in specs.values() for each in arms.values() for spec in each]
-    results = run_text_tasks(flat, store=store or Store(), label="language models")
-    found = dict(zip(flat, results, strict=True))
-    return ProxyStudy(
-        params,
-        {
-            model: {arm: [found[spec] for spec in each] for arm, each in arms.items()}
-            for model, arms in specs.items()
-        },
-    )
+    runs = base.run_grid(specs, store or Store(), "language models", run=run_text_tasks)
+    return ProxyStudy(params, runs)

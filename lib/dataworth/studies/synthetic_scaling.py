@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
 from dataworth.parameters import field
-from dataworth.runs import Result, Store, run_tasks
-from dataworth.runs.report import summary
+from dataworth.runs import Result, Store
+from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
 from dataworth.studies.images import (
     GENERATORS,
@@ -24,8 +24,6 @@ from dataworth.studies.images import (
     Runs,
     check_prompt_sets,
     check_sizes,
-    flatten,
-    provenance,
     run_classifiers,
 )
 
@@ -147,13 +145,12 @@ class SyntheticScaling(ImageStudy):
         pool = self.pool(generator=arm.generator, prompt_set=arm.prompt_set)
         return self.synthetic(pool, size, seed)
 
-    @classmethod
-    def preflight(cls, params: SyntheticScaling) -> None:
-        """Refuse what cannot run: no data, a pool too small, no generator, no disk."""
-        params.check(
-            real=max(*params.real_sizes, *params.other_sizes),
-            generators=params.other_generators,
-            runs=params.seeds * (len(params.real_sizes) + 7 * len(params.other_sizes)),
+    def preflight(self) -> None:
+        """Raises UserError before anything runs: no data, a small pool, no generator."""
+        self.check(
+            real=max(*self.real_sizes, *self.other_sizes),
+            generators=self.other_generators,
+            runs=self.seeds * (len(self.real_sizes) + 7 * len(self.other_sizes)),
         )
 
     def drawings(self) -> list[Drawing]:
@@ -183,7 +180,7 @@ class SyntheticScaling(ImageStudy):
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(base.Study):
     """Finished runs: classifiers as `runs[arm][size][seed]`, fidelity and shards by step count."""
 
     params: SyntheticScaling
@@ -205,17 +202,13 @@ class Study:
             seed=p.seed,
         )
 
-    def summary(self) -> pd.DataFrame:
-        """What was run: tasks and core minutes, by kind."""
-        return summary(
-            {
-                "synthetic images, quality curve": [r for s in self.shards.values() for r in s],
-                **{
-                    f"classifiers, {arm}": [r for row in rows for r in row]
-                    for arm, rows in self.runs.items()
-                },
-            }
-        )
+    def kinds(self) -> dict[str, Any]:
+        """All results, by kind."""
+        return {
+            "synthetic images, quality curve": self.shards,
+            "fidelity": self.fidelity,
+            **{f"classifiers, {arm}": rows for arm, rows in self.runs.items()},
+        }
 
     def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
         """For each class name: its first `count` real images, then its first `count` of every
@@ -271,15 +264,10 @@ class Study:
         sizes = sorted({int(n) for arm in self.arms.values() for n in arm.sizes})
         return table[sizes].rename_axis("top-1 %, by training images", axis=1)
 
-    def provenance(self) -> dict[str, object]:
-        """What the ledger records about these runs."""
-        shards = [r for rows in self.shards.values() for r in rows]
-        return provenance(self.params, [*flatten(self.runs), *shards, *self.fidelity.values()])
-
 
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
-    SyntheticScaling.preflight(params)
+    params.preflight()
     store = store or Store()
     arms = params.arms()
     grid = {name: params.specs(arm) for name, arm in arms.items()}
@@ -287,12 +275,10 @@ def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     pools = {n: params.pool(steps=n) for n in sorted(params.curve_steps)}
     wanted = range(params.curve_images)
     tasks = {n: pools[n].shards(wanted) for n in sorted(pools, reverse=True)}
-    drawn = run_tasks([t for ts in tasks.values() for t in ts], store=store, label="quality curve")
-    done = iter(drawn)
-    shards = {n: [next(done) for _ in ts] for n, ts in tasks.items()}
-    judged = [
-        FidelitySpec(pool=pool, size=params.curve_images, reference=grid["real"][-1][0])
-        for pool in pools.values()
-    ]
-    fidelity = run_tasks(judged, store=store, workers=1, label="fidelity")
-    return Study(params, arms, runs, dict(zip(pools, fidelity, strict=True)), shards, store)
+    shards = base.run_grid(tasks, store, "quality curve")
+    evaluated = {
+        n: FidelitySpec(pool=pool, size=params.curve_images, reference=grid["real"][-1][0])
+        for n, pool in pools.items()
+    }
+    fidelity = base.run_grid(evaluated, store, "fidelity", workers=1)
+    return Study(params, arms, runs, fidelity, shards, store)

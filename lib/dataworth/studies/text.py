@@ -7,7 +7,6 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +16,7 @@ from pydantic import field_validator
 
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
-from dataworth.paths import home
+from dataworth.studies import base
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
@@ -118,22 +117,16 @@ class TextStudy(Parameters):
         )
 
     def check(self, *, runs: int = 0, budgets: Sequence[str] = ("tokens",)) -> None:
-        """Refuse what cannot run: less disk than `runs` results need, one of `budgets` (names of
-        parameters) below one step."""
+        """Raises UserError before anything runs: less disk than `runs` results need, one of
+        `budgets` (names of parameters) below one step."""
         for name in budgets:
             if (tokens := getattr(self, name)) < self.batch * self.context:
                 raise UserError(
                     f"{name} is {tokens:,}; it must be at least one step of {self.batch} rows of "
                     f"{self.context} tokens."
                 )
-        home().mkdir(parents=True, exist_ok=True)
         size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
-        needed = 200 + size * runs
-        if (free := shutil.disk_usage(home()).free >> 20) < needed:
-            raise UserError(
-                f"{home()} has {free} MiB free, but the chapter stores up to {needed} MiB; free "
-                "some space or set DATAWORTH_HOME."
-            )
+        base.check_disk(200 + size * runs)
 
 
 @cache

@@ -19,7 +19,7 @@ from dataworth.stats import over_examples, over_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
+from dataworth.arrays import Array
 
 
 def bits_per_byte(nats: ArrayLike, n_bytes: ArrayLike) -> Array:

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataworth.arrays import Array
 from dataworth.runs import Outcome, Spec, Store
 from dataworth.text.tokens import TextPart
-
-Array = NDArray[np.float64]
 
 PII: dict[str, re.Pattern[str]] = {
     "mail address": re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,}(?![\w-])", re.I),

@@ -1,0 +1,94 @@
+"""What every study has in common.
+
+A study is a pair of classes in the module of its chapter. Its parameters (`Parameters` of the
+chapter) can `preflight` (validate before anything runs) and say their `cost`; `run(params)` makes
+a grid of specs of them, runs what is missing (`run_grid`) and gives a `Study`: the finished runs,
+from which every table, estimate and interval of the chapter is computed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from dataworth.errors import UserError
+from dataworth.paths import home
+from dataworth.runs import Result, Spec, Store, report, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+K = TypeVar("K")
+
+
+class Runner(Protocol):
+    """Runs specs in order; `run_tasks` or one that prepares what they read."""
+
+    def __call__(
+        self, specs: list[Any], *, store: Store, workers: int | None, label: str
+    ) -> list[Result]: ...
+
+
+def leaves(grid: Any) -> Iterator[Any]:
+    """The specs or results of a grid in order: of mappings the values, of sequences the items."""
+    if isinstance(grid, Mapping):
+        grid = grid.values()
+    elif isinstance(grid, Spec | Result):
+        yield grid
+        return
+    for part in grid:
+        yield from leaves(part)
+
+
+def run_grid(
+    grid: Mapping[K, Any],
+    store: Store,
+    label: str,
+    *,
+    run: Runner = run_tasks,
+    workers: int | None = None,
+) -> dict[K, Any]:
+    """Results in the shape of a grid of specs (mappings and lists of them, nested at will); equal
+    specs run once."""
+    specs = list(dict.fromkeys(leaves(grid)))
+    found = dict(zip(specs, run(specs, store=store, workers=workers, label=label), strict=True))
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, Spec):
+            return found[part]
+        if isinstance(part, Mapping):
+            return {key: filled(item) for key, item in part.items()}
+        return [filled(item) for item in part]
+
+    return {key: filled(part) for key, part in grid.items()}
+
+
+def check_disk(mib: int) -> None:
+    """Raises UserError where the store's disk has less than `mib` MiB free."""
+    home().mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(home()).free >> 20) < mib:
+        raise UserError(
+            f"{home()} has {free} MiB free, but the chapter stores up to {mib} MiB; free some "
+            "space or set DATAWORTH_HOME."
+        )
+
+
+class Study(ABC):
+    """Finished runs of a chapter."""
+
+    params: Any
+
+    @abstractmethod
+    def kinds(self) -> Mapping[str, Any]:
+        """All results, by what they are; each a grid (`leaves`)."""
+
+    def summary(self) -> pd.DataFrame:
+        """What was run: tasks and core minutes, by kind; runs of two kinds count in both."""
+        return report.summary({kind: leaves(grid) for kind, grid in self.kinds().items()})
+
+    def provenance(self) -> dict[str, object]:
+        """What the ledger records about these runs."""
+        seeds: Iterable[int] = range(getattr(self.params, "seeds", 1))
+        return report.provenance(leaves(self.kinds()), [self.params.seed + s for s in seeds])
