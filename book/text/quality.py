@@ -95,33 +95,21 @@ study.summary()
 # %%
 study.sets().round(2)
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
+import pandas as pd
 
 from dataworth import claims, published
-from dataworth.figures import COLOURS, show, subplots
-from dataworth.figures.filters import (
-    choice_by_domain,
-    draw_cells,
-    draw_gains,
-    draw_mix,
-    draw_tasks,
-    own_arms,
-)
+from dataworth.figures import draw, filters, forest, heatmap, show
+from dataworth.studies.filter_tasks import TASKS
+from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
-draw_mix(axes, study)
 mild, strict = f"quality {max(kept):g} %", f"quality {min(kept):g} %"
 show(
-    fig,
-    alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[strict]:.0f} % at {min(kept):g} % kept and "
-    f"{sets.mail['rules for pages']:.0f} % after the rules for pages. Mean document: {sets.bytes['whole']:.0f} bytes "
-    f"unfiltered, {sets.bytes[strict]:.0f} at {min(kept):g} % kept. Mean quality {sets.quality['whole']:.2f} and "
-    f"{sets.quality[strict]:.2f}. Toxic bytes {sets.toxic['whole']:.1f} % and {sets.toxic[strict]:.1f} %.",
+    draw(*filters.kept_text(sets.loc[["whole", *study.own_arms]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
+    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-quality-mix",
 )
 
@@ -134,40 +122,24 @@ study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
 # %% [markdown]
 # ## Gain by share kept
 
-# %% tags=["hide-input"]
+# %%
 record = claims.recorded("quality")
+past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
 paper = published.longpre_filters("quality")
-average = paper[paper.category == "average"]
 gains = study.gains()
-fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
-draw_gains(ax, study, record["evidence"]["gains"] if record else None)
-filters = average[~average.inverse].sort_values("kept")
-worst = average[average.inverse]
-right.plot([100, *filters.kept[::-1]], [0, *filters.change[::-1]], "o-", color=COLOURS["published"])
-right.plot(worst.kept, worst.change, "s", color=COLOURS["published"], mfc="white", label="inverse")
-right.axhline(0, color="#999999", lw=1, ls=":")
-right.invert_xaxis()
-right.set(xlabel="% kept", ylabel="QA score, change in points", title="Longpre et al., Figure 6")
-right.title.set_fontsize(9)
-right.legend(fontsize=8)
-
-
-def told(name):
-    row = gains.loc[name]
-    return f"{name} {row.gain:+.2f} [{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
-
-
 show(
-    fig,
-    alt="Left: gain in bits per byte over the unfiltered crawl, in percent, by arm: "
-    + "; ".join(told(name) for name in gains.index if name != "whole")
-    + ". Right: published change of the question-answering score, "
-    + ", ".join(f"{r.change:+.1f} at {r.kept:.0f} %" for r in filters.itertuples())
-    + f" kept, and {worst.change.item():+.1f} for the inverse filter.",
+    draw(
+        filters.gains(
+            gains.loc[study.own_arms], equal=equal,
+            recorded=past[past.arm.str.startswith("quality")] if record else None,
+        ),
+        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 6"),
+        widths=(1.7, 1), height=4.6,
+    ),
     caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
     "in question answering after fine-tuning (one run each).",
     name="fig-quality-gain",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Gain by domain
@@ -176,30 +148,24 @@ show(
 # news, academic) and the encyclopedia come from the corpora that served as the classifier's positives (other
 # documents of them); code, government and the crawl's own web and mail do not.
 
-# %% tags=["hide-input"]
-arms = [name for name in own_arms(study) if study.arms[name].kind != "random"]
+# %%
+kinds = {name: arm.kind for name, arm in study.arms.items()}
+arms = [name for name in study.own_arms if kinds[name] != "random"]
 beside = [name for name in arms if study.has_control(name)]
-upper, lower = study.by_domain(arms), study.by_domain(beside, over="control")
-top = float(max(np.abs(upper[0]).max(), np.abs(lower[0]).max()))
-fig, axes = subplots(2, 1, figsize=(8.2, 7.4), height_ratios=(len(arms), len(beside)), sharex=True)
-for ax, (values, clear), rows in zip(axes, (upper, lower), (arms, beside), strict=True):
-    image = draw_cells(ax, values, rows, study.domains, top=top, clear=clear, form="{:+.2f}")
-axes[0].set_title("gain over the unfiltered crawl", fontsize=9)
-axes[1].set_title("gain over the random drop of the same size", fontsize=9)
-bar = fig.colorbar(image, ax=axes, label="gain in bits per byte (%)", shrink=0.6)
-bar.set_ticks([-top, -top / 10, 0, top / 10, top])
-bar.set_ticklabels([f"{-top:+.1f}", f"{-top / 10:+.1f}", "0", f"{top / 10:+.1f}", f"{top:+.1f}"])
-bar.minorticks_off()
-row = dict(zip(study.domains, upper[0][arms.index(strict)], strict=True))
+upper = study.by_domain(arms)
+common = {"columns": study.domains, "form": "+.2f"}
+label = "gain in bits per byte (%)"
 show(
-    fig,
-    alt=f"Heat map of gains in percent of bits per byte, arms by domains. At {min(kept):g} % kept: "
-    + ", ".join(f"{name} {value:+.2f}" for name, value in row.items())
-    + f". In {int(lower[1].sum())} of {lower[1].size} cells the gain over the random drop is clear of zero.",
+    draw(
+        heatmap(upper, label, rows=arms, title="over the unfiltered crawl", **common),
+        heatmap(study.by_domain(beside, over="control"), label, rows=beside,
+                title="over the random drop of the same size", **common),
+        columns=1,
+    ),
     caption="Gain in bits per byte by domain of the held-out text, in percent; blue: better. Colours are logarithmic beyond a tenth of "
     "the scale; pale: the 95 % interval holds zero.",
     name="fig-quality-domains",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Is it the filter, or the mix of domains?
@@ -207,45 +173,28 @@ show(
 # Five choices that leave the same share of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
 # as the filter does, but at random. It can know two domains only; finer mixes of topic and format are out of its reach.
 
-# %% tags=["hide-input"]
+# %%
 five = {
-    "random": f"random {equal:g} %",
-    "random, filter's mix": f"mix of quality {equal:g} %",
-    "inverse filter": f"inverse quality {inverse:g} %",
-    "filter": f"quality {equal:g} %",
-    "filter of a larger crawl": f"larger crawl, quality {equal:g} %",
+    f"random {equal:g} %": "random",
+    f"mix of quality {equal:g} %": "random, filter's mix",
+    f"inverse quality {inverse:g} %": "inverse filter",
+    f"quality {equal:g} %": "filter",
+    f"larger crawl, quality {equal:g} %": "filter of a larger crawl",
 }
 groups = {
-    "curated": ["books", "news", "academic", "encyclopedia"],
+    "curated text": ["books", "news", "academic", "encyclopedia"],
     "code, government": ["code", "government"],
     "web, mail": ["web", "mail"],
 }
-fig, ax = subplots(figsize=(7.4, 3.8))
-cells = {g: {k: study.gain(arm, names) for k, arm in five.items()} for g, names in groups.items()}
-looks = zip(groups, (COLOURS["real"], COLOURS["mixed"], COLOURS["synthetic"]), "osD", strict=True)
-for shift, (group, colour, marker) in zip((0.18, 0, -0.18), looks, strict=True):
-    found = list(cells[group].values())
-    bars = np.clip([[e.value - e.low for e in found], [e.high - e.value for e in found]], 0, None)
-    y = np.arange(len(five))[::-1] + shift
-    ax.errorbar(
-        [e.value for e in found], y, xerr=bars, fmt=marker, color=colour, label=group, capsize=2
-    )
-ax.axvline(0, color="#999999", lw=1, ls=":")
-ax.set_yticks(np.arange(len(five))[::-1], list(five))
-ax.set_xlabel("gain in bits per byte over the unfiltered crawl (%)")
-ax.legend(fontsize=8, title="held-out text", title_fontsize=8)
 show(
-    fig,
-    alt=f"Gains of five choices that keep {equal:g} % of the bytes, on three groups of domains. "
-    + ". ".join(
-        f"{group}: " + ", ".join(f"{k} {e.value:+.2f}" for k, e in row.items())
-        for group, row in cells.items()
-    )
-    + ".",
+    forest(
+        {g: {arm: study.gain(arm, names) for arm in five} for g, names in groups.items()},
+        "gain in bits per byte over the unfiltered crawl (%)", rows=five, reference=0, form="+.2f",
+    ),
     caption=f"Five sets with {equal:g} % of the bytes of the crawl (the last chosen from a larger one): gain on curated domains "
     "like the classifier's positives, on others, and on the crawl's own; 95 % intervals.",
     name="fig-quality-remix",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Downstream
@@ -258,40 +207,33 @@ show(
 # %%
 study.task_words()
 
-# %% tags=["hide-input"]
+# %%
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(9.8, 3.6), sharey=True)
-draw_tasks(axes, study, shown)
+tested_here = [name for name in study.tested if name != "whole"]
+changes = {t: {name: study.task_change(name, t) for name in tested_here} for t in shown}
 level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
+levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
-    fig,
-    alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
-    f"{level['accuracy'].value:.0f} % (chance 25), toxic sentences AUROC {level['toxic'].value:.0f} %, spam AUROC "
-    f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} %. "
-    + "; ".join(
-        f"{name}: " + ", ".join(f"{t} {study.task_change(name, t).value:+.2f}" for t in shown)
-        for name in study.tested
-        if name != "whole"
-    )
-    + ".",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
-    "runs. Multiple choice: bits per byte by which the best wrong answer is less likely than the true one.",
+    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
+    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25).",
+    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
+    "seeds. Multiple choice: bits per byte by which the best wrong answer is less likely than the true one.",
     name="fig-quality-tasks",
 )
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
-# %% tags=["hide-input"]
-tested_here = [name for name in study.tested if name != "whole"]
-fig, alt = choice_by_domain(study, tested_here)
+# %%
 show(
-    fig,
-    alt=alt,
+    heatmap(
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)", rows=tested_here,
+        columns=study.domains, form="+.3f",
+    ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
     "blue: better. Pale: the 95 % interval holds zero.",
     name="fig-quality-choice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Rules of thumb refuse sentences
@@ -300,8 +242,6 @@ show(
 # fifty words, for five sentences, for stop words. How many documents of the crawl each reason refuses:
 
 # %%
-import pandas as pd
-
 pd.Series(study.reasons(), name="documents").to_frame()
 
 # %% [markdown]

@@ -96,35 +96,22 @@ study.sets().round(2)
 # %%
 study.unscored().round(2)
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
+import pandas as pd
 
 from dataworth import claims, published
-from dataworth.figures import COLOURS, show, subplots
-from dataworth.figures.filters import (
-    choice_by_domain,
-    draw_cells,
-    draw_gains,
-    draw_mix,
-    draw_tasks,
-    own_arms,
-)
+from dataworth.figures import draw, filters, heatmap, scatter, series, show
+from dataworth.studies.filter_tasks import TASKS
+from dataworth.text.pools import CRAWL
 
 sets = study.sets()
 mild, strict = f"toxicity {max(kept):g} %", f"toxicity {min(kept):g} %"
 turned = f"inverse toxicity {inverse:g} %"
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
-draw_mix(axes, study)
 show(
-    fig,
-    alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[strict]:.0f} % at {min(kept):g} % kept and "
-    f"{sets.mail['word list']:.0f} % after the word list. Mean document: {sets.bytes['whole']:.0f} bytes unfiltered, "
-    f"{sets.bytes[strict]:.0f} at {min(kept):g} % kept, {sets.bytes['word list']:.0f} after the word list. Mean quality "
-    f"{sets.quality['whole']:.3f} and {sets.quality[strict]:.3f}. Toxic bytes {sets.toxic['whole']:.1f} % and "
-    f"{sets.toxic[strict]:.1f} %.",
+    draw(*filters.kept_text(sets.loc[["whole", *study.own_arms]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
+    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-toxicity-mix",
 )
 
@@ -137,40 +124,24 @@ study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
 # %% [markdown]
 # ## Gain by share kept
 
-# %% tags=["hide-input"]
+# %%
 record = claims.recorded("toxicity")
+past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
 paper = published.longpre_filters("toxicity")
-average = paper[paper.category == "average"]
 gains = study.gains()
-fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
-draw_gains(ax, study, record["evidence"]["gains"] if record else None)
-filters = average[~average.inverse].sort_values("kept", ascending=False)
-best = average[average.inverse]
-right.plot(filters.kept, filters.change, "o-", color=COLOURS["published"])
-right.plot(best.kept, best.change, "s", color=COLOURS["published"], mfc="white", label="inverse")
-right.axhline(0, color="#999999", lw=1, ls=":")
-right.invert_xaxis()
-right.set(xlabel="% kept", ylabel="QA score, change in points", title="Longpre et al., Figure 7")
-right.title.set_fontsize(9)
-right.legend(fontsize=8)
-
-
-def told(name):
-    row = gains.loc[name]
-    return f"{name} {row.gain:+.2f} [{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
-
-
 show(
-    fig,
-    alt="Left: gain in bits per byte over the unfiltered crawl, in percent, by arm: "
-    + "; ".join(told(name) for name in own_arms(study))
-    + ". Right: published change of the question-answering score, falling from "
-    + ", ".join(f"{r.change:+.1f} at {r.kept:.0f} %" for r in filters.itertuples())
-    + f" kept; {best.change.item():+.1f} for the inverse filter.",
+    draw(
+        filters.gains(
+            gains.loc[study.own_arms], equal=equal,
+            recorded=past[past.arm.str.startswith("toxicity")] if record else None,
+        ),
+        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 7"),
+        widths=(1.7, 1), height=4.6,
+    ),
     caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
     "in question answering after fine-tuning (one run each).",
     name="fig-toxicity-gain",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The published table, and ours
@@ -178,47 +149,29 @@ show(
 # The table of the slides has categories of questions; ours has domains of text. Four have the same name or
 # place: Wiki and encyclopedia, web, books, academic.
 
-# %% tags=["hide-input"]
+# %%
 wide = paper.pivot(index="filter", columns="category", values="change")
 order = paper.drop_duplicates("filter").set_index("filter").kept
-theirs = [*order.index[order.index.str.startswith("inverse")]]
-theirs += [name for name in order.index if name not in theirs]
+theirs = sorted(order.index, key=lambda name: not name.startswith("inverse"))  # inverse ones first
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
+kinds = {name: arm.kind for name, arm in study.arms.items()}
 ours = [turned, *(f"toxicity {share:g} %" for share in sorted(kept, reverse=True)), "word list"]
-ours += [name for name in own_arms(study) if study.arms[name].kind == "random"]
-values, clear = study.by_domain(ours)
-mean = np.array([study.gain(name).value for name in ours])
-sure = np.array([e.low > 0 or e.high < 0 for e in (study.gain(name) for name in ours)])
-fig, axes = subplots(1, 2, figsize=(10.2, 4.8))
-draw_cells(
-    axes[0],
-    wide.loc[theirs, columns].to_numpy(),
-    [f"{name} ({order[name]:.0f} %)" for name in theirs],
-    columns,
-    top=5.0,
-)
-axes[0].set_title("Longpre et al., Figure 7: QA, change in points", fontsize=9)
-draw_cells(
-    axes[1],
-    np.column_stack([values, mean]),
-    ours,
-    [*study.domains, "average"],
-    top=float(np.abs(values).max()),
-    clear=np.column_stack([clear, sure]),
-    form="{:+.2f}",
-)
-axes[1].set_title("this run: gain in bits per byte (%)", fontsize=9)
+ours += [name for name in study.own_arms if kinds[name] == "random"]
+found = [[*(study.gain(name, d) for d in study.domains), study.gain(name)] for name in ours]
+values, _ = study.by_domain(ours)
+rows = [f"{name} ({order[name]:.0f} %)" for name in theirs]
 show(
-    fig,
-    alt="Two heat maps, filters by categories. Left, published: averages "
-    + ", ".join(f"{name} {wide.average[name]:+.1f}" for name in theirs)
-    + ". Right, this run: averages "
-    + ", ".join(f"{name} {value:+.2f}" for name, value in zip(ours, mean, strict=True))
-    + f"; {int(clear.sum())} of {clear.size} cells are clear of zero.",
-    caption="The published table (left) and ours (right), with the random drops below it; blue: better than unfiltered. "
+    draw(
+        heatmap(wide.loc[theirs, columns].to_numpy(), "QA, change in points", rows=rows, columns=columns,
+                top=5.0, form="+.1f", title="Longpre et al., Figure 7"),
+        heatmap(found, "gain in bits per byte (%)", rows=ours, columns=[*study.domains, "average"],
+                title="this run"),
+        columns=1,
+    ),
+    caption="The published table (above) and ours (below), random drops last; blue: better than unfiltered. "
     "Pale: the 95 % interval holds zero. Published values are of single runs, and a column scatters by several points.",
     name="fig-toxicity-table",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Downstream
@@ -228,44 +181,40 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
-tested_here = [n for n in study.tested if n in own_arms(study)]
+tested_here = [n for n in study.tested if n in study.own_arms]
 study.task_words().loc[tested_here]
 
-# %% tags=["hide-input"]
+# %%
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(9.8, 3.2), sharey=True)
-draw_tasks(axes, study, shown)
+changes = {
+    t: {name: study.task_change(name, t) for name in study.tested if name in study.own_arms}
+    for t in shown
+}
+after = {kind: study.task("whole", "generation", kind).value for kind in ("toxic", "other")}
 level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
-kinds = {kind: study.task("whole", "generation", kind).value for kind in ("toxic", "other")}
+levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
-    fig,
-    alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
-    f"{level['accuracy'].value:.0f} % (chance 25), toxic sentences AUROC {level['toxic'].value:.0f} %, spam AUROC "
-    f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} % ({kinds['toxic']:.1f} % after "
-    f"toxic and {kinds['other']:.1f} % after other beginnings). "
-    + "; ".join(
-        f"{name}: " + ", ".join(f"{t} {study.task_change(name, t).value:+.2f}" for t in shown)
-        for name in study.tested
-        if name in own_arms(study)
-    )
-    + ".",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
-    "runs.",
+    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
+    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25); toxic "
+    f"continuations after toxic beginnings {after['toxic']:.1f} %, after others {after['other']:.1f} %.",
+    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
+    "seeds.",
     name="fig-toxicity-tasks",
 )
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
-# %% tags=["hide-input"]
-fig, alt = choice_by_domain(study, tested_here)
+# %%
 show(
-    fig,
-    alt=alt,
+    heatmap(
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)", rows=tested_here,
+        columns=study.domains, form="+.3f",
+    ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
     "blue: better. Pale: the 95 % interval holds zero.",
     name="fig-toxicity-choice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The trade-off between quality and toxicity
@@ -273,62 +222,40 @@ show(
 # Both filters, in one picture: how toxic is what the model writes (or what it has read), and how well does it predict text?
 # Down and to the right is the worst corner; a filter without a price would move to the left and stay level.
 
-# %% tags=["hide-input"]
-looks = {
-    "quality": (COLOURS["mixed"], "D", "quality filters"),
-    "toxicity": (COLOURS["real"], "o", "toxicity filters"),
-    "": (COLOURS["published"], "x", "random drops, and none (at 0)"),
-    "words": ("#333333", "*", "word list"),
-}
-fig, (left, right) = subplots(1, 2, figsize=(10.2, 4.3), sharey=True)
-for by, (colour, marker, label) in looks.items():
-    rows = gains[gains["filter"] == by]
-    hollow = ["inverse" in name for name in rows.index]
-    for ax, names in (
-        (left, list(rows.index)),
-        (right, [n for n in rows.index if n in study.tested]),
-    ):
-        for i, name in enumerate(names):
-            x = sets.toxic[name] if ax is left else study.task(name, "generation").value
-            if ax is right:
-                e, row = study.task(name, "generation"), rows.loc[name]
-                ax.plot((e.low, e.high), (row.gain, row.gain), color=colour, lw=0.8, alpha=0.6)
-                ax.plot((x, x), (row.gain_low, row.gain_high), color=colour, lw=0.8, alpha=0.6)
-            ax.plot(
-                x,
-                rows.gain[name],
-                marker,
-                color=colour,
-                mfc="white" if "inverse" in name else colour,
-                label=label if name == names[0] else None,
-            )
-            if ax is right:
-                ax.annotate(
-                    name,
-                    (x, rows.gain[name]),
-                    fontsize=7,
-                    xytext=(4, (4, -10, 13)[i % 3]),
-                    textcoords="offset points",
-                )
-for ax in (left, right):
-    ax.axhline(0, color="#999999", lw=1, ls=":")
-left.set(
-    xlabel="toxic share of the bytes read (%)",
-    ylabel="gain in bits per byte (%), mean of 8 domains",
-)
-right.set(xlabel="toxic share of the continuations written (%)")
-left.legend(fontsize=8)
+# %%
+kind = {"quality": "quality filters", "toxicity": "toxicity filters", "words": "word list"}
+sort = gains["filter"].map(kind).fillna("random drops and none")
+sort += np.where(gains.index.str.startswith("inverse"), ", inverse", "")
+
+
+def against(x, names):
+    """Gain against x (a mapping by arm), by kind of filter."""
+    parts = {g: [n for n in names if sort[n] == g] for g in sort.unique()}
+    return {
+        group: ({n: x[n] for n in part}, series(gains.loc[part], "gain"))
+        for group, part in parts.items()
+        if part
+    }
+
+
+hues = {"quality filters": "#E69F00", "toxicity filters": "filter", "word list": "#44AA99",
+        "random drops and none": "control", "quality filters, inverse": "#E69F00",
+        "toxicity filters, inverse": "filter"}  # fmt: skip
+options = {"cross": (None, 0.0), "roles": hues, "hollow": [g for g in hues if "inverse" in g]}
+written = {name: study.task(name, "generation") for name in study.tested}
+gain_label = "gain in bits per byte (%), mean of 8 domains"
 show(
-    fig,
-    alt="Gain in bits per byte against toxicity, one point per arm. Left, by toxic share of the bytes read: "
-    + "; ".join(f"{n} {sets.toxic[n]:.1f} %, {gains.gain[n]:+.2f}" for n in gains.index)
-    + ". Right, by toxic share of what the models write: "
-    + "; ".join(f"{n} {study.task(n, 'generation').value:.1f} %" for n in study.tested)
-    + ".",
-    caption="Gain against toxicity: of what was read (left, all arms) and of what is written (right, the arms whose models "
-    "did the downstream tasks; lines are 95 % intervals). White: inverse filters.",
+    draw(
+        scatter(against(sets.toxic, gains.index), "toxic fraction of the bytes read (%)", gain_label,
+                **options),
+        scatter(against(written, study.tested), "toxic fraction of continuations (%)", gain_label,
+                names=True, **options),
+        columns=1,
+    ),
+    caption="Gain against toxicity: of what was read (above, all arms) and of what is written (below, the arms whose models "
+    "did the downstream tasks); lines are 95 % intervals. White: inverse filters.",
     name="fig-toxicity-tradeoff",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
@@ -439,9 +366,9 @@ claims.write(
     "Filtering out toxic text costs ability, and ability to recognise it",
     ledger,
     evidence={
-        "gains": {"arm": own_arms(study)}
+        "gains": {"arm": study.own_arms}
         | {
-            name: gains.loc[own_arms(study), name].tolist()
+            name: gains.loc[study.own_arms, name].tolist()
             for name in ("kept", "gain", "gain_low", "gain_high", "net")
         },
         "cuts": {name: study.arms[name].cut for name in own},

@@ -18,7 +18,7 @@ from .forest import forest, stack
 from .heatmap import heatmap
 from .labels import label_points
 from .scatter import scatter
-from .series import Series, series
+from .series import Series, series, split
 
 __all__ = [
     "COLOURS",
@@ -38,6 +38,7 @@ __all__ = [
     "series",
     "shades",
     "show",
+    "split",
     "stack",
     "style",
     "subplots",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ COLOURS = {
     "recorded": "#000000",
     "this run": "#AA4499",
     "control": "#8C8C8C",
+    "filter": "#332288",
+    "inverse filter": "#882255",
     "accent": "#CC79A7",
 }
 MARKERS = {
@@ -36,10 +39,12 @@ MARKERS = {
     "recorded": "P",
     "this run": "v",
     "control": "h",
+    "filter": "p",
+    "inverse filter": "d",
     "accent": "^",
 }
-SPARE = ("#56B4E9", "#E69F00", "#332288", "#882255", "#44AA99", "#999933", "#661100", "#B8A200")
-SPARE_MARKERS = "^v<>pd*8"
+SPARE = ("#56B4E9", "#E69F00", "#44AA99", "#999933", "#661100", "#B8A200", "#6699CC", "#117733")
+SPARE_MARKERS = "^<>*8HX4"
 GUIDE = "#999999"
 """Colour of reference lines: zero, one, chance."""
 
@@ -93,26 +98,32 @@ def subplots(*args: Any, **kwargs: Any) -> tuple[Figure, Any]:
     return plt.subplots(*args, **kwargs)
 
 
-def look(name: str, place: int = 0, roles: Mapping[str, str] | None = None) -> tuple[str, str]:
-    """Colour and marker of a series: those of its role (its own name, or what `roles` says it is: a
-    role or a colour), else the `place`-th spare pair, which means nothing elsewhere."""
-    role = (roles or {}).get(name, name)
-    marker = SPARE_MARKERS[place % len(SPARE_MARKERS)]
-    if role.startswith("#"):
-        return role, marker
-    return COLOURS.get(role, SPARE[place % len(SPARE)]), MARKERS.get(role, marker)
+Roles = Mapping[str, str] | str | None
+"""What series mean whose names are no roles: role or colour by name; or one role for all of them,
+which differ in size and get shades of its colour."""
 
 
-def looks(
-    names: Sequence[str], roles: Mapping[str, str] | None = None
-) -> dict[str, tuple[str, str]]:
-    """`look` of every name; spare pairs are counted out in order."""
+def looks(names: Sequence[str], roles: Roles = None) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every series: those of its role (its own name, or what `roles` says),
+    else a spare pair, which means nothing elsewhere."""
+    if isinstance(roles, str):
+        order = sorted(names, key=_size)
+        tints = dict(zip(order, shades(roles, len(order)), strict=True))
+        return {name: (tints[name], MARKERS[roles]) for name in names}
     found, spare = {}, 0
     for name in names:
         role = (roles or {}).get(name, name)
-        found[name] = look(name, spare, roles)
+        marker = MARKERS.get(role, SPARE_MARKERS[spare % len(SPARE_MARKERS)])
+        colour = role if role.startswith("#") else COLOURS.get(role, SPARE[spare % len(SPARE)])
+        found[name] = (colour, marker)
         spare += role not in COLOURS
     return found
+
+
+def _size(name: str) -> float:
+    """The first number in a name, to put arms in order."""
+    number = re.search(r"\d[\d,]*(\.\d+)?", name)
+    return float(number[0].replace(",", "")) if number else 0.0
 
 
 def shades(role: str, count: int) -> list[str]:

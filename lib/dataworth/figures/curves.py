@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import COLOURS, GUIDE, MARKERS, Panel, looks
+from .base import COLOURS, GUIDE, MARKERS, Panel, Roles, looks
 from .marks import RECORDED, Span, cut, marks
 from .series import Series, grouped, number
 
@@ -36,12 +36,13 @@ def curves(
     at: Mapping[str, float] | None = None,
     range_: tuple[float, float, str] | None = None,
     band: bool = False,
-    join: bool = True,
+    join: bool | Collection[str] = True,
+    names: Mapping[str, Sequence[str]] | None = None,
     limits: Span | None = None,
     log: str = "xy",
     ticks: Sequence[float] | None = None,
     form: str = ".3g",
-    roles: Mapping[str, str] | None = None,
+    roles: Roles = None,
     height: float = 3.4,
 ) -> Panel:
     """Curves of one or several arms, with intervals.
@@ -51,12 +52,13 @@ def curves(
     intervals of points, and dashed beyond, up to `to`. recorded: the recorded run, by arm if there
     are several; drawn first, bold, with its interval; size: of that run ("20,480 images").
     published: points by source. slopes: published exponents by arm, dotted from its first point.
-    measured: sizes that were run; points outside are hollow and dashed, marked as extrapolated.
+    measured: sizes that were run; points outside are hollow and dotted, marked as extrapolated.
     chance: level of guessing. reference: a dotted line (no difference). at: upright lines by label.
     range_: (low, high, label) of a published range. band: bands, not bars. join: lines between
-    points. limits: where y is cut off; infinite values always are, with an arrow. log: which axes
-    are logarithmic ("xy", "x", "y", ""). ticks: where x is labelled (default: at the sizes).
-    form: of numbers in the alt text. roles: of arms whose names are none (`figures.COLOURS`).
+    points (of which arms). names: texts at the points of an arm. limits: where y is cut off;
+    infinite values always are, with an arrow. log: which axes are logarithmic ("xy", "x", "y", "").
+    ticks: where x is labelled (default: at the sizes). form: of numbers in the alt text. roles: of
+    arms whose names are none (`figures.COLOURS`), or one for all, in shades by their size.
     """
     own = grouped(groups, "this run")
     past = grouped(recorded, next(iter(own)) if len(own) == 1 else "")
@@ -96,17 +98,19 @@ def curves(
                 marks(ax, _places(found), _bare(found), label=name, **how)
                 continue
             outside = _outside(found, measured)
+            joined = join if isinstance(join, bool) else name in join
+            place = _places(found) if join else _aside(found, list(own).index(name), len(own), log)
             if band:
                 _band(ax, found, colour, span, 0.16)
             whole = _bare(found) if band else found
-            if outside.any() and join:
+            if outside.any() and joined:
                 ax.plot(_places(found), np.clip(found.value, *(span or (None, None))), ":",
                         color=colour, lw=1.2)  # fmt: skip
-            marks(ax, _places(found)[~outside], _part(whole, ~outside), label=name,
-                  line=("--" if past else "-") if join else "none", **how)  # fmt: skip
+            marks(ax, place[~outside], _part(whole, ~outside), label=name,
+                  line=("--" if past else "-") if joined else "none", **how)  # fmt: skip
             if outside.any():
                 how |= {"hollow": True, "marker": "."}
-                marks(ax, _places(found)[outside], _part(whole, outside), line="none",
+                marks(ax, place[outside], _part(whole, outside), line="none",
                       label=f"{name}, extrapolated", **how)  # fmt: skip
         for place, (name, found) in enumerate(known.items()):
             marks(ax, _places(found), found, colour=COLOURS["published"], marker="x+12"[place % 4],
@@ -120,28 +124,41 @@ def curves(
         if span:
             ax.set_ylim(span)
 
-    told = [_told(name, s, form) for name, s in own.items()]
+    told = [_told(name, s, form, bool(join)) for name, s in own.items()]
     told += [
         _told(f"{RECORDED}, {n}" if n != "this run" else RECORDED, s, form) for n, s in past.items()
     ]
     told += [_told(name, s, form) for name, s in known.items()]
     told += [f"chance is {number(chance, form)}"] if chance is not None else []
+    named = tuple(
+        (float(a), float(v), text)
+        for name, texts in (names or {}).items()
+        for a, v, text in zip(own[name].at, own[name].value, texts, strict=True)
+    )
     places = tuple(sorted({float(v) for s in (*own.values(), *past.values()) for v in s.at}))
     return Panel(
         paint, "; ".join(told) + ".", head=f"{y} against {x}", x=x, y=y, title=title, log=log,
         span=cut(shown, limits, "y" in log), height=height, ticks=tuple(ticks or places),
+        names=named,
     )  # fmt: skip
 
 
-def _told(name: str, found: Series, form: str) -> str:
-    """First and last number of a curve, the last with its interval; all of them if up to three."""
+def _told(name: str, found: Series, form: str, joined: bool = True) -> str:
+    """First and last number of a curve, the last with its interval; all of up to three points, and
+    of those that make no curve."""
     last = len(found.at) - 1
     parts = [f"{found.told(i, form)} at {number(found.at[i], 'n')}" for i in range(len(found.at))]
-    if last < 3:
+    if last < 3 or not joined:
         return f"{name} " + ", ".join(parts)
     return (
         f"{name} from {number(found.value[0], form)} at {number(found.at[0], 'n')} to {parts[-1]}"
     )
+
+
+def _aside(found: Series, place: int, count: int, log: str) -> np.ndarray:
+    """Places a step aside for each arm, so that the bars of several do not hide each other."""
+    step, x = place - (count - 1) / 2, _places(found)
+    return x * 1.06**step if "x" in log else x + 0.015 * step * np.ptp(x)
 
 
 def _places(found: Series) -> np.ndarray:

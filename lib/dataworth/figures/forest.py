@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import COLOURS, GUIDE, Panel, looks
+from .base import COLOURS, GUIDE, Panel, Roles, looks
 from .marks import RECORDED, Span, cut, marks
 from .series import Series, grouped, number
 
@@ -29,7 +29,7 @@ def forest(
     limits: Span | None = None,
     log: bool = False,
     form: str = ".3g",
-    roles: Mapping[str, str] | None = None,
+    roles: Roles = None,
 ) -> Panel:
     """Estimates as rows, a mark with its interval each.
 
@@ -69,16 +69,22 @@ def forest(
         )
     if len(bars) == 1:
         bars[0][1]["label"] = None
-    steps = np.linspace(-0.36, 0.36, len(bars) + 2)[1:-1] if len(bars) > 1 else [0.0]
+    most = _most(names, bars)
 
     def paint(ax: Axes, span: Span | None) -> None:
         if log:
             ax.set_xscale("log")
         if reference is not None:
             ax.axvline(reference, color=GUIDE, lw=1, ls=":")
-        for step, (found, how) in zip(steps, bars, strict=True):
+        used = dict.fromkeys(names, 0)
+        for found, how in bars:
             at = [i for i, row in enumerate(found.at) if row in names]
-            place = np.array([list(names).index(found.at[i]) for i in at], dtype=float) + step
+            place = np.zeros(len(at))
+            for j, row in enumerate(found.at[i] for i in at):
+                beside = sum(row in other.at for other, _ in bars)
+                step = (used[row] - (beside - 1) / 2) * 0.72 / max(most, 2)
+                place[j] = list(names).index(row) + step
+                used[row] += 1
             part = Series(
                 tuple(found.at[i] for i in at), found.value[at], found.low[at], found.high[at]
             )
@@ -104,12 +110,17 @@ def forest(
     return Panel(
         paint, "; ".join(told) + ".", head=label, x=label, title=title, rows=tuple(names.values()),
         span=cut((found for found, _ in bars), limits, log), log="x" if log else "",
-        height=0.7 + len(names) * max(0.24, 0.1 + 0.13 * len(bars)),
+        height=0.7 + len(names) * max(0.24, 0.1 + 0.13 * most),
     )  # fmt: skip
 
 
+def _most(names: Mapping[Any, str], bars: Sequence[tuple[Series, Any]]) -> int:
+    """How many marks stand in the fullest row."""
+    return max((sum(row in found.at for found, _ in bars) for row in names), default=1)
+
+
 def stack(
-    table: DataFrame, label: str, *, title: str = "", roles: Mapping[str, str] | None = None,
+    table: DataFrame, label: str, *, title: str = "", roles: Roles = None,
     rest: str = "",
 ) -> Panel:  # fmt: skip
     """Parts of a whole as stacked bars: one row for each row of `table`, one colour a column. rest:

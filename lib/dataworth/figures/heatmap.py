@@ -25,7 +25,7 @@ def heatmap(
     title: str = "",
     better: str = "up",
     top: float | None = None,
-    form: str = "+.2f",
+    form: str = "",
     least: float = 0.0,
 ) -> Panel:
     """Numbers as colours and text, rows by columns.
@@ -37,8 +37,13 @@ def heatmap(
     on. top: end of the colours, logarithmic from its tenth on (default: the largest number).
     least: smaller amounts are not written.
     """
+    form = form or ("+.2f" if better else ".2f")
     values, clear, row_names, column_names = _cells(cells, rows, columns)
     end = top or float(np.nanmax(np.abs(values)))
+    least_value = float(np.nanmin(values))
+    low = (
+        least_value if least_value > end / 2 else 0.0
+    )  # amounts that differ little: from the least
     sure = np.ones(values.shape, dtype=bool) if clear is None else clear
 
     def paint(ax: Axes, span: Any) -> Any:
@@ -48,7 +53,7 @@ def heatmap(
         norm = (
             SymLogNorm(linthresh=end / 10, vmin=-end, vmax=end, base=10)
             if better
-            else Normalize(0, end)
+            else Normalize(low, end)
         )
         text = np.vectorize(lambda v: "" if np.isnan(v) or abs(v) < least else number(v, form))(
             values

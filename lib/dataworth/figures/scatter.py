@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import COLOURS, GUIDE, Panel, looks
+from .base import COLOURS, GUIDE, Panel, Roles, looks
 from .marks import RECORDED
 from .series import Series, number, series
 
@@ -33,7 +33,7 @@ def scatter(
     join: Sequence[str] = (),
     log: str = "",
     form: str = ".3g",
-    roles: Mapping[str, str] | None = None,
+    roles: Roles = None,
     height: float = 3.6,
 ) -> Panel:
     """Points (x, y), each of them anything that `series` takes, of one length.
@@ -78,7 +78,7 @@ def scatter(
     told = []
     for name, (a, b) in own.items():
         points = [f"{row} ({a.told(i, form)}, {b.told(i, form)})" for i, row in enumerate(a.at)]
-        if len(points) > 12:
+        if len(points) > 12 or not all(isinstance(row, str) for row in a.at):
             points = [f"{len(points)} points, x from {_range(a, form)}, y from {_range(b, form)}"]
         told.append((f"{name}: " if len(own) > 1 else "") + ", ".join(points))
     return Panel(

@@ -58,7 +58,7 @@ def number(value: float, form: str = ".3g") -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     if form == "n":
-        return f"{value:,.10g}".replace("-", "−")
+        return f"{value:,.{10 if value % 1 == 0 else 3}g}".replace("-", "−")
     if form == ".3g" and abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:{form}}".replace("-", "−")
@@ -107,6 +107,23 @@ def series(source: Any, column: str = "", at: str = "") -> Series:
     if isinstance(source, (tuple, list)) and len(source) in (2, 4):
         return _series(*source)
     raise ValueError(f"cannot draw a {type(source).__name__}: give estimates, a curve or a table")
+
+
+def split(
+    table: Any, by: str = "", *, at: str = "", column: str = "", name: str = "{}"
+) -> dict[str, Series]:
+    """Several series of a long table, one for each value of the column `by`, in order; or of a
+    mapping of tables (recorded evidence), one for each. name: how its value is written, such as
+    "{:,} real". Empty for None."""
+    if table is None:
+        return {}
+    parts = table.items() if isinstance(table, Mapping) else table.groupby(by, sort=False)
+    return {name.format(_key(key)): series(part, column, at) for key, part in parts}
+
+
+def _key(key: Any) -> Any:
+    """A JSON key as the number that it was."""
+    return int(key) if isinstance(key, str) and key.isdigit() else key
 
 
 def grouped(source: Any, name: str) -> dict[str, Series]:

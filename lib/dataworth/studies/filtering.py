@@ -445,6 +445,12 @@ class Filtered(base.Study):
     # --- Downstream -----------------------------------------------------------------------------
 
     @property
+    def own_arms(self) -> list[str]:
+        """Arms of the chapter itself: not those of the other filter, nor the whole crawl."""
+        other = {"quality", "toxicity"} - {self.params.score}
+        return [n for n, a in self.arms.items() if a.kind != "whole" and a.filter not in other]
+
+    @property
     def tested(self) -> list[str]:
         """Arms whose models did the downstream tasks."""
         return list(self.answers)
