@@ -99,18 +99,18 @@ def curves(
                 continue
             outside = _outside(found, measured)
             joined = join if isinstance(join, bool) else name in join
-            place = _places(found) if join else _aside(found, list(own).index(name), len(own), log)
+            stand = _places(found) if join else _aside(found, list(own).index(name), len(own), log)
             if band:
                 _band(ax, found, colour, span, 0.16)
             whole = _bare(found) if band else found
             if outside.any() and joined:
                 ax.plot(_places(found), np.clip(found.value, *(span or (None, None))), ":",
                         color=colour, lw=1.2)  # fmt: skip
-            marks(ax, place[~outside], _part(whole, ~outside), label=name,
+            marks(ax, stand[~outside], _part(whole, ~outside), label=name,
                   line=("--" if past else "-") if joined else "none", **how)  # fmt: skip
             if outside.any():
                 how |= {"hollow": True, "marker": "."}
-                marks(ax, place[outside], _part(whole, outside), line="none",
+                marks(ax, stand[outside], _part(whole, outside), line="none",
                       label=f"{name}, extrapolated", **how)  # fmt: skip
         for place, (name, found) in enumerate(known.items()):
             marks(ax, _places(found), found, colour=COLOURS["published"], marker="x+12"[place % 4],

@@ -80,7 +80,7 @@ def _bars(ax: Axes) -> Array:
     found = [np.empty((0, 2))]
     for bars in ax.collections:
         if isinstance(bars, LineCollection):
-            for part in bars.get_segments():
+            for part in filter(len, bars.get_segments()):
                 ends = ax.transData.transform(np.asarray(part)[[0, -1]])
                 found.append(ends[0] + np.linspace(0, 1, 12)[:, None] * (ends[1] - ends[0]))
     every = np.concatenate(found)
@@ -111,7 +111,9 @@ def _place(
 
 
 def _box(text: Any) -> Array:
-    box = text.get_window_extent()
+    from matplotlib.text import Text
+
+    box = Text.get_window_extent(text)  # without the line to its point
     return np.array([box.x0, box.y0, box.x1, box.y1])
 
 
