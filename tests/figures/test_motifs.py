@@ -355,6 +355,20 @@ def test_no_label_of_a_picture_overlaps_another():
     )
 
 
+def test_long_titles_and_labels_of_colour_bars_stay_inside():
+    title = "identification of toxic sentences, AUROC of a fine-tuned model"
+    picture = draw(*(forest({"a row": 1.0}, f"label {i}", title=title) for i in range(2)))
+    low = draw(
+        heatmap([[est(1, 0, 2)] * 3] * 2, "change of the margin of the answer (bits per byte)")
+    )
+    low.fig.canvas.draw()
+    picture.fig.canvas.draw()
+    first, second = boxes(ax.title for ax in picture.axes)
+    assert not first.overlaps(second) and second.x1 <= picture.fig.bbox.x1
+    label = low.fig.axes[1].yaxis.label.get_window_extent()
+    assert label.y0 >= 0 and label.y1 <= low.fig.bbox.y1 and "\n" in low.fig.axes[1].get_ylabel()
+
+
 def test_small_text_is_refused_as_displayed(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: None)
     fig, ax = subplots(figsize=(12, 3))

@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -216,7 +217,7 @@ def draw(
         whole = (min(low for low, _ in found), max(high for _, high in found)) if found else None
         image = panel.paint(ax, whole)
         ax.set(xlabel=panel.x, ylabel=panel.y)
-        ax.set_title(panel.title)
+        ax.set_title(textwrap.fill(panel.title, int(12.5 * (WIDTH / columns - 0.6))))
         if panel.bar:
             images.setdefault(panel.bar, (image, []))[1].append(ax)
     if share:
@@ -278,6 +279,11 @@ def _label_outer(
 def _colour_bar(fig: Figure, image: Any, axes: Sequence[Axes], label: str) -> None:
     from matplotlib.colors import SymLogNorm
 
+    places: list[Any] = [ax.get_subplotspec() for ax in axes]
+    part = len({place.rowspan.start for place in places}) / places[0].get_gridspec().nrows
+    label = textwrap.fill(
+        label, max(12, int(11 * part * fig.get_figheight()))
+    )  # else it is cut off
     bar = fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, pad=0.015, aspect=30)
     bar.outline.set_visible(False)
     if isinstance(image.norm, SymLogNorm):

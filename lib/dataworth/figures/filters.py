@@ -33,7 +33,9 @@ ROLES = {
 REMOVED = "bytes removed (%)"
 
 
-def gains(table: DataFrame, *, equal: float, recorded: DataFrame | None = None) -> Panel:
+def gains(
+    table: DataFrame, *, equal: float, recorded: DataFrame | None = None, size: str = ""
+) -> Panel:
     """Mean gain over the unfiltered crawl by what was removed. table: by arm, with the columns
     `kind`, `kept`, `gain`, `gain_low`, `gain_high`; equal: percent of the bytes that filters of the
     larger crawl stand for. recorded: the filter's arms of the recorded run, same columns."""
@@ -50,7 +52,8 @@ def gains(table: DataFrame, *, equal: float, recorded: DataFrame | None = None) 
             for kind, name in KINDS.items()
             if (table.kind == kind).any()
         },
-        REMOVED, "gain in bits per byte (%)", title="this run", recorded=past, reference=0, log="",
+        REMOVED, "gain in bits per byte (%)", title="this run", recorded=past, size=size,
+        reference=0, log="",
         join=("filter", "random drop"), roles=ROLES, form="+.2f",
         names={"other rules": others} if others else None,
     )  # fmt: skip
