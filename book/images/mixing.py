@@ -134,7 +134,8 @@ own.rename(columns={"low": "measured / predicted, low", "high": "high"}).round(3
 # %%
 rules = predictions.groupby("rule", sort=False)
 names = {
-    rule: f"{rule}: RMSLE {errors[rule]}, {t.covered.sum()} of {len(t)} covered" for rule, t in rules
+    rule: f"{rule}: RMSLE {errors[rule]}, {t.covered.sum()} of {len(t)} covered"
+    for rule, t in rules
 }
 show(
     scatter(
