@@ -37,6 +37,14 @@ class Estimate:
         """The difference, draw by draw: both were resampled on the same test examples."""
         return estimate(self.value - other.value, self.draws - other.draws)
 
+    def over(self, other: Estimate) -> Estimate:
+        """The ratio, draw by draw."""
+        return estimate(self.value / other.value, self.draws / other.draws)
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate in another unit; factor above zero."""
+        return Estimate(*(factor * x for x in (self.value, *self.interval)), factor * self.draws)
+
     def __str__(self) -> str:
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"

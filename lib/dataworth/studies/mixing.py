@@ -289,6 +289,11 @@ class Mixed(base.Study):
         columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
         return pd.DataFrame(rows, columns=["real", "synthetic", *columns])
 
+    def change(self, real: int, above: int, below: int) -> Estimate:
+        """The top-1 error at one place of the line of `real` images over that at another; place 0
+        is the real images alone."""
+        return ratio(self.mixed(real, "error"), above, below)
+
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return self.runs
