@@ -43,7 +43,8 @@ class Estimate:
 
     def times(self, factor: float) -> Estimate:
         """The estimate in another unit; factor above zero."""
-        return Estimate(*(factor * x for x in (self.value, *self.interval)), factor * self.draws)
+        value, low, high = (factor * x for x in (self.value, *self.interval))
+        return Estimate(value, low, high, factor * self.draws)
 
     def __str__(self) -> str:
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
@@ -92,6 +93,12 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
     draws = np.asarray(draws, dtype=float)
     low, high = interval(draws, level)
     return Estimate(float(value), float(low), float(high), draws)
+
+
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several estimates, draw by draw."""
+    value = float(np.mean([e.value for e in estimates]))
+    return estimate(value, np.mean([e.draws for e in estimates], axis=0))
 
 
 def first_and_rest(values: Array) -> Estimate:
