@@ -226,18 +226,21 @@ def of_cells(chapter: str, code: str, book: Path) -> Statements | None:
 def judged(code: str) -> tuple[list[str], list[str]] | None:
     """Ids and names of values of the last call `claims.judge(chapter, {"id": ...}, name=...)`; None
     where there is none that can be read off (ids written out, no **values)."""
-    for node in reversed([n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)]):
-        if ast.unparse(node.func) == "claims.judge" and len(node.args) == 2:
-            keys = node.args[1].keys if isinstance(node.args[1], ast.Dict) else [None]
-            ids = [key.value for key in keys if isinstance(key, ast.Constant)]
-            names = [word.arg for word in node.keywords if word.arg]
-            if len(ids) == len(keys) and len(names) == len(node.keywords):
-                return [str(id) for id in ids], names
-    return None
+    calls = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)]
+    calls = [n for n in calls if ast.unparse(n.func) == "claims.judge" and len(n.args) == 2]
+    if not calls:
+        return None
+    last = max(calls, key=lambda call: call.lineno)
+    keys = last.args[1].keys if isinstance(last.args[1], ast.Dict) else [None]
+    ids = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    names = [word.arg for word in last.keywords if word.arg]
+    whole = len(ids) == len(keys) and len(names) == len(last.keywords)
+    return (ids, names) if whole else None
 
 
 def _sentence(error: ValidationError, shown: str, lines: Mapping[str, int]) -> str:
-    first = error.errors()[0]
+    # A misspelt name is told as such, not as the field that is missing for it.
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     id, *inner = (str(part) for part in first["loc"]) if first["loc"] else ("",)
     if not id:
         return f"{shown} must hold a mapping 'id: fields', one entry a claim."
