@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from example import make_book
 from dataworth import claims
 from dataworth.claims import sealed_ledger
 from dataworth.cli import app
+from dataworth.stats import Estimate
 
 
 @pytest.fixture
@@ -74,11 +76,9 @@ def test_claims_as_table_and_json(root, monkeypatch):
     folder = root / "build" / "smoke" / "results"
     monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
     monkeypatch.setenv("DATAWORTH_PROFILE", "smoke")
-    made = claims.claim(
-        "a", "The line rises", source="S", published="2.0", estimate=3.1, interval=(2.5, 3.7),
-        region=(0.0, 10.0), unit="per point", effect="",
-    )  # fmt: skip
-    path = claims.write("line-fit", "T", [made], evidence={}, provenance={})
+    monkeypatch.chdir(root)
+    made = claims.judge("line-fit", {"rises": Estimate(3.1, 2.5, 3.7, np.empty(0))})
+    path = claims.write(made, evidence={}, provenance={})
     (result,) = json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout)
     assert result == claims.read_ledger(path)
     shown = " ".join(call("claims", "--profile", "smoke", root=root).stdout.split())

@@ -217,108 +217,30 @@ show(
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
+# %%
 scarce, ample = min(mixed_sizes), max(mixed_sizes)
-lines = {n: study.mixed(n, "error") for n in mixed_sizes}  # as the published numbers
-most = {n: lines[n].sizes[-1] / n for n in mixed_sizes}
+most = {n: params.added(n)[-1] / n for n in mixed_sizes}
 crowded = max(mixed_sizes, key=lambda n: (most[n], n))  # the line that goes furthest
-
-
-def percentiles(draws):
-    return tuple(float(v) for v in np.nanquantile(draws, [0.025, 0.975]))
-
-
-def change(n, above, below):
-    """Error of one mixed set over that of another along the line of n real images."""
-    c = lines[n]
-    return c.means[above] / c.means[below], c.draws[:, above] / c.draws[:, below]
-
-
-first, first_draws = change(scarce, 1, 0)
-last, last_draws = change(crowded, -1, 0)
-turn, turn_draws = change(crowded, -1, 1)
-other, other_draws = change(ample, 1, 0)
-rule = errors["n + m/ρ"]
-ledger = [
-    claims.claim(
-        "adding-helps",
-        "Adding as many synthetic as real images improves a classifier.",
-        source="Azizi et al. 2023, Table 4",
-        published="relative error "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 1)].relative_error.item():.2f} at 1.2M real images",
-        estimate=first,
-        interval=percentiles(first_draws),
-        region=(0.0, 1.0),
-        unit="× error",
-        effect=f"{scarce:,} real images with {lines[scarce].sizes[1]:,} synthetic ones, over the real ones alone",
-    ),
-    claims.claim(
-        "helps-when-scarce",
-        "Synthetic images help more where real ones are scarce.",
-        source="Fan et al. 2023, on mixing",
-        published="gains largest at small real sets",
-        estimate=first / other,
-        interval=percentiles(first_draws / other_draws),
-        region=(0.0, 1.0),
-        unit="ratio of relative errors",
-        effect=f"{scarce:,} against {ample:,} real images, {ratios[0]:g} synthetic per real",
-    ),
-    claims.claim(
-        "too-many-hurt",
-        "With many synthetic images per real one, a classifier does worse than on the real ones alone.",
-        source="Azizi et al. 2023, Table 4",
-        published="relative error "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 4)].relative_error.item():.2f} at 4 and "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 9)].relative_error.item():.2f} at 9 per real image",
-        estimate=last,
-        interval=percentiles(last_draws),
-        region=(1.0, np.inf),
-        unit="× error",
-        effect=f"{crowded:,} real images with {most[crowded]:g} synthetic per real, over the real ones alone",
-    ),
-    claims.claim(
-        "optimum",
-        "There is an optimum: beyond a few synthetic images per real one, more make it worse.",
-        source="Azizi et al. 2023, Table 4; contradicted at 64 pixels (Figure 6)",
-        published="best at 1 synthetic per real image, falling from there on",
-        estimate=turn,
-        interval=percentiles(turn_draws),
-        region=(1.0, np.inf),
-        unit="× error",
-        effect=f"{crowded:,} real images: {most[crowded]:g} over {ratios[0]:g} synthetic per real",
-    ),
-    claims.claim(
-        "predicted-from-pure",
-        "The pure curves predict the mixed losses within 10 % on average, by the rule n + m/ρ.",
-        source="question 1 of the study; the rule is the first order of the joint law",
-        published="no published test",
-        estimate=rule.value,
-        interval=rule.interval,
-        region=(0.0, float(np.log(1.1))),
-        unit="RMSLE",
-        effect=f"{len(predictions) // 3} mixed sets, "
-        f"{(~predictions[predictions.rule == 'n + m/ρ'].covered).sum()} of them off by more than their interval; "
-        f"counting synthetic images as real gives "
-        f"{errors['n + m'].value:.3f}, no gain from mixing {errors['n or m'].value:.3f}",
-    ),
-    claims.claim(
-        "natural-weight",
-        "Counting every image equally is not the best mixture.",
-        source="Jain et al. 2024, weighted empirical risk",
-        published="unweighted mixing is sub-optimal and can hurt",
-        estimate=gain.value,
-        interval=gain.interval,
-        region=(0.0, 1.0),
-        unit="× loss",
-        effect=f"share {best:g} (chosen on validation data) over the natural share {study.natural:.2f}",
-    ),
-]
-claims.table(ledger, "mixing")
+helps = study.change(scarce, 1, 0)
+ledger = claims.judge(
+    "mixing",
+    {
+        "adding-helps": helps,
+        "helps-when-scarce": helps.over(study.change(ample, 1, 0)),
+        "too-many-hurt": study.change(crowded, -1, 0),
+        "optimum": study.change(crowded, -1, 1),
+        "predicted-from-pure": errors["n + m/ρ"],
+        "natural-weight": gain,
+    },
+    azizi=azizi[azizi.pixels == 1024].set_index("ratio").relative_error,
+    scarce=scarce, added=params.added(scarce)[0], ample=ample, crowded=crowded,
+    most=most[crowded], fewest=ratios[0], errors=errors, sets=len(predictions) // 3,
+    off=(~predictions.covered[predictions.rule == "n + m/ρ"]).sum(), best=best, natural=study.natural,
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "mixing",
-    "Beside real images, synthetic ones help while real ones are few",
     ledger,
     evidence={
         f"relative_{name}": {

@@ -252,136 +252,38 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-from dataworth.stats import best_of, estimate
+# %%
+from dataworth import stats
 
 own = [f"quality {share:g} %" for share in sorted(kept, reverse=True)]
 tested = [f"quality {share:g} %" for share in sorted(tasks, reverse=True)]
 turned = f"inverse quality {inverse:g} %"
 same = f"quality {inverse:g} %" if inverse in kept else f"quality {equal:g} %"
-best, _ = best_of({name: study.gain(name) for name in own})
-helps, first = study.gain(mild, over="control"), study.gain(mild).minus(study.gain(strict))
 which = study.gain(same).minus(study.gain(turned))
-books = study.gain(strict, "books", over="control")
-beyond = study.gain(f"quality {equal:g} %").minus(study.gain(f"mix of quality {equal:g} %"))
-
-
-def mean_change(task, names):
-    """Mean over arms of the change of a task's score."""
-    found = [study.task_change(name, task) for name in names]
-    return estimate(np.mean([e.value for e in found]), np.mean([e.draws for e in found], axis=0))
-
-
-finds, answers = mean_change("toxic", tested), mean_change("margin", tested)
-writes, writes_inverse = mean_change("generation", tested), mean_change("generation", [turned])
-inf = float("inf")
-ledger = [
-    claims.claim(
-        "quality-helps",
-        "A quality filter makes a better model than random text of the same size.",
-        source="Longpre et al. 2023, section 5",
-        published="QA +2.5 points at 91 % kept, against no random drop",
-        estimate=helps.value,
-        interval=helps.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"{mild}: gain over the random drop, mean of eight domains",
-    ),
-    claims.claim(
-        "mildest-is-best",
-        "The mildest quality filter helps more than the strictest.",
-        source="Longpre et al. 2023, Figure 6",
-        published="QA +2.5 points at 91 % kept, +0.7 at 46 %",
-        estimate=first.value,
-        interval=first.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of {mild} minus gain of {strict}; the largest gain is that of {best}",
-    ),
-    claims.claim(
-        "which-text",
-        "With equal shares kept, the filter beats its inverse: it matters which text is left.",
-        source="Longpre et al. 2023, Figure 6",
-        published="4.3 points of QA between filter and inverse, both 73 % kept",
-        estimate=which.value,
-        interval=which.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of {same} minus gain of {turned}",
-    ),
-    claims.claim(
-        "books-are-hurt",
-        "A quality filter hurts on books.",
-        source="Longpre et al. 2023, Figure 6",
-        published="QA on books −2.2 points at 91 % kept, −6.7 at 46 %",
-        estimate=books.value,
-        interval=books.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte",
-        effect=f"{strict}: gain on books over the random drop",
-    ),
-    claims.claim(
-        "beyond-the-mix",
-        "The filter gains more than a random choice with its mix of domains.",
-        source="Wettig et al. 2025, on the mix of topics and formats",
-        published="16 % of one filter's gain is left to the filter itself, 65 % of another's",
-        estimate=beyond.value,
-        interval=beyond.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of quality {equal:g} % minus gain of the matched choice",
-    ),
-    claims.claim(
-        "identification",
-        "Quality filters improve the identification of toxic text.",
-        source="Longpre et al. 2023; lecture slides",
-        published="about +2 % on average, still rising at 46 % kept",
-        estimate=finds.value,
-        interval=finds.interval,
-        region=(0.0, inf),
-        unit="points of AUROC",
-        effect=f"mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "question-answering",
-        "Quality filters improve question answering.",
-        source="Longpre et al. 2023, Figure 6; lecture slides",
-        published="+0.7 to +2.5 points",
-        estimate=answers.value,
-        interval=answers.interval,
-        region=(0.0, inf),
-        unit="bits per byte of margin",
-        effect=f"multiple choice, mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "toxic-generation",
-        "Quality filters raise the toxicity of generated text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="raised (size not known)",
-        estimate=writes.value,
-        interval=writes.interval,
-        region=(0.0, inf),
-        unit="points of toxic continuations",
-        effect=f"mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "toxic-generation-inverse",
-        "Inverse quality filters raise the toxicity of generated text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="raised (size not known)",
-        estimate=writes_inverse.value,
-        interval=writes_inverse.interval,
-        region=(0.0, inf),
-        unit="points of toxic continuations",
-        effect=f"change of {turned} from the unfiltered crawl",
-    ),
-]
-claims.table(ledger, "quality")
+changes = {task: stats.mean([study.task_change(name, task) for name in tested])
+           for task in ("toxic", "margin", "generation")}  # fmt: skip
+ledger = claims.judge(
+    "quality",
+    {
+        "quality-helps": study.gain(mild, over="control"),
+        "mildest-is-best": study.gain(mild).minus(study.gain(strict)),
+        "which-text": which,
+        "books-are-hurt": study.gain(strict, "books", over="control"),
+        "beyond-the-mix": study.gain(f"quality {equal:g} %").minus(
+            study.gain(f"mix of quality {equal:g} %")
+        ),
+        "identification": changes["toxic"],
+        "question-answering": changes["margin"],
+        "toxic-generation": changes["generation"],
+        "toxic-generation-inverse": study.task_change(turned, "generation"),
+    },
+    mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(tested),
+    best=max(own, key=lambda name: study.gain(name).value),
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "quality",
-    "Filtering for quality helps, although less text is left",
     ledger,
     evidence={
         "gains": {"arm": list(gains.index)}

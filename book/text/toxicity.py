@@ -260,110 +260,29 @@ show(
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-from dataworth.stats import estimate
-
+# %%
 own = [f"toxicity {share:g} %" for share in sorted(kept, reverse=True)]
 tested = [f"toxicity {share:g} %" for share in sorted(tasks, reverse=True)]
-slope = study.slope({name: study.gain(name) for name in ("whole", *own)})
-answers = study.slope({name: study.task_change(name, "accuracy") for name in ("whole", *tested)})
-net = study.gain(strict, over="control")
-helped = study.task_change(turned, "accuracy")
-helped_loss = study.gain(turned, over="control")
-finds = study.task(turned, "toxic")
-others = [study.task(name, "toxic") for name in ("whole", *tested)]
-ahead = estimate(
-    finds.value - max(e.value for e in others),
-    finds.draws - np.max([e.draws for e in others], axis=0),
-)
-writes = study.task_change(strict, "generation")
-better = study.removed_quality(strict)
-inf = float("inf")
-ledger = [
-    claims.claim(
-        "costs-answers",
-        "Every percent of text that a toxicity filter removes costs question answering.",
-        source="Longpre et al. 2023, Figure 7",
-        published="−0.07 points per percent removed; −2.7 at 61 % kept",
-        estimate=answers.value,
-        interval=answers.interval,
-        region=(-inf, 0.0),
-        unit="points per % removed",
-        effect=f"multiple choice: slope of right answers over {len(tested)} filters and none",
-    ),
-    claims.claim(
-        "costs-loss",
-        "Every percent of text that a toxicity filter removes costs prediction.",
-        source="Longpre et al. 2023, Figure 7, read as a claim on loss",
-        published="no published test on loss",
-        estimate=slope.value,
-        interval=slope.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte per % removed",
-        effect=f"slope of the gain over {len(own)} filters and none",
-    ),
-    claims.claim(
-        "beyond-size",
-        "A toxicity filter costs more than a random drop of its size.",
-        source="Longpre et al. 2023, who compare with no random drop",
-        published="no published test",
-        estimate=net.value,
-        interval=net.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte",
-        effect=f"{strict}: gain over the random drop, mean of eight domains",
-    ),
-    claims.claim(
-        "inverse-identifies",
-        "The inverse toxicity filter is the best for toxicity identification.",
-        source="Longpre et al. 2023, section 5",
-        published="best on every data set (sizes not known)",
-        estimate=ahead.value,
-        interval=ahead.interval,
-        region=(0.0, inf),
-        unit="points of AUROC",
-        effect=f"{turned} minus the best of the others ({len(others)} arms)",
-    ),
-    claims.claim(
-        "inverse-helps",
-        "The inverse toxicity filter helps question answering.",
-        source="Longpre et al. 2023, Figure 7",
-        published="+1.7 points at 92 % kept",
-        estimate=helped.value,
-        interval=helped.interval,
-        region=(0.0, inf),
-        unit="points",
-        effect=f"multiple choice: {turned} minus unfiltered; gain in bits per byte over the random drop {helped_loss} %",
-    ),
-    claims.claim(
-        "writes-less",
-        "A toxicity filter makes models write less toxic text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="lower (sizes not known)",
-        estimate=writes.value,
-        interval=writes.interval,
-        region=(-inf, 0.0),
-        unit="points of toxic continuations",
-        effect=f"{strict} minus unfiltered ({level['generation'].value:.1f} %)",
-    ),
-    claims.claim(
-        "trade-off",
-        "What a toxicity filter removes is of higher quality than what it keeps.",
-        source="lecture slides: likely due to toxicity and quality trade-off",
-        published="books score high on both (sizes not known)",
-        estimate=better.value,
-        interval=better.interval,
-        region=(0.0, inf),
-        unit="of the quality score, 0 to 1",
-        effect=f"{strict}: mean quality over bytes, removed minus kept",
-    ),
-]
-claims.table(ledger, "toxicity")
+ledger = claims.judge(
+    "toxicity",
+    {
+        "costs-answers": study.slope(
+            {name: study.task_change(name, "accuracy") for name in ("whole", *tested)}
+        ),
+        "costs-loss": study.slope({name: study.gain(name) for name in ("whole", *own)}),
+        "beyond-size": study.gain(strict, over="control"),
+        "inverse-identifies": study.ahead(turned, ["whole", *tested], "toxic"),
+        "inverse-helps": study.task_change(turned, "accuracy"),
+        "writes-less": study.task_change(strict, "generation"),
+        "trade-off": study.removed_quality(strict),
+    },
+    tested=len(tested), own=len(own), others=1 + len(tested), strict=strict, turned=turned,
+    helped_loss=study.gain(turned, over="control"), level=level["generation"],
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "toxicity",
-    "Filtering out toxic text costs ability, and ability to recognise it",
     ledger,
     evidence={
         "gains": {"arm": study.own_arms}

@@ -300,9 +300,15 @@ def claims(
         Path | None,
         typer.Option("--results", help="Folder of results files (default: of the last build)."),
     ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Since when the claimed ranges stand, from git.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Print the verdicts of the last build of a profile, or of a folder of results files."""
+    if history:
+        _claims_history(root)
+        return
     from dataworth import paths
     from dataworth.book import ledger
     from dataworth.claims import estimated, read_ledger, results_dir
@@ -336,6 +342,24 @@ def claims(
         for c in result["claims"]
     ]
     table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
+
+
+def _claims_history(root: Path | None) -> None:
+    from dataworth import claims_file
+    from dataworth.book import chapters
+    from dataworth.book.layout import open_layout
+    from dataworth.claims import recorded_ledgers, span
+
+    layout, body = open_layout("quick", root), []
+    for chapter in chapters.find(layout.root):
+        if not chapter.claims.is_file():
+            continue
+        stated = claims_file.read(chapter.claims, layout.show(chapter.claims))
+        kept = recorded_ledgers(layout.root, chapter.id)[0]
+        runs = ", ".join(f"{ledger['profile']} {ledger['run']['started'][:10]}" for ledger in kept)
+        for id, since in stated.since().items():
+            body.append([chapter.id, id, span(stated.claims[id].region), since, runs])
+    table(["chapter", "claim", "claimed range", "stands since", "recorded runs"], body)
 
 
 CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]

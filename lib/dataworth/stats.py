@@ -37,6 +37,15 @@ class Estimate:
         """The difference, draw by draw: both were resampled on the same test examples."""
         return estimate(self.value - other.value, self.draws - other.draws)
 
+    def over(self, other: Estimate) -> Estimate:
+        """The ratio, draw by draw."""
+        return estimate(self.value / other.value, self.draws / other.draws)
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate in another unit; factor above zero."""
+        value, low, high = (factor * x for x in (self.value, *self.interval))
+        return Estimate(value, low, high, factor * self.draws)
+
     def __str__(self) -> str:
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"
@@ -84,6 +93,12 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
     draws = np.asarray(draws, dtype=float)
     low, high = interval(draws, level)
     return Estimate(float(value), float(low), float(high), draws)
+
+
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several estimates, draw by draw."""
+    value = float(np.mean([e.value for e in estimates]))
+    return estimate(value, np.mean([e.draws for e in estimates], axis=0))
 
 
 def first_and_rest(values: Array) -> Estimate:

@@ -117,8 +117,9 @@ def test_the_pages_hold_what_they_promise(built):
     front = (built.html / "index.html").read_text()
     assert 'class="verdict verdict-supported">supported</span>' in front
     assert "The line rises" in front
+    assert json.loads((built.results / "line-fit.json").read_text())["title"] in front
     assert "profile <strong>smoke</strong>" in front
-    for name in ("line_fit.py", "line_fit.ipynb"):
+    for name in ("line_fit.py", "line_fit.ipynb", "line_fit.claims.yaml"):
         assert list(built.html.rglob(name)), name
 
 
@@ -337,6 +338,8 @@ def test_a_failed_chapter_does_not_stop_the_others(example):
     source = (example.book / "part" / "line_fit.py").read_text()
     other = source.replace("A line goes", "Another line goes").replace("fig-points", "fig-other")
     (example.book / "part" / "other_fit.py").write_text(other.replace('"line-fit"', '"other-fit"'))
+    claims = example.book / "part" / "line_fit.claims.yaml"
+    claims.with_name("other_fit.claims.yaml").write_bytes(claims.read_bytes())
     toc = example.root / "_toc.yml"
     toc.write_text(toc.read_text().replace("  - caption: About", "      - file: part/other_fit\n"
                    "  - caption: About"))  # fmt: skip

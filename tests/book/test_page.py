@@ -104,6 +104,10 @@ def test_links_stand_under_the_title_and_provenance_at_the_end(tmp_path):
     cells = build(tmp_path, [])["cells"]
     assert "/downloads/some_chapter.py" in cells[0]["source"]
     assert "/downloads/some_chapter.ipynb" in cells[0]["source"]
+    assert ".claims.yaml" not in cells[0]["source"]
+    (tmp_path / "some_chapter.claims.yaml").touch()
+    cells = build(tmp_path, [])["cells"]
+    assert "</downloads/some_chapter.claims.yaml>`\n" in cells[0]["source"]
     footer = cells[-1]["source"]
     for expected in ("seed = 3", "key | `", "python 3.11.7", "| runs | 12 |", "`abc`"):
         assert expected in footer

@@ -37,6 +37,11 @@ class Chapter:
     def id(self) -> str:
         return self.stem.replace("_", "-")
 
+    @property
+    def claims(self) -> Path:
+        """Its claims file (`claims_file`); not every chapter has one."""
+        return self.source.with_suffix(".claims.yaml")
+
 
 @dataclass(frozen=True)
 class Header:

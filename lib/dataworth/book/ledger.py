@@ -13,9 +13,9 @@ from dataworth.claims import (
     OTHER,
     Ledger,
     Line,
+    alike,
     badge,
     counts,
-    digest,
     estimated,
     read_ledger,
     standing,
@@ -80,7 +80,7 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
             there |= {(id_, line["id"]): line for line in record["claims"]}
     both = []
     for key in here.keys() & there.keys():
-        if digest(here[key]) == digest(there[key]):
+        if alike(here[key], there[key]):
             both.append((here[key], there[key]))
         else:
             other += 1

@@ -170,10 +170,16 @@ def _standing(claims: Ledger | None, recorded: Sequence[Ledger]) -> str:
 def _with_links(chapter: Chapter, text: str, standing: str) -> str:
     """Put the download line and the standing of the claims under the H1."""
     title, _, rest = text.partition("\n")
+    offered = {
+        "chapter source (.py)": f"{chapter.stem}.py",
+        "executed notebook (.ipynb)": f"{chapter.stem}.ipynb",
+    }
+    if chapter.claims.is_file():
+        offered["its claims (.yaml)"] = chapter.claims.name
     links = (
-        f":::{{container}} dataworth-links\n"
-        f"{{download}}`chapter source (.py) </downloads/{chapter.stem}.py>` · "
-        f"{{download}}`executed notebook (.ipynb) </downloads/{chapter.stem}.ipynb>`\n"
+        ":::{container} dataworth-links\n"
+        + " · ".join(f"{{download}}`{name} </downloads/{f}>`" for name, f in offered.items())
+        + "\n"
         + (f"\n{standing}\n" if standing else "")
         + ":::"
     )

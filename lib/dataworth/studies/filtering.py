@@ -479,6 +479,12 @@ class Filtered(base.Study):
         """An arm's score minus that of the models of another arm."""
         return self.task(arm, task, group).minus(self.task(over, task, group))
 
+    def ahead(self, arm: str, others: Sequence[str], task: str) -> Estimate:
+        """An arm's score less the best of several others'; the best is chosen in each draw."""
+        one, rest = self.task(arm, task), [self.task(name, task) for name in others]
+        best = max(e.value for e in rest)
+        return estimate(one.value - best, one.draws - np.max([e.draws for e in rest], axis=0))
+
     def task_table(self) -> pd.DataFrame:
         """Change of every task's score from the unfiltered crawl, by arm: columns `<task>`,
         `<task>_low`, `<task>_high`."""

@@ -262,6 +262,18 @@ class Study(base.Study):
         """Loss of one configuration over that of another, at the largest size."""
         return first_and_rest(np.exp(self.losses[worse] - self.losses[better]))
 
+    def points(self, worse: Configuration, better: Configuration) -> Estimate:
+        """Top-1 of one configuration less that of another, in points, at the largest size."""
+        first, last = (self.curve(c, "error").one(-1) for c in (worse, better))
+        return first.minus(last).times(100)
+
+    def steeper(self, worse: Configuration, better: Configuration) -> Estimate:
+        """k of one configuration less k of another; for one size, by how much its log loss is
+        lower."""
+        if self.exponents:
+            return first_and_rest(self.exponents[better] - self.exponents[worse])
+        return first_and_rest(self.losses[worse] - self.losses[better])
+
     def rank(
         self,
         metric: str,

@@ -15,6 +15,7 @@ from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
 from dataworth.studies.images import (
@@ -263,6 +264,25 @@ class Study(base.Study):
         table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
         sizes = sorted({int(n) for arm in self.arms.values() for n in arm.sizes})
         return table[sizes].rename_axis("top-1 %, by training images", axis=1)
+
+    def predicted(self, arm: str) -> Estimate:
+        """Loss at the arm's largest size over what a power law of its other sizes predicts."""
+        from dataworth.fit import fit
+
+        c = self.curve(arm)
+        rest, last = c.at(c.sizes[:-1].tolist()), [float(c.sizes[-1])]
+        law = fit(rest.table(), law="power", x="n", y="loss", draws=rest.draws)
+        return estimate(
+            c.means[-1] / law.mean(last)[0], c.draws[:, -1] / law.mean_draws(last)[:, 0]
+        )
+
+    def local_slope(self, arm: str) -> Estimate:
+        """-d log loss / d log D between the two largest of `other_sizes`."""
+        c = self.curve(arm).at(self.params.other_sizes[-2:])
+        far = np.log(c.sizes[1] / c.sizes[0])
+        return estimate(
+            -np.log(c.means[1] / c.means[0]) / far, -np.diff(np.log(c.draws))[:, 0] / far
+        )
 
 
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:
