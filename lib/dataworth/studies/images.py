@@ -16,9 +16,8 @@ from pydantic import ValidationInfo, field_validator
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, ImageOptimisation
 from dataworth.images.generators import FAMILIES, WEIGHTS
-from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import (
     RealPart,
     ShardSpec,
@@ -181,7 +180,7 @@ class ImageStudy(Parameters):
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],
             budget=changes.pop("budget", self.own_budget),
-            optimisation=Optimisation(
+            optimisation=ImageOptimisation(
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,
