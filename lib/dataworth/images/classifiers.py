@@ -1,8 +1,8 @@
 """Image classifiers: timm vision transformers on whole-set tensors, one run per spec.
 
 A run trains on the union of its parts (real, synthetic, or both), under one of two budget rules,
-and keeps its logits on every evaluation split, so that later chapters re-analyse runs instead of
-training again.
+and keeps its logits on every evaluation split, so that runs are analysed again instead of trained
+again.
 """
 
 from __future__ import annotations
