@@ -5,10 +5,11 @@ import pytest
 from dataworth.data import load_images
 from dataworth.data.large import LargeCard, large_card, large_cards
 from dataworth.errors import UserError
+from dataworth.images.generators.named import GENERATORS
 from dataworth.runs import report
 from dataworth.studies import image_cost as cost
 from dataworth.studies.image_cost import Drawing, Training, dry_run, generator_network
-from dataworth.studies.images import GENERATORS, ImageStudy, class_names
+from dataworth.studies.images import ImageStudy, class_names
 from dataworth.studies.mixing import Mixing
 from dataworth.studies.synthetic_scaling import SyntheticScaling
 

@@ -10,6 +10,7 @@ from tiny_images import CONFIG, random_generator
 
 from dataworth.images import parts, shifts
 from dataworth.images.captions import TEMPLATES
+from dataworth.images.generators import named
 from dataworth.images.prompts import prompt
 from dataworth.stats import best_of, estimate, rank_agreement
 from dataworth.studies import images as study
@@ -83,7 +84,7 @@ def done(splits, generator, home, store, monkeypatch):
     weights = home / "generators"
     generator.save(weights / "pixel-diffusion")
     random_generator(CONFIG, seed=1).save(weights / "two")
-    monkeypatch.setitem(study.GENERATORS, "two", study.NamedGenerator("pixel-diffusion"))
+    monkeypatch.setitem(named.GENERATORS, "two", named.NamedGenerator("pixel-diffusion"))
     monkeypatch.setattr(study, "WEIGHTS", weights)
     params = OutOfDistribution(
         real_sizes=(10, 20, 30, 40),

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget
+from dataworth.images.classifiers import Budget, ImageOptimisation
 from dataworth.images.clip import (
     TOWERS,
     ClipSpec,
@@ -23,7 +23,6 @@ from dataworth.images.clip import (
     texts,
     tower_flops,
 )
-from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.parameters import field
@@ -135,7 +134,7 @@ class ClipScaling(Reanalysis):
             parts=parts,
             towers=TOWERS[self.towers],
             budget=self.clip_samples(),
-            optimisation=Optimisation(
+            optimisation=ImageOptimisation(
                 learning_rate=self.clip_learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,

@@ -7,7 +7,6 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -16,9 +15,9 @@ from pydantic import ValidationInfo, field_validator
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
-from dataworth.images.generators import FAMILIES, WEIGHTS
-from dataworth.images.optimisation import Optimisation
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, ImageOptimisation
+from dataworth.images.generators import WEIGHTS
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import (
     RealPart,
     ShardSpec,
@@ -38,31 +37,6 @@ if TYPE_CHECKING:
 
 POOL = "classifier_pool"
 Names = TypeVar("Names", str, tuple[str, ...])
-
-
-@dataclass(frozen=True)
-class NamedGenerator:
-    """A generator that a chapter can name: weights shipped under that name, or a hub's pipeline."""
-
-    family: str
-    hub: str | None = None
-
-    @property
-    def steps(self) -> int:
-        """Sampling steps where a chapter does not say otherwise."""
-        found = FAMILIES[self.family]
-        return found.hub_steps if self.hub else found.steps
-
-
-GENERATORS: dict[str, NamedGenerator] = {
-    "pixel-diffusion": NamedGenerator("pixel-diffusion"),
-    "latent-diffusion": NamedGenerator("latent-diffusion"),
-    "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion"),
-    "masked-token": NamedGenerator("masked-token"),
-    "stable-diffusion-v1-5": NamedGenerator("latent-diffusion", FAMILIES["latent-diffusion"].hub),
-    "deepfloyd-if": NamedGenerator("pixel-diffusion", FAMILIES["pixel-diffusion"].hub),
-    "amused-256": NamedGenerator("masked-token", FAMILIES["masked-token"].hub),
-}
 
 
 def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -181,7 +155,7 @@ class ImageStudy(Parameters):
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],
             budget=changes.pop("budget", self.own_budget),
-            optimisation=Optimisation(
+            optimisation=ImageOptimisation(
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,

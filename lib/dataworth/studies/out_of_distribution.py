@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.shifts import DARK, SHIFTS
 from dataworth.parameters import field
@@ -20,7 +21,6 @@ from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve, hash_of, resample, scores
 from dataworth.studies.images import (
-    GENERATORS,
     Runs,
     check_prompt_sets,
     check_sizes,

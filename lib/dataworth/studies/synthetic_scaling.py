@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
@@ -19,7 +20,6 @@ from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
 from dataworth.studies.images import (
-    GENERATORS,
     POOL,
     ImageStudy,
     Runs,

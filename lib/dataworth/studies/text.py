@@ -21,7 +21,7 @@ from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
 from dataworth.text.tokens import TextPart, TokenizerSpec
-from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
+from dataworth.text.training import PRETRAINING, Evaluation, LanguageModelSpec
 
 if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training
@@ -89,7 +89,7 @@ class TextStudy(Parameters):
             tokens=changes.pop("tokens", self.tokens),
             batch=self.batch,
             context=self.context,
-            optimisation=Optimisation(learning_rate=self.learning_rate),
+            optimisation=PRETRAINING.model_copy(update={"learning_rate": self.learning_rate}),
             evaluations=tuple(self.held_out() if evaluations is None else evaluations),
             seed=self.seed + seed,
             **changes,
