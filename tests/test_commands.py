@@ -136,6 +136,19 @@ def test_the_commands_are_found():
     assert own.words == ("dataworth", "run", "mixing", "-p", "seeds=3")
 
 
+def test_the_parameters_that_a_class_changes_are_those_of_the_chapters_beside_them():
+    by_name = {chapter.docname: chapter for chapter in chapters.find(ROOT)}
+    rows = re.findall(r"^\| \d .*\|$", (ROOT / "book" / "discussion.md").read_text(), re.MULTILINE)
+    assert len(rows) == 8
+    for row in rows:
+        known = set()
+        for name in re.findall(r"\[\]\(([\w/]+)\)", row):
+            chapter = by_name[name]
+            known |= parameters.cell_defaults(chapter, chapters.read(chapter)).keys()
+        named = set(re.findall(r"`(\w+)`", row))
+        assert named and named <= known, row
+
+
 REFUSED = (UserError, AssertionError, SystemExit, UsageError, click.UsageError)
 
 
