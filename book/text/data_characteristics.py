@@ -56,15 +56,14 @@ seed = 0
 # for the other direction.
 
 # %%
-from dataworth import published
-from dataworth.tables import sortable
+from dataworth import published, tables
 
-sortable(
+tables.show(
     published.model_domains(),
-    name="model-domains",
+    sort="model-domains",
     caption="Domains and multilingual share (multi.) in percent; filters of toxicity (tox.) and quality (qual.): H "
     "heuristic, C classifier.",
-    headings={
+    names={
         "academic": "acad.", "pile": "Pile", "c4": "C4", "multilingual": "multi.", "tox_filter": "tox.",
         "quality_filter": "qual.",
     },
@@ -350,13 +349,8 @@ study.agreement().round(3)
 # What each scorer is, for the reader of every chapter that filters:
 
 # %% tags=["hide-input"]
-cards = study.cards().drop(columns=["source"]).reset_index()
-sortable(
-    cards,
-    name="score-cards",
-    caption="Score cards.",
-    headings={column: column.replace("_", " ") for column in cards.columns},
-)
+cards = study.cards().drop(columns=["source"])
+tables.show(cards, sort="score-cards", caption="Score cards.")
 
 # %% [markdown]
 # ## Verdict

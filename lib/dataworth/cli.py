@@ -162,7 +162,9 @@ def book(profile: Profile = "quick", root: Root = None) -> None:
     from dataworth.book import tasks
 
     tasks.build(layout, console())
-    say(f"The book: {layout.html / 'index.html'}")
+    first = layout.html / "index.html"
+    say(f"The book: {first}")
+    say(f"To open it: python3 -m webbrowser {first.as_uri()}")
 
 
 @app.command()

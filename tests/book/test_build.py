@@ -98,6 +98,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     done = call(layout, "book")
     assert done.exit_code == 0, done.output
     assert done.stdout.strip().endswith("_build/html/index.html")
+    said = done.stdout.splitlines()
+    assert said[0] == "1 chapter to execute: about 1 min at most"
+    assert said[1].startswith("chapter 1 of 1, line-fit: executing (not executed yet), about 1 min")
+    assert said[-3].startswith("1 claim: ") and said[-3].count(",") == 2
+    assert said[-2] == f"The book: {layout.html / 'index.html'}"
+    assert said[-1] == f"To open it: python3 -m webbrowser {(layout.html / 'index.html').as_uri()}"
     return layout
 
 
@@ -350,4 +356,5 @@ def test_a_failed_chapter_does_not_stop_the_others(example):
     done = call(example, "book")
     assert done.exit_code == 2 and "one chapter failed (see above)" in done.output
     assert "'line-fit' failed in cell" in done.output and "other-fit: executed in" in done.output
+    assert "chapter 2 of 2, other-fit: executing" in done.output
     assert not example.html.exists() and not example.site.exists()

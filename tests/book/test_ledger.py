@@ -85,7 +85,7 @@ def test_tally_compares_with_the_largest_recorded_run():
     assert "recorded" not in alone
     kept = [recording("full", "supported"), recording("gpu", "contradicted")]
     text = pages.tally(results, {"c": kept})
-    assert "judges 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
+    assert "evaluates 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
     assert "0 have one verdict in both runs; 1 is supported by one and contradicted" in text
 
 

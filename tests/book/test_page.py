@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -153,6 +154,19 @@ def test_other_code_than_was_executed_is_a_bug(tmp_path):
     cells = [prose("a", "# Title"), code("b", "sizes = [1]", tags=["parameters"])]
     with pytest.raises(ValueError, match="other code cells"):
         build(tmp_path, [], source_cells=cells)
+
+
+@pytest.mark.parametrize(("seeds", "covered"), [(2, 61), (3, 80), (5, 87), (7, None)])
+def test_verdicts_of_few_seeds_say_how_far_to_trust_them(seeds, covered):
+    ledger = {"claims": [{"verdict": "supported"}]}
+    said = page._standing([*ROWS, Row("seeds", seeds, 2, "", "")], ledger, [])
+    assert "1 supported, 0 contradicted, 0 inconclusive." in said
+    assert ("of 100 repetitions" in said) == (covered is not None)
+    if covered is not None:
+        assert f"Over {seeds} seeds" in said and f"in as few as {covered} of 100" in said
+        glossary = (Path(__file__).parents[2] / "book" / "glossary.md").read_text()
+        words = {2: "61 of 100 repetitions with two seeds", 3: "80 with three", 5: "87 with five"}
+        assert words[seeds] in " ".join(glossary.split())
 
 
 def test_inputs_are_not_changed(tmp_path):

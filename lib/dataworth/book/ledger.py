@@ -64,7 +64,7 @@ def ledger(
                 ]
             )
     if not body:
-        return "No chapter of this build has judged a claim."
+        return "No chapter of this build has evaluated a claim."
     head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
     return table(head, body)
 
@@ -84,12 +84,12 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
             both.append((here[key], there[key]))
         else:
             other += 1
-    text = f"This build judges {count(len(here), 'claim')}: {counts(list(here.values()))}. "
+    text = f"This build evaluates {count(len(here), 'claim')}: {counts(list(here.values()))}. "
     if both:
         pairs = [(a["verdict"], b["verdict"]) for a, b in both]
         against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
         text += (
-            f"The largest recorded run of a chapter judges {len(both)} of them: "
+            f"The largest recorded run of a chapter evaluates {len(both)} of them: "
             f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one "
             f"verdict in both runs; {against or 'none'} {'is' if against == 1 else 'are'} "
             "supported by one and contradicted by the other. "

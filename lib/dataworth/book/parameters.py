@@ -216,8 +216,8 @@ def preflight(parameters: Parameters) -> None:
 
 def doubts(parameters: Parameters) -> list[str]:
     """Sentences about lists of sizes (`sizes`, `..._sizes`, `tokens`, `..._tokens`) that run but
-    cannot test a power law (`fit.design.three_sizes`)."""
-    from dataworth.fit.design import three_sizes
+    cannot test a power law (`design.three_sizes`)."""
+    from dataworth.design import three_sizes
 
     return [
         f"{name}: {told}"
