@@ -238,7 +238,7 @@ def parameter_tables(main: Sequence[str], rows: list[Row]) -> list[str]:
         body = []
         for r in some:
             default = show_value(r.default) if r.value != r.default else ""
-            meaning = f"{r.meaning} ({r.unit})" if r.unit else r.meaning
+            meaning = r.meaning if r.unit in r.meaning else f"{r.meaning} ({r.unit})"
             body.append(
                 [code(r.name), show_value(r.value), *([default] if changed else []), meaning]
             )
