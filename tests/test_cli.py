@@ -59,7 +59,7 @@ def test_check_shows_the_cost_and_runs_nothing(root):
         (["run", "line-fti", "--profile", "smoke"], "Unknown chapter 'line-fti'"),
         (["run", "line-fit", "--profile", "paper"], "checked and costed, not run"),
         (["book", "--profile", "paper"], "dataworth check --profile paper"),
-        (["book", "--profile", "smok"], "Unknown profile 'smok'; params/ has smoke, paper"),
+        (["book", "--profile", "smok"], "Unknown profile 'smok'; the book has smoke, quick, paper"),
         (["record", "line-fit", "--profile", "smoke"], "has no finished run with profile 'smoke'"),
         (["claims", "--profile", "smoke"], "run: dataworth book --profile smoke"),
     ],

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.clip_scaling:ClipScaling"
 #     description: Is the gap between real and synthetic images smaller for contrastive training?
 #     device: cpu or one GPU
+#     main: [sizes, towers, seeds]
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 60}
 # ---
 
@@ -43,7 +44,7 @@ captions = "in-captions"
 clip_guidance = 1.5
 towers = "clip-2x64"
 templates = "photo"
-clip_budget = 120
+clip_budget = 60
 clip_batch = 128
 clip_learning_rate = 5.0e-3
 group_sizes = [80, 320]
@@ -53,7 +54,7 @@ retrieval_images = 1000
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -62,7 +63,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
+#     main: [mixed_sizes, ratios, seeds]
 #     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 90}
 # ---
 
@@ -41,7 +42,7 @@
 card = "fashion-mnist"
 real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
-mixed_sizes = [80, 320, 1280]
+mixed_sizes = [80, 1280]
 ratios = [1, 4, 16]
 weighted_size = 80
 weighted_ratio = 16
@@ -49,7 +50,7 @@ shares = [0.5]
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -58,7 +59,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 

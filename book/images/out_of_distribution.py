@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.out_of_distribution:OutOfDistribution"
 #     description: Where do synthetic images beat real ones, and is it because the generator has seen drawings?
 #     device: cpu or one GPU
+#     main: [synthetic_sizes, seeds, cause_size]
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 15}
 # ---
 
@@ -41,16 +42,16 @@ real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
 other_sizes = [80, 320, 1280]
 other_generators = ["latent-diffusion", "masked-token"]
-other_prompt_sets = ["in-captions"]
+other_prompt_sets = ["clip-80"]
 with_drawings = "latent-diffusion"
 without_drawings = "latent-diffusion-no-drawings"
 style_prompt_set = "styles"
-cause_size = 1024
-cause_budget = 150
+cause_size = 640
+cause_budget = 110
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -59,7 +60,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 

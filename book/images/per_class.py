@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.per_class:PerClass"
 #     description: Which classes profit from synthetic images, which do not, and can the rest be helped?
 #     device: cpu or one GPU
+#     main: [synthetic_sizes, judged_images, seeds]
 #     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
 # ---
 
@@ -43,11 +44,11 @@ weakest = 2
 fix_prompt_set = "in-captions"
 fix_guidance = 3.0
 fix_size = 768
-fix_budget = 150
+fix_budget = 110
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -56,7 +57,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 

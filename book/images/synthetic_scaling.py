@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
+#     main: [real_sizes, synthetic_sizes, seeds]
 #     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 125}
 # ---
 
@@ -42,13 +43,13 @@ real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
 other_sizes = [80, 320, 1280]
 other_generators = ["latent-diffusion", "masked-token"]
-other_prompt_sets = ["in-captions"]
+other_prompt_sets = ["clip-80"]
 other_model = "vit-2x32"
-epochs = 15
+epochs = 12
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -57,7 +58,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 curve_steps = [2, 4, 8, 16]
 curve_images = 256
 resamples = 1000

@@ -121,7 +121,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
 app.add_typer(data_app, name="data")
 
-Profile = Annotated[str, typer.Option("--profile", help="Scale: a folder of params/.")]
+Profile = Annotated[str, typer.Option("--profile", help="Scale: quick, or a folder of params/.")]
 Root = Annotated[
     Path | None,
     typer.Option(

@@ -85,7 +85,7 @@ def test_a_comment_in_a_code_fence_is_no_heading(example):
 
 
 def test_layout_refuses_unknown_profiles_and_folders_without_a_book(example, tmp_path_factory):
-    with pytest.raises(UserError, match=r"Unknown profile 'quack'; params/ has smoke, paper"):
+    with pytest.raises(UserError, match="Unknown profile 'quack'; the book has smoke, quick, pap"):
         open_layout("quack", example.root)
     with pytest.raises(UserError, match="is not a book"):
         open_layout("smoke", tmp_path_factory.mktemp("empty"))
@@ -137,6 +137,8 @@ def test_a_toc_that_means_nothing_is_a_sentence(example, text, said):
         ("{smoke: 0.1}", "{smoke: true}", "'expected_minutes' of 'smoke' is True"),
         ("{smoke: 0.1}", "{smoke: -1}", "'expected_minutes' of 'smoke' is -1"),
         ("{smoke: 0.1}", "3", "'expected_minutes' is 3; it must be a mapping"),
+        ("device: cpu", "main: seed", "'main' is 'seed'; it must be a list of names"),
+        ("device: cpu", "main: [seed, 3]", "'main' is .*3.*; it must be a list of names"),
     ],
 )
 def test_a_header_that_means_nothing_is_a_sentence(example, old, new, said):

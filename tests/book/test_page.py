@@ -95,8 +95,8 @@ def test_prose_is_the_sources_and_outputs_are_the_runs(tmp_path):
 
 def test_both_parameter_cells_become_one_table(tmp_path):
     table = build(tmp_path, [])["cells"][1]["source"]
-    assert "| `sizes` | `[1, 2]` | `[1]` | images | how many |" in table
-    assert "| `batch` | `64` |  | images | per step |" in table  # the default is not repeated
+    assert "| `sizes` | 1, 2 | 1 | how many (images) |" in table
+    assert "| `batch` | 64 |  | per step (images) |" in table  # the default is not repeated
     assert "about 5 min expected" in table
     assert "sizes = [1]" not in str(build(tmp_path, [])["cells"])
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tiny_corpus import TINY, WORDS
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.studies import filtering
 from dataworth.studies import text as study
@@ -124,13 +125,13 @@ def cards(monkeypatch):
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        QualityFilter(**change)
+        cell(QualityFilter, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch):
-    params = QualityFilter(**SMALL, pareto_bytes=24_000, alpha=2)
+    params = cell(QualityFilter, **SMALL, pareto_bytes=24_000, alpha=2)
     with pytest.raises(UserError, match="rules for pages refuse all"):
         params.arms(store)
     long = lambda texts: SimpleNamespace(kept=np.array([len(t.split()) > 20 for t in texts]))  # noqa: E731
@@ -164,7 +165,7 @@ def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch
 def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arms(
     cards, store, monkeypatch
 ):
-    arms = ToxicityFilter(**SMALL).arms(store)
+    arms = cell(ToxicityFilter, **SMALL).arms(store)
     whole = arms["whole"].pools[0]
     score = dict(zip(whole.ids.tolist(), cards["toxicity"].score(whole.texts), strict=True))
     strict = arms["toxicity 61 %"]
@@ -173,7 +174,7 @@ def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arm
     assert all("fish" not in text.split() for text in arms["word list"].pools[0].texts)
     everything = lambda texts: SimpleNamespace(kept=np.ones(len(texts), bool))  # noqa: E731
     monkeypatch.setattr("dataworth.text.heuristics.refusals", everything)
-    there = QualityFilter(**SMALL, pareto_bytes=24_000).arms(store)
+    there = cell(QualityFilter, **SMALL, pareto_bytes=24_000).arms(store)
     for name in ("whole", "quality 91 %", "quality 46 %", "inverse quality 73 %"):
         assert arms[name].pools[0].parts() == there[name].pools[0].parts()
 
@@ -216,7 +217,7 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
 
     monkeypatch.setattr("dataworth.data.load_corpus", load)
     monkeypatch.setitem(scores.SCORERS, "toxicity", Knowing)
-    params = ToxicityFilter(**SMALL, kept=(98, 61), tasks=(61,))
+    params = cell(ToxicityFilter, **SMALL, kept=(98, 61), tasks=(61,))
     arms = params.arms(store)
     assert foreign in params.crawl().texts and "x" in params.whole.texts
     assert all(foreign not in pool.texts for arm in arms.values() for pool in arm.pools)
@@ -325,7 +326,7 @@ def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
 
 
 def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
-    params = ToxicityFilter(**SMALL)
+    params = cell(ToxicityFilter, **SMALL)
     tasks = params.downstream()
     seen = set(params.whole.ids.tolist()) | {
         i for arm in params.arms(store).values() for pool in arm.pools for i in pool.ids.tolist()
@@ -354,7 +355,7 @@ def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
 
 def test_a_study_from_end_to_end(cards, store, monkeypatch):
     changes = {"kept": (91, 61), "controls": (61,), "tasks": (61,), "quality_kept": (46,)}
-    params = ToxicityFilter(**SMALL, **changes)
+    params = cell(ToxicityFilter, **SMALL, **changes)
     made = run(params, store)
     assert made.tested == [
         "whole", "toxicity 61 %", "inverse toxicity 92 %", "random 61 %",
@@ -400,5 +401,5 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     )
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
-    again = run(ToxicityFilter(**SMALL, **changes), store)
+    again = run(cell(ToxicityFilter, **SMALL, **changes), store)
     np.testing.assert_array_equal(again.gain("word list").draws, made.gain("word list").draws)

@@ -198,8 +198,14 @@ def _with_links(chapter: Chapter, text: str, standing: str) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A parameter value as inline code."""
-    return code(value if isinstance(value, str) else json.dumps(value))
+    """A parameter value: names as code, numbers with their thousands apart (a comma separates the
+    values of a list)."""
+    if isinstance(value, list):
+        return ", ".join(map(show_value, value)) or "none"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return code(value if isinstance(value, str) else json.dumps(value))
+    text = f"{value:,}" if abs(value) >= 10_000 else f"{value:.15g}"
+    return text.replace(",", "\u202f").replace("-", "\u2212")
 
 
 def escape(text: object) -> str:
@@ -225,16 +231,6 @@ def scale_block(header: Header, rows: list[Row], record: Record) -> str:
     time_line = f"Executed in {spell(record['wall_s'])}"
     if expected is not None:
         time_line += f" (with nothing stored: about {spell(60 * expected)} expected)"
-    body = [
-        [
-            f"`{r.name}`",
-            show_value(r.value),
-            show_value(r.default) if r.default != r.value else "",
-            r.unit,
-            r.meaning,
-        ]
-        for r in rows
-    ]
     return "\n".join(
         [
             f":::{{admonition}} This page: profile {profile}",
@@ -243,10 +239,33 @@ def scale_block(header: Header, rows: list[Row], record: Record) -> str:
             f"{', GPU ' + literal(machine['gpu']) if machine['gpu'] else ', no GPU'}. "
             f"The chapter needs: {header.device}.",
             "",
-            table(["parameter", "value", "default if other", "unit", "meaning"], body),
+            *parameter_tables(header.main or tuple(r.name for r in rows[:3]), rows),
             ":::",
         ]
     )
+
+
+def parameter_tables(main: Sequence[str], rows: list[Row]) -> list[str]:
+    """The table of what matters most (`main`) and what differs from the chapter's cell, and the
+    whole one folded. The column of the cell's values stands only where one differs."""
+    changed = any(r.value != r.default for r in rows)
+    head = ["parameter", "value", *(["quick"] if changed else []), "meaning"]
+
+    def shown(some: list[Row]) -> str:
+        body = []
+        for r in some:
+            default = show_value(r.default) if r.value != r.default else ""
+            meaning = r.meaning if r.unit in r.meaning else f"{r.meaning} ({r.unit})"
+            body.append(
+                [code(r.name), show_value(r.value), *([default] if changed else []), meaning]
+            )
+        return table(head, body, "dataworth-parameters")
+
+    short = [r for r in rows if r.name in main or r.value != r.default]
+    if len(short) == len(rows):
+        return [shown(rows)]
+    summary = f"<summary>All {len(rows)} parameters</summary>"
+    return [shown(short), "", f"<details>{summary}", "", shown(rows), "", "</details>"]
 
 
 def provenance_block(

@@ -60,26 +60,24 @@ def check_prompt_sets(names: Names) -> Names:
 class ImageStudy(Parameters):
     """Parameters of every image chapter."""
 
-    card: str = field("fashion-mnist", "data set, by the id of its card")
-    seeds: int = field(2, "training runs per size and arm", "runs", ge=1, le=1000)
-    model: str = field("vit-2x64", "classifier, by name")
-    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field(
-        "fixed_steps", "what is held equal between sizes"
-    )
-    budget: int = field(300, "length of training", "steps or epochs, by the rule", ge=1, le=10**8)
-    batch: int = field(128, "images per training step", "images", ge=1, le=10**6)
-    learning_rate: float = field(8e-3, "peak learning rate", gt=0, le=10)
-    shift: int = field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
-    flip: bool = field(False, "mirror half of the training images")
-    generator: str = field("pixel-diffusion", "text-to-image model, by name")
-    retrain: bool = field(False, "train the generator here instead of loading the shipped weights")
-    prompt_set: str = field("photo", "how a class becomes a prompt")
+    card: str = field("data set, by the id of its card")
+    seeds: int = field("training runs per size and arm", "runs", ge=1, le=1000)
+    model: str = field("classifier, by name")
+    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field("what is held equal between sizes")
+    budget: int = field("length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    batch: int = field("images per training step", "images", ge=1, le=10**6)
+    learning_rate: float = field("peak learning rate", gt=0, le=10)
+    shift: int = field("largest random shift of a training image", "pixels", ge=0, le=8)
+    flip: bool = field("mirror half of the training images")
+    generator: str = field("text-to-image model, by name")
+    retrain: bool = field("train the generator here instead of loading the shipped weights")
+    prompt_set: str = field("how a class becomes a prompt")
     guidance: float = field(
-        1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
+        "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
     )
-    solver_steps: int = field(8, "sampling steps per image", "steps", ge=1, le=10_000)
-    resamples: int = field(1000, "bootstrap draws", "draws", ge=100, le=10**6)
-    seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
+    solver_steps: int = field("sampling steps per image", "steps", ge=1, le=10_000)
+    resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
+    seed: int = field("base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
 
     @field_validator("model", "generator")
     @classmethod

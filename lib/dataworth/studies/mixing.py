@@ -41,22 +41,19 @@ RULES = {
 class Mixing(Reanalysis):
     """Parameters of the chapter."""
 
-    mixed_sizes: Sizes = field((80, 320, 1280), "real images in the mixed training sets", "images")
+    mixed_sizes: Sizes = field("real images in the mixed training sets", "images")
     ratios: Ratios = field(
-        (1.0, 4.0, 16.0),
-        "synthetic images per real image, as far as the synthetic arm reaches",
-        "images per image",
+        "synthetic images per real image, as far as the synthetic arm reaches", "images per image"
     )
-    weighted_size: int = field(80, "real images of the weighted mixture", "images", ge=10, le=10**9)
+    weighted_size: int = field("real images of the weighted mixture", "images", ge=10, le=10**9)
     weighted_ratio: float = field(
-        16.0,
         "synthetic images per real image of the weighted mixture",
         "images per image",
         gt=0,
         le=10**6,
     )
     shares: Shares = field(
-        (0.5,), "share of synthetic images among the training samples of the weighted mixture"
+        "share of synthetic images among the training samples of the weighted mixture"
     )
 
     _sorted = field_validator("mixed_sizes")(check_sizes)

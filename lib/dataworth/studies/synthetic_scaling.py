@@ -52,27 +52,17 @@ class Arm:
 class SyntheticScaling(ImageStudy):
     """Parameters of the chapter."""
 
-    real_sizes: Sizes = field(
-        (80, 320, 1280, 5120, 10240), "training-set sizes of the real arm", "images"
-    )
-    synthetic_sizes: Sizes = field(
-        (80, 320, 1280, 5120), "training-set sizes of the synthetic arm", "images"
-    )
-    other_sizes: OtherSizes = field(
-        (80, 320, 1280), "training-set sizes of the arms below", "images"
-    )
-    other_generators: tuple[str, ...] = field(
-        ("latent-diffusion", "masked-token"), "further text-to-image models, by name"
-    )
-    other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
-    other_model: str = field("vit-2x32", "a classifier of another size, by name")
-    epochs: int = field(15, "length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
+    real_sizes: Sizes = field("training-set sizes of the real arm", "images")
+    synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
+    other_sizes: OtherSizes = field("training-set sizes of the arms below", "images")
+    other_generators: tuple[str, ...] = field("further text-to-image models, by name")
+    other_prompt_sets: tuple[str, ...] = field("further prompt sets, by name")
+    other_model: str = field("a classifier of another size, by name")
+    epochs: int = field("length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
     curve_steps: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = field(
-        (2, 4, 8, 16), "step counts of the quality curve", "steps", min_length=1
+        "step counts of the quality curve", "steps", min_length=1
     )
-    curve_images: int = field(
-        256, "images per point of the quality curve", "images", ge=32, le=10**9
-    )
+    curve_images: int = field("images per point of the quality curve", "images", ge=32, le=10**9)
 
     @field_validator("real_sizes", "synthetic_sizes", "other_sizes")
     @classmethod
