@@ -137,8 +137,8 @@ def over_examples(
     """Bootstrap versions (B, m) of the means of `values` (m, N) over N examples.
 
     Examples are sampled with replacement; draw b takes the same ones for equal N and `seed`,
-    whatever the values. `sizes` (N,): the sum of the values over the sum of the sizes instead of a mean.
-    `rows`: positions of the examples to average over (those of one class); they are resampled as
+    whatever the values. `sizes` (N,): the sum of the values over the sum of the sizes instead of a
+    mean. `rows`: positions of the examples to average over (those of one class); they are resampled as
     they are within the whole set, and a draw that holds none of them is NaN.
     """
     counts = example_counts(values.shape[1], resamples, seed)
@@ -159,8 +159,8 @@ def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
     over examples (`over_examples`).
 
     Seeds are sampled with replacement, by `arm`: arms of one number sample the same (give paired
-    arms one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without which S
-    resampled seeds understate their variance; one seed gives an interval over examples alone.
+    arms one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without
+    which S resampled seeds understate their variance; one seed gives an interval over examples alone.
     """
     count = values.shape[-1]
     widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0

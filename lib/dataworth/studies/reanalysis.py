@@ -29,7 +29,7 @@ class Reanalysis(ImageStudy):
         shared = set(SyntheticScaling.model_fields) & set(type(self).model_fields)
         # They were validated here. Arms that this chapter does not name in its parameters get no
         # sizes, so that what they would be trained with does not matter.
-        unread = {
+        unread: dict[str, Any] = {
             "other_sizes": (), "other_generators": (), "other_prompt_sets": (),
             "other_model": self.model, "epochs": 1,
         }  # fmt: skip
