@@ -138,8 +138,8 @@ def over_examples(
 
     Examples are sampled with replacement; draw b takes the same ones for equal N and `seed`,
     whatever the values. `sizes` (N,): the sum of the values over the sum of the sizes instead of a
-    mean. `rows`: positions of the examples to average over (those of one class); they are resampled as
-    they are within the whole set, and a draw that holds none of them is NaN.
+    mean. `rows`: positions of the examples to average over (those of one class); they are
+    resampled as they are within the whole set, and a draw that holds none of them is NaN.
     """
     counts = example_counts(values.shape[1], resamples, seed)
     below = np.ones(values.shape[1]) if sizes is None else np.asarray(sizes, dtype=float)
