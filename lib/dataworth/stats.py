@@ -160,7 +160,8 @@ def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
 
     Seeds are sampled with replacement, by `arm`: arms of one number sample the same (give paired
     arms one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without
-    which S resampled seeds understate their variance; one seed gives an interval over examples alone.
+    which S resampled seeds understate their variance; one seed gives an interval over examples
+    alone.
     """
     count = values.shape[-1]
     widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0
