@@ -214,7 +214,8 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
 
 
 def test_cost_counts_images_and_training():
-    params = cell(PromptsAndGuidance, **SETS, sizes=(256,))
+    scales = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
+    params = cell(PromptsAndGuidance, **SETS, sizes=(256,), guidances=scales)
     drawn = params.drawings()
     assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
     learners, judge = params.trainings()
