@@ -246,9 +246,11 @@ def why(
     """Say what changed since the stored result of a chapter, or of a run."""
     from dataworth.book.layout import open_layout
     from dataworth.paths import store_dir
-    from dataworth.why import differences, of_run
+    from dataworth.why import differences
 
     if len(name) >= 6 and set(name) <= set("0123456789abcdef"):
+        from dataworth.runs.report import of_run
+
         for line in of_run(name, store_dir()):
             say(line)
         return
