@@ -53,7 +53,7 @@ def rooms() -> dict[str, tuple[str, frozenset[str]]]:
 @cache
 def modules() -> dict[str, Path]:
     """Path below lib/dataworth (`fit/laws.py`) -> file; the package's own `__init__` is left out,
-    which imports nothing (`import dataworth` is light) and holds the version."""
+    which holds the version and, where log lines are asked for, starts `logs`."""
     files = sorted(LIB.rglob("*.py"))
     return {p.relative_to(LIB).as_posix(): p for p in files if p != LIB / "__init__.py"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import cache
 from importlib import import_module
@@ -149,7 +150,16 @@ def _program(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
-) -> None: ...
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv says more."),
+    ] = 0,
+) -> None:
+    if verbose:
+        from dataworth import logs
+
+        os.environ[logs.LEVEL] = "INFO" if verbose == 1 else "DEBUG"
+        logs.start()
 
 
 @app.command()

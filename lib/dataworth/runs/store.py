@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import stat
@@ -38,6 +39,8 @@ from numpy.typing import NDArray
 from dataworth.errors import UserError
 from dataworth.paths import store_dir
 from dataworth.runs import leases
+
+log = logging.getLogger(__name__)
 
 FILES = ("spec.json", "arrays.npz", "result.json")
 MARK = "complete.json"
@@ -126,8 +129,10 @@ class Store:
             try:
                 found = _read(path, spec)
             except _DamageError as damage:
+                log.info("%s is damaged: %s", path, damage)
                 self._set_aside(path, state.st_ino, str(damage))
                 return None
+        log.debug("%s is stored", path)
         with suppress(OSError):  # when it was last used, for `dataworth store prune`
             os.utime(path)
         return found
@@ -206,6 +211,7 @@ class Store:
         if again or self.root not in _cleared:
             _cleared.add(self.root)
             for path in self.left_over():
+                log.debug("%s was left by a process that is gone", path)
                 with suppress(OSError):
                     leases.clear(path)
 
