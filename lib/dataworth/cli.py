@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -115,14 +116,72 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="What is training data worth? Run chapters, build the book, read its claims.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
 app.add_typer(data_app, name="data")
 
-Profile = Annotated[str, typer.Option("--profile", help="Scale: quick, or a folder of params/.")]
+
+def _completed(what: Callable[[typer.Context], Iterable[str]]) -> Callable[..., list[str]]:
+    """A shell completion that offers nothing where there is no book, or it does not read well."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        try:
+            return [word for word in what(ctx) if word.startswith(incomplete)]
+        except UserError:
+            return []
+
+    return complete
+
+
+def _book(ctx: typer.Context) -> Path:
+    from dataworth.book import layout
+
+    root = ctx.params.get("root")  # not converted yet
+    return layout.open_layout(layout.QUICK, root and Path(root)).root
+
+
+def _chapters(ctx: typer.Context) -> Iterator[str]:
+    from dataworth.book import chapters
+
+    return (c.id for c in chapters.find(_book(ctx)))
+
+
+def _profiles(ctx: typer.Context) -> list[str]:
+    from dataworth.book import layout
+
+    return layout.profiles(_book(ctx))
+
+
+def _names(ctx: typer.Context) -> Iterator[str]:
+    from dataworth.book import chapters, parameters
+
+    # "-p" still without its value ends the parsing, so the chapter is looked up in the line itself.
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    words = [word.replace("_", "-") for word in line.split()]
+    for c in chapters.find(_book(ctx)):
+        if c.id in words:
+            return (f"{name}=" for name in parameters.cell_defaults(c, chapters.read(c)))
+    return iter(())
+
+
+def _cards(ctx: typer.Context) -> Iterator[str]:
+    from dataworth import data
+
+    return (card.id for card in data.cards())
+
+
+ChapterId = Annotated[
+    str,
+    typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=_completed(_chapters)),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile", help="Scale: quick, or a folder of params/.", autocompletion=_completed(_profiles)
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -132,7 +191,13 @@ Root = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Override = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="KEY=VALUE", help="Change one parameter (YAML value)."),
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="KEY=VALUE",
+        help="Change one parameter (YAML value).",
+        autocompletion=_completed(_names),
+    ),
 ]
 
 
@@ -179,7 +244,7 @@ def book(profile: Profile = "quick", root: Root = None) -> None:
 
 @app.command()
 def run(
-    chapter: Annotated[str, typer.Argument(help="Chapter id; see `dataworth list`.")],
+    chapter: ChapterId,
     profile: Profile = "quick",
     param: Override = None,
     root: Root = None,
@@ -200,7 +265,7 @@ def run(
 
 @app.command()
 def record(
-    chapter: Annotated[str, typer.Argument(help="Chapter id; see `dataworth list`.")],
+    chapter: ChapterId,
     profile: Profile = "full",
     root: Root = None,
 ) -> None:
@@ -248,7 +313,13 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
 
 @app.command()
 def why(
-    name: Annotated[str, typer.Argument(help="Chapter id, or the first digits of a run's key.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Chapter id, or the first digits of a run's key.",
+            autocompletion=_completed(_chapters),
+        ),
+    ],
     profile: Profile = "quick",
     param: Override = None,
     root: Root = None,
@@ -376,7 +447,10 @@ def _claims_history(root: Path | None) -> None:
     table(["chapter", "claim", "claimed range", "stands since", "recorded runs"], body)
 
 
-CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]
+CardId = Annotated[
+    str | None,
+    typer.Argument(help="Data set id (default: all).", autocompletion=_completed(_cards)),
+]
 
 
 @data_app.command("status")
