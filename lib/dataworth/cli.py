@@ -247,6 +247,7 @@ def run(
     chapter: ChapterId,
     profile: Profile = "quick",
     param: Override = None,
+    page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
     root: Root = None,
 ) -> None:
     """Execute one chapter, also with changed parameters, without rendering the book."""
@@ -257,10 +258,13 @@ def run(
     from dataworth.book import execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    made = execute.products(tasks.run(layout, chapter, overrides, console()), layout)
+    executed = tasks.run(layout, chapter, overrides, console())
+    made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
         say(f"claims: {layout.show(made.results)}")
+    if page:
+        say(f"page: {tasks.page(layout, executed, overrides)}")
 
 
 @app.command()

@@ -109,8 +109,8 @@ def html_is_current(layout: Layout) -> bool:
     return mark.is_file() and index.is_file() and mark.read_text() == site_key(layout)
 
 
-def build_html(layout: Layout) -> None:
-    """Run Jupyter Book on the site, warnings as errors.
+def build_html(layout: Layout, strict: bool = True) -> None:
+    """Run Jupyter Book on the site, warnings as errors where it is `strict`.
 
     Sphinx shows the warnings of a page only when it reads the page, so after a failed or killed
     build everything is read again. Raises UserError with the warnings.
@@ -126,7 +126,7 @@ def build_html(layout: Layout) -> None:
     tool = Path(sys.executable).with_name("jupyter-book")
     command = [
         str(tool), "build", str(layout.site), "--path-output", str(layout.build),
-        "-W", "-n", "--keep-going",
+        *(["-W", "-n", "--keep-going"] if strict else []),
     ]  # fmt: skip
     with log.open("wb") as stream:
         status = subprocess.run(
