@@ -71,8 +71,8 @@ $(UV): requirements-uv.lock
 	@touch $@
 
 # The pinned tree, then this package, built by the pinned hatchling: nothing is installed without
-# its hash. Done again only when one of the three files changes.
-$(READY): $(UV) requirements.lock pyproject.toml
+# its hash. Done again only when one of these files changes (`__init__.py` holds the version).
+$(READY): $(UV) requirements.lock pyproject.toml lib/dataworth/__init__.py
 	@test -x .venv/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' .venv
 	@echo "installing the pinned environment into .venv (once): 6.5 GB when unpacked on Linux, half of it PyTorch's; as long as its download takes, in silence"
 	@start=$$(date +%s) \
