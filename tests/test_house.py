@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -224,3 +225,10 @@ def test_what_names_a_chapter(line, named):
 def test_no_module_is_too_long_to_read():
     lines = {m: path.read_text(encoding="utf-8").count("\n") for m, path in modules().items()}
     assert not {m: n for m, n in lines.items() if n > MOST_LINES}
+
+
+def test_what_make_check_leaves_out_is_there():
+    for name in runpy.run_path(str(ROOT / "tests" / "conftest.py"))["SLOW"]:
+        path, _, function = name.partition("::")
+        text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        assert not function or f"def {function}(" in text, name

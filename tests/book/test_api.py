@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
 import yaml
 
 from dataworth.book import site
@@ -26,7 +25,6 @@ def test_every_page_is_in_the_contents_and_names_one_module():
         assert module == name and text.count("# dataworth.") == 1
 
 
-@pytest.mark.slow
 def test_docstrings_become_pages_without_a_warning(tmp_path):
     """With the book's own settings; warnings are errors there."""
     layout = Layout(tmp_path, "smoke")
