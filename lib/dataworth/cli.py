@@ -179,7 +179,9 @@ ChapterId = Annotated[
 Profile = Annotated[
     str,
     typer.Option(
-        "--profile", help="Scale: quick, or a folder of params/.", autocompletion=_completed(_profiles)
+        "--profile",
+        help="Scale: quick, or a folder of params/.",
+        autocompletion=_completed(_profiles),
     ),
 ]
 Root = Annotated[
