@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from dataworth.book import site
+from dataworth.book.api import readable
 from dataworth.book.checks import check_html
 from dataworth.book.layout import Layout
 
@@ -23,6 +24,15 @@ def test_every_page_is_in_the_contents_and_names_one_module():
         text = (REPOSITORY / "book" / "api" / f"{name}.md").read_text()
         (module,) = re.findall(r"automodule:: dataworth\.(\w+)", text)
         assert module == name and text.count("# dataworth.") == 1
+
+
+def test_no_docstring_is_taken_for_markup():
+    text = ["Of *x_ and |y|: a `b_`s.", "", "Args:", "    x: a", "     b", "", "`a", "b` ends"]
+    assert readable(text) == [
+        "Of \\*x\\_ and \\|y\\|\\: a \\ ``b_``\\ s\\.", "",
+        "::", "", "    Args:", "        x: a", "         b", "",
+        "\\ ``a b``\\  ends", "",
+    ]  # fmt: skip
 
 
 def test_docstrings_become_pages_without_a_warning(tmp_path):
