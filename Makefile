@@ -11,11 +11,14 @@ TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n auto 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help book test soak lab clean distclean
+.PHONY: help book chapter check test soak lab clean distclean
 
 help:
 	@echo "make book [PROFILE=quick]  run what changed, render the book, print the path of its first page"
 	@echo "                           profiles: smoke, quick (default), full, gpu"
+	@echo "make chapter C=<chapter> [PROFILE=smoke]"
+	@echo "                           execute and render one chapter alone, print the path of its page"
+	@echo "make check                 lint, types, the fast tests: under a minute, before every commit"
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
 	@echo "make soak                  the fault suites in full (hours)"
 	@echo "make lab                   JupyterLab with the chapters as notebooks"
@@ -24,6 +27,17 @@ help:
 
 book: $(READY)
 	@.venv/bin/dataworth book --profile $(PROFILE)
+
+chapter: PROFILE = smoke
+chapter: $(READY)
+	@test -n "$(C)" || { echo "make chapter needs C=<chapter>; the chapters are:"; .venv/bin/dataworth list --profile $(PROFILE); exit 2; }
+	@.venv/bin/dataworth run "$(C)" --profile $(PROFILE) --page
+
+check: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(TESTS) -m "not slow" --durations=3
 
 test: $(READY)
 	.venv/bin/ruff check .
@@ -57,8 +71,8 @@ $(UV): requirements-uv.lock
 	@touch $@
 
 # The pinned tree, then this package, built by the pinned hatchling: nothing is installed without
-# its hash. Done again only when one of the three files changes.
-$(READY): $(UV) requirements.lock pyproject.toml
+# its hash. Done again only when one of these files changes (`__init__.py` holds the version).
+$(READY): $(UV) requirements.lock pyproject.toml lib/dataworth/__init__.py
 	@test -x .venv/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' .venv
 	@echo "installing the pinned environment into .venv (once): 6.5 GB when unpacked on Linux, half of it PyTorch's; as long as its download takes, in silence"
 	@start=$$(date +%s) \

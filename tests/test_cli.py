@@ -179,3 +179,28 @@ def test_reading_a_chapter_compiles_no_grammars():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("dataworth run line", ["line-fit"]),
+        ("dataworth why li", ["line-fit"]),
+        ("dataworth list --profile s", ["smoke"]),
+        ("dataworth run line-fit -p s", ["slope=", "seed="]),
+        ("dataworth run line-fti -p s", []),
+        ("dataworth data fetch fashion-i", ["fashion-icons"]),
+    ],
+)
+def test_the_shell_completes(root, line, offered):
+    """What the shell asks for when the tabulator is pressed at the end of the line."""
+    words = line.split()
+    place = ["--root", str(root)] if words[1] != "data" else []
+    words = [*words[:2], *place, *words[2:]]
+    env = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    code = "from dataworth.cli import app; app(prog_name='dataworth')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env=os.environ | env | {"_DATAWORTH_COMPLETE": "complete_bash"},
+    )  # fmt: skip
+    assert done.stdout.split() == offered, done.stderr

@@ -2,11 +2,16 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import dataworth
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements-uv.lock"]
@@ -53,3 +58,25 @@ def test_the_build_backend_and_all_extras_are_pinned():
         one = Requirement(words)
         versions = pinned[canonicalize_name(one.name)]
         assert all(one.specifier.contains(version) for version in versions), words
+
+
+def test_the_version_is_one():
+    """Written in the package; whoever cites or reads the changelog finds the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert ROOT / project["tool"]["hatch"]["version"]["path"] == Path(dataworth.__file__)
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    log = re.findall(r"^## \[(\d[^]]*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert log[0] == (dataworth.__version__, cited["date-released"])
+    assert cited["version"] == dataworth.__version__
+    assert metadata.version("dataworth") == dataworth.__version__, "make installs it again"
+    assert [Version(v) for v, _ in log] == sorted((Version(v) for v, _ in log), reverse=True)
+
+
+def test_hooks_run_what_make_check_runs():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    check = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)[1]
+    for hook in local["hooks"]:
+        assert hook["language"] == "system", "nothing is fetched"
+        assert hook["entry"].replace(" --force-exclude", "") in check.replace(" .\n", "\n")

@@ -17,8 +17,9 @@ from dataworth.book.layout import open_layout
 from dataworth.cli import app
 from dataworth.data import catalog
 from dataworth.errors import UserError
-from dataworth.runs.spec import Spec
-from dataworth.why import differences, of_run, spec_of, summary
+from dataworth.runs.report import of_run
+from dataworth.runs.spec import Spec, spec_of
+from dataworth.why import differences, summary
 from spec_samples import CLASSIFIER, EVERY, MODEL
 
 Change = Callable[[pytest.MonkeyPatch], Spec | None]

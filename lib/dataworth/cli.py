@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -114,14 +116,74 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="What is training data worth? Run chapters, build the book, read its claims.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
 app.add_typer(data_app, name="data")
 
-Profile = Annotated[str, typer.Option("--profile", help="Scale: quick, or a folder of params/.")]
+
+def _completed(what: Callable[[typer.Context], Iterable[str]]) -> Callable[..., list[str]]:
+    """A shell completion that offers nothing where there is no book, or it does not read well."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        try:
+            return [word for word in what(ctx) if word.startswith(incomplete)]
+        except UserError:
+            return []
+
+    return complete
+
+
+def _book(ctx: typer.Context) -> Path:
+    from dataworth.book import layout
+
+    root = ctx.params.get("root")  # not converted yet
+    return layout.open_layout(layout.QUICK, root and Path(root)).root
+
+
+def _chapters(ctx: typer.Context) -> Iterator[str]:
+    from dataworth.book import chapters
+
+    return (c.id for c in chapters.find(_book(ctx)))
+
+
+def _profiles(ctx: typer.Context) -> list[str]:
+    from dataworth.book import layout
+
+    return layout.profiles(_book(ctx))
+
+
+def _names(ctx: typer.Context) -> Iterator[str]:
+    from dataworth.book import chapters, parameters
+
+    # "-p" still without its value ends the parsing, so the chapter is looked up in the line itself.
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    words = [word.replace("_", "-") for word in line.split()]
+    for c in chapters.find(_book(ctx)):
+        if c.id in words:
+            return (f"{name}=" for name in parameters.cell_defaults(c, chapters.read(c)))
+    return iter(())
+
+
+def _cards(ctx: typer.Context) -> Iterator[str]:
+    from dataworth import data
+
+    return (card.id for card in data.cards())
+
+
+ChapterId = Annotated[
+    str,
+    typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=_completed(_chapters)),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="Scale: quick, or a folder of params/.",
+        autocompletion=_completed(_profiles),
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -131,7 +193,13 @@ Root = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Override = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="KEY=VALUE", help="Change one parameter (YAML value)."),
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="KEY=VALUE",
+        help="Change one parameter (YAML value).",
+        autocompletion=_completed(_names),
+    ),
 ]
 
 
@@ -149,7 +217,16 @@ def _program(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
-) -> None: ...
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv says more."),
+    ] = 0,
+) -> None:
+    if verbose:
+        from dataworth import logs
+
+        os.environ[logs.LEVEL] = "INFO" if verbose == 1 else "DEBUG"
+        logs.start()
 
 
 @app.command()
@@ -169,9 +246,10 @@ def book(profile: Profile = "quick", root: Root = None) -> None:
 
 @app.command()
 def run(
-    chapter: Annotated[str, typer.Argument(help="Chapter id; see `dataworth list`.")],
+    chapter: ChapterId,
     profile: Profile = "quick",
     param: Override = None,
+    page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
     root: Root = None,
 ) -> None:
     """Execute one chapter, also with changed parameters, without rendering the book."""
@@ -182,15 +260,18 @@ def run(
     from dataworth.book import execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    made = execute.products(tasks.run(layout, chapter, overrides, console()), layout)
+    executed = tasks.run(layout, chapter, overrides, console())
+    made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
         say(f"claims: {layout.show(made.results)}")
+    if page:
+        say(f"page: {tasks.page(layout, executed, overrides)}")
 
 
 @app.command()
 def record(
-    chapter: Annotated[str, typer.Argument(help="Chapter id; see `dataworth list`.")],
+    chapter: ChapterId,
     profile: Profile = "full",
     root: Root = None,
 ) -> None:
@@ -238,7 +319,13 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
 
 @app.command()
 def why(
-    name: Annotated[str, typer.Argument(help="Chapter id, or the first digits of a run's key.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Chapter id, or the first digits of a run's key.",
+            autocompletion=_completed(_chapters),
+        ),
+    ],
     profile: Profile = "quick",
     param: Override = None,
     root: Root = None,
@@ -246,9 +333,11 @@ def why(
     """Say what changed since the stored result of a chapter, or of a run."""
     from dataworth.book.layout import open_layout
     from dataworth.paths import store_dir
-    from dataworth.why import differences, of_run
+    from dataworth.why import differences
 
     if len(name) >= 6 and set(name) <= set("0123456789abcdef"):
+        from dataworth.runs.report import of_run
+
         for line in of_run(name, store_dir()):
             say(line)
         return
@@ -364,7 +453,10 @@ def _claims_history(root: Path | None) -> None:
     table(["chapter", "claim", "claimed range", "stands since", "recorded runs"], body)
 
 
-CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]
+CardId = Annotated[
+    str | None,
+    typer.Argument(help="Data set id (default: all).", autocompletion=_completed(_cards)),
+]
 
 
 @data_app.command("status")

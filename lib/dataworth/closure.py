@@ -31,7 +31,8 @@ ROOT = Path(__file__).parent
 _STARTED = time.time()
 
 PRESENTATION = (
-    "book", "claims", "claims_file", "cli", "display", "figures", "published", "tables", "why",
+    "book", "claims", "claims_file", "cli", "display", "figures", "logs", "published", "tables",
+    "why",
 )  # fmt: skip
 """Rooms that show results: an edit there re-executes chapters and no run."""
 

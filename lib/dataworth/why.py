@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from dataworth.errors import UserError
-
-if TYPE_CHECKING:
-    from dataworth.runs.spec import Spec
+from typing import Any
 
 SHORT = 60  # characters of a value that are shown
 
@@ -104,47 +96,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list) and len(text) > SHORT:
         return f"({len(value)} values)"
     return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
-
-
-def spec_of(content: Mapping[str, Any]) -> Spec:
-    """The spec of a stored run (`Spec.content`), as the code of today reads it.
-
-    Raises UserError where the class is no longer there or no longer takes these fields.
-    """
-    from pydantic import ValidationError
-
-    module, _, name = str(content["class"]).partition(":")
-    try:
-        cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise UserError(f"the class {content['class']} of this run is no longer there.") from None
-    try:
-        spec: Spec = cls.model_validate(content["spec"])
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors()[:3])
-        raise UserError(
-            f"{content['class']} no longer takes the fields of this run ({fields})."
-        ) from None
-    return spec
-
-
-def of_run(key: str, root: Path) -> list[str]:
-    """Lines on the stored run whose key begins with `key` in the store at `root`: what changed
-    since, so that today's code would not ask for it. Raises UserError for none or several."""
-    found = sorted(path for path in root.glob(f"*/{key}*") if (path / "spec.json").is_file())
-    if len(found) != 1:
-        several = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:3])
-        count = f"{len(found)} runs: {several}" if found else "no run"
-        raise UserError(f"The store {root} has {count} whose key begins with '{key}'.")
-    name = f"{found[0].parent.name} {found[0].name}"
-    try:
-        content = json.loads((found[0] / "spec.json").read_text(encoding="utf-8"))
-        current = spec_of(content).content
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, UserError):
-            return [f"{name}: cannot be asked for any more:", f"  {error}"]
-        raise UserError(f"{found[0] / 'spec.json'} does not hold what a run depends on.") from error
-    changed = differences(content, current)
-    if not changed:
-        return [f"{name}: nothing changed; the store answers with it"]
-    return [f"{name}: changed since it was stored:", *(f"  {phrase}" for phrase in changed)]

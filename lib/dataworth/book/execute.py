@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from dataworth import logs
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout, write_atomic
 from dataworth.book.parameters import Parameters
@@ -31,6 +33,8 @@ from dataworth.errors import UserError, short
 from dataworth.paths import home
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.why import differences, summary
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 MEMORY_EVERY_S = 5.0  # reading the page tables of torch processes takes a tenth of a second each
@@ -205,9 +209,10 @@ def execute(
 
     started = datetime.now(UTC)
     clock = time.monotonic()
-    log = layout.logs / f"{chapter.stem}.log"
+    output = layout.logs / f"{chapter.stem}.log"
+    log.info("%s: executing in %s; its log is %s", chapter.id, work, output)
     with display.chapter(chapter.id, progress):
-        status, peak_bytes = _run_worker(work, layout, progress, log, display)
+        status, peak_bytes = _run_worker(work, layout, progress, output, display)
     wall_s = time.monotonic() - clock
 
     report_path = work / "report.json"
@@ -215,7 +220,7 @@ def execute(
     if report_path.is_file():
         report = json.loads(report_path.read_text())
     if status != 0 or report["failure"]:
-        raise _failure(chapter, layout, work, report["failure"], log)
+        raise _failure(chapter, layout, work, report["failure"], output)
 
     claims = work / "results" / made.results.name
     if claims.exists():
@@ -248,12 +253,14 @@ def execute(
 
 
 def _run_worker(
-    work: Path, layout: Layout, progress: Path, log: Path, display: Display
+    work: Path, layout: Layout, progress: Path, output: Path, display: Display
 ) -> tuple[int, int]:
     """Exit status of the worker and the peak memory of its process tree in bytes."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.unlink(missing_ok=True)
+    echo = logs.Echo(output)
     peak, next_look = 0, time.monotonic() + 1  # by then the kernel is starting
-    with log.open("wb") as stream:
+    with output.open("ab") as stream:  # the kernel appends its log lines
         process = psutil.Popen(
             [
                 sys.executable,
@@ -263,7 +270,7 @@ def _run_worker(
                 str(os.getpid()),
             ],
             cwd=layout.root,
-            env=environment(layout, work / "results", progress),
+            env={**environment(layout, work / "results", progress), logs.FILE: str(output)},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -272,11 +279,13 @@ def _run_worker(
         try:
             while process.poll() is None:
                 display.update()
+                echo()
                 if time.monotonic() >= next_look:
                     peak = max(peak, _tree_memory(process))
                     next_look = time.monotonic() + MEMORY_EVERY_S
                 time.sleep(POLL_S)
             display.update()
+            echo()
         except BaseException:
             _end_tree(process)
             raise

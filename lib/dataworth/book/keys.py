@@ -13,8 +13,9 @@ from dataworth.book.chapters import python_of
 from dataworth.book.layout import Layout
 from dataworth.data.catalog import keys_of
 
-# A chapter's kernel never imports these (a test holds them to it), so they cannot change a result.
-NOT_IN_KEY = ("book", "cli")
+# A chapter's kernel never imports these (a test holds them to it), so they cannot change a result;
+# `logs` only where log lines were asked for, which go to a file.
+NOT_IN_KEY = ("book", "cli", "logs")
 TOOLS = ("ipykernel", "ipython", "jupytext", "nbformat", "papermill")  # they shape the notebook
 
 

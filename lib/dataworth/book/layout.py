@@ -67,6 +67,26 @@ class Layout:
         )
 
 
+class OnePage(Layout):
+    """The same book, of which one chapter is rendered alone, below build/<profile>/page."""
+
+    @property
+    def build(self) -> Path:
+        return self.whole.build / "page"
+
+    @property
+    def whole(self) -> Layout:
+        return Layout(self.root, self.profile)
+
+    @property
+    def executed(self) -> Path:
+        return self.whole.executed
+
+    @property
+    def results(self) -> Path:
+        return self.whole.results
+
+
 def open_layout(profile: str, root: Path | None = None) -> Layout:
     """The layout of `profile` in `root` (default: the clone this package runs from).
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from dataworth.book import ledger, site
 from dataworth.book import parameters as params
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.keys import chapter_key
-from dataworth.book.layout import Layout
+from dataworth.book.layout import Layout, OnePage, write_changed
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display, Outlook, about, count, spell
@@ -80,6 +81,20 @@ def run(layout: Layout, chapter_id: str, overrides: Mapping[str, Any], console: 
         else:
             display.say(f"{wanted.id}: nothing changed since the last execution")
     return wanted
+
+
+def page(layout: Layout, chapter: Chapter, overrides: Mapping[str, Any]) -> Path:
+    """Render one executed chapter without the others and give its page. Links to other chapters
+    lead nowhere there, so warnings are no errors; the check of the whole book is `build`."""
+    plan = make_plan(layout, chapter.id, overrides, checked=False)
+    alone = OnePage(layout.root, layout.profile)
+    with locked(layout, ["page"]):
+        site.write_site(alone, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
+        beside = "".join(f"  - file: {name}\n" for name in ("glossary", "references"))
+        toc = f"format: jb-book\nroot: {chapter.docname}\nchapters:\n{beside}"
+        write_changed(alone.site / "_toc.yml", toc)
+        site.build_html(alone, strict=False)
+    return alone.html / f"{chapter.docname}.html"
 
 
 def build(layout: Layout, console: Console) -> None:

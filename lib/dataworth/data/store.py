@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -38,6 +39,8 @@ from dataworth.data.icons import read_iconify
 from dataworth.data.splits import Decoded, content_sha256
 from dataworth.errors import UserError
 from dataworth.paths import data_dir
+
+log = logging.getLogger(__name__)
 
 MARK = "source.json"
 
@@ -155,9 +158,11 @@ def _fetch_from(chain: Sequence[Source], card: Card, root: Path) -> Path:
         with tempfile.TemporaryDirectory(
             prefix=f".{card.id}-", suffix=".tmp", dir=root, ignore_cleanup_errors=True
         ) as scratch:
+            log.info("%s: asking %s", card.id, provide.describe(source))
             try:
                 built = _build(source, card, Path(scratch))
             except provide.ProviderError as error:
+                log.info("%s: %s", card.id, error)
                 reasons.append(str(error))
                 continue
             target = folder_of(card, root)

@@ -17,7 +17,7 @@ import typer
 from dataworth.display import say
 from dataworth.errors import UserError
 from dataworth.runs import leases
-from dataworth.runs.spec import key_of
+from dataworth.runs.spec import key_of, spec_of
 from dataworth.runs.store import DAMAGED, Store, folders, told
 
 IN_USE_S = 2 * 3600.0
@@ -169,8 +169,6 @@ def _entry(path: Path) -> Entry | None:
 def _unreferenced(path: Path) -> str | None:
     """Why no chapter of today can ask for a stored run; None if one can, or if it cannot be told
     (its class is of another package, or needs a library that is not installed)."""
-    from dataworth import why
-
     never = "its content is not that of its key (an older form, or damaged)"
     try:
         content = json.loads((path / "spec.json").read_bytes())
@@ -186,7 +184,7 @@ def _unreferenced(path: Path) -> str | None:
     if package != "dataworth":  # nothing else is imported on a file's word
         return None
     try:
-        current = why.spec_of(content).content
+        current = spec_of(content).content
     except UserError as error:
         missing = error.__context__
         here = not isinstance(missing, ImportError) or _ours(missing)

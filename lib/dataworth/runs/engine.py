@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
@@ -23,6 +24,8 @@ from dataworth.errors import UserError
 from dataworth.runs.leases import Holder
 from dataworth.runs.spec import Spec, key_of
 from dataworth.runs.store import Result, Store
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # between two looks at runs that another process computes
 IDLE_S = 10  # workers without a task end after this time
@@ -72,6 +75,7 @@ def run_tasks(
     by_key = dict(zip(keys, specs, strict=True))
     found = {key: store.get(spec) for key, spec in by_key.items()}
     todo = {key: by_key[key] for key, result in found.items() if result is None}
+    log.info("%s: %d asked for, %d of them stored", label, len(by_key), len(by_key) - len(todo))
     if todo:
         workers = min(workers or default_workers(), len(todo))
         with progress(label, len(todo)) as shown, _engine(workers, store) as submit:
@@ -96,6 +100,7 @@ def _compute(
             if len(running) >= most:
                 break
             if holder := store.holder(store.root / todo[key].kind / key):
+                log.debug("process %s on %s computes %s", holder.pid, holder.host, key)
                 held.append(holder)
             else:
                 running[submit(most, todo[key], store, key)] = key
@@ -125,6 +130,7 @@ def _compute(
                         "memory); finished runs are kept; use a machine with more memory, or "
                         "smaller parameters."
                     ) from error
+                log.info("a worker process ended while it computed %s/%s", todo[key].kind, key)
                 broken = True
                 waiting[key] = todo[key]
                 suspects.append(key)
@@ -231,9 +237,11 @@ def execute(spec: Spec, store: Store) -> Result:
     torch = "torch" in content["libraries"]  # else no line of the run can reach it
     if torch:
         compute.set_deterministic()
+    log.debug("%s/%s begins: %s", spec.kind, key, content["spec"])
     began, started = datetime.now(UTC), time.perf_counter()
     outcome = spec.run(store)
     seconds = time.perf_counter() - started
+    log.info("%s/%s computed in %.1f s", spec.kind, key, seconds)
     if spec.key != key:
         raise UserError(
             f"run {spec.kind}/{key} is not stored: the code or a data card was changed "

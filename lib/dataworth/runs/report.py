@@ -1,11 +1,16 @@
-"""What a chapter says about its runs: how many, how long, on what, and what they would cost."""
+"""What is said about runs: how many, how long, on what, what they would cost, what changed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataworth.errors import UserError
+from dataworth.runs.spec import spec_of
 from dataworth.runs.store import Result
+from dataworth.why import differences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,3 +61,25 @@ def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, obj
         "seeds": ", ".join(map(str, seeds)),
         "run keys": f"{keys[0][:12]} … {keys[-1][:12]}",
     }
+
+
+def of_run(key: str, root: Path) -> list[str]:
+    """Lines on the stored run whose key begins with `key` in the store at `root`: what changed
+    since, so that today's code would not ask for it. Raises UserError for none or several."""
+    found = sorted(path for path in root.glob(f"*/{key}*") if (path / "spec.json").is_file())
+    if len(found) != 1:
+        several = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:3])
+        count = f"{len(found)} runs: {several}" if found else "no run"
+        raise UserError(f"The store {root} has {count} whose key begins with '{key}'.")
+    name = f"{found[0].parent.name} {found[0].name}"
+    try:
+        content = json.loads((found[0] / "spec.json").read_text(encoding="utf-8"))
+        current = spec_of(content).content
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, UserError):
+            return [f"{name}: cannot be asked for any more:", f"  {error}"]
+        raise UserError(f"{found[0] / 'spec.json'} does not hold what a run depends on.") from error
+    changed = differences(content, current)
+    if not changed:
+        return [f"{name}: nothing changed; the store answers with it"]
+    return [f"{name}: changed since it was stored:", *(f"  {phrase}" for phrase in changed)]

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataworth import compute, weights
 from dataworth.closure import run_closure, texts_in
 from dataworth.errors import UserError
-
-if TYPE_CHECKING:
-    from dataworth.runs.store import Store
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run hands to the store: named arrays, and metrics that fit in JSON."""
-
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+from dataworth.runs.store import Outcome, Store, key_of
 
 
 class Spec(BaseModel):
@@ -90,10 +78,24 @@ class Spec(BaseModel):
         return hashlib.sha256(f"{self.kind} {fields}".encode()).hexdigest()[:32]
 
 
-def key_of(content: dict[str, Any]) -> str:
-    """The key of a run's content (`Spec.content`), also of one read back from the store."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def spec_of(content: Mapping[str, Any]) -> Spec:
+    """The spec of a stored run (`Spec.content`), as the code of today reads it.
+
+    Raises UserError where the class is no longer there or no longer takes these fields.
+    """
+    module, _, name = str(content["class"]).partition(":")
+    try:
+        cls = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        raise UserError(f"the class {content['class']} of this run is no longer there.") from None
+    try:
+        spec: Spec = cls.model_validate(content["spec"])
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors()[:3])
+        raise UserError(
+            f"{content['class']} no longer takes the fields of this run ({fields})."
+        ) from None
+    return spec
 
 
 def _modules(value: Any) -> Iterator[str]:

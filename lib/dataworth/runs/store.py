@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import stat
@@ -30,7 +31,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +39,43 @@ from numpy.typing import NDArray
 from dataworth.errors import UserError
 from dataworth.paths import store_dir
 from dataworth.runs import leases
-from dataworth.runs.spec import Outcome, Spec, key_of
+
+log = logging.getLogger(__name__)
 
 FILES = ("spec.json", "arrays.npz", "result.json")
 MARK = "complete.json"
 DAMAGED = "damaged"
+
+
+class Run(Protocol):
+    """What the store asks of a run (a `Spec`): its kind, and all that decides its result."""
+
+    kind: ClassVar[str]
+
+    @property
+    def content(self) -> dict[str, Any]: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run hands to the store: named arrays, and metrics that fit in JSON."""
+
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def key_of(content: dict[str, Any]) -> str:
+    """The key of a run's content (`Spec.content`), also of one read back from the store."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -53,7 +86,7 @@ class Result:
     is another one when the arrays load.
     """
 
-    spec: Spec
+    spec: Run
     path: Path
     metrics: dict[str, Any]
     provenance: dict[str, Any]
@@ -82,10 +115,10 @@ class Store:
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root is not None else store_dir()
 
-    def path(self, spec: Spec) -> Path:
+    def path(self, spec: Run) -> Path:
         return self.root / spec.kind / spec.key
 
-    def get(self, spec: Spec) -> Result | None:
+    def get(self, spec: Run) -> Result | None:
         """The stored result, or None if it is absent or damaged (then it is moved aside)."""
         path = self.path(spec)
         with told(self.root):
@@ -96,8 +129,10 @@ class Store:
             try:
                 found = _read(path, spec)
             except _DamageError as damage:
+                log.info("%s is damaged: %s", path, damage)
                 self._set_aside(path, state.st_ino, str(damage))
                 return None
+        log.debug("%s is stored", path)
         with suppress(OSError):  # when it was last used, for `dataworth store prune`
             os.utime(path)
         return found
@@ -119,7 +154,7 @@ class Store:
             stacklevel=3,
         )
 
-    def put(self, spec: Spec, outcome: Outcome, provenance: dict[str, Any]) -> Result:
+    def put(self, spec: Run, outcome: Outcome, provenance: dict[str, Any]) -> Result:
         """Store a result whole or not at all; where another process stored it first, its result.
 
         Raises UserError when the disk is full or cannot be written (nothing that was finished is
@@ -153,7 +188,7 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
         return Result(spec, path, **json.loads(result), sha256=mark["arrays.npz"])
 
-    def load(self, spec: Spec) -> Result:
+    def load(self, spec: Run) -> Result:
         """The stored result. Raises KeyError if there is none: run it first (`run_tasks`)."""
         result = self.get(spec)
         if result is None:
@@ -176,6 +211,7 @@ class Store:
         if again or self.root not in _cleared:
             _cleared.add(self.root)
             for path in self.left_over():
+                log.debug("%s was left by a process that is gone", path)
                 with suppress(OSError):
                     leases.clear(path)
 
@@ -226,7 +262,7 @@ def folders(root: Path) -> list[Path]:
     return [p for p in found if p.is_dir() and p.name != DAMAGED and not p.name.startswith(".")]
 
 
-def _read(path: Path, spec: Spec) -> Result:
+def _read(path: Path, spec: Run) -> Result:
     """A whole entry, checked. Raises _DamageError, and OSError for all that is no mismatch."""
     if not stat.S_ISDIR(path.stat().st_mode):
         raise _DamageError("it is no folder")
