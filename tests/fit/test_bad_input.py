@@ -72,8 +72,8 @@ def test_what_is_not_a_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda r: r.interval("k", level=95), "level is 95; a number between 0 and 1"),
-        (lambda r: r.predict([100.0], level=0), "level is 0; a number between 0 and 1"),
+        (lambda r: r.interval("k", level=95), "level=95 must lie between 0 and 1"),
+        (lambda r: r.predict([100.0], level=0), "level=0 must lie between 0 and 1"),
         (lambda r: r.predict(["a"]), "'x' is not numeric"),
         (lambda r: r.predict([-5.0]), "'x' has -5 in row 0; allowed is a finite number above 0"),
         (lambda r: r.mean([np.nan]), "'x' has nan in row 0"),

@@ -16,6 +16,8 @@ True
 (True, 'finite')
 """
 
+from dataworth.stats import interval as percentile_interval
+
 from .equivalence import (
     Crossing,
     Equivalence,
@@ -39,7 +41,7 @@ from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .laws import Law, Param, PowerSum, Term
 from .model import fit
-from .result import Curve, Fit, Interval, Prediction, percentile_interval
+from .result import Curve, Fit, Interval, Prediction
 from .solver import Status
 
 __all__ = [

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from dataworth import stats
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from .extrapolate import spread
 from .gaps import Gap, Implicit, LossGap, scalar_derivatives
-from .laws import REACH, Array
+from .laws import REACH
 from .minimum import State, student_quantile
 from .profile import Profile, origin
-from .result import Fit, Interval, check_level, percentile_interval
+from .result import Fit, Interval
 from .solver import Joint, Problem
 
 OPEN = (-np.inf, np.inf)
@@ -80,7 +82,7 @@ def equivalence(
         UserError: not exactly one place is given, a law has several variables, or only one fit
             has draws, or they have unequal numbers.
     """
-    check_level(level)
+    stats.check_level(level)
     pair = _exchange(synthetic, real, at, at_real, at_loss)
     n_s, n_r, loss = (float(np.exp(v[0])) for v in pair.sizes(*pair.phi))
     centres = [float(v[0]) for v in pair.log_ratios(*pair.phi)]
@@ -93,7 +95,7 @@ def equivalence(
             float(v.mean()) for v in (np.isposinf(ratios), ratios == 0, np.isnan(ratios))
         )
         ratio, marginal = (
-            _interval(np.exp(c), percentile_interval(np.exp(v), level), level, "percentile")
+            _interval(np.exp(c), stats.interval(np.exp(v), level), level, "percentile")
             for c, v in zip(centres, logs, strict=True)
         )
     else:
@@ -183,7 +185,7 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
         found = roots(*pair.draws)
         fraction, method = float((~np.isnan(found)).mean()), "percentile"
         if fraction >= level:
-            ends = percentile_interval(found, level)
+            ends = stats.interval(found, level)
     elif not np.isnan(centre):
         shifts = (-first.log_x0[0], -second.log_x0[0])
         ends = pair.ends(LossGap(pair.problems, shifts, (1.0, 1.0)), centre, level)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from .backend import namespace
 from .grouped import Grouped
-from .laws import ZERO, Array, Law
+from .laws import ZERO, Law
 from .objective import HUBER_TUNING, Objective, robust_scale
 from .solver import Problem, Status, lifted, minimise
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from . import forms
 from .estimate import Settings, solve
-from .laws import Array, Law
+from .laws import Law
 from .minimum import student_quantile
 from .model import fit, fit_rows
 from .result import Curve, Fit
@@ -190,12 +191,6 @@ class Forecast:
     scores: Mapping[tuple[str, float], float]
 
 
-def average_rank(x: Array) -> Array:
-    """Rank of each value from 1, equal values sharing their mean rank, (n,)."""
-    _, code, count = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[code]
-
-
 def forecast(
     data: Any,
     *,
@@ -214,9 +209,11 @@ def forecast(
     best (`bench/fit_extrapolation.py`). With too few levels for a law, the shifted power law and
     the power law stand in.
     """
+    from scipy.stats import rankdata  # slow to import
+
     base = fit(data, law="power", x=x, y=y, loss=loss)
     points, target = base.curve.x, base.curve.y
-    rank = average_rank(points[:, 0])
+    rank = rankdata(points[:, 0])
     levels = np.unique(points[:, 0])
     usable = [name for name in laws if len(forms.get(name).params) < len(levels)]
     if not usable:

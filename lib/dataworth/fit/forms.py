@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from . import laws
 from .backend import namespace
-from .laws import Array, BasisLaw, Curvature, Law, Param, PowerSum, Slopes, Term
+from .laws import BasisLaw, Curvature, Law, Param, PowerSum, Slopes, Term
 
 
 class M3(BasisLaw):
@@ -117,8 +118,8 @@ class M4(Law):
         # log b by the weighted mean of the left side, then the true residual ranks the seeds
         left = xp.log(y[:, None] - floor[..., None])
         left = left - xp.exp(shapes[:, 2])[:, None] * xp.log(ceiling[..., None] - y[:, None])
-        share = (weights / weights.sum(1)[:, None])[:, None]
-        b = (share * (left + shapes[:, 3, None] * u)).sum(-1)
+        fraction = (weights / weights.sum(1)[:, None])[:, None]
+        b = (fraction * (left + shapes[:, 3, None] * u)).sum(-1)
         parts = xp.broadcast_arrays(xp.log(floor), b, xp.log(ceiling), shapes[:, 2], shapes[:, 3])
         phi = xp.stack(parts, -1)
         flat = phi.reshape(-1, 5)
@@ -340,11 +341,11 @@ class Mixture(BasisLaw):
         log_s = xp.log(xp.where(synthetic > 0, synthetic, 1.0))
         worth = xp.where(synthetic > 0, xp.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
         total = xp.maximum(real + worth, 1e-300)
-        log_total, share = xp.log(total), worth / total
+        log_total, fraction = xp.log(total), worth / total
         beta = eta[:, 0, None]
         return [xp.zeros_like(log_total), -beta * log_total], [
             {},
-            {0: -log_total, 1: -beta * share, 2: -beta * share * log_s},
+            {0: -log_total, 1: -beta * fraction, 2: -beta * fraction * log_s},
         ]
 
     def grid(self, x: Array, size: int) -> Array:

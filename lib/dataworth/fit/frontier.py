@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from .laws import Array
 from .result import Fit, Interval
 
 

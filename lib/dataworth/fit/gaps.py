@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .laws import REACH, Array
+from dataworth.arrays import Array
+
+from .laws import REACH
 from .solver import Problem
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from .gaps import Gap, Quantity
-from .laws import Array
 from .objective import robust_scale
 from .solver import Joint, Problem
 

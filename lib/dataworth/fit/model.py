@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from . import diagnostics, forms
@@ -15,7 +16,7 @@ from . import resample as resampling
 from .backend import on_device, to_numpy
 from .estimate import Settings, adapt, constraints, solve
 from .grouped import Grouped
-from .laws import Array, Law
+from .laws import Law
 from .objective import make
 from .result import Curve, Fit
 from .solver import Status

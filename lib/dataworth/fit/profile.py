@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from dataworth.arrays import Array
+
 from .gaps import Floor, Gap, Quantity
-from .laws import Array
 from .minimum import Minimum, State, student_quantile
 from .solver import Joint, Problem, lifted, minimise
 

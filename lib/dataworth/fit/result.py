@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dataworth import stats
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from . import forms, gaps, profile
 from .estimate import Settings, problem_of
 from .gaps import Floor, Quantity
 from .grouped import Grouped
-from .laws import ZERO, Array, Law
+from .laws import ZERO, Law
 from .minimum import Minimum, student_quantile
 from .objective import Objective
 from .solver import Problem, Status
@@ -27,6 +29,7 @@ from .table import finite, points
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Psi = Callable[[Mapping[str, Array]], Array]  # a scalar of parameters by name
 METHODS = ("percentile", "basic", "bca", "profile", "wald")
 
 
@@ -275,12 +278,7 @@ class Fit:
         """
         return self.of(self.parameter(name), level, method)
 
-    def interval_of(
-        self,
-        scalar: Callable[[Mapping[str, Array]], Array],
-        level: float = 0.95,
-        method: str | None = None,
-    ) -> Interval:
+    def interval_of(self, scalar: Psi, level: float = 0.95, method: str | None = None) -> Interval:
         """Interval of any scalar of the parameters, by the same methods.
 
         scalar: a smooth function of {name: values (B,)} in natural units, to (B,), such as
@@ -298,7 +296,7 @@ class Fit:
 
     def of(self, quantity: Quantity, level: float = 0.95, method: str | None = None) -> Interval:
         """Interval of a `parameter` or a `scalar`, by the same methods."""
-        check_level(level)
+        stats.check_level(level)
         drawn = self.draws_phi is not None
         if method is None and not drawn and self.settings.objective.loss == "lad":
             method, ends = "none", (-np.inf, np.inf)
@@ -320,7 +318,7 @@ class Fit:
         centre = float(quantity.psi(self.phi[None])[0])
         if method == "bca":
             return self.minimum.bca_ends(quantity, draws, centre, level)
-        low, high = (float(end) for end in percentile_interval(draws, level))
+        low, high = (float(end) for end in stats.interval(draws, level))
         return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
 
     def test(self, name: str, value: float) -> float:
@@ -335,7 +333,7 @@ class Fit:
 
     def profile(self, name: str, level: float = 0.999) -> profile.Trace:
         """Traced profile: values (log of positive parameters) and signed root deviances."""
-        check_level(level)
+        stats.check_level(level)
         quantity = self.parameter(name)
         if (traced := profile.traced(self.minimum, quantity)) is None:
             raise UserError("The law has as many parameters as rows; a profile says nothing here.")
@@ -359,7 +357,7 @@ class Fit:
         kind "mean": interval of f(x). kind "new-run": interval of one further run at x, which adds
         the residual noise (resampled residuals with draws, a t interval without).
         """
-        check_level(level)
+        stats.check_level(level)
         at = self.points(x)
         mean = self.mean(at)
         if kind not in ("mean", "new-run"):
@@ -372,7 +370,7 @@ class Fit:
                 r = self.residuals() * np.sqrt(self.n / max(self.n - self.free, 1))
                 noise = rng.choice(r, size=values.shape)
                 values = objective.inverse(objective.transform(values) - noise)
-            low, high = percentile_interval(values, level)
+            low, high = stats.interval(values, level)
         else:
             ends = [self.interval_mean(p[None], level, method) for p in at]
             low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
@@ -460,18 +458,11 @@ class Fit:
             "fixed": dict(s.fixed),
             "tied": s.tied,
             "objective": list(vars(s.objective).values()),
-            "x": c.x,
-            "y": c.y,
-            "weights": c.weights,
-            "cluster": c.cluster,
-            "log_x0": self.log_x0,
-            "phi": self.phi,
-            "value": self.objective,
-            "status": int(self.status),
-            "flags": self.flags,
-            "draws": self.draws_phi,
-            "draws_status": self.draws_status,
-        }
+            "x": c.x, "y": c.y, "weights": c.weights, "cluster": c.cluster,
+            "log_x0": self.log_x0, "phi": self.phi, "value": self.objective,
+            "status": int(self.status), "flags": self.flags,
+            "draws": self.draws_phi, "draws_status": self.draws_status,
+        }  # fmt: skip
         text = json.dumps(finite(record))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
@@ -503,29 +494,3 @@ class Fit:
 
 def _same(value: Any) -> Any:
     return value
-
-
-def check_level(level: float) -> None:
-    """UserError unless the level of an interval lies between 0 and 1."""
-    if not 0 < level < 1:
-        raise UserError(f"level is {level!r}; a number between 0 and 1 is needed, such as 0.95.")
-
-
-def percentile_interval(draws: Array, level: float = 0.95) -> tuple[Any, Any]:
-    """Equal-tailed ends of draws over axis 0: numbers for draws (B,), arrays (m,) for (B,m).
-
-    Infinite draws stay infinite, so an end may be; nan draws (nothing identified) are left out.
-    """
-    check_level(level)
-    draws = np.asarray(draws, float)
-    tail = (1 - level) / 2
-    missing = np.isnan(draws)
-    count = (~missing).sum(0)
-    ordered = np.sort(np.where(missing, np.inf, draws), axis=0)
-
-    def at(q: float) -> Any:
-        row = np.clip(np.ceil(q * count - 1e-9).astype(int) - 1, 0, None)
-        value = np.take_along_axis(ordered, np.expand_dims(row, 0), 0)[0]
-        return np.where(count == 0, np.nan, value)[()]
-
-    return at(tail), at(1 - tail)

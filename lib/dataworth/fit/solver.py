@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dataworth.arrays import Array
+
 from .backend import namespace
-from .laws import Array, Law
+from .laws import Law
 from .objective import Objective
 
 

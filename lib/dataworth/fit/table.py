@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError, quoted
-
-from .laws import Array
 
 LABEL = 200  # characters of a label, at most
 FAR = 5.0  # orders of magnitude between a value and all others that are worth a word
