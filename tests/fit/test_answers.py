@@ -210,12 +210,13 @@ def test_rolling_origin_of_the_true_law_is_calibrated() -> None:
 def test_crps_agrees_with_its_integral() -> None:
     result = curve(0, 20, 0.4, "power", 0.05)
     origin = rolling_origin(result, fractions=[0.8])[0]
-    from dataworth.fit.extrapolate import _spread, refit
+    from dataworth.fit.extrapolate import refit
+    from dataworth.fit.extrapolate import spread as spread_of
 
     inside = origin.until >= X
     part = refit(result, inside)
     x, log_y = result.curve.x[~inside], np.log(result.curve.y[~inside])
-    spread, _ = _spread(part, x)
+    spread, _ = spread_of(part, x)
     grid = np.linspace(-3, 3, 60001)
     scores = [
         np.trapezoid((stats.norm.cdf(grid, m, s) - (grid >= v)) ** 2, grid)
@@ -225,11 +226,11 @@ def test_crps_agrees_with_its_integral() -> None:
 
 
 def test_comparison_prefers_the_law_that_made_the_data() -> None:
-    scores = curve(0.3, 20, 0.5, "power", 0.02).compare("shifted", "m3", "m4")
+    scores = compare([curve(0.3, 20, 0.5, "power", 0.02)], ["shifted", "m3", "m4"])
     delta = {s.law: s.delta for s in scores}
     assert delta["power"] > 10 and delta["shifted"] < 4
     assert sum(s.weight for s in scores) == pytest.approx(1)
-    straight = curve(0, 20, 0.4, "power", 0.02).compare("shifted")
+    straight = compare([curve(0, 20, 0.4, "power", 0.02)], ["shifted"])
     n, k = len(X), 3
     power = next(s for s in straight if s.law == "power")
     want = n * np.log(2 * power.objective / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dataworth.errors import UserError
-from dataworth.fit import LAWS, fit
+from dataworth.fit import LAWS, compare, fit
 
 X = [100.0, 200, 400, 800, 1600, 3200]
 Y = [2.0, 1.7, 1.45, 1.3, 1.2, 1.12]
@@ -72,14 +72,17 @@ def test_what_is_not_a_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda r: r.interval("k", level=95), "level is 95; a number between 0 and 1"),
-        (lambda r: r.predict([100.0], level=0), "level is 0; a number between 0 and 1"),
+        (lambda r: r.interval("k", level=95), "level=95 must lie between 0 and 1"),
+        (lambda r: r.predict([100.0], level=0), "level=0 must lie between 0 and 1"),
         (lambda r: r.predict(["a"]), "'x' is not numeric"),
         (lambda r: r.predict([-5.0]), "'x' has -5 in row 0; allowed is a finite number above 0"),
         (lambda r: r.mean([np.nan]), "'x' has nan in row 0"),
         (lambda r: r.mean({"size": [1.0]}), "x names the column 'x'; the data have size"),
         (lambda r: r["real"], "no curve 'real'; its curves are: none"),
-        (lambda r: fit({"x": X[:3], "y": Y[:3]}).compare("shifted"), "a comparison needs 3 more"),
+        (
+            lambda r: compare([fit({"x": X[:3], "y": Y[:3]})], ["shifted"]),
+            "comparison needs 3 more",
+        ),
     ],
 )
 def test_wrong_questions_to_a_fit_are_refused(ask: Any, sentence: str) -> None:

@@ -79,7 +79,7 @@ def test_ratio_and_frontier(
             "cannot be written",
         ),
         (["fit", "{real}", "--x", "n", "--y", "loss", "--plot", "x.doc"], "cannot be written"),
-        (["fit", "{real}", "--x", "n", "--y", "loss", "--level", "95"], "level is 95"),
+        (["fit", "{real}", "--x", "n", "--y", "loss", "--level", "95"], "level=95.0 must lie"),
         (["fit", "{real}", "--x", "n", "--y", "loss", "--device", "abacus"], "no such device"),
         (["ratio", "{real}", "{real}", "--x", "n", "--y", "loss"], "exactly one positive at"),
         (["frontier", "{real}", "--budget", "1e21", "--cost", "6,1"], None),

@@ -168,7 +168,7 @@ def test_bootstrap_of_a_power_law_agrees_with_resampled_regressions(
     result = fit(runs, law="power", multipliers=counts)
     slopes = [-np.polyfit(u, v, 1, w=np.sqrt(w))[0] for w in counts]
     np.testing.assert_allclose(result.draws["k"], slopes, atol=1e-8)
-    ends = np.sort(slopes)[[4, 194]]
+    ends = np.quantile(slopes, [0.025, 0.975])
     np.testing.assert_allclose(list(result.interval("k")), ends, atol=1e-8)
 
 
@@ -322,9 +322,9 @@ def test_any_scalar_of_the_parameters_has_an_interval(shifted_runs: Callable[...
 
 def test_percentile_interval_of_draws() -> None:
     draws = np.random.default_rng(0).normal(size=(2000, 3))
-    want = np.quantile(draws, [0.05, 0.95], axis=0, method="inverted_cdf")
+    want = np.quantile(draws, [0.05, 0.95], axis=0)
     np.testing.assert_allclose(percentile_interval(draws, 0.9), want)
     alone = percentile_interval(draws[:, 0], 0.9)
-    assert alone == tuple(want[:, 0])
-    assert percentile_interval([np.nan, 1.0, 2.0, np.inf]) == (1.0, np.inf)
+    assert alone == pytest.approx(tuple(want[:, 0]), rel=1e-12)
+    assert percentile_interval([np.nan, 1.0, 2.0, np.inf]) == (pytest.approx(1.05), np.inf)
     assert np.isnan(percentile_interval([np.nan, np.nan])).all()

@@ -16,6 +16,8 @@ True
 (True, 'finite')
 """
 
+from dataworth.stats import interval as percentile_interval
+
 from .equivalence import (
     Crossing,
     Equivalence,
@@ -38,40 +40,14 @@ from .extrapolate import (
 from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .laws import Law, Param, PowerSum, Term
-from .model import Curve, Fit, Interval, Prediction, fit, percentile_interval
+from .model import fit
+from .result import Curve, Fit, Interval, Prediction
 from .solver import Status
 
 __all__ = [
-    "LAWS",
-    "Advice",
-    "BrokenPower",
-    "Cost",
-    "Crossing",
-    "Curve",
-    "Equivalence",
-    "Fit",
-    "Forecast",
-    "Interval",
-    "Law",
-    "Optimum",
-    "Origin",
-    "Param",
-    "PowerSum",
-    "Prediction",
-    "Score",
-    "Status",
-    "Term",
-    "Worth",
-    "allocation_exponent",
-    "compare",
-    "crossing",
-    "equivalence",
-    "equivalence_test",
-    "fit",
-    "forecast",
-    "frontier",
-    "more_runs",
-    "percentile_interval",
-    "rolling_origin",
-    "worth",
-]
+    "LAWS", "Advice", "BrokenPower", "Cost", "Crossing", "Curve", "Equivalence", "Fit",
+    "Forecast", "Interval", "Law", "Optimum", "Origin", "Param", "PowerSum", "Prediction",
+    "Score", "Status", "Term", "Worth", "allocation_exponent", "compare", "crossing",
+    "equivalence", "equivalence_test", "fit", "forecast", "frontier", "more_runs",
+    "percentile_interval", "rolling_origin", "worth",
+]  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,44 +17,58 @@ from dataworth.design import three_sizes
 from dataworth.display import say, table
 from dataworth.errors import UserError
 
+from .diagnostics import FLAGS
 from .equivalence import equivalence
 from .frontier import Cost, frontier
-from .model import Fit, Interval, fit
-from .table import far_off, read_csv
+from .model import fit
+from .result import Fit, Interval
+from .table import far_off, finite, read_csv
 
-Table = Annotated[Path, typer.Argument(help="CSV file with one row a run.")]
-LawName = Annotated[str, typer.Option(help="Law, such as power, shifted, chinchilla.")]
-X = Annotated[str, typer.Option(help="Column(s) of the law's variables, comma separated.")]
-Y = Annotated[str, typer.Option(help="Column of the loss.")]
-Loss = Annotated[str, typer.Option(help="l2, huber, lad, student or chinchilla.")]
-Delta = Annotated[float | None, typer.Option(help="Width of the loss; adaptive if not given.")]
-Residual = Annotated[str, typer.Option(help="log, identity or logit.")]
-Bootstrap = Annotated[int, typer.Option(help="Resamples; 0 takes profile intervals.")]
-Resample = Annotated[str | None, typer.Option(help="case, cluster or wild.")]
-Cluster = Annotated[str | None, typer.Option(help="Column of the clusters.")]
-Weights = Annotated[str | None, typer.Option(help="Column of the weights.")]
-Seed = Annotated[int, typer.Option(help="Seed of the resamples.")]
-Device = Annotated[
-    str | None, typer.Option(help="torch device of the refits, such as cuda; numpy if not given.")
-]
+# options of a fit, for every command that makes one: type, default, help
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "law": (str, "power", "Law, such as power, shifted, chinchilla."),
+    "x": (str, "x", "Column(s) of the law's variables, comma separated."),
+    "y": (str, "y", "Column of the loss."),
+    "loss": (str, "l2", "l2, huber, lad, student or chinchilla."),
+    "delta": (float | None, None, "Width of the loss; adaptive if not given."),
+    "residual": (str, "log", "log, identity or logit."),
+    "weights": (str | None, None, "Column of the weights."),
+    "cluster": (str | None, None, "Column of the clusters."),
+    "bootstrap": (int, 0, "Resamples; 0 takes profile intervals."),
+    "resample": (str | None, None, "case, cluster or wild."),
+    "seed": (int, 0, "Seed of the resamples."),
+    "device": (str | None, None, "torch device of the refits, such as cuda; numpy if not given."),
+}
 Level = Annotated[float, typer.Option(help="Level of the intervals.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON also in a terminal.")]
 
 
-FLAGS = {
-    "at_bound": "a parameter ended at the edge of what the law allows",
-    "constant_y": "all losses are equal: there is no curve",
-    "duplicated_rows": "rows occur twice: they are counted twice",
-    "few_rows": "under three rows a parameter: a misfit of the law does not show",
-    "lack_of_fit": "the law misses the means of repeated sizes by more than their noise",
-    "no_interval": "this loss has no interval without --bootstrap",
-    "not_converged": "the search did not converge: do not use these numbers",
-    "saturated": "as many parameters as sizes: the law passes through all means, nothing tests it",
-    "unconverged_draws": "more than 1 % of the resamples did not converge",
-    "unidentified": "the data do not identify all parameters: some of them may take any value",
-    "unidentified_draws": "more than 1 % of the resamples do not identify all parameters",
-}
-"""What a flag of a fit says; any other is X_at_zero."""
+def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that also takes `OPTIONS`, but for those in `without`, and finds them in its
+    argument `options`. defaults: its own, where they differ."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        names = [name for name in OPTIONS if name not in without]
+
+        def run(**given: Any) -> None:
+            command(options={name: given.pop(name) for name in names}, **given)
+
+        signature = inspect.signature(command, eval_str=True).parameters.values()
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature if p.name != "options"]
+        added = []
+        for name in names:
+            kind, default, text = OPTIONS[name]
+            added.append(inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default),
+                annotation=Annotated[kind, typer.Option(help=text)],
+            ))  # fmt: skip
+        first = [p for p in own if p.default is p.empty]
+        rest = [p for p in own if p.default is not p.empty]
+        run.__signature__ = inspect.Signature([*first, *added, *rest])  # type: ignore[attr-defined]
+        run.__doc__ = command.__doc__
+        return run
+
+    return decorate
 
 
 def _fit(path: Path, **options: Any) -> tuple[Fit, list[str], list[str]]:
@@ -73,34 +90,10 @@ def _fit(path: Path, **options: Any) -> tuple[Fit, list[str], list[str]]:
     return result, flags, words
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN; null stands for both."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _record(interval: Interval) -> dict[str, Any]:
-    """JSON form; null is an open (infinite) end or value."""
-    return {
-        "value": _number(interval.value),
-        "low": _number(interval.low),
-        "high": _number(interval.high),
-        "level": interval.level,
-        "method": interval.method,
-    }
-
-
 def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json: bool) -> None:
     """A table in a terminal, JSON in a pipe or on request."""
     if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(_finite(record), indent=1, allow_nan=False))
+        typer.echo(json.dumps(finite(record), indent=1, allow_nan=False))
         return
     level = next(iter(rows.values())).level
     body = [
@@ -118,33 +111,20 @@ def _show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json
             say(f"{name}: {value}")
 
 
+@fits()
 def fit_command(
-    runs: Table,
-    law: LawName = "power",
-    x: X = "x",
-    y: Y = "y",
+    runs: Annotated[Path, typer.Argument(help="CSV file with one row a run.")],
+    options: dict[str, Any],
     group: Annotated[str | None, typer.Option(help="Column that separates curves.")] = None,
     shared: Annotated[str, typer.Option(help="Parameters common to all curves.")] = "",
-    loss: Loss = "l2",
-    delta: Delta = None,
-    residual: Residual = "log",
-    weights: Weights = None,
-    cluster: Cluster = None,
-    bootstrap: Bootstrap = 0,
-    resample: Resample = None,
-    seed: Seed = 0,
-    device: Device = None,
     level: Level = 0.95,
     as_json: AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf).")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the whole fit as JSON.")] = None,
 ) -> None:
     """Fit a scaling law to a table of runs; parameters with intervals."""
-    result, flags, words = _fit(
-        runs, law=law, x=x, y=y, group=group, shared=[s for s in shared.split(",") if s],
-        loss=loss, delta=delta, residual=residual, weights=weights, cluster=cluster,
-        bootstrap=bootstrap, resample=resample, seed=seed, device=device,
-    )  # fmt: skip
+    common = [name for name in shared.split(",") if name]
+    result, flags, words = _fit(runs, group=group, shared=common, **options)
     try:
         if save is not None:
             result.to_json(save)
@@ -157,69 +137,41 @@ def fit_command(
         raise UserError(f"{str(plot or save)!r} cannot be written: {error}.") from error
     rows = {name: result.interval(name, level) for name in result.law.names}
     record = result.summary(level) | {"flags": flags, "warnings": words}
-    _show(record, f"{law} law, n = {result.n}", rows, as_json)
+    _show(record, f"{result.law.name} law, n = {result.n}", rows, as_json)
 
 
+@fits("weights", "device", law="shifted")
 def ratio_command(
     real: Annotated[Path, typer.Argument(help="CSV file of the runs on real data.")],
     synthetic: Annotated[Path, typer.Argument(help="CSV file of the runs on synthetic data.")],
+    options: dict[str, Any],
     at: Annotated[float | None, typer.Option(help="Number of synthetic examples.")] = None,
     at_real: Annotated[float | None, typer.Option(help="Number of real examples.")] = None,
     at_loss: Annotated[float | None, typer.Option(help="Loss.")] = None,
-    law: LawName = "shifted",
-    x: X = "x",
-    y: Y = "y",
-    loss: Loss = "l2",
-    delta: Delta = None,
-    residual: Residual = "log",
-    cluster: Cluster = None,
-    bootstrap: Bootstrap = 0,
-    resample: Resample = None,
-    seed: Seed = 0,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Synthetic examples that equal one real example at equal loss, with an interval."""
-    options = {
-        "law": law, "x": x, "y": y, "loss": loss, "delta": delta, "residual": residual,
-        "cluster": cluster, "bootstrap": bootstrap, "resample": resample,
-    }  # fmt: skip
     # the two tables are independent, so their resamples must be too
-    first, first_flags, first_words = _fit(synthetic, seed=seed, **options)
-    second, second_flags, second_words = _fit(real, seed=seed + 1, **options)
+    first, first_flags, first_words = _fit(synthetic, **options)
+    second, second_flags, second_words = _fit(real, **options | {"seed": options["seed"] + 1})
     found = equivalence(first, second, at, at_real=at_real, at_loss=at_loss, level=level)
-    record = {
-        "ratio": _record(found.ratio),
-        "marginal": _record(found.marginal),
-        "case": found.case,
-        "n_synthetic": _number(found.n_synthetic),
-        "n_real": _number(found.n_real),
-        "loss": found.loss,
-        "extrapolated": found.extrapolated,
-        "share_infinite": _number(found.share_infinite),
-        "flags": [*(f"synthetic:{f}" for f in first_flags), *(f"real:{f}" for f in second_flags)],
-        "warnings": [
-            *(f"synthetic: {w}" for w in first_words),
-            *(f"real: {w}" for w in second_words),
-        ],
-    }
+    record = asdict(found)
+    for name in ("share_zero", "share_undefined", "ratio_draws"):
+        del record[name]
+    record["flags"] = [f"synthetic:{f}" for f in first_flags] + [f"real:{f}" for f in second_flags]
+    record["warnings"] = [f"synthetic: {w}" for w in first_words]
+    record["warnings"] += [f"real: {w}" for w in second_words]
     rows = {"average": found.ratio, "marginal": found.marginal}
     _show(record, "synthetic examples per real example", rows, as_json)
 
 
+@fits("residual", "weights", "device", law="chinchilla", x="N,D", y="loss", loss="huber")
 def frontier_command(
-    runs: Table,
+    runs: Annotated[Path, typer.Argument(help="CSV file with one row a run.")],
     budget: Annotated[list[float], typer.Option(help="Compute budget; may be repeated.")],
-    law: LawName = "chinchilla",
-    x: X = "N,D",
-    y: Y = "loss",
+    options: dict[str, Any],
     cost: Annotated[str, typer.Option(help="factor,a,b of C = factor N^a D^b.")] = "6,1,1",
-    loss: Loss = "huber",
-    delta: Delta = None,
-    cluster: Cluster = None,
-    bootstrap: Bootstrap = 0,
-    resample: Resample = None,
-    seed: Seed = 0,
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
@@ -230,33 +182,24 @@ def frontier_command(
         raise UserError(
             f"--cost is {cost!r}; three positive numbers factor,a,b are needed."
         ) from error
-    result, flags, words = _fit(
-        runs, law=law, x=x, y=y, loss=loss, delta=delta, cluster=cluster, bootstrap=bootstrap,
-        resample=resample, seed=seed,
-    )  # fmt: skip
+    result, flags, words = _fit(runs, **options)
     optima = frontier(result, budget, cost=price, level=level)
     rows: dict[str, Interval] = {}
+    records = []
     for one in optima:
-        for name, interval in (("N", one.n), ("D", one.d), ("loss", one.loss)):
-            rows[f"{name} at {one.budget:g}"] = interval
-    record = {
-        "law": law,
-        "flags": flags,
-        "warnings": words,
-        "optima": [
-            {
-                "budget": o.budget, "N": _record(o.n), "D": _record(o.d), "loss": _record(o.loss),
-                "interior": o.interior, "extrapolated": o.extrapolated,
-            }
-            for o in optima
-        ],
-    }  # fmt: skip
+        parts = {"N": one.n, "D": one.d, "loss": one.loss}
+        rows |= {f"{name} at {one.budget:g}": interval for name, interval in parts.items()}
+        records.append({
+            "budget": one.budget, **{name: asdict(interval) for name, interval in parts.items()},
+            "interior": one.interior, "extrapolated": one.extrapolated,
+        })  # fmt: skip
+    record = {"law": options["law"], "flags": flags, "warnings": words, "optima": records}
     _show(record, "compute-optimal sizes", rows, as_json)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    quiet = np.errstate(all="ignore")  # what is not finite is flagged, refused or null
+    quiet = np.errstate(all="ignore")  # what is not finite is flagged, rejected or null
     app.command("fit")(quiet(fit_command))
     app.command("ratio")(quiet(ratio_command))
     app.command("frontier")(quiet(frontier_command))

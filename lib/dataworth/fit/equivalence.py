@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from dataworth import stats
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from . import profile
-from .laws import REACH, Array
-from .model import Fit, Interval, check_level, percentile_interval
+from .extrapolate import spread
+from .gaps import Gap, Implicit, LossGap, scalar_derivatives
+from .laws import REACH
+from .minimum import State, student_quantile
+from .profile import Profile, origin
+from .result import Fit, Interval
+from .solver import Joint, Problem
 
-CASES = ("finite", "infinite", "extrapolated", "unidentified")
-
-
-def _log_f_each(fit: Fit, phi: Array, log_n: Array) -> Array:
-    """log f of problem b at its own log n, (B,)."""
-    u = np.clip(log_n - fit.log_x0[0], -REACH, REACH)
-    out = fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None, None])[:, 0]
-    return np.where(np.isnan(phi).any(1), np.nan, out)
-
-
-def _log_inverse(fit: Fit, phi: Array, log_loss: Array) -> Array:
-    """log n at which curve b has fallen to its loss, (B,); inf where it never does."""
-    out = fit.law.log_inverse(np.nan_to_num(phi), log_loss) + fit.log_x0[0]
-    return np.where(np.isnan(phi).any(1), np.nan, out)
-
-
-def _log_slope(fit: Fit, phi: Array, log_n: Array) -> Array:
-    """d log f / d log n at each problem's own n, (B,)."""
-    return (_log_f_each(fit, phi, log_n + 1e-4) - _log_f_each(fit, phi, log_n - 1e-4)) / 2e-4
+OPEN = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Equivalence:
     `case`: finite; infinite (the synthetic curve's floor lies above that loss); extrapolated
     (finite, but one of the two sizes lies outside its data); unidentified (the draws leave the
     ratio anywhere, or neither curve reaches the loss).
-    `share_infinite`, `share_zero`, `share_undefined`: shares of the draws in which the synthetic
+    `share_infinite`, `share_zero`, `share_undefined`: fractions of the draws in which the synthetic
     curve never reaches the loss, the real curve never does, and neither does; nan without draws.
     """
 
@@ -66,77 +55,11 @@ class Equivalence:
     def summary(self) -> str:
         """One sentence for a page."""
         low, high = self.ratio
-        share = "" if not self.share_infinite > 0 else f"; infinite in {self.share_infinite:.1%}"
+        fraction = f"; infinite in {self.share_infinite:.1%}" if self.share_infinite > 0 else ""
         return (
             f"{self.ratio.value:.3g} synthetic per real example at loss {self.loss:.3g} "
-            f"({self.ratio.level:.0%} interval {low:.3g} to {high:.3g}{share}; {self.case})"
+            f"({self.ratio.level:.0%} interval {low:.3g} to {high:.3g}{fraction}; {self.case})"
         )
-
-
-Place = tuple[str, float]
-
-
-def equivalence_test(
-    synthetic: Fit,
-    real: Fit,
-    ratio: float,
-    at: float | None = None,
-    *,
-    at_real: float | None = None,
-    at_loss: float | None = None,
-) -> float:
-    """Two-sided p-value of "so many synthetic examples equal one real example" at a place.
-
-    From the joint profile of both fits; nan when a fit has no rows to spare.
-    """
-    place = _place(at, at_real, at_loss)
-    _paired(synthetic, real)
-    centre = float(_log_ratios(synthetic, real, synthetic.phi[None], real.phi[None], place)[0][0])
-    if np.isnan(centre):
-        return float("nan")
-    traced, dof = _joint_profile(synthetic, real, _ratio_gap(synthetic, real, place), centre)
-    if traced is None:
-        return float("nan")
-    return profile.two_sided(traced.deviance(float(np.log(ratio))), dof)
-
-
-def _place(at: float | None, at_real: float | None, at_loss: float | None) -> Place:
-    """The one place that was given."""
-    places = {"at": at, "at_real": at_real, "at_loss": at_loss}
-    given = {name: value for name, value in places.items() if value is not None}
-    if len(given) != 1 or not all(np.isfinite(v) and v > 0 for v in given.values()):
-        raise UserError(f"Give exactly one positive at, at_real or at_loss; got {given or 'none'}.")
-    return next(iter(given.items()))
-
-
-def _sizes(
-    synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, place: Place
-) -> tuple[Array, Array, Array]:
-    """log n_synthetic, log n_real, log loss, (B,) each."""
-    name, value = place
-    log_value = np.full(len(phi_s), np.log(value))
-    if name == "at":
-        loss = _log_f_each(synthetic, phi_s, log_value)
-        return log_value, _log_inverse(real, phi_r, loss), loss
-    if name == "at_real":
-        loss = _log_f_each(real, phi_r, log_value)
-        return _log_inverse(synthetic, phi_s, loss), log_value, loss
-    return (
-        _log_inverse(synthetic, phi_s, log_value), _log_inverse(real, phi_r, log_value), log_value
-    )  # fmt: skip
-
-
-def _log_ratios(
-    synthetic: Fit, real: Fit, phi_s: Array, phi_r: Array, place: Place
-) -> tuple[Array, Array]:
-    """log of the average and of the marginal ratio; inf, -inf and nan as in the class's text."""
-    log_s, log_r, _ = _sizes(synthetic, real, phi_s, phi_r, place)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        average = log_s - log_r  # inf - inf is nan: neither curve reaches the loss
-        # f'(n) = f / n * d log f / d log n, and f is the same loss on both curves
-        slope_s, slope_r = _log_slope(synthetic, phi_s, log_s), _log_slope(real, phi_r, log_r)
-        marginal = np.log(slope_r / slope_s) + average
-    return average, np.where(np.isfinite(average), marginal, average)
 
 
 def equivalence(
@@ -159,159 +82,57 @@ def equivalence(
         UserError: not exactly one place is given, a law has several variables, or only one fit
             has draws, or they have unequal numbers.
     """
-    check_level(level)
-    place = _place(at, at_real, at_loss)
-    draws_s, draws_r = _paired(synthetic, real)
-    one_s, one_r = synthetic.phi[None], real.phi[None]
-    log_s, log_r, log_loss = (v[0] for v in _sizes(synthetic, real, one_s, one_r, place))
-    centre = [float(v[0]) for v in _log_ratios(synthetic, real, one_s, one_r, place)]
-    shares = np.full(3, np.nan)
+    stats.check_level(level)
+    pair = _exchange(synthetic, real, at, at_real, at_loss)
+    n_s, n_r, loss = (float(np.exp(v[0])) for v in pair.sizes(*pair.phi))
+    centres = [float(v[0]) for v in pair.log_ratios(*pair.phi)]
+    infinite = zero = undefined = np.nan
     ratios = np.empty(0)
-    if draws_s is not None and draws_r is not None:
-        logs = _log_ratios(synthetic, real, draws_s, draws_r, place)
+    if pair.draws is not None:
+        logs = pair.log_ratios(*pair.draws)
         ratios = np.exp(logs[0])
-        shares = np.array(
-            [np.isposinf(ratios).mean(), (ratios == 0).mean(), np.isnan(ratios).mean()]
+        infinite, zero, undefined = (
+            float(v.mean()) for v in (np.isposinf(ratios), ratios == 0, np.isnan(ratios))
         )
-        intervals = [_from_draws(c, v, level) for c, v in zip(centre, logs, strict=True)]
+        ratio, marginal = (
+            _interval(np.exp(c), stats.interval(np.exp(v), level), level, "percentile")
+            for c, v in zip(centres, logs, strict=True)
+        )
     else:
-        intervals = [_from_profile(synthetic, real, place, i, level) for i in (0, 1)]
-    ratio, marginal = intervals
-    n_s, n_r = float(np.exp(log_s)), float(np.exp(log_r))
-    x_s, x_r = synthetic.curve.x[:, 0], real.curve.x[:, 0]
+        ratio = pair.profiled_ratio(centres[0], level)
+        marginal = pair.delta_marginal(centres[1], level)
+    x_s, x_r = (one.curve.x[:, 0] for one in pair.fits)
     outside = not (x_s.min() <= n_s <= x_s.max() and x_r.min() <= n_r <= x_r.max())
     anywhere = ratio.low == 0 and np.isinf(ratio.high)
-    if np.isnan(ratio.value) or shares[2] > 0.05 or anywhere:
+    # draws in which neither curve reaches the loss are in no interval: a few are let pass
+    if np.isnan(ratio.value) or undefined > 0.05 or anywhere:
         case = "unidentified"
     elif np.isinf(ratio.value):
         case = "infinite"
     else:
         case = "extrapolated" if outside else "finite"
     return Equivalence(
-        ratio,
-        marginal,
-        case,
-        n_s,
-        n_r,
-        float(np.exp(log_loss)),
-        outside,
-        float(shares[0]),
-        float(shares[1]),
-        float(shares[2]),
-        ratios,
+        ratio, marginal, case, n_s, n_r, loss, outside, infinite, zero, undefined, ratios
     )
 
 
-def _paired(first: Fit, second: Fit) -> tuple[Array | None, Array | None]:
-    """Draws of both fits, or none of either; checks that they can be paired."""
-    for one in (first, second):
-        if one.labels:
-            raise UserError(f"Choose a curve first: fit[label], label in {', '.join(one.labels)}.")
-        if len(one.law.variables) != 1:
-            raise UserError(f"Law {one.law.name!r} has several variables; one is needed here.")
-    a, b = first.draws_phi, second.draws_phi
-    if (a is None) != (b is None):
-        raise UserError("Only one of the fits has draws; fit both with draws or both without.")
-    if a is not None and b is not None and len(a) != len(b):
-        raise UserError(
-            f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers."
-        )
-    return a, b
+def equivalence_test(
+    synthetic: Fit,
+    real: Fit,
+    ratio: float,
+    at: float | None = None,
+    *,
+    at_real: float | None = None,
+    at_loss: float | None = None,
+) -> float:
+    """Two-sided p-value of "so many synthetic examples equal one real example" at a place.
 
-
-def _from_draws(log_value: float, logs: Array, level: float) -> Interval:
-    low, high = percentile_interval(np.exp(logs), level)
-    return Interval(float(np.exp(log_value)), float(low), float(high), level, "percentile")
-
-
-def _joint_profile(
-    first: Fit, second: Fit, gap: profile.Gap, centre: float
-) -> tuple[profile.Profile | None, float]:
-    """Profile of a scalar of two independent fits' parameters, and its degrees of freedom; none
-    when one of the fits has no rows to spare.
+    From the joint profile of both fits; nan when a fit has no rows to spare.
     """
-    states = [one._state() for one in (first, second)]
-    problems = [s[0] for s in states]
-    at = np.array([centre if np.isfinite(centre) else np.sign(centre) * 14.0])
-    z = np.concatenate([s[1] for s in states])
-    slope = gap.derivatives(z[None], at, False)[1][0]
-    cut = len(problems[0].lower)
-    parts = [slope[:cut], slope[cut:]]
-    noises = [one._noise(part) for one, part in zip((first, second), parts, strict=True)]
-    if min(dof for _, dof in noises) < 1:
-        return None, 0.0
-    # the smaller of the two degrees of freedom: safe whichever curve the uncertainty comes from
-    dof = min(dof for _, dof in noises)
-    joint = profile.Joint(problems, [scale for scale, _ in noises])
-    target, weights = (np.concatenate([s[i] for s in states]) for i in (2, 3))
-    traced = profile.Profile(joint, z, target, weights, gap, centre=centre, scale=1.0)
-    return traced, float(dof)
-
-
-def _joint_ends(
-    first: Fit, second: Fit, gap: profile.Gap, centre: float, level: float
-) -> tuple[float, float]:
-    traced, dof = _joint_profile(first, second, gap, centre)
-    if traced is None:
-        return -np.inf, np.inf
-    quantile = profile.student_quantile(level, dof)
-    return traced.end(-1, quantile, -np.inf), traced.end(1, quantile, np.inf)
-
-
-def _ratio_gap(synthetic: Fit, real: Fit, place: Place) -> profile.Gap:
-    """log f_s(n_s) - log f_r(n_r) as a function of c = log(n_s / n_r)."""
-    problems = (synthetic._problem, real._problem)
-    shift_s, shift_r = -synthetic.log_x0[0], -real.log_x0[0]
-    name, value = place
-    log_value = float(np.log(value))
-    if name == "at_real":
-        constants, slopes = (log_value + shift_s, log_value + shift_r), (1.0, 0.0)
-        return profile.LossGap(problems, constants, slopes)
-    if name == "at":
-        constants, slopes = (log_value + shift_s, log_value + shift_r), (0.0, -1.0)
-        return profile.LossGap(problems, constants, slopes)
-    cut = len(problems[0].lower)
-
-    def gap(z: Array, c: Array) -> Array:
-        goal = np.full(len(z), log_value)
-        log_r = _log_inverse(real, problems[1].phi(z[:, cut:]), goal)
-        log_r = np.clip(log_r, -REACH, REACH)
-        return _log_f_each(synthetic, problems[0].phi(z[:, :cut]), c + log_r) - goal
-
-    return profile.Implicit(gap)
-
-
-def _from_profile(synthetic: Fit, real: Fit, place: Place, which: int, level: float) -> Interval:
-    """Profile interval of the average ratio; delta-method interval of the marginal one."""
-    one_s, one_r = synthetic.phi[None], real.phi[None]
-    centre = float(_log_ratios(synthetic, real, one_s, one_r, place)[which][0])
-    value = float(np.exp(centre))
-    if np.isnan(centre):
-        return Interval(np.nan, np.nan, np.nan, level, "profile")
-    if which == 0:
-        low, high = _joint_ends(synthetic, real, _ratio_gap(synthetic, real, place), centre, level)
-        return Interval(value, float(np.exp(low)), float(np.exp(high)), level, "profile")
-    if not np.isfinite(centre):
-        return Interval(value, 0.0, np.inf, level, "delta")
-    states = [one._state() for one in (synthetic, real)]
-    cut = len(states[0][1])
-
-    def psi(z: Array) -> Array:
-        phi_s, phi_r = states[0][0].phi(z[:, :cut]), states[1][0].phi(z[:, cut:])
-        return _log_ratios(synthetic, real, phi_s, phi_r, place)[1]
-
-    slope = profile.scalar_derivatives(psi, np.concatenate([s[1] for s in states])[None])[0][0]
-    variances, dofs = [], []
-    for one, part, state in zip((synthetic, real), (slope[:cut], slope[cut:]), states, strict=True):
-        scale, dof = one._noise(part)
-        variances.append(scale * float(part @ profile.inverse_hessian(*state) @ part))
-        dofs.append(dof)
-    if min(dofs) < 1:
-        return Interval(value, 0.0, np.inf, level, "delta")
-    half = profile.student_quantile(level, min(dofs)) * float(np.sqrt(sum(variances)))
-    return Interval(
-        value, float(np.exp(centre - half)), float(np.exp(centre + half)), level, "delta"
-    )
+    pair = _exchange(synthetic, real, at, at_real, at_loss)
+    centre = float(pair.log_ratios(*pair.phi)[0][0])
+    traced = None if np.isnan(centre) else pair.profile(pair.gap(), centre)
+    return float("nan") if traced is None else traced.p_value(float(np.log(ratio)))
 
 
 @dataclass(frozen=True)
@@ -319,7 +140,7 @@ class Crossing:
     """Where two curves cross: sizes with intervals, within the common range first.
 
     `x`: interval of the crossing size; nan value when the estimated curves do not cross.
-    `share`: share of the draws with a crossing in the searched range (nan without draws).
+    `share`: fraction of the draws with a crossing in the searched range (nan without draws).
     `first_wins_below`: whether the first curve has the lower loss below the crossing.
     """
 
@@ -332,11 +153,11 @@ class Crossing:
 def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.95) -> Crossing:
     """Size at which two curves have equal loss, in log n between the data's range times `reach`.
 
-    With draws, the interval is of the draws that cross (their share is reported beside it); the
+    With draws, the interval is of the draws that cross (their fraction is reported beside it); the
     interval is open when fewer than `level` of the draws cross.
     """
-    draws_a, draws_b = _paired(first, second)
-    x = np.concatenate([first.curve.x[:, 0], second.curve.x[:, 0]])
+    pair = _Pair(first, second)
+    x = np.concatenate([one.curve.x[:, 0] for one in pair.fits])
     low, high = np.log(x.min() / reach), np.log(x.max() * reach)
     inner = (np.log(x.min()) + np.log(x.max())) / 2
 
@@ -358,33 +179,20 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
             a, b = np.where(same, m, a), np.where(same, b, m)
         return np.where(change.any(1), (a + b) / 2, np.nan)
 
-    centre = float(roots(first.phi[None], second.phi[None])[0])
-    share = np.nan
-    if draws_a is not None and draws_b is not None:
-        found = roots(draws_a, draws_b)
-        share = float((~np.isnan(found)).mean())
-        ends = percentile_interval(found, level)
-        bounds = (float(ends[0]), float(ends[1])) if share >= level else (-np.inf, np.inf)
-        method = "percentile"
-    elif np.isnan(centre):
-        bounds, method = (-np.inf, np.inf), "profile"
-    else:
-        problems = (first._problem, second._problem)
-        constants = (-first.log_x0[0], -second.log_x0[0])
-        at_c = profile.LossGap(problems, constants, (1.0, 1.0))
-        bounds, method = _joint_ends(first, second, at_c, centre, level), "profile"
-    value = float(np.exp(centre))
-    before = gap(
-        first.phi[None],
-        second.phi[None],
-        np.array([(centre if np.isfinite(centre) else inner) - 0.1]),
-    )
-    return Crossing(
-        Interval(value, float(np.exp(bounds[0])), float(np.exp(bounds[1])), level, method),
-        share,
-        bool(x.min() <= value <= x.max()),
-        bool(before[0] < 0),
-    )
+    centre = float(roots(*pair.phi)[0])
+    fraction, ends, method = np.nan, OPEN, "profile"
+    if pair.draws is not None:
+        found = roots(*pair.draws)
+        fraction, method = float((~np.isnan(found)).mean()), "percentile"
+        if fraction >= level:
+            ends = stats.interval(found, level)
+    elif not np.isnan(centre):
+        shifts = (-first.log_x0[0], -second.log_x0[0])
+        ends = pair.ends(LossGap(pair.problems, shifts, (1.0, 1.0)), centre, level)
+    at = _from_logs(centre, ends, level, method)
+    below = np.array([(centre if np.isfinite(centre) else inner) - 0.1])
+    inside = bool(x.min() <= at.value <= x.max())
+    return Crossing(at, fraction, inside, bool(gap(*pair.phi, below)[0] < 0))
 
 
 @dataclass(frozen=True)
@@ -408,21 +216,20 @@ def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float =
     at f^-1(loss). The interval carries the run's own noise (the curve's residual scale) and the
     curve's uncertainty at that point, both to first order in log loss (method "delta").
     """
-    from .extrapolate import _spread
-
-    if len(real.law.variables) != 1:
-        raise UserError(f"Law {real.law.name!r} has several variables; one is needed here.")
+    _check_single(real)
     if real.settings.objective.residual != "log":
         raise UserError("worth reads noise in log loss; fit with residual='log'.")
     log_loss = np.array([np.log(loss)])
-    centre = float(np.exp(_log_inverse(real, real.phi[None], log_loss)[0]))
-    sizes = [centre, np.nan, np.nan]
+
+    def size(shift: float) -> float:
+        return float(np.exp(_log_inverse(real, real.phi[None], log_loss + shift)[0]))
+
+    centre, half = size(0.0), np.nan
     if np.isfinite(centre) and centre > 0:
-        spread, dof = _spread(real, np.array([[centre]]))
-        half = profile.student_quantile(level, dof) * float(spread[0])
-        for i, sign in ((1, 1.0), (2, -1.0)):
-            sizes[i] = float(np.exp(_log_inverse(real, real.phi[None], log_loss + sign * half)[0]))
-    value, low, high = (size - n_real for size in sizes)
+        noise, dof = spread(real, np.array([[centre]]))
+        half = student_quantile(level, dof) * float(noise[0])
+    # a higher loss is that of fewer examples
+    value, low, high = (at - n_real for at in (centre, size(half), size(-half)))
     extra = Interval(value, low, high, level, "delta")
     identified = low > 0 and np.isfinite(high)
     ratio = Interval(
@@ -433,3 +240,192 @@ def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float =
         "delta",
     )
     return Worth(extra, ratio, "identified" if identified else "unidentified")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two fits of one variable, with draws on both sides or on neither."""
+
+    first: Fit
+    second: Fit
+
+    def __post_init__(self) -> None:
+        for one in self.fits:
+            _check_single(one)
+        a, b = (one.draws_phi for one in self.fits)
+        if (a is None) != (b is None):
+            raise UserError("Only one of the fits has draws; fit both with draws or both without.")
+        if a is not None and b is not None and len(a) != len(b):
+            raise UserError(
+                f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers."
+            )
+
+    @property
+    def fits(self) -> tuple[Fit, Fit]:
+        return self.first, self.second
+
+    @property
+    def phi(self) -> tuple[Array, Array]:
+        """Both estimates, (1,p) each."""
+        return self.first.phi[None], self.second.phi[None]
+
+    @property
+    def draws(self) -> tuple[Array, Array] | None:
+        a, b = self.first.draws_phi, self.second.draws_phi
+        return None if a is None or b is None else (a, b)
+
+    @property
+    def problems(self) -> tuple[Problem, Problem]:
+        return self.first.problem, self.second.problem
+
+    def halves(self, z: Array) -> tuple[Array, Array]:
+        """The parts (..., f1) and (..., f2) of joined parameters or of a gradient by them."""
+        cut = len(self.first.problem.lower)
+        return z[..., :cut], z[..., cut:]
+
+    def noises(self, slope: Array) -> tuple[list[float], float]:
+        """Dispersions of both for a scalar with this gradient (f1+f2,), and the smaller degrees of
+        freedom: safe whichever curve the uncertainty comes from."""
+        pairs = zip(self.fits, self.halves(slope), strict=True)
+        noises = [one.minimum.noise(part) for one, part in pairs]
+        return [scale for scale, _ in noises], min(dof for _, dof in noises)
+
+    def profile(self, gap: Gap, centre: float) -> Profile | None:
+        """Profile of a scalar of both fits' parameters, whose rows are independent; none when one
+        of the fits has no rows to spare."""
+        minima = [one.minimum for one in self.fits]
+        arrays = zip(*((m.z, m.target, m.weights) for m in minima), strict=True)
+        z, target, weights = (np.concatenate(parts) for parts in arrays)
+        scales, dof = self.noises(gap.slope(z, origin(centre)))
+        if dof < 1:
+            return None
+        joint = Joint([m.problem for m in minima], scales)
+        return Profile(State(joint, z, target, weights), gap, centre, 1.0, dof)
+
+    def ends(self, gap: Gap, centre: float, level: float) -> tuple[float, float]:
+        """Ends of that profile, both open where there is none."""
+        traced = self.profile(gap, centre)
+        return OPEN if traced is None else traced.ends(level)
+
+
+@dataclass(frozen=True)
+class _Exchange(_Pair):
+    """A synthetic curve (first) and a real one (second), compared at one place: a synthetic size
+    `at`, a real size `at_real`, or a loss `at_loss`."""
+
+    place: tuple[str, float]
+
+    def sizes(self, phi_s: Array, phi_r: Array) -> tuple[Array, Array, Array]:
+        """log n_synthetic, log n_real, log loss, (B,) each."""
+        (synthetic, real), (name, value) = self.fits, self.place
+        given = np.full(len(phi_s), np.log(value))
+        if name == "at":
+            loss = _log_f_each(synthetic, phi_s, given)
+            return given, _log_inverse(real, phi_r, loss), loss
+        if name == "at_real":
+            loss = _log_f_each(real, phi_r, given)
+            return _log_inverse(synthetic, phi_s, loss), given, loss
+        return _log_inverse(synthetic, phi_s, given), _log_inverse(real, phi_r, given), given
+
+    def log_ratios(self, phi_s: Array, phi_r: Array) -> tuple[Array, Array]:
+        """log of the average and of the marginal ratio; inf, -inf and nan as in `Equivalence`."""
+        log_s, log_r, _ = self.sizes(phi_s, phi_r)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            average = log_s - log_r  # inf - inf is nan: neither curve reaches the loss
+            # f'(n) = f / n * d log f / d log n, and f is the same loss on both curves
+            slope_s, slope_r = (
+                _log_slope(one, phi, n)
+                for one, phi, n in zip(self.fits, (phi_s, phi_r), (log_s, log_r), strict=True)
+            )
+            marginal = np.log(slope_r / slope_s) + average
+        return average, np.where(np.isfinite(average), marginal, average)
+
+    def gap(self) -> Gap:
+        """log f_s(n_s) - log f_r(n_r) as a function of c = log(n_s / n_r)."""
+        (synthetic, real), (name, value) = self.fits, self.place
+        log_value = float(np.log(value))
+        if name != "at_loss":
+            shifts = (log_value - synthetic.log_x0[0], log_value - real.log_x0[0])
+            return LossGap(self.problems, shifts, (1.0, 0.0) if name == "at_real" else (0.0, -1.0))
+
+        def gap(z: Array, c: Array) -> Array:
+            goal = np.full(len(z), log_value)
+            z_s, z_r = self.halves(z)
+            log_r = _log_inverse(real, self.problems[1].phi(z_r), goal)
+            log_r = np.clip(log_r, -REACH, REACH)
+            return _log_f_each(synthetic, self.problems[0].phi(z_s), c + log_r) - goal
+
+        return Implicit(gap)
+
+    def profiled_ratio(self, centre: float, level: float) -> Interval:
+        """The average ratio, exp(centre)."""
+        if np.isnan(centre):
+            return Interval(np.nan, np.nan, np.nan, level, "profile")
+        return _from_logs(centre, self.ends(self.gap(), centre, level), level, "profile")
+
+    def delta_marginal(self, centre: float, level: float) -> Interval:
+        """The marginal ratio, exp(centre), to first order in its logarithm."""
+        if np.isnan(centre):
+            return Interval(np.nan, np.nan, np.nan, level, "profile")
+        if not np.isfinite(centre):
+            return _from_logs(centre, OPEN, level, "delta")
+        minima = [one.minimum for one in self.fits]
+
+        def psi(z: Array) -> Array:
+            z_s, z_r = self.halves(z)
+            return self.log_ratios(minima[0].problem.phi(z_s), minima[1].problem.phi(z_r))[1]
+
+        slope = scalar_derivatives(psi, np.concatenate([m.z for m in minima])[None])[0][0]
+        scales, dof = self.noises(slope)
+        variances = [
+            scale * float(part @ m.inverse @ part)
+            for m, scale, part in zip(minima, scales, self.halves(slope), strict=True)
+        ]
+        half = student_quantile(level, dof) * float(np.sqrt(sum(variances)))
+        ends = (centre - half, centre + half) if dof >= 1 else OPEN
+        return _from_logs(centre, ends, level, "delta")
+
+
+def _exchange(
+    synthetic: Fit, real: Fit, at: float | None, at_real: float | None, at_loss: float | None
+) -> _Exchange:
+    """Both fits at the one place that was given."""
+    places = {"at": at, "at_real": at_real, "at_loss": at_loss}
+    given = {name: value for name, value in places.items() if value is not None}
+    if len(given) != 1 or not all(np.isfinite(v) and v > 0 for v in given.values()):
+        raise UserError(f"Give exactly one positive at, at_real or at_loss; got {given or 'none'}.")
+    return _Exchange(synthetic, real, next(iter(given.items())))
+
+
+def _check_single(one: Fit) -> None:
+    if one.labels:
+        raise UserError(f"Choose a curve first: fit[label], label in {', '.join(one.labels)}.")
+    if len(one.law.variables) != 1:
+        raise UserError(f"Law {one.law.name!r} has several variables; one is needed here.")
+
+
+def _from_logs(centre: float, ends: tuple[float, float], level: float, method: str) -> Interval:
+    low, high = ends
+    return _interval(np.exp(centre), (np.exp(low), np.exp(high)), level, method)
+
+
+def _interval(value: float, ends: tuple[Any, Any], level: float, method: str) -> Interval:
+    return Interval(float(value), float(ends[0]), float(ends[1]), level, method)
+
+
+def _log_f_each(fit: Fit, phi: Array, log_n: Array) -> Array:
+    """log f of problem b at its own log n, (B,)."""
+    u = np.clip(log_n - fit.log_x0[0], -REACH, REACH)
+    out = fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None, None])[:, 0]
+    return np.where(np.isnan(phi).any(1), np.nan, out)
+
+
+def _log_inverse(fit: Fit, phi: Array, log_loss: Array) -> Array:
+    """log n at which curve b has fallen to its loss, (B,); inf where it never does."""
+    out = fit.law.log_inverse(np.nan_to_num(phi), log_loss) + fit.log_x0[0]
+    return np.where(np.isnan(phi).any(1), np.nan, out)
+
+
+def _log_slope(fit: Fit, phi: Array, log_n: Array) -> Array:
+    """d log f / d log n at each problem's own n, (B,)."""
+    return (_log_f_each(fit, phi, log_n + 1e-4) - _log_f_each(fit, phi, log_n - 1e-4)) / 2e-4

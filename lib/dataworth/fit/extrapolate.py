@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from . import forms, profile
-from .estimate import Settings, adapt, solve
-from .laws import Array, Law
-from .model import Curve, Fit, fit
-from .solver import Status
+from . import forms
+from .estimate import Settings, solve
+from .laws import Law
+from .minimum import student_quantile
+from .model import fit, fit_rows
+from .result import Curve, Fit
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Origin:
     """One split of a rolling origin: fitted up to `until`, scored on the rows beyond.
 
     rmsle: root mean square of log f - log y; crps: mean continuous ranked probability score of
-    log y under the predicted normal; coverage: share of rows inside the `level` interval of a
-    new run; n_train, n_test: rows.
+    log y under the predicted normal; coverage: fraction of rows inside the `level` interval
+    of a new run; n_train, n_test: rows.
     """
 
     until: float
@@ -38,30 +40,23 @@ class Origin:
 
 def refit(fitted: Fit, rows: Any, law: Law | None = None, weights: Array | None = None) -> Fit:
     """The same estimator on some of the rows, without draws. rows: index or mask."""
-    c = fitted.curve
+    c, settings = fitted.curve, fitted.settings
     weights = c.weights if weights is None else weights
-    curve = Curve(c.x[rows], c.y[rows], weights[rows])
-    settings = fitted.settings
     if law is not None:
-        settings = Settings(law, settings.objective)
-    if settings.objective.loss in ("huber", "student", "lad") and law is not None:
-        settings = replace(settings, objective=replace(settings.objective, delta=np.nan))
-        settings = adapt(settings, curve.x, law.log_scale(curve.x), curve.y, curve.weights)
-    log_x0 = settings.law.log_scale(curve.x)
-    phi, value, status = solve(settings, curve.x, log_x0, curve.y[None], curve.weights[None])
-    return Fit(settings, curve, log_x0, phi[0], float(value[0]), Status(int(status[0])), ())
+        objective = settings.objective
+        if objective.loss != "l2":  # the width of the loss follows the new law's residuals
+            objective = replace(objective, delta=np.nan)
+        settings = Settings(law, objective)
+    return fit_rows(settings, Curve(c.x[rows], c.y[rows], weights[rows]))
 
 
-def _spread(fitted: Fit, x: Array) -> tuple[Array, float]:
+def spread(fitted: Fit, x: Array) -> tuple[Array, float]:
     """Standard deviation of log y of one new run at x (m,d), and its degrees of freedom."""
-    problem, z, target, weights = fitted._state()
-    dof = max(fitted.n - problem.free_at(z), 1)
-    noise = profile.dispersion(problem, z, target, weights)
-    covariance = noise * profile.inverse_hessian(problem, z, target, weights)
-    scaled = x / np.exp(fitted.log_x0)
-    jac = problem.law.derivatives(problem.phi(z[None]), scaled)[1][0].T @ problem.matrix
+    at = fitted.minimum
+    dof = max(fitted.n - at.free, 1)
+    jac = at.problem.slopes(at.z, x / np.exp(fitted.log_x0))
     r = fitted.residuals()
-    return np.sqrt(np.einsum("ni,ij,nj->n", jac, covariance, jac) + (r**2).sum() / dof), dof
+    return np.sqrt(np.einsum("ni,ij,nj->n", jac, at.covariance, jac) + (r**2).sum() / dof), dof
 
 
 def rolling_origin(
@@ -69,7 +64,7 @@ def rolling_origin(
 ) -> list[Origin]:
     """Refit on the smallest levels of the first variable, score on the larger ones.
 
-    fractions: shares of the distinct levels to train on; splits that leave fewer levels than the
+    fractions: of the distinct levels to train on; splits that leave fewer levels than the
     law has parameters, or no level beyond, are left out. Residuals must be of log y.
 
     Raises:
@@ -89,12 +84,12 @@ def rolling_origin(
         part = refit(fitted, inside)
         x, y = fitted.curve.x[~inside], fitted.curve.y[~inside]
         error = np.log(part.mean(x)) - np.log(y)
-        spread, dof = _spread(part, x)
-        z = error / spread
-        crps = spread * (
+        sigma, dof = spread(part, x)
+        z = error / sigma
+        crps = sigma * (
             z * (2 * special.ndtr(z) - 1) + (np.sqrt(2) * np.exp(-(z**2) / 2) - 1) / np.sqrt(np.pi)
         )
-        covered = np.abs(z) <= profile.student_quantile(level, dof)
+        covered = np.abs(z) <= student_quantile(level, dof)
         out.append(
             Origin(
                 float(levels[count - 1]), int(inside.sum()), int((~inside).sum()),
@@ -127,30 +122,40 @@ class Score:
     fit: Fit
 
 
-def compare(fits: Sequence[Fit]) -> list[Score]:
-    """Laws on the same rows, best first. A delta below 4 means: the data do not tell them apart.
+def compare(fits: Sequence[Fit], laws: Sequence[str | Law] = ()) -> list[Score]:
+    """Fits of the same rows, and further laws on the rows of the first one, best first. A delta
+    below 4 means: the data do not tell them apart. Laws that need more levels are left out.
 
     Raises:
-        UserError: the fits differ in rows or residuals, or too few rows for every law.
+        UserError: the fits differ in rows or residuals, a law has other variables, or there are
+            too few rows for every law.
     """
-    first = fits[0]
+    first, fits = fits[0], list(fits)
+    levels = len(np.unique(first.curve.x, axis=0))
+    for law in map(forms.get, laws):
+        if len(law.variables) != len(first.law.variables):
+            raise UserError(
+                f"Law {law.name!r} has the variables {', '.join(law.variables)}; the fit has "
+                f"{', '.join(first.law.variables)}."
+            )
+        if law.name != first.law.name and levels > len(law.params):
+            fits.append(refit(first, slice(None), law))
     for one in fits[1:]:
-        same_y = one.n == first.n and np.array_equal(one.curve.y, first.curve.y)
         a, b = one.settings.objective, first.settings.objective
-        if not same_y or (a.loss, a.residual) != (b.loss, b.residual):
+        if not np.array_equal(one.curve.y, first.curve.y) or (a.loss, a.residual) != (
+            b.loss, b.residual
+        ):  # fmt: skip
             raise UserError("compare needs fits of the same rows with the same loss and residual.")
-    n = first.n
-    l2 = first.settings.objective.loss == "l2"
-    best = min(fits, key=lambda one: one.objective)
-    scale = profile.dispersion(*best._state())
+    n, best = first.n, min(fits, key=lambda one: one.objective)
+    scale = best.minimum.dispersion
     values = []
     for one in fits:
         k = one.free + 1  # and the noise scale
         room = n - k - 1
         penalty = 2 * k + (2 * k * (k + 1) / room if room > 0 else np.inf)
-        if l2:
+        if first.settings.objective.loss == "l2":
             values.append(n * np.log(max(2 * one.objective / n, 1e-300)) + penalty)
-        else:
+        else:  # one width of the loss for all, so that their objectives are comparable
             shared_delta = replace(one.settings, objective=best.settings.objective)
             c = one.curve
             loss = solve(shared_delta, c.x, one.log_x0, c.y[None], c.weights[None])[1][0]
@@ -162,34 +167,14 @@ def compare(fits: Sequence[Fit]) -> list[Score]:
     delta = np.array(values) - np.min(values)
     weight = np.exp(-delta / 2) / np.exp(-delta / 2).sum()
     scores = []
-    for one, value, d, w in zip(fits, values, delta, weight, strict=True):
+    for one, value, d, w in zip(fits, values, delta.tolist(), weight.tolist(), strict=True):
         try:
-            origins = rolling_origin(one)
-            rmsle = float(np.mean([o.rmsle for o in origins]))
+            rmsle = float(np.mean([o.rmsle for o in rolling_origin(one)]))
         except UserError:
             rmsle = float("nan")
-        scores.append(
-            Score(
-                one.law.name, one.free, one.objective, float(value), float(d), float(w), rmsle, one
-            )
-        )
+        score = Score(one.law.name, one.free, one.objective, float(value), d, w, rmsle, one)
+        scores.append(score)
     return sorted(scores, key=lambda s: s.delta)
-
-
-def compare_laws(fitted: Fit, laws: Sequence[str | Law]) -> list[Score]:
-    """The fit's rows under its own law and others; laws that need more levels are left out."""
-    fits = [fitted]
-    levels = len(np.unique(fitted.curve.x, axis=0))
-    for law in laws:
-        chosen = forms.get(law)
-        if len(chosen.variables) != len(fitted.law.variables):
-            raise UserError(
-                f"Law {chosen.name!r} has the variables {', '.join(chosen.variables)}; the fit has "
-                f"{', '.join(fitted.law.variables)}."
-            )
-        if chosen.name != fitted.law.name and levels > len(chosen.params):
-            fits.append(refit(fitted, slice(None), chosen))
-    return compare(fits)
 
 
 @dataclass(frozen=True)
@@ -204,12 +189,6 @@ class Forecast:
     law: str
     recency: float
     scores: Mapping[tuple[str, float], float]
-
-
-def average_rank(x: Array) -> Array:
-    """Rank of each value from 1, equal values sharing their mean rank, (n,)."""
-    _, code, count = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[code]
 
 
 def forecast(
@@ -230,9 +209,11 @@ def forecast(
     best (`bench/fit_extrapolation.py`). With too few levels for a law, the shifted power law and
     the power law stand in.
     """
+    from scipy.stats import rankdata  # slow to import
+
     base = fit(data, law="power", x=x, y=y, loss=loss)
     points, target = base.curve.x, base.curve.y
-    rank = average_rank(points[:, 0])
+    rank = rankdata(points[:, 0])
     levels = np.unique(points[:, 0])
     usable = [name for name in laws if len(forms.get(name).params) < len(levels)]
     if not usable:
@@ -290,20 +271,17 @@ def more_runs(
     """
     if not half_width > 0:
         raise UserError(f"half_width is {half_width!r}; a positive number is needed.")
-    problem, z, target, weights = fitted._state()
-    quantity = fitted._parameter(name)
-    gap = quantity.gap(problem)
-    centre = float(quantity.scalar(problem.phi(z[None]))[0])
-    slope = gap.derivatives(z[None], np.array([centre]), False)[1][0]
-    noise, dof = fitted._noise(slope)
-    covariance = noise * profile.inverse_hessian(problem, z, target, weights)
-    quantile = profile.student_quantile(level, dof)
+    at = fitted.minimum
+    slope = at.tangent(fitted.parameter(name))[2]
+    noise, dof = at.noise(slope)
+    covariance = noise * at.inverse
+    quantile = student_quantile(level, dof)
     wanted = (half_width / quantile) ** 2
     now = float(slope @ covariance @ slope)
     points = np.concatenate([fitted.points(s) for s in sizes])
-    jac = problem.law.derivatives(problem.phi(z[None]), points / np.exp(fitted.log_x0))[1][0].T
+    slopes = at.problem.slopes(at.z, points / np.exp(fitted.log_x0))
     advice = []
-    for point, row in zip(points, jac @ problem.matrix, strict=True):
+    for point, row in zip(points, slopes, strict=True):
         shared = float(slope @ covariance @ row) ** 2
         own = float(row @ covariance @ row)
         # variance after m runs: now - shared / (noise / m + own)

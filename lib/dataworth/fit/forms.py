@@ -6,74 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
+from . import laws
 from .backend import namespace
-from .laws import Array, Curvature, Law, Param, PowerSum, Term, best_seeds, project
-
-
-def _grid(*axes: Sequence[float] | Array) -> Array:
-    """All combinations, (Q, number of axes)."""
-    return np.stack(np.meshgrid(*[np.asarray(a, float) for a in axes], indexing="ij"), -1).reshape(
-        -1, len(axes)
-    )
-
-
-class BasisLaw(Law):
-    """f = sum_k amplitude_k basis_k(x; eta): amplitudes first in phi, then the shape eta.
-
-    Subclasses give `log_basis` and its derivatives by eta; seeds come by variable projection.
-    """
-
-    amplitudes: int
-
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
-        """log basis_k, (B,n) each, and for each k its non-zero derivatives by eta_j, (B,n)."""
-        raise NotImplementedError
-
-    def grid(self, x: Array, size: int) -> Array:
-        """Values of eta worth trying, (Q,q)."""
-        raise NotImplementedError
-
-    def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array], list[dict[int, Array]]]:
-        logs, slopes = self.log_basis(phi[:, self.amplitudes :], x)
-        xp = namespace(phi)
-        values = xp.stack([phi[:, k, None] + log for k, log in enumerate(logs)])
-        top = xp.amax(values, 0)
-        shares = xp.exp(values - top)
-        total = shares.sum(0)
-        return top + xp.log(total), list(shares / total), slopes
-
-    def log_value(self, phi: Array, x: Array) -> Array:
-        return self._shares(phi, x)[0]
-
-    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
-        g, shares, slopes = self._shares(phi, x)
-        jac = namespace(phi).zeros((len(phi), len(self.params), x.shape[-2]))
-        for k, (share, slope) in enumerate(zip(shares, slopes, strict=True)):
-            jac[:, k] = share
-            for j, d in slope.items():
-                jac[:, self.amplitudes + j] += share * d
-        return g, jac, self._numeric_curvature(phi, x)
-
-    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
-        eta = self.grid(x, size)
-        logs, _ = self.log_basis(eta, x)
-        basis = np.exp(np.stack(logs, 1))
-        amplitudes, error = project(basis, y, weights)
-        xp = namespace(y)
-        floor = xp.log(xp.amin(y, 1) * 1e-4)[:, None, None]
-        with np.errstate(divide="ignore"):
-            logs_c = xp.maximum(xp.log(amplitudes), floor)
-        shape = xp.broadcast_to(xp.asarray(eta), (len(y), *eta.shape))
-        return best_seeds(xp.concatenate([logs_c, shape], -1), error)
-
-    def _affine(self, entries: Sequence[tuple[str, str, float]]) -> Array:
-        """Identity plus entries (row parameter, column parameter, coefficient)."""
-        matrix = np.eye(len(self.params))
-        for row, column, value in entries:
-            matrix[self.index(row), self.index(column)] += value
-        return matrix
+from .laws import BasisLaw, Curvature, Law, Param, PowerSum, Slopes, Term
 
 
 class M3(BasisLaw):
@@ -85,7 +23,7 @@ class M3(BasisLaw):
     amplitudes = 1
     params = (Param("b"), Param("k", log=False, lower=0.0, upper=5.0), Param("g", zero=True))
 
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
         xp = namespace(eta)
         g = xp.exp(eta[:, 1, None])
         base = 1 / x[..., 0] + g
@@ -95,7 +33,8 @@ class M3(BasisLaw):
     def grid(self, x: Array, size: int) -> Array:
         side = max(4, round(size**0.5))
         reach = np.log(x[:, 0])
-        return _grid(np.geomspace(0.02, 3, side), np.linspace(-reach.max() - 4, -reach.min(), side))
+        g = np.linspace(-reach.max() - 4, -reach.min(), side)
+        return laws.combinations(np.geomspace(0.02, 3, side), g)
 
     def zero_reference(self, j: int, x: Array, y: Array) -> float:
         return -float(np.log(x[:, 0]).max())
@@ -173,24 +112,22 @@ class M4(Law):
         u = xp.asarray(np.log(x[:, 0]))
         low, high = xp.amin(y, 1), xp.amax(y, 1)
         ks = np.geomspace(0.1, 1.5, 3 if size < 100 else 6)
-        grid = _grid([1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks)
-        shapes = xp.asarray(grid)
+        axes = ([1e-3, 0.5, 0.9, 0.99], [1.02, 1.3, 3.0], np.log([0.1, 0.4, 1.0, 2.5]), ks)
+        shapes = xp.asarray(laws.combinations(*axes))
         floor, ceiling = low[:, None] * shapes[:, 0], high[:, None] * shapes[:, 1]
         # log b by the weighted mean of the left side, then the true residual ranks the seeds
         left = xp.log(y[:, None] - floor[..., None])
         left = left - xp.exp(shapes[:, 2])[:, None] * xp.log(ceiling[..., None] - y[:, None])
-        share = (weights / weights.sum(1)[:, None])[:, None]
-        b = (share * (left + shapes[:, 3, None] * u)).sum(-1)
+        fraction = (weights / weights.sum(1)[:, None])[:, None]
+        b = (fraction * (left + shapes[:, 3, None] * u)).sum(-1)
         parts = xp.broadcast_arrays(xp.log(floor), b, xp.log(ceiling), shapes[:, 2], shapes[:, 3])
         phi = xp.stack(parts, -1)
         flat = phi.reshape(-1, 5)
         r = self.log_value(flat, xp.asarray(x)).reshape(*phi.shape[:2], -1) - xp.log(y)[:, None]
-        return best_seeds(phi, (weights[:, None] * r**2).sum(-1))
+        return laws.best_seeds(phi, (weights[:, None] * r**2).sum(-1))
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
-        matrix = np.eye(5)
-        matrix[1, 4] = log_x0[0]
-        return matrix, np.zeros(5)
+        return self._affine([("b", "k", log_x0[0])]), np.zeros(5)
 
 
 class BrokenPower(BasisLaw):
@@ -220,7 +157,7 @@ class BrokenPower(BasisLaw):
             ),
         )
 
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
         xp = namespace(eta)
         u = xp.log(x[..., 0])
         log = -eta[:, 0, None] * u
@@ -243,7 +180,7 @@ class BrokenPower(BasisLaw):
         axes: list[Sequence[float] | Array] = [[0.0, 0.1, 0.3, 1.0]]
         for _ in range(self.breaks):
             axes += [[-0.3, 0.2, 0.6, 1.5], inner, np.log([0.1, 0.5])]
-        grid = _grid(*axes)
+        grid = laws.combinations(*axes)
         if self.breaks > 1:  # breaks in order; a thinned grid keeps the product small
             d = grid[:, 2::3]
             grid = grid[(np.diff(d, axis=1) > 0).all(1)]
@@ -309,7 +246,7 @@ class Kaplan(Law):
         for alpha_d in axis.tolist():  # y^(1/alpha_D) is linear in two amplitudes
             basis = np.stack([np.exp(np.stack([-a / alpha_d * u[0], -u[1]])) for a in axis])
             # a relative residual of y is 1/alpha_D relative residuals of its power
-            c, error = project(basis, y ** (1 / alpha_d), weights * alpha_d**2)
+            c, error = laws.project(basis, y ** (1 / alpha_d), weights * alpha_d**2)
             with np.errstate(divide="ignore"):
                 logs = xp.maximum(xp.log(c), -50.0)
             phi = xp.empty((*c.shape[:2], 4))
@@ -318,7 +255,7 @@ class Kaplan(Law):
             phi[..., 2], phi[..., 3] = xp.asarray(axis), alpha_d
             found.append(phi)
             errors.append(error)
-        return best_seeds(xp.concatenate(found, 1), xp.concatenate(errors, 1))
+        return laws.best_seeds(xp.concatenate(found, 1), xp.concatenate(errors, 1))
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         return np.eye(4), np.array([log_x0[0], log_x0[1], 0.0, 0.0])
@@ -358,7 +295,7 @@ class Repetition(BasisLaw):
         size = 1 + r * gain
         return xp.log(unique) + xp.log(size), r * (gain - q * xp.exp(-q)) / size
 
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
         n, dn = self._effective(x[..., 0], x[..., 2], eta[:, 2, None])
         d, dd = self._effective(x[..., 1], x[..., 3], eta[:, 3, None])
         alpha, beta = eta[:, 0, None], eta[:, 1, None]
@@ -370,7 +307,7 @@ class Repetition(BasisLaw):
 
     def grid(self, x: Array, size: int) -> Array:
         axis = [0.1, 0.2, 0.35, 0.6, 1.0]
-        return _grid(axis, axis, np.log([1.0, 6.0, 40.0]), np.log([1.0, 6.0, 40.0]))
+        return laws.combinations(axis, axis, np.log([1.0, 6.0, 40.0]), np.log([1.0, 6.0, 40.0]))
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         return self._affine([("A", "alpha", log_x0[0]), ("B", "beta", log_x0[1])]), np.zeros(7)
@@ -398,21 +335,21 @@ class Mixture(BasisLaw):
         Param("g", log=False, lower=0.01, upper=3.0),
     )
 
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], list[dict[int, Array]]]:
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
         real, synthetic = x[..., 0], x[..., 1]
         xp = namespace(eta)
         log_s = xp.log(xp.where(synthetic > 0, synthetic, 1.0))
         worth = xp.where(synthetic > 0, xp.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
         total = xp.maximum(real + worth, 1e-300)
-        log_total, share = xp.log(total), worth / total
+        log_total, fraction = xp.log(total), worth / total
         beta = eta[:, 0, None]
         return [xp.zeros_like(log_total), -beta * log_total], [
             {},
-            {0: -log_total, 1: -beta * share, 2: -beta * share * log_s},
+            {0: -log_total, 1: -beta * fraction, 2: -beta * fraction * log_s},
         ]
 
     def grid(self, x: Array, size: int) -> Array:
-        return _grid(
+        return laws.combinations(
             np.geomspace(0.05, 1.5, 6), np.log([0.01, 0.05, 0.2, 0.6, 1.5]), [0.2, 0.5, 0.8, 1.0]
         )
 

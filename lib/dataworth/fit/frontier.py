@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from . import profile
-from .laws import Array
-from .model import Fit, Interval, _Quantity
+from .result import Fit, Interval
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,12 @@ class Cost:
         return (log_c - np.log(self.factor) - self.n_power * log_n) / self.d_power
 
 
+def _log_loss(fit: Fit, phi: Array, log_n: Array, log_d: Array) -> Array:
+    """log f of parameters b at their own log N, log D, (B,)."""
+    u = np.clip(np.stack([log_n, log_d], -1) - fit.log_x0, -300, 300)
+    return fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None])[:, 0]
+
+
 def _log_n_closed(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
     """log N* of the separable law, (B,) (Hoffmann et al. 2022, equation 4, for any cost)."""
     unscale, shift = fit.law.unscale(fit.log_x0)
@@ -68,19 +73,14 @@ def _log_n_closed(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
 
 def _log_n_search(fit: Fit, phi: Array, log_c: float, cost: Cost, reach: float) -> Array:
     """log N* by grid and golden section on log N, (B,); ends of the range where it is monotone."""
-    x = np.log(fit.curve.x)
-    lows = [x[:, 0].min()]
-    highs = [x[:, 0].max()]
-    for d in (x[:, 1].min(), x[:, 1].max()):
-        n = (log_c - np.log(cost.factor) - cost.d_power * d) / cost.n_power
-        lows.append(n)
-        highs.append(n)
-    grid = np.linspace(min(lows) - reach, max(highs) + reach, 129)
+    n, d = np.log(fit.curve.x).T
+    at = [
+        (log_c - np.log(cost.factor) - cost.d_power * v) / cost.n_power for v in (d.min(), d.max())
+    ]
+    grid = np.linspace(min(n.min(), *at) - reach, max(n.max(), *at) + reach, 129)
 
     def loss(log_n: Array) -> Array:
-        log_d = cost.log_d(log_c, log_n)
-        scaled = np.stack([log_n - fit.log_x0[0], log_d - fit.log_x0[1]], -1)
-        return fit.law.log_value(np.nan_to_num(phi), np.exp(scaled)[:, None])[:, 0]
+        return _log_loss(fit, phi, log_n, cost.log_d(log_c, log_n))
 
     values = np.stack([loss(np.full(len(phi), u)) for u in grid], 1)
     best = values.argmin(1)
@@ -142,13 +142,9 @@ def _optimum(fit: Fit, budget: float, cost: Cost, level: float, method: str | No
         return cost.log_d(log_c, log_n(phi))
 
     def log_loss(phi: Array) -> Array:
-        n = log_n(phi)
-        u = np.stack([n - fit.log_x0[0], cost.log_d(log_c, n) - fit.log_x0[1]], -1)
-        u = np.clip(u, -300, 300)
-        return fit.law.log_value(np.nan_to_num(phi), np.exp(u)[:, None])[:, 0]
+        return _log_loss(fit, phi, n := log_n(phi), cost.log_d(log_c, n))
 
-    intervals = [interval_of(fit, scalar, level, method) for scalar in (log_n, log_d, log_loss)]
-    n, d, loss = intervals
+    n, d, loss = (fit.of(fit.scalar(psi), level, method) for psi in (log_n, log_d, log_loss))
     x = fit.curve.x
     inside = x[:, 0].min() <= n.value <= x[:, 0].max() and x[:, 1].min() <= d.value <= x[:, 1].max()
     # at an interior optimum a step of N either way, along the budget, costs loss
@@ -156,21 +152,6 @@ def _optimum(fit: Fit, budget: float, cost: Cost, level: float, method: str | No
     near = fit.mean(np.exp(np.stack([steps, cost.log_d(log_c, steps)], -1)))
     interior = bool(near[1] < near[0] and near[1] < near[2])
     return Optimum(budget, n, d, loss, interior, not inside)
-
-
-def interval_of(
-    fit: Fit, log_scalar: profile.ScalarFunction, level: float = 0.95, method: str | None = None
-) -> Interval:
-    """Interval of any positive scalar, given as log of it by phi (B,p) -> (B,)."""
-    value = float(np.exp(log_scalar(fit.phi[None])[0]))
-    quantity = _Quantity(
-        value,
-        log_scalar,
-        lambda problem: profile.Scalar(lambda z: log_scalar(problem.phi(z))),
-        np.exp,
-        (-np.inf, np.inf),
-    )
-    return fit._interval_of(quantity, level, method)
 
 
 def allocation_exponent(fit: Fit, level: float = 0.95, method: str | None = None) -> Interval:
@@ -181,4 +162,4 @@ def allocation_exponent(fit: Fit, level: float = 0.95, method: str | None = None
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log(phi[:, j] / (phi[:, i] + phi[:, j]))
 
-    return interval_of(fit, log_a, level, method)
+    return fit.of(fit.scalar(log_a), level, method)

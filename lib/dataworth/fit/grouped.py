@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from dataworth.arrays import Array
+
 from .backend import namespace
-from .laws import Array, Curvature, Law
+from .laws import Curvature, Law
 
 
 class Grouped(Law):

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from .backend import namespace
 
-Array = NDArray[np.float64]
 Curvature = Callable[[Array], Array]
+Slopes = list[dict[int, Array]]
 REACH = 600.0  # log of the farthest scaled x that an inverse searches
 ZERO = -600.0  # log of a parameter that is exactly zero; exp(-600) vanishes beside any loss
 
@@ -156,6 +156,13 @@ class Law:
         """(U, u) with phi_natural = U phi + u, for x divided by exp(log_x0)."""
         raise NotImplementedError
 
+    def _affine(self, entries: Sequence[tuple[str, str, float]]) -> Array:
+        """Identity plus entries (row parameter, column parameter, coefficient)."""
+        matrix = np.eye(len(self.params))
+        for row, column, value in entries:
+            matrix[self.index(row), self.index(column)] += value
+        return matrix
+
     def log_inverse(self, phi: Array, log_loss: Array) -> Array:
         """log x (scaled) at which each curve has fallen to a loss, (B,), for one variable.
 
@@ -210,6 +217,61 @@ class Law:
         return out
 
 
+class BasisLaw(Law):
+    """f = sum_k amplitude_k basis_k(x; eta): amplitudes first in phi, then the shape eta.
+
+    Subclasses give `log_basis` and its derivatives by eta; seeds come by variable projection.
+    """
+
+    amplitudes: int
+
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
+        """log basis_k, (B,n) each, and for each k its non-zero derivatives by eta_j, (B,n)."""
+        raise NotImplementedError
+
+    def grid(self, x: Array, size: int) -> Array:
+        """Values of eta worth trying, (Q,q)."""
+        raise NotImplementedError
+
+    def _fractions(self, phi: Array, x: Array) -> tuple[Array, list[Array], Slopes]:
+        logs, slopes = self.log_basis(phi[:, self.amplitudes :], x)
+        xp = namespace(phi)
+        values = xp.stack([phi[:, k, None] + log for k, log in enumerate(logs)])
+        top = xp.amax(values, 0)
+        fractions = xp.exp(values - top)
+        total = fractions.sum(0)
+        return top + xp.log(total), list(fractions / total), slopes
+
+    def log_value(self, phi: Array, x: Array) -> Array:
+        return self._fractions(phi, x)[0]
+
+    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
+        g, fractions, slopes = self._fractions(phi, x)
+        jac = namespace(phi).zeros((len(phi), len(self.params), x.shape[-2]))
+        for k, (fraction, slope) in enumerate(zip(fractions, slopes, strict=True)):
+            jac[:, k] = fraction
+            for j, d in slope.items():
+                jac[:, self.amplitudes + j] += fraction * d
+        return g, jac, self._curvature(phi, x, jac, fractions, slopes)
+
+    def _curvature(
+        self, phi: Array, x: Array, jac: Array, fractions: list[Array], slopes: Slopes
+    ) -> Curvature:
+        return self._numeric_curvature(phi, x)
+
+    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
+        eta = self.grid(x, size)
+        logs, _ = self.log_basis(eta, x)
+        basis = np.exp(np.stack(logs, 1))
+        amplitudes, error = project(basis, y, weights)
+        xp = namespace(y)
+        floor = xp.log(xp.amin(y, 1) * 1e-4)[:, None, None]
+        with np.errstate(divide="ignore"):
+            logs_c = xp.maximum(xp.log(amplitudes), floor)
+        shape = xp.broadcast_to(xp.asarray(eta), (len(y), *eta.shape))
+        return best_seeds(xp.concatenate([logs_c, shape], -1), error)
+
+
 @dataclass(frozen=True)
 class Term:
     """amplitude * prod_v v**(sign * exponent): `powers` maps a variable to an exponent's name.
@@ -222,7 +284,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class PowerSum(Law):
+class PowerSum(BasisLaw):
     """f = sum over terms of amplitude * prod of powers; log f is a log-sum-exp of affine forms.
 
     Amplitudes enter linearly, so a grid over the exponents alone with a closed-form non-negative
@@ -240,40 +302,58 @@ class PowerSum(Law):
     def __post_init__(self) -> None:
         amplitudes = [Param(t.amplitude, zero=t.amplitude == self.floor) for t in self.terms]
         low, high = self.exponent_range
-        names = dict.fromkeys(s.lstrip("+") for t in self.terms for s in t.powers.values())
+        names = list(dict.fromkeys(s.lstrip("+") for t in self.terms for s in t.powers.values()))
         exponents = [Param(n, log=False, lower=low, upper=high) for n in names]
-        object.__setattr__(self, "params", (*amplitudes, *exponents))
-        index = {p.name: i for i, p in enumerate(self.params)}
-        # per term: amplitude index, and (exponent index, variable index, sign) of its powers
-        layout = [
-            (
-                index[t.amplitude],
-                [
-                    (index[s.lstrip("+")], self.variables.index(v), 1.0 if s[0] == "+" else -1.0)
-                    for v, s in t.powers.items()
-                ],
-            )
+        # per term: exponent index, variable index and sign of its powers
+        powers = [
+            [
+                (names.index(s.lstrip("+")), self.variables.index(v), 1.0 if s[0] == "+" else -1.0)
+                for v, s in t.powers.items()
+            ]
             for t in self.terms
         ]
-        object.__setattr__(self, "_layout", layout)
+        object.__setattr__(self, "params", (*amplitudes, *exponents))
+        object.__setattr__(self, "amplitudes", len(amplitudes))
+        object.__setattr__(self, "_powers", powers)
 
-    _layout: Any = field(init=False, repr=False, compare=False, default=None)
     params: tuple[Param, ...] = field(init=False, repr=False, compare=False, default=())
+    amplitudes: int = field(init=False, repr=False, compare=False, default=0)
+    _powers: Any = field(init=False, repr=False, compare=False, default=None)
 
-    def _shares(self, phi: Array, x: Array) -> tuple[Array, list[Array]]:
-        """log f (B,n) and the share of each term in f, one (B,n) per term."""
-        xp = namespace(phi)
+    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
+        xp = namespace(eta)
         u = xp.moveaxis(xp.log(x), -1, 0)
         logs = []
-        for amplitude, powers in self._layout:
-            value = phi[:, amplitude, None]
-            for j, v, sign in powers:
-                value = value + (sign * phi[:, j, None]) * u[v]
+        for powers in self._powers:
+            log = xp.zeros((len(eta), x.shape[-2]))
+            for e, v, sign in powers:
+                log = log + (sign * eta[:, e, None]) * u[v]
+            logs.append(log)
+        return logs, self._slopes(u)
+
+    def _slopes(self, u: Array) -> Slopes:
+        slopes: Slopes = []
+        for powers in self._powers:
+            own: dict[int, Any] = {}
+            for e, v, sign in powers:  # one exponent may serve two variables
+                own[e] = own.get(e, 0.0) + sign * u[v]
+            slopes.append(own)
+        return slopes
+
+    def _fractions(self, phi: Array, x: Array) -> tuple[Array, list[Array], Slopes]:
+        """As the base's, without its maximum, a pass over all rows, wherever exp is safe."""
+        xp, a = namespace(phi), self.amplitudes
+        u = xp.moveaxis(xp.log(x), -1, 0)
+        slopes = self._slopes(u)
+        logs = []
+        for k, powers in enumerate(self._powers):
+            value = phi[:, k, None]
+            for e, v, sign in powers:
+                value = value + (sign * phi[:, a + e, None]) * u[v]
             logs.append(value)
         if len(logs) == 1:
-            return xp.broadcast_to(logs[0], (len(phi), x.shape[-2])), [
-                xp.ones((len(phi), x.shape[-2]))
-            ]
+            shape = (len(phi), x.shape[-2])
+            return xp.broadcast_to(logs[0], shape), [xp.ones(shape)], slopes
         top: Array | float = 0.0
         if not self._moderate(phi, u):
             top = logs[0]
@@ -281,47 +361,39 @@ class PowerSum(Law):
                 top = xp.maximum(top, value)
             logs = [value - top for value in logs]
         # a floor is one number a problem, (B,1), until it meets the other terms
-        shares = [xp.exp(value) for value in logs]
-        total = sum(shares[1:], shares[0])
+        fractions = [xp.exp(value) for value in logs]
+        total = sum(fractions[1:], fractions[0])
         inverse = 1.0 / total
-        return top + xp.log(total), [s * inverse for s in shares]
+        return top + xp.log(total), [s * inverse for s in fractions], slopes
 
     def _moderate(self, phi: Array, u: Array) -> bool:
         """Whether every sum of terms is surely within the range of exp."""
-        xp = namespace(phi)
+        xp, a = namespace(phi), self.amplitudes
         reach = xp.amax(xp.abs(u).reshape(len(u), -1), 1)
         low = xp.full(len(phi), -np.inf)
-        for amplitude, powers in self._layout:
-            spread = sum((xp.abs(phi[:, j]) * reach[v] for j, v, _ in powers), xp.zeros(len(phi)))
-            if not (phi[:, amplitude] + spread).max() < 600:
+        for k, powers in enumerate(self._powers):
+            sizes = (xp.abs(phi[:, a + e]) * reach[v] for e, v, _ in powers)
+            spread = sum(sizes, xp.zeros(len(phi)))
+            if not (phi[:, k] + spread).max() < 600:
                 return False
-            low = xp.maximum(low, phi[:, amplitude] - spread)
+            low = xp.maximum(low, phi[:, k] - spread)
         return bool(low.min() > -600)
 
-    def log_value(self, phi: Array, x: Array) -> Array:
-        return self._shares(phi, x)[0]
-
-    def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
-        g, shares = self._shares(phi, x)
-        xp = namespace(phi)
-        u = xp.moveaxis(xp.log(x), -1, 0)
-        jac = xp.zeros((len(phi), len(self.params), x.shape[-2]))
-        for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-            jac[:, amplitude] += share
-            for j, v, sign in powers:
-                jac[:, j] += share * (sign * u[v])
+    def _curvature(
+        self, phi: Array, x: Array, jac: Array, fractions: list[Array], slopes: Slopes
+    ) -> Curvature:
+        xp, a = namespace(phi), self.amplitudes
 
         def curvature(c: Array) -> Array:
             out = -xp.matmul(jac * c[:, None], jac.mT)
-            for share, (amplitude, powers) in zip(shares, self._layout, strict=True):
-                columns = [(amplitude, xp.ones(x.shape[:-1]))]
-                columns += [(j, sign * u[v]) for j, v, sign in powers]
+            for k, (fraction, own) in enumerate(zip(fractions, slopes, strict=True)):
+                columns = [(k, xp.ones(x.shape[:-1])), *((a + e, d) for e, d in own.items())]
                 pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
                 products = xp.stack([columns[i][1] * columns[j][1] for i, j in pairs], -1)
                 if products.ndim == 2:
-                    moments = (c * share) @ products
+                    moments = (c * fraction) @ products
                 else:  # rows of its own for each problem
-                    moments = xp.einsum("bn,bnk->bk", c * share, products)
+                    moments = xp.einsum("bn,bnk->bk", c * fraction, products)
                 for column, (i, j) in enumerate(pairs):
                     row, col = columns[i][0], columns[j][0]
                     out[:, row, col] += moments[:, column]
@@ -329,16 +401,16 @@ class PowerSum(Law):
                         out[:, col, row] += moments[:, column]
             return out
 
-        return g, jac, curvature
+        return curvature
 
     def log_inverse(self, phi: Array, log_loss: Array) -> Array:
-        floors = [a for a, powers in self._layout if not powers]
-        falling = [(a, powers[0]) for a, powers in self._layout if powers]
-        if len(falling) != 1 or len(floors) > 1 or falling[0][1][2] > 0:
+        floors = [k for k, powers in enumerate(self._powers) if not powers]
+        falling = [(k, *powers[0]) for k, powers in enumerate(self._powers) if powers]
+        if len(falling) != 1 or len(floors) > 1 or falling[0][3] > 0:
             return super().log_inverse(phi, log_loss)
-        amplitude, (exponent, _, _) = falling[0]
+        amplitude, exponent, _, _ = falling[0]
         floor = np.exp(phi[:, floors[0]]) if floors else np.zeros(len(phi))
-        k = phi[:, exponent]
+        k = phi[:, self.amplitudes + exponent]
         excess = np.exp(log_loss) - floor
         with np.errstate(invalid="ignore", divide="ignore"):
             out = (phi[:, amplitude] - np.log(excess)) / k
@@ -346,41 +418,28 @@ class PowerSum(Law):
         return np.where((k > 0) & ~np.isnan(log_loss), out, np.nan)
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
-        size = len(self.params)
-        matrix = np.eye(size)
-        for amplitude, powers in self._layout:
-            for j, v, sign in powers:
-                matrix[amplitude, j] -= sign * log_x0[v]
-        return matrix, np.zeros(size)
+        names = self.names
+        return self._affine([
+            (names[k], names[self.amplitudes + e], -sign * log_x0[v])
+            for k, powers in enumerate(self._powers)
+            for e, v, sign in powers
+        ]), np.zeros(len(names))  # fmt: skip
 
-    def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
-        k = len(self.terms)
-        q = len(self.params) - k
+    def grid(self, x: Array, size: int) -> Array:
         low, high = self.exponent_range
-        top = min(high, 3.0)
-        per_axis = max(4, round(size ** (1 / max(q, 1)))) if q else 1
+        q = len(self.params) - self.amplitudes
+        per_axis = max(4, round(size ** (1 / q)))
         # dense near zero, where language-model exponents lie
-        axis = 0.02 * (top / 0.02) ** np.linspace(0, 1, per_axis)
+        axis = 0.02 * (min(high, 3.0) / 0.02) ** np.linspace(0, 1, per_axis)
         if low < 0:
             axis = np.concatenate([-axis[::-2], axis])
-        axis = axis[(axis >= low) & (axis <= high)]
-        eta = np.stack(np.meshgrid(*[axis] * q, indexing="ij"), -1).reshape(-1, q)
-        phi = np.concatenate([np.zeros((len(eta), k)), eta], 1)
-        u = np.log(x).T
-        basis = np.empty((len(eta), k, x.shape[0]))
-        for t, (_, powers) in enumerate(self._layout):
-            exponent = np.zeros((len(eta), x.shape[0]))
-            for j, v, sign in powers:
-                exponent += sign * phi[:, j, None] * u[v]
-            basis[:, t] = np.exp(exponent)
-        amplitudes, error = project(basis, y, weights)
-        amplitude_index = [a for a, _ in self._layout]
-        xp = namespace(y)
-        out = xp.copy(xp.broadcast_to(xp.asarray(phi), (len(y), *phi.shape)))
-        floor = xp.log(xp.amin(y, 1) * 1e-4)[:, None, None]
-        with np.errstate(divide="ignore"):
-            out[:, :, amplitude_index] = xp.maximum(xp.log(amplitudes), floor)
-        return best_seeds(out, error)
+        return combinations(*[axis[(axis >= low) & (axis <= high)]] * q)
+
+
+def combinations(*axes: Sequence[float] | Array) -> Array:
+    """All combinations, (Q, number of axes)."""
+    mesh = np.meshgrid(*[np.asarray(a, float) for a in axes], indexing="ij")
+    return np.stack(mesh, -1).reshape(-1, len(axes))
 
 
 def project(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
@@ -406,38 +465,3 @@ def best_seeds(phi: Array, error: Array) -> Array:
     xp = namespace(phi)
     order = xp.argsort(error, 1)
     return phi[xp.arange(len(phi))[:, None], order]
-
-
-def constraint_map(
-    rows: Array, values: Array, eliminate_first: Sequence[int]
-) -> tuple[Array, Array, list[int]]:
-    """Solve rows @ phi = values: phi = T z + t, where z are the parameters left free.
-
-    Gauss-Jordan elimination; parameters in `eliminate_first` (amplitudes) become dependent before
-    exponents do, so that box constraints on exponents stay box constraints on z.
-
-    Returns T (p,f), t (p,), and the index of the parameter that each z is.
-    """
-    size = rows.shape[1]
-    system = np.concatenate([rows, values[:, None]], 1).astype(float)
-    order = [*eliminate_first, *(j for j in range(size) if j not in set(eliminate_first))]
-    pivots: dict[int, int] = {}  # eliminated parameter -> row of the reduced system
-    for i in range(len(system)):
-        usable = [j for j in order if abs(system[i, j]) > 1e-12 and j not in pivots]
-        if not usable:
-            if abs(system[i, -1]) > 1e-9:
-                raise UserError("The fixed and tied parameters contradict each other.")
-            continue
-        pivots[usable[0]] = i
-        system[i] /= system[i, usable[0]]
-        for other in range(len(system)):
-            if other != i:
-                system[other] -= system[other, usable[0]] * system[i]
-    free = [j for j in range(size) if j not in pivots]
-    matrix = np.zeros((size, len(free)))
-    offset = np.zeros(size)
-    matrix[free, range(len(free))] = 1.0
-    for j, i in pivots.items():
-        matrix[j] = -system[i, free]
-        offset[j] = system[i, -1]
-    return matrix, offset, free

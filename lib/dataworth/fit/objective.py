@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
 
 from .backend import namespace
-from .laws import Array
 
 LOSSES = ("l2", "huber", "lad", "student", "chinchilla")
 RESIDUALS = ("log", "identity", "logit")
@@ -59,7 +59,7 @@ class Objective:
         f = xp.exp(xp.minimum(log_f, 700.0))
         if self.residual == "identity":
             return f, f, f
-        # logit f is defined below 1; a prediction of 1 or more is refused by an infinite value
+        # logit f is defined below 1; a prediction of 1 or more is rejected by an infinite value
         inside = f < 1
         safe = xp.where(inside, f, 0.5)
         value = xp.where(inside, xp.log(safe) - xp.log1p(-safe), np.inf)

@@ -7,14 +7,17 @@ decrease that Newton's model still promises is negligible.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
 import numpy as np
 
+from dataworth.arrays import Array
+
 from .backend import namespace
-from .laws import Array, Law
+from .laws import Law
 from .objective import Objective
 
 
@@ -92,6 +95,10 @@ class Problem:
             jac = jac * first[:, None]
         return value, jac
 
+    def slopes(self, z: Array, x: Array) -> Array:
+        """d log f / dz at scaled points x (m,d), (m,f), for one z (f,)."""
+        return self.law.derivatives(self.phi(z[None]), x)[1][0].T @ self.matrix
+
     def derivatives(
         self, z: Array, target: Array, weights: Array, newton: bool
     ) -> tuple[Array, Array]:
@@ -113,6 +120,47 @@ class Problem:
         if not self.plain:
             gradient = gradient @ self.matrix
             hessian = self.matrix.T @ hessian @ self.matrix
+        return gradient, hessian
+
+
+class Joint:
+    """Independent problems minimised as one, each divided by its dispersion."""
+
+    def __init__(self, parts: Sequence[Problem], scales: Sequence[float]) -> None:
+        self.parts, self.scales = parts, scales
+        self.lower = np.concatenate([p.lower for p in parts])
+        self.upper = np.concatenate([p.upper for p in parts])
+        self.work = sum(p.work for p in parts)
+        self.quadratic = all(p.quadratic for p in parts)
+        self.reweighted_steps = max(p.reweighted_steps for p in parts)
+        self._rows = np.cumsum([0, *(p.x.shape[0] for p in parts)])
+        self._columns = np.cumsum([0, *(len(p.lower) for p in parts)])
+        shifts = self._columns.tolist()
+        pairs = zip(shifts, parts, strict=False)
+        self.floors = tuple((s + i, r) for s, p in pairs for i, r in p.floors)
+
+    def _split(self, z: Array, *arrays: Array) -> Iterator[tuple[Any, ...]]:
+        """Part, dispersion, its columns of z, and its share of every array."""
+        for i, part in enumerate(self.parts):
+            cut = slice(self._rows[i], self._rows[i + 1])
+            own = slice(self._columns[i], self._columns[i + 1])
+            yield part, self.scales[i], own, z[:, own], *(a[:, cut] for a in arrays)
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array:
+        total = np.zeros(len(z))
+        for part, scale, _, own, t, w in self._split(z, target, weights):
+            total = total + part.value(own, t, w) / scale
+        return total
+
+    def derivatives(
+        self, z: Array, target: Array, weights: Array, newton: bool
+    ) -> tuple[Array, Array]:
+        gradient = np.zeros_like(z)
+        hessian = np.zeros((*z.shape, z.shape[1]))
+        for part, scale, own, inner, t, w in self._split(z, target, weights):
+            g, h = part.derivatives(inner, t, w, newton)
+            gradient[:, own] = g / scale
+            hessian[:, own, own] = h / scale
         return gradient, hessian
 
 
@@ -162,12 +210,11 @@ def lifted(start: Array, floors: tuple[tuple[int, float], ...]) -> Array:
 
 @dataclass(frozen=True)
 class Solution:
-    """z (B,f), objective (B,), status (B,) of `Status`, iterations (B,)."""
+    """z (B,f), objective (B,), status (B,) of `Status`."""
 
     z: Array
     objective: Array
     status: Array
-    iterations: Array
 
 
 def _step(gradient: Array, hessian: Array, free: Any, damping: Array) -> tuple[Array, Array]:
@@ -233,37 +280,24 @@ def minimise(
     target: Array,
     weights: Array,
     *,
-    irls_steps: int | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-11,
-    chunk_values: int | None = None,
 ) -> Solution:
     """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise.
 
-    All arrays are numpy, or all are tensors on one device. `chunk_values` bounds what one chunk
-    holds: by default the processor's cache, or about a gigabyte of a graphics card.
+    All arrays are numpy, or all are tensors on one device.
     """
     size, n, xp = len(start), target.shape[1], namespace(start)
-    if chunk_values is None:
-        host = xp is np or xp.device.type == "cpu"
-        chunk_values = 60_000 if host else 6_000_000
-    irls_steps = problem.reweighted_steps if irls_steps is None else irls_steps
-    target = xp.broadcast_to(target, (size, n))
-    weights = xp.broadcast_to(weights, (size, n))
-    chunk = max(1, chunk_values // problem.work)
-    parts = [
-        _minimise_chunk(
-            problem,
-            xp.clip(start[i : i + chunk], problem.lower, problem.upper),
-            target[i : i + chunk],
-            weights[i : i + chunk],
-            irls_steps,
-            max_iterations,
-            tolerance,
-        )
-        for i in range(0, size, chunk)
-    ]
-    fields = zip(*((s.z, s.objective, s.status, s.iterations) for s in parts), strict=True)
+    # values that a chunk holds: the processor's cache, or about a gigabyte of a graphics card
+    values = 60_000 if xp is np or xp.device.type == "cpu" else 6_000_000
+    chunk = max(1, values // problem.work)
+    start = xp.clip(start, problem.lower, problem.upper)
+    target, weights = (xp.broadcast_to(a, (size, n)) for a in (target, weights))
+    parts = []
+    for i in range(0, size, chunk):
+        z, t, w = (a[i : i + chunk] for a in (start, target, weights))
+        parts.append(_minimise_chunk(problem, z, t, w, max_iterations, tolerance))
+    fields = zip(*((s.z, s.objective, s.status) for s in parts), strict=True)
     return Solution(*(xp.concatenate(f) for f in fields))
 
 
@@ -272,7 +306,6 @@ def _minimise_chunk(
     z: Array,
     target: Array,
     weights: Array,
-    irls_steps: int,
     max_iterations: int,
     tolerance: float,
 ) -> Solution:
@@ -280,7 +313,6 @@ def _minimise_chunk(
     out_z = xp.copy(z)
     out_value = problem.value(z, target, weights)
     status = xp.full(size, int(Status.MAX_ITERATIONS))
-    iterations = xp.full(size, 0)
     dead = ~xp.isfinite(out_value)
     status[dead] = int(Status.UNIDENTIFIED)
     index = xp.flatnonzero(~dead)
@@ -294,8 +326,8 @@ def _minimise_chunk(
     for iteration in range(max_iterations):
         if not len(index):
             break
-        use_newton = iteration >= irls_steps
-        if iteration == irls_steps:
+        use_newton = iteration >= problem.reweighted_steps
+        if iteration == problem.reweighted_steps:
             damping = xp.minimum(damping, 1e-3)
             stalled = xp.full(len(index), 0)  # what stalls reweighted steps need not stall Newton's
         gradient, hessian = problem.derivatives(z, target, weights, use_newton)
@@ -320,7 +352,6 @@ def _minimise_chunk(
             stalled = xp.where(tiny, stalled + 1, 0)
             damping = xp.where(good, damping, xp.maximum(damping, 1e-12))
             damping = xp.where(good & (damping < 1e-9), 0.0, damping)
-        iterations[index] += 1
         done = settled | (stalled >= 14)
         if done.any() or iteration == max_iterations - 1:
             out_z[index], out_value[index] = z, value
@@ -332,4 +363,4 @@ def _minimise_chunk(
             index, z, value, damping = index[keep], z[keep], value[keep], damping[keep]
             stalled, rounding = stalled[keep], rounding[keep]
             target, weights = target[keep], weights[keep]
-    return Solution(out_z, out_value, status, iterations)
+    return Solution(out_z, out_value, status)

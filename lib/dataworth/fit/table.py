@@ -1,19 +1,18 @@
-"""Reading columns from CSV files, pandas, polars or mappings of arrays, with one-sentence
-complaints."""
+"""Columns from CSV files, pandas, polars or mappings of arrays, with one-sentence complaints; and
+records of numbers as JSON knows them."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError, quoted
-
-from .laws import Array
 
 LABEL = 200  # characters of a label, at most
 FAR = 5.0  # orders of magnitude between a value and all others that are worth a word
@@ -161,7 +160,40 @@ def _is_number(value: Any) -> bool:
     return True
 
 
+def points(x: Any, names: Sequence[str], may_be_zero: Collection[str] = ()) -> Array:
+    """x as (m,d): a number, a sequence, a mapping of variables, a frame or an (m,d) array.
+
+    Raises:
+        UserError: a wrong shape, no such column, or a value that is not finite and positive.
+    """
+    if isinstance(x, Mapping) or hasattr(x, "columns"):
+        given = [np.atleast_1d(column(x, v, "x")) for v in names]
+        array = np.stack(np.broadcast_arrays(*given), -1)
+    else:
+        array = np.asarray(x)
+        if len(names) == 1:
+            array = array.reshape(-1, 1)
+        if array.shape[-1:] != (len(names),):
+            raise UserError(
+                f"x has shape {array.shape}; the last axis must be ({', '.join(names)})."
+            )
+        array = array.reshape(-1, len(names))
+    columns = [numbers(array[:, j], v, 0.0, v not in may_be_zero) for j, v in enumerate(names)]
+    return np.stack(columns, -1)
+
+
 def duplicated(points: Array, y: Array) -> int:
     """Number of rows that repeat another row in every variable and in y."""
     rows = np.column_stack([points, y])
     return len(rows) - len(np.unique(rows, axis=0))
+
+
+def finite(value: Any) -> Any:
+    """Any record as JSON knows it: arrays and tuples as lists, null for infinity and NaN."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

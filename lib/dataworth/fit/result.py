@@ -1,0 +1,496 @@
+"""What `fit` returns: parameters, values, intervals and draws of a fitted law, its picture and its
+JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dataworth import stats
+from dataworth.arrays import Array
+from dataworth.errors import UserError
+
+from . import forms, gaps, profile
+from .estimate import Settings, problem_of
+from .gaps import Floor, Quantity
+from .grouped import Grouped
+from .laws import ZERO, Law
+from .minimum import Minimum, student_quantile
+from .objective import Objective
+from .solver import Problem, Status
+from .table import finite, points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Psi = Callable[[Mapping[str, Array]], Array]  # a scalar of parameters by name
+METHODS = ("percentile", "basic", "bca", "profile", "wald")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its interval; an end is infinite when the data do not close it.
+
+    method: percentile, basic or bca (draws), profile, wald (sandwich covariance), delta (first
+    order, covariance of the model), or none (there is no interval: both ends are open).
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+
+    @property
+    def open(self) -> bool:
+        return not (np.isfinite(self.low) and np.isfinite(self.high))
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.low, self.high))
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions (m,) with interval ends (m,) and, per point, whether x lies outside the data."""
+
+    mean: Array
+    low: Array
+    high: Array
+    level: float
+    extrapolated: Any
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The rows that a law is fitted to: x (n,d), y (n,), weights (n,), cluster codes (n,)."""
+
+    x: Array
+    y: Array
+    weights: Array
+    cluster: Any = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law.
+
+    objective: the minimised sum. status: how the search ended. flags: what to know before trusting
+    the numbers, in words in `diagnostics.FLAGS`. draws_phi (B,p): refits of the resamples, in
+    internal coordinates; draws_status (B,) their `Status`.
+    """
+
+    settings: Settings
+    curve: Curve
+    log_x0: Array
+    phi: Array
+    objective: float
+    status: Status
+    flags: tuple[str, ...]
+    draws_phi: Array | None = None
+    draws_status: Any = None
+    part_of: str | None = None  # label, when this is one curve of a fit with shared parameters
+
+    # ---- what was fitted
+
+    @property
+    def law(self) -> Law:
+        return self.settings.law
+
+    @property
+    def n(self) -> int:
+        return len(self.curve.y)
+
+    @property
+    def free(self) -> int:
+        """Number of free parameters."""
+        return len(self.problem.lower)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the curves; empty for a single curve."""
+        return self.law.labels if isinstance(self.law, Grouped) else ()
+
+    def __getitem__(self, label: str) -> Fit:
+        """One curve of a fit with `group`, its draws paired with those of the other curves."""
+        law = self.law
+        if not isinstance(law, Grouped) or label not in law.labels:
+            known = ", ".join(self.labels) or "none (the fit has no group)"
+            raise UserError(f"The fit has no curve {label!r}; its curves are: {known}.")
+        block, rows, _ = next(part for part in law.split(self.curve.x) if part[2] == label)
+        c = self.curve
+        cluster = None if c.cluster is None else np.unique(c.cluster[rows], return_inverse=True)[1]
+        part = replace(
+            self,
+            settings=self.settings.of_curve(label),
+            curve=Curve(c.x[rows, :-1], c.y[rows], c.weights[rows], cluster),
+            log_x0=self.log_x0[:-1],
+            phi=self.phi[block],
+            draws_phi=None if self.draws_phi is None else self.draws_phi[:, block],
+            part_of=label if law.shared else None,
+        )
+        r = part.residuals()
+        loss = float((part.curve.weights * self.settings.objective.rho(r)).sum())
+        own = tuple(f.split("[")[0] for f in self.flags if f.endswith(f"[{label}]"))
+        return replace(part, objective=loss, flags=own)
+
+    def _natural(self, phi: Array) -> Array:
+        """Internal (..., p) to natural units (..., p)."""
+        unscale, shift = self.law.unscale(self.log_x0)
+        value = phi @ unscale.T + shift
+        columns = [p.to_natural(value[..., j]) for j, p in enumerate(self.law.params)]
+        zero = (phi <= ZERO / 2) & np.array([p.log for p in self.law.params])
+        return np.where(zero, 0.0, np.stack(columns, -1))
+
+    @property
+    def params(self) -> dict[str, float]:
+        """Estimates in natural units."""
+        return dict(zip(self.law.names, self._natural(self.phi).tolist(), strict=True))
+
+    @property
+    def draws(self) -> dict[str, Array]:
+        """Parameter values of every refit, (B,) each; nan where a resample identifies no curve."""
+        values = self._natural(self._draws())
+        return {name: values[:, j] for j, name in enumerate(self.law.names)}
+
+    def _draws(self) -> Array:
+        if self.draws_phi is None:
+            raise UserError(
+                "This fit has no draws; pass bootstrap=, draws= or multipliers= to fit."
+            )
+        return self.draws_phi
+
+    @cached_property
+    def _posed(self) -> tuple[Problem, list[int]]:
+        return problem_of(self.settings, self.curve.x, self.curve.y, self.log_x0)
+
+    @property
+    def problem(self) -> Problem:
+        """What was minimised, as a function of the free parameters z."""
+        return self._posed[0]
+
+    @cached_property
+    def minimum(self) -> Minimum:
+        """The problem at the estimate, which covariances and profiles start from.
+
+        Raises:
+            UserError: this is one curve of a fit with shared parameters.
+        """
+        if self.part_of is not None:
+            raise UserError(
+                f"Curve {self.part_of!r} shares parameters; ask the joint fit, or fit with draws."
+            )
+        problem, free = self._posed
+        z = np.clip(self.phi[free], problem.lower, problem.upper)
+        target = self.settings.objective.transform(self.curve.y)
+        return Minimum(problem, z, target, self.curve.weights, self.curve.cluster)
+
+    def residuals(self) -> Array:
+        """g(f) - g(y) on the residual's scale, (n,)."""
+        log_f = self._log_f(self.phi[None], self.curve.x)[0]
+        objective = self.settings.objective
+        return objective.of_log(log_f)[0] - objective.transform(self.curve.y)
+
+    # ---- values of the law
+
+    def _log_f(self, phi: Array, x: Array) -> Array:
+        safe = np.nan_to_num(phi, nan=0.0)
+        value = self.law.log_value(safe, x / np.exp(self.log_x0))
+        return np.where(np.isnan(phi).any(axis=1, keepdims=True), np.nan, value)
+
+    def points(self, x: Any) -> Array:
+        """x as (m,d): a number, a sequence, a mapping of variables, a frame or an (m,d) array."""
+        if isinstance(self.law, Grouped):
+            raise UserError(f"Choose a curve first: fit[label], label in {', '.join(self.labels)}.")
+        return points(x, self.law.variables, self.law.may_be_zero)
+
+    def mean(self, x: Any) -> Array:
+        """f(x), (m,)."""
+        return np.exp(self._log_f(self.phi[None], self.points(x))[0])
+
+    def mean_draws(self, x: Any) -> Array:
+        """f(x) in every refit, (B,m)."""
+        return np.exp(self._log_f(self._draws(), self.points(x)))
+
+    # ---- scalars of the parameters, and their intervals
+
+    def parameter(self, name: str) -> Quantity:
+        """One parameter: its logarithm where it is positive, itself where it may be zero."""
+        j = self.law.index(name)
+        p = self.law.params[j]
+        unscale, shift = self.law.unscale(self.log_x0)
+
+        def scalar(phi: Array) -> Array:
+            value = phi @ unscale[j] + shift[j]
+            return np.where(phi[:, j] <= ZERO / 2, 0.0, np.exp(value)) if p.zero else value
+
+        def gap(problem: Problem) -> gaps.Gap:
+            row = problem.matrix.T @ unscale[j]
+            return gaps.Affine(row, float(problem.offset @ unscale[j] + shift[j]), p.zero)
+
+        value = self.params[name]
+        if not p.zero:
+            return Quantity(value, scalar, gap, np.exp if p.log else _same, p.bounds())
+        problem, free = self._posed
+        floor = None
+        if j in free:
+            reference = self.law.zero_reference(j, problem.x, self.curve.y)
+            floor = Floor(free.index(j), shift[j], float(np.exp(reference + shift[j])))
+        return Quantity(value, scalar, gap, _same, (0.0, np.inf), floor)
+
+    def scalar(self, psi: Callable[[Array], Array], back: Callable[..., Any] = np.exp) -> Quantity:
+        """psi of the internal parameters (B,p) -> (B,), smooth; `back` leads from psi to the
+        value, so that psi is by default the logarithm of a positive one."""
+        return Quantity(
+            float(back(psi(self.phi[None])[0])),
+            psi,
+            lambda problem: gaps.Scalar(lambda z: psi(problem.phi(z))),
+            back,
+        )
+
+    def _mean(self, x: Any) -> Quantity:
+        point = self.points(x)
+        if len(point) != 1:
+            raise UserError(f"One point is needed; x has {len(point)}. Use predict for several.")
+        scaled = point / np.exp(self.log_x0)
+        return Quantity(
+            float(self.mean(point)[0]),
+            lambda phi: self.law.log_value(phi, scaled)[:, 0],
+            lambda problem: gaps.LogMean(problem, scaled[0]),
+            np.exp,
+        )
+
+    def interval(self, name: str, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of one parameter.
+
+        method: percentile, basic or bca from the draws; profile (of the objective that was
+        minimised, open ends reported as infinite); wald (sandwich). Default: percentile when the
+        fit has draws, else profile. LAD has no profile: without draws both ends are open, the
+        method is "none" and the fit carries the flag no_interval.
+        """
+        return self.of(self.parameter(name), level, method)
+
+    def interval_of(self, scalar: Psi, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of any scalar of the parameters, by the same methods.
+
+        scalar: a smooth function of {name: values (B,)} in natural units, to (B,), such as
+        `lambda p: p["alpha"] / p["beta"]`.
+        """
+
+        def psi(phi: Array) -> Array:
+            return scalar(dict(zip(self.law.names, self._natural(phi).T, strict=True)))
+
+        return self.of(self.scalar(psi, _same), level, method)
+
+    def interval_mean(self, x: Any, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of f at one point x, by the same methods."""
+        return self.of(self._mean(x), level, method)
+
+    def of(self, quantity: Quantity, level: float = 0.95, method: str | None = None) -> Interval:
+        """Interval of a `parameter` or a `scalar`, by the same methods."""
+        stats.check_level(level)
+        drawn = self.draws_phi is not None
+        if method is None and not drawn and self.settings.objective.loss == "lad":
+            method, ends = "none", (-np.inf, np.inf)
+        else:
+            method = method or ("percentile" if drawn else "profile")
+            ends = self._ends(quantity, level, method)
+        low, high = (float(quantity.back(end)) for end in ends)
+        return Interval(quantity.value, low, high, level, method)
+
+    def _ends(self, quantity: Quantity, level: float, method: str) -> tuple[float, float]:
+        if method not in METHODS:
+            raise UserError(f"method is {method!r}; allowed are {', '.join(METHODS)}.")
+        if method == "profile":
+            return profile.profile_ends(self.minimum, quantity, level)
+        if method == "wald":
+            return self.minimum.wald_ends(quantity, level)
+        phi = self._draws()
+        draws = np.where(np.isnan(phi).any(1), np.nan, quantity.psi(np.nan_to_num(phi)))
+        centre = float(quantity.psi(self.phi[None])[0])
+        if method == "bca":
+            return self.minimum.bca_ends(quantity, draws, centre, level)
+        low, high = (float(end) for end in stats.interval(draws, level))
+        return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
+
+    def test(self, name: str, value: float) -> float:
+        """Two-sided p-value of "this parameter has this value", from the profile."""
+        p = self.law.params[self.law.index(name)]
+        psi = value if p.zero else p.to_internal(value)
+        return profile.p_value(self.minimum, self.parameter(name), psi)
+
+    def test_mean(self, x: Any, value: float) -> float:
+        """Two-sided p-value of "f at the point x has this value", from the profile."""
+        return profile.p_value(self.minimum, self._mean(x), float(np.log(value)))
+
+    def profile(self, name: str, level: float = 0.999) -> profile.Trace:
+        """Traced profile: values (log of positive parameters) and signed root deviances."""
+        stats.check_level(level)
+        quantity = self.parameter(name)
+        if (traced := profile.traced(self.minimum, quantity)) is None:
+            raise UserError("The law has as many parameters as rows; a profile says nothing here.")
+        traced.ends(level, *quantity.limits)
+        return traced.points()
+
+    def covariance(self, kind: str = "hc3") -> Array:
+        """Covariance of the free internal parameters, (f,f): hc3, cluster or model."""
+        cluster = self.curve.cluster if kind == "cluster" else None
+        if kind not in ("hc3", "model") and cluster is None:
+            raise UserError(
+                f"kind is {kind!r}; allowed are hc3, model, and cluster with a cluster."
+            )
+        return self.minimum.covariance if kind == "model" else self.minimum.sandwich(cluster)
+
+    def predict(
+        self, x: Any, level: float = 0.95, kind: str = "mean", method: str | None = None
+    ) -> Prediction:
+        """The law at x with its interval, (m,) each.
+
+        kind "mean": interval of f(x). kind "new-run": interval of one further run at x, which adds
+        the residual noise (resampled residuals with draws, a t interval without).
+        """
+        stats.check_level(level)
+        at = self.points(x)
+        mean = self.mean(at)
+        if kind not in ("mean", "new-run"):
+            raise UserError(f"kind is {kind!r}; allowed are mean and new-run.")
+        if self.draws_phi is not None and method in (None, "percentile"):
+            values = self.mean_draws(at)
+            if kind == "new-run":
+                objective = self.settings.objective
+                rng = np.random.default_rng(0)
+                r = self.residuals() * np.sqrt(self.n / max(self.n - self.free, 1))
+                noise = rng.choice(r, size=values.shape)
+                values = objective.inverse(objective.transform(values) - noise)
+            low, high = stats.interval(values, level)
+        else:
+            ends = [self.interval_mean(p[None], level, method) for p in at]
+            low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
+            if kind == "new-run":
+                low, high = self._widen(mean, low, high, level)
+        inside = (at >= self.curve.x.min(0)) & (at <= self.curve.x.max(0))
+        return Prediction(mean, low, high, level, ~inside.all(1))
+
+    def _widen(self, mean: Array, low: Array, high: Array, level: float) -> tuple[Array, Array]:
+        """Add one run's noise to each side of an interval of the mean, in quadrature."""
+        dof = max(self.n - self.minimum.free, 1)
+        spread = float(np.sqrt((self.minimum.residuals**2).sum() / dof))
+        noise = student_quantile(level, dof) * spread
+        objective = self.settings.objective
+        centre = objective.transform(mean)
+        down = np.hypot(centre - objective.transform(low), noise)
+        up = np.hypot(objective.transform(high) - centre, noise)
+        return objective.inverse(centre - down), objective.inverse(centre + up)
+
+    # ---- pictures and files
+
+    def plot(self, ax: Axes | None = None, level: float = 0.95, label: str | None = None) -> Axes:
+        """Points, law and band on logarithmic axes; for a law of several variables, the observed
+        against the fitted loss, coloured by the first variable. An open band is cut at ten times
+        the range of the losses.
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        if self.labels:
+            for one in self.labels:
+                self[one].plot(ax, level, one)
+            ax.legend()
+            return ax
+        x, y = self.curve.x[:, 0], self.curve.y
+        if len(self.law.variables) != 1:
+            ends = [y.min() / 1.03, y.max() * 1.03]
+            ax.plot(ends, ends, color="0.6", linewidth=1)
+            dots = ax.scatter(self.mean(self.curve.x), y, c=np.log10(np.maximum(x, 1)), s=18)
+            ax.figure.colorbar(dots, ax=ax, label=f"log10 {self.law.variables[0]}")
+            ax.set(xscale="log", yscale="log", xlabel="fitted loss", ylabel="observed loss")
+            return ax
+        grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
+        color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
+        ax.scatter(x, y, s=18, color=color, zorder=3)
+        if self.part_of is None or self.draws_phi is not None:
+            band = self.predict(grid, level)
+            drawn = np.concatenate([y, band.mean])
+            least, most = drawn.min() / 10, drawn.max() * 10
+            low, high = (np.clip(end, least, most) for end in (band.low, band.high))
+            ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
+        ax.set(xscale="log", yscale="log", xlabel=self.law.variables[0], ylabel="loss")
+        return ax
+
+    def summary(self, level: float = 0.95) -> dict[str, Any]:
+        """Parameters with intervals, status and flags, ready for JSON (`finite`)."""
+        objective = self.settings.objective
+        parameters = {name: asdict(self.interval(name, level)) for name in self.law.names}
+        record = {
+            "law": self.law.name,
+            "loss": objective.loss,
+            "delta": objective.delta,
+            "residual": objective.residual,
+            "n": self.n,
+            "free_parameters": self.free,
+            "objective": self.objective,
+            "status": self.status.name.lower(),
+            "flags": list(self.flags),
+            "parameters": parameters,
+        }
+        return finite(record)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The whole fit (rows, parameters, draws) as JSON text; also written to `path`."""
+        law, s, c = self.law, self.settings, self.curve
+        base, shared = (law.base, law.shared) if isinstance(law, Grouped) else (law, ())
+        if forms.LAWS.get(base.name) != base:
+            raise UserError(f"Law {base.name!r} is not one of the library's; it has no JSON form.")
+        record = {
+            "format": 1,
+            "law": base.name,
+            "labels": self.labels,
+            "shared": shared,
+            "fixed": dict(s.fixed),
+            "tied": s.tied,
+            "objective": list(vars(s.objective).values()),
+            "x": c.x, "y": c.y, "weights": c.weights, "cluster": c.cluster,
+            "log_x0": self.log_x0, "phi": self.phi, "value": self.objective,
+            "status": int(self.status), "flags": self.flags,
+            "draws": self.draws_phi, "draws_status": self.draws_status,
+        }  # fmt: skip
+        text = json.dumps(finite(record))
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> Fit:
+        """Inverse of `to_json`; takes the text or a path."""
+        text = str(source)
+        if not text.lstrip().startswith("{"):
+            text = Path(source).read_text(encoding="utf-8")
+        r = json.loads(text)
+        law = forms.get(r["law"])
+        if r["labels"]:
+            law = Grouped(law, r["labels"], r["shared"])
+        loss, residual, delta, asymmetry = r["objective"]
+        objective = Objective(loss, residual, np.inf if delta is None else delta, asymmetry)
+        settings = Settings(law, objective, r["fixed"], [tuple(t) for t in r["tied"]])
+
+        def array(name: str, dtype: type = float) -> Any:
+            return None if r[name] is None else np.array(r[name], dtype)
+
+        curve = Curve(array("x"), array("y"), array("weights"), array("cluster", int))
+        return cls(
+            settings, curve, array("log_x0"), array("phi"), r["value"], Status(r["status"]),
+            tuple(r["flags"]), array("draws"), array("draws_status", int),
+        )  # fmt: skip
+
+
+def _same(value: Any) -> Any:
+    return value
