@@ -13,9 +13,23 @@ from scipy.stats import spearmanr
 from dataworth import stats
 from dataworth.data.text import Corpus
 from dataworth.runs import execute
+<<<<<<< HEAD
 from dataworth.stats import weighted_median, weighted_spearman
 from dataworth.studies.characteristics import MEASURES, Characteristics, DataCharacteristics, run
 from dataworth.text import measures, pools, quality, scores
+=======
+from dataworth.studies import characteristics
+from dataworth.studies.characteristics import (
+    MEASURES,
+    Characteristics,
+    DataCharacteristics,
+    run,
+    weighted_median,
+    weighted_spearman,
+)
+from dataworth.text import measures, pools, scores
+from dataworth.text import scorers as registry
+>>>>>>> dbebae8 (Scorers and excerpts get modules of their own; test-only code goes)
 from dataworth.text.measures import (
     PII,
     CharacteristicsSpec,
@@ -248,13 +262,13 @@ def scorers(monkeypatch):
         asked.append((card, domains))
         return Fixed("quality", "a" if not card else "w")
 
-    monkeypatch.setattr(quality, "reference_scorer", reference)
+    monkeypatch.setattr(measures, "reference_scorer", reference)
     made = {
         "quality": reference,
         "toxicity": lambda: Fixed("toxicity", "o"),
         "bad-words": lambda: Fixed("bad-words", "i"),
     }
-    monkeypatch.setattr(scores, "SCORERS", made)
+    monkeypatch.setattr(registry, "SCORERS", made)
     return asked
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
 from tiny_corpus import TINY, WORDS
 
 from dataworth.errors import UserError
@@ -21,8 +22,7 @@ from dataworth.studies.filtering import (
     mix_matched,
     run,
 )
-from dataworth.text import scores
-from dataworth.text.losses import auroc
+from dataworth.text import scorers
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, Pool
 
@@ -100,7 +100,7 @@ def cards(monkeypatch):
         1, 2.5 * old(texts)
     )
     for name, scorer in made.items():
-        monkeypatch.setitem(scores.SCORERS, name, lambda scorer=scorer: scorer)
+        monkeypatch.setitem(scorers.SCORERS, name, lambda scorer=scorer: scorer)
     for cached in (study._held_out, study._questions, study._tokenizer_parts):
         cached.cache_clear()
     yield made
@@ -215,7 +215,7 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
             return np.where([t == "x" for t in texts], np.nan, of(texts))
 
     monkeypatch.setattr("dataworth.data.load_corpus", load)
-    monkeypatch.setitem(scores.SCORERS, "toxicity", Knowing)
+    monkeypatch.setitem(scorers.SCORERS, "toxicity", Knowing)
     params = ToxicityFilter(**SMALL, kept=(98, 61), tasks=(61,))
     arms = params.arms(store)
     assert foreign in params.crawl().texts and "x" in params.whole.texts
@@ -301,12 +301,12 @@ def test_gains_by_domain_and_slopes():
 
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
-def test_the_area_under_the_curve_is_that_of_losses(seed):
+def test_the_area_under_the_curve_is_that_of_sklearn(seed):
     rng = np.random.default_rng(seed)
     positive = np.arange(80) < 30
     values = np.round(rng.normal(size=(2, 80)) + positive, 1)  # ties
     value, _ = auroc_draws(values, positive, resamples=10, seed=0)
-    assert value == pytest.approx(np.mean([auroc(row, positive) for row in values]))
+    assert value == pytest.approx(np.mean([roc_auc_score(positive, row) for row in values]))
 
 
 def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
@@ -319,7 +319,7 @@ def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
         rows = np.concatenate(
             [rng.choice(np.flatnonzero(positive == c), (positive == c).sum()) for c in (0, 1)]
         )
-        plain.append(auroc(values[rows], positive[rows]))
+        plain.append(roc_auc_score(positive[rows], values[rows]))
     assert draws.mean() == pytest.approx(np.mean(plain), abs=0.01)
     assert draws.std() == pytest.approx(np.std(plain), rel=0.1)
 

@@ -12,20 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataworth.errors import UserError
-from dataworth.text import filters, language, scores, toxicity
+from dataworth.text import excerpts, filters, language, toxicity
+from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import c4, gopher, refusals, repetition
 from dataworth.text.language import is_foreign
 from dataworth.text.quality import fit_quality, passages
+from dataworth.text.scorers import SCORERS, scorer
 from dataworth.text.scores import (
-    SCORERS,
     agreement,
     chunks,
     cohen_kappa,
-    excerpt,
     overlapping,
     pooled,
     require_texts,
-    scorer,
     unscored,
 )
 from dataworth.text.toxicity import BadWords, DetoxifyToxicity, LinearToxicity, batches
@@ -48,10 +47,10 @@ def word_list(monkeypatch: pytest.MonkeyPatch) -> None:
         "dataworth.data.load_corpus", lambda card: SimpleNamespace(texts=PHRASES), raising=False
     )
     toxicity._list.cache_clear()
-    scores._offensive.cache_clear()
+    excerpts._offensive.cache_clear()
     yield
     toxicity._list.cache_clear()
-    scores._offensive.cache_clear()
+    excerpts._offensive.cache_clear()
 
 
 # ---- pieces of long documents -----------------------------------------------------------------

@@ -31,7 +31,8 @@ from dataworth.text.downstream import (
     toxicity_scores,
 )
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
-from dataworth.text.scores import FLAGS, scorer
+from dataworth.text.scorers import scorer
+from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
 

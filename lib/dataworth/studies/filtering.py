@@ -26,10 +26,11 @@ from dataworth.studies import base
 from dataworth.studies.filter_tasks import TASKS, Tasks, score_task
 from dataworth.studies.text import TextStudy
 from dataworth.text import filters
+from dataworth.text.excerpts import excerpt
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw
 from dataworth.text.score_runs import crawl_scores
-from dataworth.text.scores import FLAGS, excerpt, why_unscored
+from dataworth.text.scores import FLAGS, why_unscored
 from dataworth.text.tokens import run_text_tasks
 
 if TYPE_CHECKING:

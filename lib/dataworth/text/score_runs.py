@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dataworth.runs import Outcome, Spec, Store, run_tasks
 from dataworth.text.pools import CRAWL, DOMAINS
-from dataworth.text.scores import SCORERS, unscored
+from dataworth.text.scorers import scorer
+from dataworth.text.scores import unscored
 
 
 class ScoresSpec(Spec):
@@ -28,7 +29,7 @@ class ScoresSpec(Spec):
 
         corpora = [load_corpus(card, self.split) for card in self.cards]
         texts = [text for corpus in corpora for text in corpus.texts]
-        scores = SCORERS[self.scorer]().score(texts)
+        scores = scorer(self.scorer).score(texts)
         ids = np.concatenate([corpus.ids for corpus in corpora])
         return Outcome(
             {"ids": ids, "scores": scores},
