@@ -13,23 +13,10 @@ from scipy.stats import spearmanr
 from dataworth import stats
 from dataworth.data.text import Corpus
 from dataworth.runs import execute
-<<<<<<< HEAD
 from dataworth.stats import weighted_median, weighted_spearman
 from dataworth.studies.characteristics import MEASURES, Characteristics, DataCharacteristics, run
-from dataworth.text import measures, pools, quality, scores
-=======
-from dataworth.studies import characteristics
-from dataworth.studies.characteristics import (
-    MEASURES,
-    Characteristics,
-    DataCharacteristics,
-    run,
-    weighted_median,
-    weighted_spearman,
-)
 from dataworth.text import measures, pools, scores
 from dataworth.text import scorers as registry
->>>>>>> dbebae8 (Scorers and excerpts get modules of their own; test-only code goes)
 from dataworth.text.measures import (
     PII,
     CharacteristicsSpec,
