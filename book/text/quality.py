@@ -106,20 +106,20 @@ from dataworth.figures.filters import (
     draw_gains,
     draw_mix,
     draw_tasks,
-    own_arms,
 )
 
 sets = study.sets()
 fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
 draw_mix(axes, study)
-mild, strict = f"quality {max(kept):g} %", f"quality {min(kept):g} %"
+mild, strict = study.arm("quality", max(kept)), study.arm("quality", min(kept))
+hardest = str(strict)
 show(
     fig,
     alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[strict]:.0f} % at {min(kept):g} % kept and "
+    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[hardest]:.0f} % at {min(kept):g} % kept and "
     f"{sets.mail['rules for pages']:.0f} % after the rules for pages. Mean document: {sets.bytes['whole']:.0f} bytes "
-    f"unfiltered, {sets.bytes[strict]:.0f} at {min(kept):g} % kept. Mean quality {sets.quality['whole']:.2f} and "
-    f"{sets.quality[strict]:.2f}. Toxic bytes {sets.toxic['whole']:.1f} % and {sets.toxic[strict]:.1f} %.",
+    f"unfiltered, {sets.bytes[hardest]:.0f} at {min(kept):g} % kept. Mean quality {sets.quality['whole']:.2f} and "
+    f"{sets.quality[hardest]:.2f}. Toxic bytes {sets.toxic['whole']:.1f} % and {sets.toxic[hardest]:.1f} %.",
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
     "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-quality-mix",
@@ -177,13 +177,15 @@ show(
 # documents of them); code, government and the crawl's own web and mail do not.
 
 # %% tags=["hide-input"]
-arms = [name for name in own_arms(study) if study.arms[name].kind != "random"]
-beside = [name for name in arms if study.has_control(name)]
+arms = [arm for arm in study.own if arm.kind != "random"]
+beside = [arm for arm in arms if study.has_control(arm)]
 upper, lower = study.by_domain(arms), study.by_domain(beside, over="control")
 top = float(max(np.abs(upper[0]).max(), np.abs(lower[0]).max()))
 fig, axes = subplots(2, 1, figsize=(8.2, 7.4), height_ratios=(len(arms), len(beside)), sharex=True)
 for ax, (values, clear), rows in zip(axes, (upper, lower), (arms, beside), strict=True):
-    image = draw_cells(ax, values, rows, study.domains, top=top, clear=clear, form="{:+.2f}")
+    image = draw_cells(
+        ax, values, list(map(str, rows)), study.domains, top=top, clear=clear, form="{:+.2f}"
+    )
 axes[0].set_title("gain over the unfiltered crawl", fontsize=9)
 axes[1].set_title("gain over the random drop of the same size", fontsize=9)
 bar = fig.colorbar(image, ax=axes, label="gain in bits per byte (%)", shrink=0.6)
@@ -209,11 +211,11 @@ show(
 
 # %% tags=["hide-input"]
 five = {
-    "random": f"random {equal:g} %",
-    "random, filter's mix": f"mix of quality {equal:g} %",
-    "inverse filter": f"inverse quality {inverse:g} %",
-    "filter": f"quality {equal:g} %",
-    "filter of a larger crawl": f"larger crawl, quality {equal:g} %",
+    "random": study.arm("random", equal),
+    "random, filter's mix": study.arm("quality", equal, "matched"),
+    "inverse filter": study.arm("quality", inverse, "inverse"),
+    "filter": study.arm("quality", equal),
+    "filter of a larger crawl": study.arm("quality", equal, "equal"),
 }
 groups = {
     "curated": ["books", "news", "academic", "encyclopedia"],
@@ -262,16 +264,17 @@ study.task_words()
 shown = ["margin", "toxic", "spam", "generation"]
 fig, axes = subplots(1, 4, figsize=(9.8, 3.6), sharey=True)
 draw_tasks(axes, study, shown)
-level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
+whole = study.arm("whole")
+level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
 show(
     fig,
     alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
     f"{level['accuracy'].value:.0f} % (chance 25), toxic sentences AUROC {level['toxic'].value:.0f} %, spam AUROC "
     f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} %. "
     + "; ".join(
-        f"{name}: " + ", ".join(f"{t} {study.task_change(name, t).value:+.2f}" for t in shown)
-        for name in study.tested
-        if name != "whole"
+        f"{arm}: " + ", ".join(f"{t} {study.task_change(arm, t).value:+.2f}" for t in shown)
+        for arm in study.tested
+        if arm != whole
     )
     + ".",
     caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
@@ -283,7 +286,7 @@ show(
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
 # %% tags=["hide-input"]
-tested_here = [name for name in study.tested if name != "whole"]
+tested_here = [arm for arm in study.tested if arm != whole]
 fig, alt = choice_by_domain(study, tested_here)
 show(
     fig,
@@ -313,23 +316,23 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # ## Verdict
 
 # %% tags=["hide-input"]
-from dataworth.stats import best_of, estimate
+from dataworth.stats import best_of, mean
 
-own = [f"quality {share:g} %" for share in sorted(kept, reverse=True)]
-tested = [f"quality {share:g} %" for share in sorted(tasks, reverse=True)]
-turned = f"inverse quality {inverse:g} %"
-same = f"quality {inverse:g} %" if inverse in kept else f"quality {equal:g} %"
-best, _ = best_of({name: study.gain(name) for name in own})
+own = [study.arm("quality", one) for one in sorted(kept, reverse=True)]
+tested = [study.arm("quality", one) for one in sorted(tasks, reverse=True)]
+turned = study.arm("quality", inverse, "inverse")
+same = study.arm("quality", inverse if inverse in kept else equal)
+best, _ = best_of({str(arm): study.gain(arm) for arm in own})
 helps, first = study.gain(mild, over="control"), study.gain(mild).minus(study.gain(strict))
 which = study.gain(same).minus(study.gain(turned))
 books = study.gain(strict, "books", over="control")
-beyond = study.gain(f"quality {equal:g} %").minus(study.gain(f"mix of quality {equal:g} %"))
+matched = study.arm("quality", equal, "matched")
+beyond = study.gain(study.arm("quality", equal)).minus(study.gain(matched))
 
 
-def mean_change(task, names):
+def mean_change(task, arms):
     """Mean over arms of the change of a task's score."""
-    found = [study.task_change(name, task) for name in names]
-    return estimate(np.mean([e.value for e in found]), np.mean([e.draws for e in found], axis=0))
+    return mean([study.task_change(arm, task) for arm in arms])
 
 
 finds, answers = mean_change("toxic", tested), mean_change("margin", tested)
@@ -446,10 +449,14 @@ claims.write(
     evidence={
         "gains": {"arm": list(gains.index)}
         | {name: gains[name].tolist() for name in ("kept", "gain", "gain_low", "gain_high", "net")},
-        "cuts": {name: study.arms[name].cut for name in own},
-        "domains": {"arms": arms, "columns": list(study.domains), "gain": upper[0].tolist()},
+        "cuts": {str(arm): study.arms[arm].cut for arm in own},
+        "domains": {
+            "arms": list(map(str, arms)),
+            "columns": list(study.domains),
+            "gain": upper[0].tolist(),
+        },
         "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": study.tested},
+        | {"arm": list(map(str, study.tested))},
     },
     provenance=study.provenance(),
 )
@@ -489,7 +496,7 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# At `1 - study.arms["quality 46 %"].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
+# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
 # classifier, positives and crawl differ. Shares can be compared between studies, thresholds cannot.
 # ```
 #

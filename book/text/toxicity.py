@@ -107,22 +107,21 @@ from dataworth.figures.filters import (
     draw_gains,
     draw_mix,
     draw_tasks,
-    own_arms,
 )
 
 sets = study.sets()
-mild, strict = f"toxicity {max(kept):g} %", f"toxicity {min(kept):g} %"
-turned = f"inverse toxicity {inverse:g} %"
+strict, turned = study.arm("toxicity", min(kept)), study.arm("toxicity", inverse, "inverse")
+hardest, own_names = str(strict), list(map(str, study.own))
 fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
 draw_mix(axes, study)
 show(
     fig,
     alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[strict]:.0f} % at {min(kept):g} % kept and "
+    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[hardest]:.0f} % at {min(kept):g} % kept and "
     f"{sets.mail['word list']:.0f} % after the word list. Mean document: {sets.bytes['whole']:.0f} bytes unfiltered, "
-    f"{sets.bytes[strict]:.0f} at {min(kept):g} % kept, {sets.bytes['word list']:.0f} after the word list. Mean quality "
-    f"{sets.quality['whole']:.3f} and {sets.quality[strict]:.3f}. Toxic bytes {sets.toxic['whole']:.1f} % and "
-    f"{sets.toxic[strict]:.1f} %.",
+    f"{sets.bytes[hardest]:.0f} at {min(kept):g} % kept, {sets.bytes['word list']:.0f} after the word list. Mean quality "
+    f"{sets.quality['whole']:.3f} and {sets.quality[hardest]:.3f}. Toxic bytes {sets.toxic['whole']:.1f} % and "
+    f"{sets.toxic[hardest]:.1f} %.",
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
     "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-toxicity-mix",
@@ -163,7 +162,7 @@ def told(name):
 show(
     fig,
     alt="Left: gain in bits per byte over the unfiltered crawl, in percent, by arm: "
-    + "; ".join(told(name) for name in own_arms(study))
+    + "; ".join(map(told, own_names))
     + ". Right: published change of the question-answering score, falling from "
     + ", ".join(f"{r.change:+.1f} at {r.kept:.0f} %" for r in filters.itertuples())
     + f" kept; {best.change.item():+.1f} for the inverse filter.",
@@ -184,11 +183,11 @@ order = paper.drop_duplicates("filter").set_index("filter").kept
 theirs = [*order.index[order.index.str.startswith("inverse")]]
 theirs += [name for name in order.index if name not in theirs]
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
-ours = [turned, *(f"toxicity {share:g} %" for share in sorted(kept, reverse=True)), "word list"]
-ours += [name for name in own_arms(study) if study.arms[name].kind == "random"]
+ours = [turned, *(study.arm("toxicity", one) for one in sorted(kept, reverse=True))]
+ours += [study.arm("word list"), *(arm for arm in study.own if arm.kind == "random")]
 values, clear = study.by_domain(ours)
-mean = np.array([study.gain(name).value for name in ours])
-sure = np.array([e.low > 0 or e.high < 0 for e in (study.gain(name) for name in ours)])
+mean = np.array([study.gain(arm).value for arm in ours])
+sure = np.array([e.low > 0 or e.high < 0 for e in map(study.gain, ours)])
 fig, axes = subplots(1, 2, figsize=(10.2, 4.8))
 draw_cells(
     axes[0],
@@ -201,7 +200,7 @@ axes[0].set_title("Longpre et al., Figure 7: QA, change in points", fontsize=9)
 draw_cells(
     axes[1],
     np.column_stack([values, mean]),
-    ours,
+    list(map(str, ours)),
     [*study.domains, "average"],
     top=float(np.abs(values).max()),
     clear=np.column_stack([clear, sure]),
@@ -213,7 +212,7 @@ show(
     alt="Two heat maps, filters by categories. Left, published: averages "
     + ", ".join(f"{name} {wide.average[name]:+.1f}" for name in theirs)
     + ". Right, this run: averages "
-    + ", ".join(f"{name} {value:+.2f}" for name, value in zip(ours, mean, strict=True))
+    + ", ".join(f"{arm} {value:+.2f}" for arm, value in zip(ours, mean, strict=True))
     + f"; {int(clear.sum())} of {clear.size} cells are clear of zero.",
     caption="The published table (left) and ours (right), with the random drops below it; blue: better than unfiltered. "
     "Pale: the 95 % interval holds zero. Published values are of single runs, and a column scatters by several points.",
@@ -228,15 +227,16 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
-tested_here = [n for n in study.tested if n in own_arms(study)]
-study.task_words().loc[tested_here]
+tested_here = [arm for arm in study.tested if arm in study.own]
+study.task_words().loc[list(map(str, tested_here))]
 
 # %% tags=["hide-input"]
 shown = ["margin", "toxic", "spam", "generation"]
 fig, axes = subplots(1, 4, figsize=(9.8, 3.2), sharey=True)
 draw_tasks(axes, study, shown)
-level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
-kinds = {kind: study.task("whole", "generation", kind).value for kind in ("toxic", "other")}
+whole = study.arm("whole")
+level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
+kinds = {kind: study.task(whole, "generation", kind).value for kind in ("toxic", "other")}
 show(
     fig,
     alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
@@ -244,9 +244,8 @@ show(
     f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} % ({kinds['toxic']:.1f} % after "
     f"toxic and {kinds['other']:.1f} % after other beginnings). "
     + "; ".join(
-        f"{name}: " + ", ".join(f"{t} {study.task_change(name, t).value:+.2f}" for t in shown)
-        for name in study.tested
-        if name in own_arms(study)
+        f"{arm}: " + ", ".join(f"{t} {study.task_change(arm, t).value:+.2f}" for t in shown)
+        for arm in tested_here
     )
     + ".",
     caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
@@ -278,34 +277,31 @@ looks = {
     "quality": (COLOURS["mixed"], "D", "quality filters"),
     "toxicity": (COLOURS["real"], "o", "toxicity filters"),
     "": (COLOURS["published"], "x", "random drops, and none (at 0)"),
-    "words": ("#333333", "*", "word list"),
+    "word list": ("#333333", "*", "word list"),
 }
 fig, (left, right) = subplots(1, 2, figsize=(10.2, 4.3), sharey=True)
 for by, (colour, marker, label) in looks.items():
-    rows = gains[gains["filter"] == by]
-    hollow = ["inverse" in name for name in rows.index]
-    for ax, names in (
-        (left, list(rows.index)),
-        (right, [n for n in rows.index if n in study.tested]),
-    ):
-        for i, name in enumerate(names):
-            x = sets.toxic[name] if ax is left else study.task(name, "generation").value
+    drawn = [arm for arm in study.arms if arm.filter == by]
+    for ax, arms in ((left, drawn), (right, [arm for arm in drawn if arm in study.tested])):
+        for i, arm in enumerate(arms):
+            name, row = str(arm), gains.loc[str(arm)]
+            x = sets.toxic[name] if ax is left else study.task(arm, "generation").value
             if ax is right:
-                e, row = study.task(name, "generation"), rows.loc[name]
+                e = study.task(arm, "generation")
                 ax.plot((e.low, e.high), (row.gain, row.gain), color=colour, lw=0.8, alpha=0.6)
                 ax.plot((x, x), (row.gain_low, row.gain_high), color=colour, lw=0.8, alpha=0.6)
             ax.plot(
                 x,
-                rows.gain[name],
+                row.gain,
                 marker,
                 color=colour,
-                mfc="white" if "inverse" in name else colour,
-                label=label if name == names[0] else None,
+                mfc="white" if arm.kind == "inverse" else colour,
+                label=label if i == 0 else None,
             )
             if ax is right:
                 ax.annotate(
                     name,
-                    (x, rows.gain[name]),
+                    (x, row.gain),
                     fontsize=7,
                     xytext=(4, (4, -10, 13)[i % 3]),
                     textcoords="offset points",
@@ -323,7 +319,7 @@ show(
     alt="Gain in bits per byte against toxicity, one point per arm. Left, by toxic share of the bytes read: "
     + "; ".join(f"{n} {sets.toxic[n]:.1f} %, {gains.gain[n]:+.2f}" for n in gains.index)
     + ". Right, by toxic share of what the models write: "
-    + "; ".join(f"{n} {study.task(n, 'generation').value:.1f} %" for n in study.tested)
+    + "; ".join(f"{arm} {study.task(arm, 'generation').value:.1f} %" for arm in study.tested)
     + ".",
     caption="Gain against toxicity: of what was read (left, all arms) and of what is written (right, the arms whose models "
     "did the downstream tasks; lines are 95 % intervals). White: inverse filters.",
@@ -336,15 +332,15 @@ show(
 # %% tags=["hide-input"]
 from dataworth.stats import estimate
 
-own = [f"toxicity {share:g} %" for share in sorted(kept, reverse=True)]
-tested = [f"toxicity {share:g} %" for share in sorted(tasks, reverse=True)]
-slope = study.slope({name: study.gain(name) for name in ("whole", *own)})
-answers = study.slope({name: study.task_change(name, "accuracy") for name in ("whole", *tested)})
+own = [study.arm("toxicity", one) for one in sorted(kept, reverse=True)]
+tested = [study.arm("toxicity", one) for one in sorted(tasks, reverse=True)]
+slope = study.slope({arm: study.gain(arm) for arm in (whole, *own)})
+answers = study.slope({arm: study.task_change(arm, "accuracy") for arm in (whole, *tested)})
 net = study.gain(strict, over="control")
 helped = study.task_change(turned, "accuracy")
 helped_loss = study.gain(turned, over="control")
 finds = study.task(turned, "toxic")
-others = [study.task(name, "toxic") for name in ("whole", *tested)]
+others = [study.task(arm, "toxic") for arm in (whole, *tested)]
 ahead = estimate(
     finds.value - max(e.value for e in others),
     finds.draws - np.max([e.draws for e in others], axis=0),
@@ -439,15 +435,19 @@ claims.write(
     "Filtering out toxic text costs ability, and ability to recognise it",
     ledger,
     evidence={
-        "gains": {"arm": own_arms(study)}
+        "gains": {"arm": own_names}
         | {
-            name: gains.loc[own_arms(study), name].tolist()
+            name: gains.loc[own_names, name].tolist()
             for name in ("kept", "gain", "gain_low", "gain_high", "net")
         },
-        "cuts": {name: study.arms[name].cut for name in own},
-        "domains": {"arms": ours, "columns": list(study.domains), "gain": values.tolist()},
+        "cuts": {str(arm): study.arms[arm].cut for arm in own},
+        "domains": {
+            "arms": list(map(str, ours)),
+            "columns": list(study.domains),
+            "gain": values.tolist(),
+        },
         "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": study.tested},
+        | {"arm": list(map(str, study.tested))},
     },
     provenance=study.provenance(),
 )

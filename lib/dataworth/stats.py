@@ -86,6 +86,14 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
     return Estimate(float(value), float(low), float(high), draws)
 
 
+def mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several estimates, draw by draw."""
+    return estimate(
+        float(np.mean([e.value for e in estimates])),
+        np.mean([e.draws for e in estimates], axis=0),
+    )
+
+
 def first_and_rest(values: Array) -> Estimate:
     """An estimate from an array that holds the value first and its bootstrap versions after it."""
     return estimate(values[0], values[1:])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dataworth.studies.filtering import Filtered
+    from dataworth.studies.filtering import Arm, Filtered
 
 STYLES: Mapping[str, tuple[str, str, str]] = {
     "filter": ("o-", COLOURS["real"], "filter"),
@@ -28,13 +28,6 @@ STYLES: Mapping[str, tuple[str, str, str]] = {
 """Marker, colour and name of every kind of arm."""
 
 
-def own_arms(study: Filtered) -> list[str]:
-    """The arms of the chapter itself, without those of the other filter and the whole crawl."""
-    score = study.params.score
-    other = {"quality", "toxicity"} - {score}
-    return [n for n, a in study.arms.items() if a.kind != "whole" and a.filter not in other]
-
-
 def draw_gains(
     ax: Axes, study: Filtered, recorded: Mapping[str, Sequence[Any]] | None = None
 ) -> None:
@@ -44,7 +37,7 @@ def draw_gains(
         columns = zip(recorded["arm"], recorded["kept"], recorded["gain"], strict=True)
         past = [(kept, gain) for arm, kept, gain in columns if arm.startswith(study.params.score)]
         ax.plot(*zip(*past, strict=True), ".:", color="#333333", lw=1, label="filter, recorded")
-    table = study.gains().loc[own_arms(study)]
+    table = study.gains().loc[list(map(str, study.own))]
     table["at"] = table.kept.where(table.kind != "equal", study.params.equal)
     table["at"] += table.kind.map({"random": -0.6, "matched": 0.6, "equal": 1.2}).fillna(0.0)
     ax.axhline(0, color="#999999", lw=1, ls=":")
@@ -105,14 +98,14 @@ def draw_tasks(axes: Sequence[Axes], study: Filtered, tasks: Sequence[str]) -> N
     """Change of every task's score from the unfiltered crawl, by arm; one task an axis."""
     from matplotlib.ticker import MaxNLocator
 
-    arms = [name for name in study.tested if name in own_arms(study)]
-    table = study.task_table().loc[arms]
+    arms = [arm for arm in study.tested if arm in study.own]
+    table = study.task_table()
     place = np.arange(len(arms))[::-1]
     for ax, task in zip(axes, tasks, strict=True):
         ax.axvline(0, color="#999999", lw=1, ls=":")
-        for y, name in zip(place, arms, strict=True):
-            form, colour, _ = STYLES[study.arms[name].kind]
-            row = table.loc[name]
+        for y, arm in zip(place, arms, strict=True):
+            form, colour, _ = STYLES[arm.kind]
+            row = table.loc[str(arm)]
             bars = [[row[task] - row[f"{task}_low"]], [row[f"{task}_high"] - row[task]]]
             ax.errorbar(
                 row[task], y, xerr=np.clip(bars, 0, None), fmt=form[0], color=colour, capsize=2
@@ -124,10 +117,10 @@ def draw_tasks(axes: Sequence[Axes], study: Filtered, tasks: Sequence[str]) -> N
         ax.set_xlabel(f"change, {unit}  ({arrow})", fontsize=8)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.tick_params(labelsize=8)
-    axes[0].set_yticks(place, arms, fontsize=8)
+    axes[0].set_yticks(place, list(map(str, arms)), fontsize=8)
 
 
-def choice_by_domain(study: Filtered, arms: Sequence[str]) -> tuple[Figure, str]:
+def choice_by_domain(study: Filtered, arms: Sequence[Arm]) -> tuple[Figure, str]:
     """A heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by
     domains of the questions, and its alt text."""
     from dataworth.figures import subplots
@@ -135,7 +128,9 @@ def choice_by_domain(study: Filtered, arms: Sequence[str]) -> tuple[Figure, str]
     values, clear = study.tasks_by_domain(arms)
     top = float(np.abs(values).max())
     fig, ax = subplots(figsize=(7.6, 0.42 * len(arms) + 1.5))
-    draw_cells(ax, values, arms, study.domains, top=top, clear=clear, form="{:+.3f}")
+    draw_cells(
+        ax, values, list(map(str, arms)), study.domains, top=top, clear=clear, form="{:+.3f}"
+    )
     return fig, (
         "Heat map of the change of the multiple-choice margin from the unfiltered crawl, arms by "
         f"domains of the questions: {int(clear.sum())} of {clear.size} cells are clear of zero; "
@@ -146,7 +141,7 @@ def choice_by_domain(study: Filtered, arms: Sequence[str]) -> tuple[Figure, str]
 def draw_mix(axes: Sequence[Axes], study: Filtered) -> None:
     """Domain mix of what every arm keeps, its mean document, quality score and toxic share; four
     axes with a common y axis."""
-    table = study.sets().loc[["whole", *own_arms(study)]]
+    table = study.sets().loc[["whole", *map(str, study.own)]]
     place = np.arange(len(table))[::-1]
     left = np.zeros(len(table))
     for domain, colour in zip(CRAWL, (COLOURS["real"], COLOURS["synthetic"]), strict=True):

@@ -6,7 +6,7 @@ in `scorers.SCORERS` makes it known by name.
 
 NaN says "not scored": a text without a word, in another language, or of unknown words only. No
 filter keeps such a document while it has a scored one to keep, in whichever direction it filters,
-and no mean, share or correlation counts it.
+and no mean, fraction or correlation counts it.
 """
 
 from __future__ import annotations
