@@ -12,7 +12,7 @@ from dataworth.fit import fit  # noqa: E402
 from dataworth.images.classifiers import Budget, Vit, predict, train  # noqa: E402
 from dataworth.images.generators import WEIGHTS, load  # noqa: E402
 from dataworth.images.optimisation import Optimisation  # noqa: E402
-from dataworth.text.downstream import generate, prompt_uniforms  # noqa: E402
+from dataworth.text.generation import generate, prompt_uniforms  # noqa: E402
 from dataworth.text.models import Decoder, next_token_nats  # noqa: E402
 from dataworth.text.training import Optimisation as TextOptimisation  # noqa: E402
 from dataworth.text.training import token_nats  # noqa: E402

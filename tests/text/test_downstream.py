@@ -15,16 +15,18 @@ from dataworth.errors import UserError
 from dataworth.text.downstream import (
     ChoiceSpec,
     FineTuneSpec,
-    GenerationSpec,
     Questions,
     choice_scores,
     document_windows,
     fours_of,
+    pool,
+    stretches,
+)
+from dataworth.text.generation import (
+    GenerationSpec,
     generate,
     generated_texts,
-    pool,
     prompt_uniforms,
-    stretches,
     toxic_share,
     toxicity_scores,
 )
