@@ -4,8 +4,8 @@ a scale of its own, without fine-tuning.
     .venv/bin/python bench/age_by_size.py [--profile gpu] [--out FILE]
 
 Writes a row for every arm and definition to the table `measured_age_by_size.csv`,
-which the chapter draws beside its own two sizes. The scale is that of `params/<profile>/
-data_age.yaml`; with `gpu`, 54 models of 2.6 and 21 million parameters: five minutes of one H100.
+which the chapter draws beside its own two sizes. The scale is the profile's;
+with `gpu`, 54 models of 2.6 and 21 million parameters: five minutes of one H100.
 Finished runs are taken from the store.
 """
 
@@ -14,9 +14,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
 from dataworth import __version__
+from dataworth.book.parameters import of_chapter
 from dataworth.studies.data_age import DECADE, DataAge, run
 from dataworth.text.models import MODELS
 
@@ -29,8 +28,8 @@ def main() -> None:
     parser.add_argument("--profile", default="gpu")
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
-    file = ROOT / "params" / arguments.profile / "data_age.yaml"
-    params = DataAge(**yaml.safe_load(file.read_text()))
+    params = of_chapter("data-age", arguments.profile).model
+    assert isinstance(params, DataAge)
     study = run(params, tune=False)
     table = study.degradations()
     second = table.arm == "second size"

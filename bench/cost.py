@@ -21,11 +21,11 @@ import torch
 
 from dataworth import compute
 from dataworth.images import classifiers
-from dataworth.images.optimisation import Descent, Optimisation
+from dataworth.optimisation import Descent
 from dataworth.runs.report import PEAK, UTILISATION
 from dataworth.studies import image_cost as cost
 from dataworth.text.models import MODELS, next_token_nats
-from dataworth.text.training import Optimisation as TextOptimisation
+from dataworth.text.training import PRETRAINING
 
 Step = Callable[[], object]
 
@@ -51,7 +51,7 @@ def vit(batch: int = 256) -> tuple[Step, float, float]:
     images = np.random.default_rng(0).integers(0, 256, (2 * batch, 224, 224, 3), dtype=np.uint8)
     x = classifiers.as_input(images).to(device)
     y = torch.arange(len(x), device=device) % 1000
-    optimisation = Optimisation(optimizer="adamw", learning_rate=1e-3, flip=True)
+    optimisation = classifiers.ImageOptimisation(optimizer="adamw", learning_rate=1e-3, flip=True)
     model = classifiers.MODELS["vit-b16"].build(224, 3, 1000).to(device)
     augment = classifiers.Augment(x, 0, True)
     descent = Descent(model, optimisation, 10_000)
@@ -71,16 +71,14 @@ def language_model(rows: int = 16, context: int = 512) -> tuple[Step, float, flo
     device, shape, vocabulary = compute.device(), MODELS["lm-1.5b"], 32_000
     with torch.device(device):
         model = shape.build(vocabulary)
-    optimisation = TextOptimisation(optimizer="adamw", learning_rate=3e-4)
-    optimizers = optimisation.optimizers(model)
+    changes = {"optimizer": "adamw", "learning_rate": 3e-4}
+    descent = Descent(model, PRETRAINING.model_copy(update=changes), 10_000)
     tokens = torch.randint(vocabulary, (rows, context + 1), device=device)
 
     def step() -> None:
         with compute.precision():
             loss, _ = next_token_nats(model, tokens[:, :-1], tokens[:, 1:])
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        optimisation.step(optimizers, 10, 1000)
+        descent.step(loss)
 
     count = rows * context
     return step, count, shape.training_flops(vocabulary, count, context)

@@ -30,8 +30,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from dataworth import compute
+from dataworth.optimisation import Descent
 from dataworth.text.models import MODELS, Decoder, next_token_nats
-from dataworth.text.training import Optimisation
+from dataworth.text.training import PRETRAINING
 
 
 class Attention(nn.Module):
@@ -135,23 +136,19 @@ def ours(
     shape: Decoder, vocabulary: int, rows: int, context: int, file: Path, optimizer: str
 ) -> Iterator[None]:
     """One step of `dataworth.text.training.train` at a time."""
-    optimisation = Optimisation(optimizer=optimizer)  # type: ignore[arg-type]
+    optimisation = PRETRAINING.model_copy(update={"optimizer": optimizer})
     device = compute.device()
     model = shape.build(vocabulary).to(device)
-    optimizers = optimisation.optimizers(model)
+    descent = Descent(model, optimisation, 1_000_000)
     stream = np.fromfile(file, dtype=np.uint16)
     packed = np.lib.stride_tricks.sliding_window_view(stream, context + 1)[::context]
-    step = 0
     while True:
-        at = step * rows % (len(packed) - rows)
+        at = descent.done * rows % (len(packed) - rows)
         block = torch.from_numpy(packed[at : at + rows].astype(np.int64))
         block = block.to(device, non_blocking=True)
         with compute.precision():
             loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        optimisation.step(optimizers, step % 1000, 1000)
-        step += 1
+        descent.step(loss)
         yield
 
 

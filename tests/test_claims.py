@@ -2,15 +2,19 @@
 
 import json
 import math
+import os
 import re
+import subprocess
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth import claims
-from dataworth.claims import Claim, Verdict, claim, judge, recorded, write
+from dataworth import claims, claims_file
+from dataworth.claims import Claim, Judged, Verdict, judge, recorded, verdict_of, write
+from dataworth.errors import UserError
+from dataworth.stats import Estimate
 
 numbers = st.floats(allow_nan=False)
 spans = st.tuples(numbers, numbers).map(lambda ends: (min(ends), max(ends)))
@@ -18,7 +22,7 @@ spans = st.tuples(numbers, numbers).map(lambda ends: (min(ends), max(ends)))
 
 @given(spans, spans)
 def test_a_verdict_is_where_the_interval_lies(interval, region):
-    verdict = judge(interval, region)
+    verdict = verdict_of(interval, region)
     overlap = max(interval[0], region[0]) <= min(interval[1], region[1])
     inside = region[0] <= interval[0] and interval[1] <= region[1]
     assert (verdict is Verdict.SUPPORTED) == inside
@@ -29,49 +33,96 @@ def test_a_verdict_is_where_the_interval_lies(interval, region):
 @given(spans, spans, spans)
 def test_a_narrower_interval_never_turns_a_verdict_around(interval, narrower, region):
     low, high = max(interval[0], narrower[0]), min(interval[1], narrower[1])
-    if low <= high and judge(interval, region) is not Verdict.INCONCLUSIVE:
-        assert judge((low, high), region) is judge(interval, region)
+    if low <= high and verdict_of(interval, region) is not Verdict.INCONCLUSIVE:
+        assert verdict_of((low, high), region) is verdict_of(interval, region)
 
 
 @given(spans, spans, st.floats(0.1, 10))
 def test_a_verdict_does_not_depend_on_the_direction_of_the_scale(interval, region, k):
     flipped = [(-high, -low) for low, high in (interval, region)]
-    assert judge(*flipped) is judge(interval, region)
+    assert verdict_of(*flipped) is verdict_of(interval, region)
 
 
 @given(numbers, spans)
 def test_an_unidentified_interval_is_inconclusive(end, region):
     for interval in ((math.nan, end), (end, math.nan), (math.nan, math.nan)):
-        assert judge(interval, region) is Verdict.INCONCLUSIVE
+        assert verdict_of(interval, region) is Verdict.INCONCLUSIVE
 
 
 def test_edges_belong_to_the_region():
-    assert judge((1, 2), (1, 2)) is Verdict.SUPPORTED
-    assert judge((2, 3), (1, 2)) is Verdict.INCONCLUSIVE
-    assert judge((2, 2), (1, 2)) is Verdict.SUPPORTED
-    assert judge((2.1, 3), (1, 2)) is Verdict.CONTRADICTED
-    assert judge((-math.inf, math.inf), (0, math.inf)) is Verdict.INCONCLUSIVE
-    assert judge((5, math.inf), (0, math.inf)) is Verdict.SUPPORTED
+    assert verdict_of((1, 2), (1, 2)) is Verdict.SUPPORTED
+    assert verdict_of((2, 3), (1, 2)) is Verdict.INCONCLUSIVE
+    assert verdict_of((2, 2), (1, 2)) is Verdict.SUPPORTED
+    assert verdict_of((2.1, 3), (1, 2)) is Verdict.CONTRADICTED
+    assert verdict_of((-math.inf, math.inf), (0, math.inf)) is Verdict.INCONCLUSIVE
+    assert verdict_of((5, math.inf), (0, math.inf)) is Verdict.SUPPORTED
 
 
 @pytest.mark.parametrize(("interval", "region"), [((2, 1), (0, 3)), ((1, 2), (3, 0))])
 def test_ends_the_wrong_way_round(interval, region):
     with pytest.raises(ValueError, match="wrong way round"):
-        judge(interval, region)
+        verdict_of(interval, region)
 
 
-def make(interval=(3.0, 6.0), region=(1.0, math.inf), estimate: float = 4.5) -> Claim:
-    return claim(
-        "worth",
-        "Synthetic images are worth less than real ones",
-        source="Fan et al. 2023, Section 4",
-        published="more than one",
-        estimate=estimate,
-        interval=interval,
-        region=region,
-        unit="images",
-        effect="4.5 synthetic images do the work of one",
+def make(interval=(3.0, 6.0), region=(1.0, math.inf), estimate: float = 4.5, **fields) -> Claim:
+    given = {
+        "id": "worth", "statement": "Synthetic images are worth less than real ones",
+        "source": "Fan et al. 2023, Section 4", "published": "more than one", "unit": "images",
+        "effect": "4.5 synthetic images do the work of one", "definition": "",
+    } | fields  # fmt: skip
+    verdict = verdict_of(interval, region)
+    return Claim(
+        estimate=estimate, interval=interval, region=region, verdict=verdict, reason="", **given
     )
+
+
+def judged(*lines: Claim, chapter="c", title="T") -> Judged:
+    return Judged(chapter, title, list(lines))
+
+
+STATED = """\
+# The region stood before the runs.
+worth:
+  statement: Synthetic images are worth less than {what} ones
+  source: Fan et al. 2023, Section 4
+  published: more than {paper[least]:.1f}
+  region: [1, inf]
+  unit: images
+  matters: 0.5  # half an image
+  definition: synthetic images per real image
+  effect: "{value:g} synthetic images [{low:g}, {high:g}] do the work of {what} ones, {n:,} of them"
+
+costs:
+  statement: It costs.
+  source: Nobody 2020
+  published: not given
+  region: ["{smallest}", 7]
+  unit: "{what} points"
+  matters: null
+  definition: the cost
+  effect: at {n:,} images
+"""
+VALUES = {"what": "real", "paper": {"least": 1.04}, "n": 2000, "smallest": 2}
+
+
+@pytest.fixture
+def stated(tmp_path, monkeypatch):
+    """A chapter with its claims file, in the working folder of its kernel."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(claims_file, "project_root", lambda: None)
+    folder = tmp_path / "book" / "images"
+    folder.mkdir(parents=True)
+    (folder / "some_chapter.py").write_text("# %% [markdown]\n# # What is it worth?\n")
+    path = folder / "some_chapter.claims.yaml"
+    path.write_text(STATED)
+    return path
+
+
+def estimates(interval=(3.0, 6.0)):
+    return {
+        "costs": Estimate(3, 2.5, 6, np.empty(0)),
+        "worth": Estimate(4.5, *interval, np.empty(0)),
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,9 +135,164 @@ def make(interval=(3.0, 6.0), region=(1.0, math.inf), estimate: float = 4.5) -> 
         ((math.nan, 2.0), "inconclusive", "The runs do not identify this quantity."),
     ],
 )
-def test_claim(interval, verdict, reason):
-    made = make(interval)
-    assert made.verdict == verdict and made.reason.startswith(reason)
+def test_a_chapter_judges_what_its_file_states(stated, interval, verdict, reason):
+    found = judge("some-chapter", estimates(interval), **VALUES)
+    assert (found.chapter, found.title) == ("some-chapter", "What is it worth?")
+    worth, costs = found.claims  # in the file's order
+    assert worth.verdict == verdict and worth.reason.startswith(reason)
+    assert (worth.estimate, worth.region, worth.matters) == (4.5, (1.0, math.inf), 0.5)
+    assert worth.interval == interval or math.isnan(worth.interval[0])
+    assert worth.statement == "Synthetic images are worth less than real ones"
+    assert worth.published == "more than 1.0" and worth.definition.startswith(
+        "synthetic images per"
+    )
+    low, high = interval
+    assert worth.effect == (
+        f"4.5 synthetic images [{low:g}, {high:g}] do the work of real ones, 2,000 of them"
+    )
+    assert (costs.region, costs.unit, costs.matters) == ((2.0, 7.0), "real points", None)
+    assert costs.verdict == "supported" and str(stated.parents[2]) not in repr(found)
+
+
+def test_a_notebook_shows_the_verdicts_as_a_table(stated, monkeypatch):
+    monkeypatch.setattr(claims, "project_root", lambda: None)
+    found = judge("some-chapter", estimates(), **VALUES)
+    assert found._repr_html_() == claims.table(found.claims, "some-chapter")
+    assert repr(found) == "some-chapter: 2 supported, 0 contradicted, 0 inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  unit: images\n", "", "line 2: claim 'worth' has no field 'unit'; it must be one line"),
+        ("  unit: images", "  unti: images", "line 2: claim 'worth' has an unknown field 'unti'; "),
+        ("[1, inf]", "[1]", "line 2: field 'region' of claim 'worth' is [1]; it must be two ends"),
+        ("[1, inf]", "[2, 1]", "field 'region' of claim 'worth' is [2, 1]; it must be two ends in"),
+        ("[1, inf]", "[inf, 1]", "field 'region' of claim 'worth' is ['inf', 1]"),
+        ("[1, inf]", "[1, many]", "field 'region' of claim 'worth' is 'many'"),
+        ("[1, inf]", "[1, true]", "field 'region' of claim 'worth' is True"),
+        ("[1, inf]", "1", "field 'region' of claim 'worth' is 1; it must be two ends"),
+        ("0.5", "-0.5", "field 'matters' of claim 'worth' is -0.5; it must be a positive"),
+        ("0.5", "half", "field 'matters' of claim 'worth' is 'half'"),
+        ("{n:,} of", "{n:, of", "field 'effect' of claim 'worth' is "),
+        ("{what} ones\n", "{} ones\n", "field 'statement' of claim 'worth' is "),
+        ("definition: the cost", "definition: of {n}", "line 12: field 'definition' of claim"),
+        ("source: Nobody 2020", "source: 2020", "field 'source' of claim 'costs' is 2020; it"),
+        ("source: Nobody 2020", "source: |\n    a\n    b", "field 'source' of claim 'costs' is "),
+        ("costs:\n", "Costs it:\n", "line 12: the id 'Costs it' must be small letters"),
+        ("costs:\n", "worth:\n", "line 12: 'worth' stands here and in line 2"),
+        ("costs:\n", "free: 3\ncosts:\n", "line 12: claim 'free' must be a mapping of"),
+        (STATED, "- worth\n", "must hold a mapping 'id: fields', one entry a claim"),
+        (STATED, "", "must hold a mapping 'id: fields', one entry a claim"),
+        ("[1, inf]", "[1, .inf]", "line 6: field 'worth': .inf is not a finite number"),
+    ],
+)  # fmt: skip
+def test_a_faulty_claims_file_is_one_sentence(stated, old, new, said):
+    assert old in STATED
+    stated.write_text(STATED.replace(old, new, 1))
+    with pytest.raises(UserError) as error:
+        judge("some-chapter", estimates(), **VALUES)
+    sentence = str(error.value)
+    assert sentence.startswith("book/images/some_chapter.claims.yaml")
+    assert said in sentence and "\n" not in sentence and len(sentence) < 400, sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"costs": None}, "claim 'costs' has no estimate; claims.judge takes one"),
+        ({"wrth": 1}, "claim 'wrth' is not stated there"),
+        ({"-n": 1}, "line 2: field 'effect' of claim 'worth' asks for 'n', which claims."),
+        ({"-smallest": 1}, "line 12: field 'region' of claim 'costs' asks for 'smallest'"),
+        ({"+more": 1}, "claims.judge was given 'more', which no claim asks for; they ask"),
+        ({"+n": "many"}, "field 'effect' of claim 'worth' cannot be filled in: "),
+        ({"+paper": {}}, "field 'published' of claim 'worth' cannot be filled in: 'least'"),
+        ({"+smallest": "few"}, "field 'region' of claim 'costs' cannot be filled in: "),
+    ],
+)  # fmt: skip
+def test_a_call_that_does_not_fit_the_file_is_one_sentence(stated, change, said):
+    given, values = estimates(), dict(VALUES)
+    for name, value in change.items():
+        if name[0] == "-":
+            del values[name[1:]]
+        elif name[0] == "+":
+            values[name[1:]] = value
+        elif value is None:
+            del given[name]
+        else:
+            given[name] = given["worth"]
+    with pytest.raises(UserError) as error:
+        judge("some-chapter", given, **values)
+    sentence = str(error.value)
+    assert said in sentence and "\n" not in sentence and len(sentence) < 400, sentence
+
+
+def test_a_chapter_without_claims_file_is_one_sentence(stated):
+    with pytest.raises(
+        UserError, match=r"'other' has no claims: other\.claims\.yaml must lie beside"
+    ):
+        judge("other", {})
+
+
+def test_a_downloaded_notebook_finds_the_file_beside_it(stated, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("downloads")
+    (folder / stated.name).write_bytes(stated.read_bytes())
+    monkeypatch.chdir(folder)
+    found = judge("some-chapter", estimates(), **VALUES)
+    assert found.title == "some-chapter" and len(found.claims) == 2
+
+
+CALL = 'claims.judge("some-chapter", {"worth": a, "costs": b}, what=1, paper=p, n=2, smallest=3)'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("", "", None),
+        ('"costs": b', '"csts": b', "claim 'csts' is not stated there"),
+        ('"costs": b', '"costs": b, "costs": c', "claim 'costs' is judged twice"),
+        ('"costs": b', "", "claim 'costs' has no estimate"),
+        (", n=2", "", "asks for 'n'"),
+        (", n=2", ", **more", None),  # cannot be read off before it runs
+        ('{"worth": a, "costs": b}', "found", None),
+        (CALL, "1 + 1", None),
+    ],
+)
+def test_a_call_is_held_against_the_file_before_anything_runs(stated, old, new, said):
+    code = f'claims.judge("x", {{}})\n{CALL.replace(old, new)}'  # the last call counts
+    code = code if new != "1 + 1" else "1 + 1"
+    book = stated.parents[1]
+    if said is None:
+        assert len(claims_file.of_cells("some-chapter", code, book).claims) == 2
+    else:
+        with pytest.raises(UserError, match=said):
+            claims_file.of_cells("some-chapter", code, book)
+    assert claims_file.of_cells("other", "1 + 1", book) is None
+    with pytest.raises(UserError, match="'other' has no claims"):
+        claims_file.of_cells("other", CALL, book)
+
+
+def test_history_says_since_when_a_region_stands(stated, monkeypatch):
+    def git(*words, day):
+        stamp = f"2026-01-{day:02d}T12:00:00+0000"
+        env = os.environ | {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp}
+        who = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *who, *words], check=True, env=env, capture_output=True)
+
+    assert set(claims_file.read(stated).since().values()) == {"no history"}
+    git("init", "-q", ".", day=1)
+    for day, old, new in (
+        (1, "", ""),
+        (2, "It costs.", "It costs much."),
+        (3, "[1, inf]", "[2, inf]"),
+    ):
+        stated.write_text(stated.read_text().replace(old, new))
+        git("add", ".", day=day)
+        git("commit", "-qm", "x", day=day)
+    since = claims_file.read(stated).since()
+    assert since["costs"].startswith("2026-01-01 (") and since["worth"].startswith("2026-01-03 (")
+    stated.write_text(stated.read_text().replace('["{smallest}", 7]', '["{smallest}", 8]'))
+    assert claims_file.read(stated).since() == since | {"costs": "not committed"}
 
 
 @pytest.fixture
@@ -111,7 +317,11 @@ def test_a_ledger_is_strict_json(results):
         "curve": {"n": [10, 100], "loss": [1.5, math.nan]},
         "ratio": (math.inf, np.float64(-np.inf), np.float64(0.25)),
     }
-    path = write("some-chapter", "A title", [made], evidence=evidence, provenance={"torch": "2"})
+    path = write(
+        judged(made, chapter="some-chapter", title="A title"),
+        evidence=evidence,
+        provenance={"torch": "2"},
+    )
     assert path == results / "some-chapter.json"
     content = strict(path)
     assert content["chapter"] == "some-chapter" and content["title"] == "A title"
@@ -138,7 +348,7 @@ def test_any_evidence_is_written_as_strict_json(tmp_path_factory, value):
     folder = tmp_path_factory.getbasetemp() / "ledgers"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATAWORTH_RESULTS", str(folder))
-        path = write("any", "Any", [], evidence={"value": value}, provenance={})
+        path = write(judged(chapter="any"), evidence={"value": value}, provenance={})
 
     def plain(x):
         if isinstance(x, float) and not math.isfinite(x):
@@ -151,16 +361,16 @@ def test_any_evidence_is_written_as_strict_json(tmp_path_factory, value):
 
 
 def test_a_ledger_that_cannot_be_written_leaves_the_old_one(results):
-    path = write("c", "Old", [make()], evidence={}, provenance={})
+    path = write(judged(make(), title="Old"), evidence={}, provenance={})
     with pytest.raises(TypeError):
-        write("c", "New", [make()], evidence={"curve": np.arange(3)}, provenance={})
+        write(judged(make(), title="New"), evidence={"curve": np.arange(3)}, provenance={})
     assert strict(path)["title"] == "Old"
     assert [file.name for file in results.iterdir()] == ["c.json"]
 
 
 def test_a_ledger_is_replaced_at_once(results, monkeypatch):
     """Whoever reads while a ledger is written sees the old one or the new one, whole."""
-    path = write("c", "Old", [make()], evidence={}, provenance={})
+    path = write(judged(make(), title="Old"), evidence={}, provenance={})
     seen = []
     replace = type(path).replace
 
@@ -169,14 +379,14 @@ def test_a_ledger_is_replaced_at_once(results, monkeypatch):
         return replace(temporary, target)
 
     monkeypatch.setattr(type(path), "replace", watch)
-    write("c", "New", [make()], evidence={}, provenance={})
+    write(judged(make(), title="New"), evidence={}, provenance={})
     assert seen == [("Old", "New")] and strict(path)["title"] == "New"
     assert [file.name for file in results.iterdir()] == ["c.json"]
 
 
 def test_profile_is_recorded(results, monkeypatch):
     monkeypatch.setenv("DATAWORTH_PROFILE", "smoke")
-    assert strict(write("c", "T", [], evidence={}, provenance={}))["profile"] == "smoke"
+    assert strict(write(judged(), evidence={}, provenance={}))["profile"] == "smoke"
 
 
 RUN = {
@@ -195,7 +405,7 @@ def keep(tmp_path, monkeypatch):
         folder = tmp_path / "book" / "recorded" / profile
         monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
         monkeypatch.setenv("DATAWORTH_PROFILE", profile)
-        path = write(chapter, profile, lines, evidence=evidence or {}, provenance={})
+        path = write(Judged(chapter, profile, list(lines)), evidence=evidence or {}, provenance={})
         path.write_text(claims.sealed_ledger(claims.read_ledger(path) | {"run": RUN}))
         return path
 
@@ -239,7 +449,7 @@ def test_a_damaged_record_is_left_out_in_a_sentence(keep, content, reason):
     assert [r["profile"] for r in found] == ["gpu"]
     assert re.match(rf"book/recorded/full/c.json is not a ledger: ({reason})", sentence), sentence
     assert "\n" not in sentence and len(sentence) < 250
-    assert sentence.replace("'", "&#x27;") in claims.table([make()], "c").data
+    assert sentence.replace("'", "&#x27;") in claims.table([make()], "c")
 
 
 def test_a_ledger_in_anothers_place_is_left_out(keep):
@@ -266,21 +476,38 @@ def test_a_verdict_that_does_not_follow_is_no_ledger(keep):
         ({}, True),
         ({"effect": "other words"}, True),
         ({"source": "another table"}, True),
-        ({"statement": "Another statement."}, False),
+        ({"statement": "Better English."}, True),
+        ({"matters": 3.0}, True),
         ({"unit": "error"}, False),
         ({"region": [0, 2.5]}, False),
         ({"definition": "the slope"}, False),
     ],
 )
 def test_a_digest_is_definition_unit_and_region(change, same):
-    (line,) = claims.lines([make()])
-    assert (claims.digest(line) == claims.digest({**line, **change})) is same
+    (line,) = claims.lines([make(definition="loss with synthetic images over loss without")])
+    other = {**line, **change}
+    assert (claims.digest(line) == claims.digest(other)) is same
+    assert claims.alike(line, other) is claims.alike(other, line) is same
 
 
-def test_a_definition_outlives_the_wording():
-    (line,) = claims.lines([make()])
-    line["definition"] = "loss with synthetic images over loss without"
-    assert claims.digest(line) == claims.digest({**line, "statement": "Better English."})
+@pytest.mark.parametrize("without", [{}, {"definition": ""}])
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"effect": "other words"}, True),
+        ({"statement": "Better English."}, False),
+        ({"unit": "error"}, False),
+        ({"region": [0, 2.5]}, False),
+    ],
+)
+def test_a_record_without_definition_is_compared_by_its_statement(without, change, same):
+    """Those that were made before claims had definitions; theirs was the statement."""
+    (line,) = claims.lines([make(definition="the slope")])
+    old = {**{k: v for k, v in line.items() if k != "definition"}, **without, **change}
+    assert claims.alike(line, old) is claims.alike(old, line) is same
+    assert claims.comparable([line], {"claims": [old]}) == (([old], 0) if same else ([], 1))
+    assert (claims.OTHER in claims.standing(line, old)) is not same
 
 
 def test_table(keep):
@@ -289,10 +516,10 @@ def test_table(keep):
     keep("chapter", "full", [make((0.1, 0.5), estimate=0.3)])
 
     def cells(html):
-        rows = [row.split("<td>")[1:] for row in html.data.split("<tr>")[2:]]
+        rows = [row.split("<td>")[1:] for row in html.split("<tr>")[2:]]
         return [[re.sub(r"<[^>]*>", " ", cell).split() for cell in row] for row in rows]
 
-    plain, beside = cells(claims.table(made)), cells(claims.table(made, "chapter"))
+    plain, beside = cells(claims.table(made, "none")), cells(claims.table(made, "chapter"))
     assert [len(row) for row in plain] == [3, 3, 3] and [len(row) for row in beside] == [4, 4, 4]
     # fmt: off
     assert [row[2] for row in plain] == [
@@ -309,24 +536,19 @@ def test_table(keep):
 
 
 def test_a_table_escapes_what_it_is_told():
-    made = claim(
-        "x", "<script>alert(1)</script>", source="", published="a < b", estimate=1.0,
-        interval=(0.0, 2.0), region=(0.0, 1.0), unit="<b>", effect="<i>",
-    )  # fmt: skip
-    html = claims.table([made]).data
+    made = make(statement="<script>alert(1)</script>", published="a < b", unit="<b>", effect="<i>")
+    html = claims.table([made], "none")
     assert "<script>" not in html and "<b>" not in html and "<i>" not in html
 
 
 def test_a_recorded_verdict_on_another_definition_is_none(keep):
     """Its estimate and interval can still be read; its verdict is neither shown nor counted."""
-    now = [claim("a", "The error falls.", source="", published="", estimate=0.9,
-                 interval=(0.8, 0.95), region=(0.0, 1.0), unit=unit, effect="") for unit in
-           ("× error", "× loss")]  # fmt: skip
+    now = [make((0.8, 0.95), (0.0, 1.0), 0.9, unit=unit) for unit in ("× error", "× loss")]
     keep("c", "full", [now[1]])
-    shown = claims.table(now[:1], "c").data
+    shown = claims.table(now[:1], "c")
     assert shown.count("verdict-supported") == 1 and shown.count(claims.OTHER) == 1
     assert "0.9 [0.8, 0.95] × loss" in shown
-    assert claims.OTHER not in claims.table(now[1:], "c").data
+    assert claims.OTHER not in claims.table(now[1:], "c")
     (kept,) = claims.recordings("c")
     assert claims.comparable(claims.lines(now[:1]), kept) == ([], 1)
     assert claims.comparable(claims.lines(now[1:]), kept) == (kept["claims"], 0)

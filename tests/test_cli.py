@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from example import make_book
 from dataworth import claims
 from dataworth.claims import sealed_ledger
 from dataworth.cli import app
+from dataworth.stats import Estimate
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_check_shows_the_cost_and_runs_nothing(root):
         (["run", "line-fti", "--profile", "smoke"], "Unknown chapter 'line-fti'"),
         (["run", "line-fit", "--profile", "paper"], "checked and costed, not run"),
         (["book", "--profile", "paper"], "dataworth check --profile paper"),
-        (["book", "--profile", "smok"], "Unknown profile 'smok'; params/ has smoke, paper"),
+        (["book", "--profile", "smok"], "Unknown profile 'smok'; the book has smoke, quick, paper"),
         (["record", "line-fit", "--profile", "smoke"], "has no finished run with profile 'smoke'"),
         (["claims", "--profile", "smoke"], "run: dataworth book --profile smoke"),
     ],
@@ -74,11 +76,9 @@ def test_claims_as_table_and_json(root, monkeypatch):
     folder = root / "build" / "smoke" / "results"
     monkeypatch.setenv("DATAWORTH_RESULTS", str(folder))
     monkeypatch.setenv("DATAWORTH_PROFILE", "smoke")
-    made = claims.claim(
-        "a", "The line rises", source="S", published="2.0", estimate=3.1, interval=(2.5, 3.7),
-        region=(0.0, 10.0), unit="per point", effect="",
-    )  # fmt: skip
-    path = claims.write("line-fit", "T", [made], evidence={}, provenance={})
+    monkeypatch.chdir(root)
+    made = claims.judge("line-fit", {"rises": Estimate(3.1, 2.5, 3.7, np.empty(0))})
+    path = claims.write(made, evidence={}, provenance={})
     (result,) = json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout)
     assert result == claims.read_ledger(path)
     shown = " ".join(call("claims", "--profile", "smoke", root=root).stdout.split())

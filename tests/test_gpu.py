@@ -9,13 +9,17 @@ torch = pytest.importorskip("torch", reason="torch is an optional extra")
 
 from dataworth import compute  # noqa: E402
 from dataworth.fit import fit  # noqa: E402
-from dataworth.images.classifiers import Budget, Vit, predict, train  # noqa: E402
+from dataworth.images.classifiers import (  # noqa: E402
+    Budget,
+    ImageOptimisation,
+    Vit,
+    predict,
+    train,
+)
 from dataworth.images.generators import WEIGHTS, load  # noqa: E402
-from dataworth.images.optimisation import Optimisation  # noqa: E402
 from dataworth.text.generation import generate, prompt_uniforms  # noqa: E402
 from dataworth.text.models import Decoder, next_token_nats  # noqa: E402
-from dataworth.text.training import Optimisation as TextOptimisation  # noqa: E402
-from dataworth.text.training import token_nats  # noqa: E402
+from dataworth.text.training import PRETRAINING, token_nats  # noqa: E402
 from dataworth.text.training import train as train_text  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
@@ -62,7 +66,7 @@ def greys(count: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_classifier_learns_and_answers_alike(on_cpu):
     images, labels = greys(400)
     model, losses = train(
-        images, labels, Vit(width=32, depth=1), Budget(amount=100, batch=32), Optimisation(), 0
+        images, labels, Vit(width=32, depth=1), Budget(amount=100, batch=32), ImageOptimisation(), 0
     )
     there = predict(model, images)
     assert (there.argmax(1) == labels).mean() > 0.99 and losses[-1] < losses[0]
@@ -75,7 +79,8 @@ def test_a_language_model_learns_answers_and_writes_alike(on_cpu):
     torch.manual_seed(0)
     rows = np.tile(np.arange(50, dtype=np.uint16), 80)[: 60 * 65].reshape(60, 65)
     model = shape.build(64).to(compute.device())
-    curve = train_text(model, rows, 1, TextOptimisation(learning_rate=5e-3))
+    slower = PRETRAINING.model_copy(update={"learning_rate": 5e-3})
+    model, curve = train_text(model, rows, 1, slower)
     assert curve[-1] < 0.3 * curve[0]
     documents = [rows[0, 1:40].copy(), np.arange(7, dtype=np.uint16)]
     there = token_nats(model, documents, 63, 32)
@@ -114,17 +119,18 @@ def test_a_fit_is_that_of_numpy():
 
 @pytest.mark.parametrize("kind", ["classifier", "language model"])
 def test_equal_inputs_give_equal_bits(kind):
-    compute.settle()
+    compute.set_deterministic()
 
     def weights():
         if kind == "classifier":
             images, labels = greys(100)
-            return train(images, labels, Vit(width=32), Budget(amount=20), Optimisation(), 0)[0]
+            return train(images, labels, Vit(width=32), Budget(amount=20), ImageOptimisation(), 0)[
+                0
+            ]
         torch.manual_seed(0)
         model = Decoder(width=64, layers=2, heads=2, hidden=160).build(64).to(compute.device())
         rows = np.random.default_rng(0).integers(0, 63, (40, 65)).astype(np.uint16)
-        train_text(model, rows, 2, TextOptimisation())
-        return model
+        return train_text(model, rows, 2, PRETRAINING)[0]
 
     for a, b in zip(weights().parameters(), weights().parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dataworth.kernels import linear_class, product, with_fast_products
+from dataworth.kernels import linear_class, matmul, use_fast_matmul
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -67,11 +67,11 @@ def test_only_what_needs_a_gradient_gets_one():
 
 @pytest.mark.parametrize("form", ["none", "tanh"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gelu_after_a_product(form, dtype):
+def test_gelu_after_a_matmul(form, dtype):
     torch.manual_seed(1)
     a, b, bias = (torch.randn(*s) for s in ((7, 5), (9, 5), (9,)))
     expected = F.gelu(F.linear(a, b, bias), approximate=form)
-    value = product(a.to(dtype), b.to(dtype), bias.to(dtype), gelu=form)
+    value = matmul(a.to(dtype), b.to(dtype), bias.to(dtype), gelu=form)
     close = 1e-5 if dtype == torch.float32 else 3e-2
     torch.testing.assert_close(value.float(), expected, rtol=close, atol=close)
 
@@ -81,7 +81,7 @@ def test_a_model_keeps_its_weights_and_names():
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
     x = torch.randn(3, 4)
     expected, names = model(x), list(model.state_dict())
-    assert with_fast_products(model) is model
+    assert use_fast_matmul(model) is model
     assert all(isinstance(model[i], linear_class()) for i in (0, 2))
     assert list(model.state_dict()) == names
     torch.testing.assert_close(model(x), expected, **TOLERANCE)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dataworth.errors import UserError
-from dataworth.stats import estimate, interval, over_seeds
+from dataworth.stats import estimate, interval, mean, over_seeds
 
 GLOSSARY = Path(__file__).parents[1] / "book" / "glossary.md"
 
@@ -80,3 +80,19 @@ def test_infinite_draws_are_kept_and_unidentified_ones_left_out():
 def test_a_level_is_a_fraction(level):
     with pytest.raises(UserError, match=r"level=.* must lie between 0 and 1, such as 0\.95"):
         interval([1.0, 2.0], level)
+
+
+@given(arrays(float, (2, 20), elements=st.floats(0.5, 9)), st.floats(0.1, 100))
+def test_arithmetic_of_estimates_is_that_of_their_draws(draws, factor):
+    a, b = (estimate(row[0], row) for row in draws)
+    for found, value, wanted in (
+        (a.minus(b), a.value - b.value, draws[0] - draws[1]),
+        (a.over(b), a.value / b.value, draws[0] / draws[1]),
+        (a.times(factor), a.value * factor, draws[0] * factor),
+        (mean([a, b]), (a.value + b.value) / 2, draws.mean(0)),
+    ):
+        assert found.value == pytest.approx(value)
+        np.testing.assert_allclose(found.draws, wanted)
+        np.testing.assert_allclose(
+            found.interval, np.quantile(wanted, [0.025, 0.975]), rtol=1e-9, atol=1e-9
+        )

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.clip_scaling:ClipScaling"
 #     description: Is the gap between real and synthetic images smaller for contrastive training?
 #     device: cpu or one GPU
+#     main: [sizes, towers, seeds]
 #     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 60}
 # ---
 
@@ -43,7 +44,7 @@ captions = "in-captions"
 clip_guidance = 1.5
 towers = "clip-2x64"
 templates = "photo"
-clip_budget = 120
+clip_budget = 60
 clip_batch = 128
 clip_learning_rate = 5.0e-3
 group_sizes = [80, 320]
@@ -53,7 +54,7 @@ retrieval_images = 1000
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -62,7 +63,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 
@@ -393,94 +394,32 @@ show(
 # A gap counts as *small* if real pairs scale at most 1.2 times faster, somewhat more than twice the
 # published deficit.
 
-# %% tags=["hide-input"]
+# %%
 common = int(probe["multi-positive"].sizes[-1])
-at = sizes.index(common)
-grouped = estimate(
-    probe["multi-positive"].means[-1] / probe["synthetic"].means[at],
-    probe["multi-positive"].draws[:, -1] / probe["synthetic"].draws[:, at],
-)
-shrinks = estimate(gains[0].value / gains[-1].value, gains[0].draws / gains[-1].draws)
-synclr = published.table(
-    paper="SynCLR", metric="linear probe top-1 %, ImageNet", setting="LAION-400M"
-)
-ledger = [
-    claims.claim(
-        "clip-gap-small",
-        "For CLIP, synthetic images scale almost as well as real ones.",
-        source="Fan et al. 2023, figure of scaling ability",
-        published=f"k {k_real:.3f} real, {k_synthetic:.3f} synthetic: ratio {k_real / k_synthetic:.2f}",
-        estimate=ratio_clip.value,
-        interval=ratio_clip.interval,
-        region=(0.95, 1.2),
-        unit="k real / k synthetic",
-        effect=f"k is {laws['real'].params['k']:.2f} on real and {laws['synthetic'].params['k']:.2f} on "
-        "synthetic pairs",
-    ),
-    claims.claim(
-        "clip-gap-smaller-than-supervised",
-        "The gap in scaling between real and synthetic images is smaller for CLIP than for classifiers.",
-        source="Fan et al. 2023, figure of scaling ability",
-        published=f"{supervised_range[0] * k_synthetic / k_real:.1f} to "
-        f"{supervised_range[1] * k_synthetic / k_real:.1f} times",
-        estimate=ratio_of_ratios.value,
-        interval=ratio_of_ratios.interval,
-        region=(1.0, np.inf),
-        unit="× (ratio for classifiers / ratio for CLIP)",
-        effect=f"real over synthetic k: {ratio_supervised.value:.2f} for classifiers, {ratio_clip.value:.2f} "
-        "for CLIP",
-    ),
-    claims.claim(
-        "clip-mixing-helps",
-        "With few real pairs, adding as many synthetic ones lowers CLIP's loss.",
-        source="Fan et al. 2023, CLIP experiments",
-        published="helps while data are few",
-        estimate=gains[0].value,
-        interval=gains[0].interval,
-        region=(0.0, 1.0),
-        unit="× loss",
-        effect=f"at {sizes[0]} real and {sizes[0]} synthetic pairs",
-    ),
-    claims.claim(
-        "clip-mixing-fades",
-        "The help of synthetic pairs fades as real ones grow in number.",
-        source="Fan et al. 2023, CLIP experiments",
-        published="gain at small sizes only",
-        estimate=shrinks.value,
-        interval=shrinks.interval,
-        region=(0.0, 1.0),
-        unit="× (loss ratio at the smallest / at the largest size)",
-        effect=f"loss ratio {gains[0].value:.2f} at {sizes[0]} and {gains[-1].value:.2f} at {sizes[-1]} pairs",
-    ),
-    claims.claim(
-        "label-noise-hurts-classifiers-more",
-        "Dropping images of unrecognised class helps a classifier more than CLIP.",
-        source="an explanation of this book, not of the paper",
-        published="not measured",
-        estimate=filtering["ratio"].value,
-        interval=filtering["ratio"].interval,
-        region=(0.0, 1.0),
-        unit="× (loss ratio of the classifier / of CLIP)",
-        effect=f"{100 * (1 - recognised.value):.0f} % of the images dropped",
-    ),
-    claims.claim(
-        "multi-positive-better-features",
-        "On synthetic images, several images per caption as positives give better features than CLIP.",
-        source="Tian et al. 2023 (SynCLR), Table 10",
-        published=f"linear probe {synclr.y.max():.1f} against {synclr.y.min():.1f} %, same captions",
-        estimate=grouped.value,
-        interval=grouped.interval,
-        region=(0.0, 1.0),
-        unit="× linear-probe error",
-        effect=f"at {common} synthetic images, {images_per_caption} per caption against one",
-    ),
-]
-claims.table(ledger, "clip-scaling")
+plain = probe["synthetic"].one(sizes.index(common))
+ledger = claims.judge(
+    "clip-scaling",
+    {
+        "clip-gap-small": ratio_clip,
+        "clip-gap-smaller-than-supervised": ratio_of_ratios,
+        "clip-mixing-helps": gains[0],
+        "clip-mixing-fades": gains[0].over(gains[-1]),
+        "label-noise-hurts-classifiers-more": filtering["ratio"],
+        "multi-positive-better-features": probe["multi-positive"].one(-1).over(plain),
+    },
+    k_real=k_real, k_synthetic=k_synthetic, k_ratio=k_real / k_synthetic,
+    times=[ratio * k_synthetic / k_real for ratio in supervised_range],
+    laws=laws, clip=ratio_clip, supervised=ratio_supervised,
+    first=gains[0], last=gains[-1], smallest=sizes[0], largest=sizes[-1],
+    dropped=100 * (1 - recognised.value), common=common, per_caption=images_per_caption,
+    synclr=published.table(
+        paper="SynCLR", metric="linear probe top-1 %, ImageNet", setting="LAION-400M"
+    ).y.agg(["max", "min"]),
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "clip-scaling",
-    "For contrastive training on captions, synthetic images are said to scale almost like real ones",
     ledger,
     evidence={
         "zero_shot": {

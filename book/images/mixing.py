@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
+#     main: [mixed_sizes, ratios, seeds]
 #     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 90}
 # ---
 
@@ -41,7 +42,7 @@
 card = "fashion-mnist"
 real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
-mixed_sizes = [80, 320, 1280]
+mixed_sizes = [80, 1280]
 ratios = [1, 4, 16]
 weighted_size = 80
 weighted_ratio = 16
@@ -49,7 +50,7 @@ shares = [0.5]
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -58,7 +59,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 
@@ -89,67 +90,31 @@ study.summary()
 loss, error = study.relative("loss"), study.relative("error")
 loss.round(3)
 
-# %% tags=["hide-input"]
-import numpy as np
-
+# %%
 from dataworth import claims, published
-from dataworth.figures import COLOURS, plain_ticks, show, subplots
+from dataworth.figures import curves, draw, heatmap, scatter, series, show, split
 
 azizi = published.azizi_mixing()
-record = claims.recorded("mixing")
-shades = dict(zip(mixed_sizes, ("#7FD3BC", "#009E73", "#00523B", "#333333"), strict=False))
-
-fig, axes = subplots(1, 2, figsize=(9.4, 4.2), sharex=True)
-for ax, table, name in zip(axes, (loss, error), ("loss", "top-1 error"), strict=True):
-    for n, rows in table.groupby("real"):
-        colour = shades.get(n, COLOURS["mixed"])
-        bars = np.clip([rows.value - rows.low, rows.high - rows.value], 0, None)
-        ax.errorbar(
-            rows.ratio,
-            rows.value,
-            yerr=bars,
-            fmt="D-",
-            ms=5,
-            capsize=2,
-            color=colour,
-            label=f"{n:,} real",
-        )
-    ax.axhline(1, color="#999999", lw=1, ls=":")
-    ax.set(xlabel="synthetic images per real image", ylabel=f"{name}, relative to real alone")
-    ax.set_xscale("log")
-    plain_ticks(ax.xaxis)
-for pixels, rows in azizi.groupby("pixels"):
-    axes[1].plot(
-        rows.ratio,
-        rows.relative_error,
-        "x:",
-        color=COLOURS["published"],
-        alpha={64: 0.5, 256: 0.7}.get(pixels, 1),
-        lw=1.2,
-        label=f"Azizi et al., 1.2M real, {pixels} px",
+past = (claims.recorded("mixing") or {}).get("evidence", {})
+lines = {"at": "ratio", "name": "{:,} real"}
+panels = [
+    curves(
+        split(table, "real", **lines),
+        "synthetic images per real image", "relative to real images alone",
+        title=title, recorded=split(past.get(f"relative_{metric}"), **lines),
+        published=points, reference=1, log="x", roles="mixed",
     )
-if record:
-    for name, rows in record["evidence"]["relative_loss"].items():
-        axes[0].plot(rows["ratio"], rows["value"], ".-", lw=0.8, alpha=0.6, color=COLOURS["accent"],
-                     label=f"recorded, {int(name):,} real")  # fmt: skip
-    for rows in record["evidence"]["relative_error"].values():
-        axes[1].plot(rows["ratio"], rows["value"], ".-", lw=0.8, alpha=0.6, color=COLOURS["accent"])
-axes[0].legend(fontsize=8)
-axes[1].legend(fontsize=7)
-words = "; ".join(
-    f"with {n:,} real images {rows.value.iloc[0]:.2f} at {rows.ratio.iloc[0]:g} synthetic per real and "
-    f"{rows.value.iloc[-1]:.2f} at {rows.ratio.iloc[-1]:g}"
-    for n, rows in loss.groupby("real")
-)
+    for title, metric, table, points in (
+        ("loss", "loss", loss, None),
+        ("top-1 error", "error", error,
+         split(azizi, "pixels", at="ratio", column="relative_error", name="Azizi et al., 1.2M real, {} px")),
+    )
+]  # fmt: skip
 show(
-    fig,
-    alt=f"Two panels against the number of synthetic images per real image. Left, loss relative to real "
-    f"images alone: {words}. Right, the same for the top-1 error, with the published curves of Azizi et "
-    f"al.: at 1024 pixels {azizi[azizi.pixels == 1024].relative_error.iloc[0]:.2f} at 1 and "
-    f"{azizi[azizi.pixels == 1024].relative_error.iloc[-1]:.2f} at 9 synthetic per real.",
+    draw(*panels, height=4.4),
     caption="Loss (left) and top-1 error (right) of classifiers trained on the same real images with "
-    "more and more synthetic ones, relative to the real ones alone; 95 % intervals. Crosses: published, "
-    "ResNet-50 on ImageNet; thin lines: the recorded larger run.",
+    "more and more synthetic ones, relative to the real ones alone; 95 % intervals. Bold: the recorded "
+    "larger run. Grey: published, ResNet-50 on ImageNet.",
     name="fig-mixing-ratio",
 )
 
@@ -167,51 +132,24 @@ predictions, errors = study.predictions(), study.errors()
 own = predictions[predictions.rule == "n + m/ρ"].drop(columns="rule")
 own.rename(columns={"low": "measured / predicted, low", "high": "high"}).round(3)
 
-# %% tags=["hide-input"]
-fig, ax = subplots(figsize=(6.4, 4.6))
-looks = {
-    "n + m/ρ": ("D", COLOURS["mixed"]),
-    "n + m": ("o", COLOURS["real"]),
-    "n or m": ("s", COLOURS["synthetic"]),
+# %%
+rules = predictions.groupby("rule", sort=False)
+names = {
+    rule: f"{rule}: RMSLE {errors[rule]}, {t.covered.sum()} of {len(t)} covered"
+    for rule, t in rules
 }
-for rule, rows in predictions.groupby("rule", sort=False):
-    marker, colour = looks[rule]
-    e = errors[rule]
-    ax.plot(
-        rows.predicted, rows.measured, marker, color=colour, mfc=colour if rule == "n + m/ρ" else "white",
-        label=f"{rule}: RMSLE {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], "
-        f"{rows.covered.sum()} of {len(rows)} covered",
-    )  # fmt: skip
-ends = [
-    predictions[["predicted", "measured"]].min().min(),
-    predictions[["predicted", "measured"]].max().max(),
-]
-ax.plot(ends, ends, ":", color="#999999")
-ax.set(
-    xscale="log",
-    yscale="log",
-    xlabel="predicted loss (nats), pure curves only",
-    ylabel="measured loss of the mixed set (nats)",
-)
-for axis in (ax.xaxis, ax.yaxis):
-    plain_ticks(axis, np.round(np.geomspace(*ends, 4), 2))
-ax.legend(fontsize=8)
-worst = predictions[predictions.rule == "n + m/ρ"].assign(
-    off=lambda t: np.abs(np.log(t.measured / t.predicted))
-)
-worst = worst.loc[worst.off.idxmax()]
 show(
-    fig,
-    alt="Measured against predicted loss of the mixed sets, with the line of equality. Root mean squared "
-    + "errors of log loss: "
-    + "; ".join(f"rule {rule} {e.value:.3f}" for rule, e in errors.items())
-    + f". The rule n + m/rho is furthest off at {worst.real:,} real and {worst.synthetic:,} synthetic "
-    f"images: predicted {worst.predicted:.2f}, measured {worst.measured:.2f}.",
+    scatter(
+        {names[rule]: (t.predicted, t.measured) for rule, t in rules},
+        "predicted loss (nats), pure curves only", "measured loss of the mixed set (nats)",
+        equal=True, log="xy", hollow=list(names.values())[1:],
+        roles=dict(zip(names.values(), ("mixed", "real", "synthetic"), strict=True)),
+    ),
     caption="Measured loss of every mixed set against its prediction from the pure curves, by three "
     "rules. RMSLE: root mean squared error of the log loss, with 95 % interval; covered: the interval of "
     "measured over predicted holds 1.",
     name="fig-mixing-predicted",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Adding and replacing: two exchange rates
@@ -228,61 +166,29 @@ worth = study.worth()
 surface = study.surface
 worth.round(2)
 
-# %% tags=["hide-input"]
-top = 30.0
-fig, (ax, right) = subplots(1, 2, figsize=(9.4, 4.2), width_ratios=(1, 1))
-for question, colour, marker, shift_x in (
-    ("replaced", COLOURS["synthetic"], "s", 0.96),
-    ("added", COLOURS["mixed"], "D", 1.04),
-):
-    clip = {end: worth[f"{question}{end}"].clip(0.3, top) for end in ("", "_low", "_high")}
-    bars = np.clip([clip[""] - clip["_low"], clip["_high"] - clip[""]], 0, None)
-    x = worth.synthetic / worth.real * shift_x
-    ax.errorbar(
-        x,
-        clip[""],
-        yerr=bars,
-        fmt=marker,
-        color=colour,
-        capsize=2,
-        ms=5,
-        label=question,
-        alpha=0.85,
-    )
-ax.axhline(1, color="#999999", lw=1, ls=":")
-ax.set(
-    xscale="log",
-    yscale="log",
-    ylim=(0.3, top * 1.2),
-    xlabel="synthetic images per real image in the set",
-    ylabel="synthetic images that equal one real image",
-)
-plain_ticks(ax.xaxis)
-plain_ticks(ax.yaxis, [0.3, 1, 3, 10, 30])
-ax.legend(fontsize=8)
-n_axis = np.geomspace(min(mixed_sizes) / 1.5, max(mixed_sizes) * 4, 40)
-m_axis = np.geomspace(min(synthetic_sizes) / 1.5, max(synthetic_sizes) * 1.5, 40)
-grid = np.stack([g.ravel() for g in np.meshgrid(n_axis, m_axis, indexing="ij")], 1)
-height = surface.mean(grid).reshape(len(n_axis), len(m_axis))
-lines = right.contour(n_axis, m_axis, height.T, levels=8, colors=COLOURS["mixed"], linewidths=1)
-right.clabel(lines, fontsize=8, fmt="%.2f", inline=False)
-right.plot(worth.real, worth.synthetic, "D", color="#333333", ms=4)
-right.set(xscale="log", yscale="log", xlabel="real images", ylabel="synthetic images")
-plain_ticks(right.xaxis, mixed_sizes)
-plain_ticks(right.yaxis, synthetic_sizes)
-rates = {m: study.exchange(m) for m in (min(synthetic_sizes), max(synthetic_sizes))}
+# %%
+import numpy as np
+
+per = worth.assign(ratio=worth.synthetic / worth.real)
+grid = np.array([[(n, m) for m in synthetic_sizes] for n in mixed_sizes], dtype=float)
 show(
-    fig,
-    alt="Left: synthetic images that equal one real image, against the share of synthetic images in the "
-    f"set. Median when replaced {worth.replaced.median():.1f}, when added {worth.added.median():.1f}; "
-    f"{np.isinf(worth.added).sum()} of {len(worth)} mixed sets did not gain at all. Right: contours of the "
-    "fitted joint law over real and synthetic images, loss falling to the upper right; the mixed sets are marked. On it, "
-    + " and ".join(f"{m:,} synthetic images cost {e} per real one" for m, e in rates.items())
-    + ".",
-    caption=f"Left: exchange rates by two questions, 95 % intervals; the upper edge ({top:.0f}) stands for "
-    "infinity. Right: the joint law of real and synthetic images, loss in nats; diamonds are the mixed sets.",
+    draw(
+        curves(
+            {question: series(per, question, "ratio") for question in ("replaced", "added")},
+            "synthetic images per real image in the set", "synthetic images that equal one real",
+            reference=1, join=False, limits=(0.3, 30),
+            roles={"replaced": "synthetic", "added": "mixed"},
+        ),
+        heatmap(
+            surface.mean(grid.reshape(-1, 2)).reshape(grid.shape[:2]), "loss of the joint law (nats)",
+            rows=mixed_sizes, columns=synthetic_sizes, x="synthetic images", y="real images", better="",
+        ),
+    ),
+    alt=f"{np.isinf(worth.added).sum()} of {len(worth)} mixed sets did not gain at all.",
+    caption="Left: exchange rates by two questions, 95 % intervals; an arrow at the edge: beyond it, up "
+    "to infinity. Right: the joint law of real and synthetic images.",
     name="fig-mixing-exchange",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## How much should a synthetic image weigh?
@@ -296,137 +202,46 @@ show(
 tried, weighted = study.weighted()
 best, gain = study.best_share()
 
-# %% tags=["hide-input"]
-low, high = weighted.interval()
-fig, ax = subplots(figsize=(6.4, 3.8))
-bars = np.clip([weighted.means - low, high - weighted.means], 0, None)
-ax.errorbar(tried, weighted.means, yerr=bars, fmt="D-", color=COLOURS["mixed"], capsize=3)
-ax.axvline(study.natural, color="#999999", ls=":", lw=1)
-ax.annotate(
-    "every image counts the same",
-    (study.natural, high.max()),
-    rotation=90,
-    ha="right",
-    va="top",
-    fontsize=8,
-)
-ax.set(xlabel="share of synthetic images among the training samples", ylabel="test loss (nats)")
+# %%
 show(
-    fig,
-    alt=f"Test loss against the share of synthetic images among the samples, for {weighted_size:,} real and "
-    f"{params.weighted_added:,} synthetic images: "
-    + ", ".join(f"{y:.2f} at {x:.2f}" for x, y in zip(tried, weighted.means, strict=True))
-    + f". The natural share is {study.natural:.2f}.",
+    curves(
+        (tried, weighted.means, *weighted.interval()),
+        "share of synthetic images among the training samples", "test loss (nats)",
+        log="", at={"every image counts the same": study.natural}, recorded=past.get("weights"),
+        roles={"this run": "mixed"},
+    ),
     caption=f"The same {weighted_size:,} real and {params.weighted_added:,} synthetic images, weighted "
-    "differently; 95 % intervals.",
+    "differently; 95 % intervals. Bold: the recorded larger run, with other numbers of images.",
     name="fig-mixing-weights",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
+# %%
 scarce, ample = min(mixed_sizes), max(mixed_sizes)
-lines = {n: study.mixed(n, "error") for n in mixed_sizes}  # as the published numbers
-most = {n: lines[n].sizes[-1] / n for n in mixed_sizes}
+most = {n: params.added(n)[-1] / n for n in mixed_sizes}
 crowded = max(mixed_sizes, key=lambda n: (most[n], n))  # the line that goes furthest
-
-
-def percentiles(draws):
-    return tuple(float(v) for v in np.nanquantile(draws, [0.025, 0.975]))
-
-
-def change(n, above, below):
-    """Error of one mixed set over that of another along the line of n real images."""
-    c = lines[n]
-    return c.means[above] / c.means[below], c.draws[:, above] / c.draws[:, below]
-
-
-first, first_draws = change(scarce, 1, 0)
-last, last_draws = change(crowded, -1, 0)
-turn, turn_draws = change(crowded, -1, 1)
-other, other_draws = change(ample, 1, 0)
-rule = errors["n + m/ρ"]
-ledger = [
-    claims.claim(
-        "adding-helps",
-        "Adding as many synthetic as real images improves a classifier.",
-        source="Azizi et al. 2023, Table 4",
-        published="relative error "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 1)].relative_error.item():.2f} at 1.2M real images",
-        estimate=first,
-        interval=percentiles(first_draws),
-        region=(0.0, 1.0),
-        unit="× error",
-        effect=f"{scarce:,} real images with {lines[scarce].sizes[1]:,} synthetic ones, over the real ones alone",
-    ),
-    claims.claim(
-        "helps-when-scarce",
-        "Synthetic images help more where real ones are scarce.",
-        source="Fan et al. 2023, on mixing",
-        published="gains largest at small real sets",
-        estimate=first / other,
-        interval=percentiles(first_draws / other_draws),
-        region=(0.0, 1.0),
-        unit="ratio of relative errors",
-        effect=f"{scarce:,} against {ample:,} real images, {ratios[0]:g} synthetic per real",
-    ),
-    claims.claim(
-        "too-many-hurt",
-        "With many synthetic images per real one, a classifier does worse than on the real ones alone.",
-        source="Azizi et al. 2023, Table 4",
-        published="relative error "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 4)].relative_error.item():.2f} at 4 and "
-        f"{azizi[(azizi.pixels == 1024) & (azizi.ratio == 9)].relative_error.item():.2f} at 9 per real image",
-        estimate=last,
-        interval=percentiles(last_draws),
-        region=(1.0, np.inf),
-        unit="× error",
-        effect=f"{crowded:,} real images with {most[crowded]:g} synthetic per real, over the real ones alone",
-    ),
-    claims.claim(
-        "optimum",
-        "There is an optimum: beyond a few synthetic images per real one, more make it worse.",
-        source="Azizi et al. 2023, Table 4; contradicted at 64 pixels (Figure 6)",
-        published="best at 1 synthetic per real image, falling from there on",
-        estimate=turn,
-        interval=percentiles(turn_draws),
-        region=(1.0, np.inf),
-        unit="× error",
-        effect=f"{crowded:,} real images: {most[crowded]:g} over {ratios[0]:g} synthetic per real",
-    ),
-    claims.claim(
-        "predicted-from-pure",
-        "The pure curves predict the mixed losses within 10 % on average, by the rule n + m/ρ.",
-        source="question 1 of the study; the rule is the first order of the joint law",
-        published="no published test",
-        estimate=rule.value,
-        interval=rule.interval,
-        region=(0.0, float(np.log(1.1))),
-        unit="RMSLE",
-        effect=f"{len(predictions) // 3} mixed sets, "
-        f"{(~predictions[predictions.rule == 'n + m/ρ'].covered).sum()} of them off by more than their interval; "
-        f"counting synthetic images as real gives "
-        f"{errors['n + m'].value:.3f}, no gain from mixing {errors['n or m'].value:.3f}",
-    ),
-    claims.claim(
-        "natural-weight",
-        "Counting every image equally is not the best mixture.",
-        source="Jain et al. 2024, weighted empirical risk",
-        published="unweighted mixing is sub-optimal and can hurt",
-        estimate=gain.value,
-        interval=gain.interval,
-        region=(0.0, 1.0),
-        unit="× loss",
-        effect=f"share {best:g} (chosen on validation data) over the natural share {study.natural:.2f}",
-    ),
-]
-claims.table(ledger, "mixing")
+helps = study.change(scarce, 1, 0)
+ledger = claims.judge(
+    "mixing",
+    {
+        "adding-helps": helps,
+        "helps-when-scarce": helps.over(study.change(ample, 1, 0)),
+        "too-many-hurt": study.change(crowded, -1, 0),
+        "optimum": study.change(crowded, -1, 1),
+        "predicted-from-pure": errors["n + m/ρ"],
+        "natural-weight": gain,
+    },
+    azizi=azizi[azizi.pixels == 1024].set_index("ratio").relative_error,
+    scarce=scarce, added=params.added(scarce)[0], ample=ample, crowded=crowded,
+    most=most[crowded], fewest=ratios[0], errors=errors, sets=len(predictions) // 3,
+    off=(~predictions.covered[predictions.rule == "n + m/ρ"]).sum(), best=best, natural=study.natural,
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "mixing",
-    "Beside real images, synthetic ones help while real ones are few",
     ledger,
     evidence={
         f"relative_{name}": {

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.per_class:PerClass"
 #     description: Which classes profit from synthetic images, which do not, and can the rest be helped?
 #     device: cpu or one GPU
+#     main: [synthetic_sizes, judged_images, seeds]
 #     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
 # ---
 
@@ -43,11 +44,11 @@ weakest = 2
 fix_prompt_set = "in-captions"
 fix_guidance = 3.0
 fix_size = 768
-fix_budget = 150
+fix_budget = 110
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -56,7 +57,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 resamples = 1000
 seed = 0
 
@@ -290,80 +291,28 @@ show(
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-import numpy as np
-
+# %%
 from dataworth.stats import best_of
 
 three = study.filled_groups("synthetic")
-agreed = (three.draws == three.value).mean()
-gap = study.excess_gap()
 chosen, cure = best_of({f: effect[f, "weak"] for f in fixes if f != "real images"})
-fan = "Fan et al. 2024"
-ledger = [
-    claims.claim(
-        "three-groups",
-        "With synthetic images, classes fall into three groups: easy, scaling and poor.",
-        source=fan,
-        published="three groups, without thresholds",
-        estimate=three.value,
-        interval=three.interval,
-        region=(3, 3),
-        unit="groups with a class in them",
-        effect=f"as many in {100 * agreed:.0f} % of bootstrap draws and thresholds; "
-        + ", ".join(f"{name} {c.group}" for name, c in scaling["synthetic"].items()),
-    ),
-    claims.claim(
-        "recognizability",
-        "Classes whose images are more recognizable scale faster.",
-        source=fan,
-        published="poor classes are blamed on concepts that the generator cannot draw",
-        estimate=rho["recognizability", "k"].value,
-        interval=rho["recognizability", "k"].interval,
-        region=(0.0, 1.0),
-        unit="rank correlation",
-        effect=f"over {len(causes)} classes",
-    ),
-    claims.claim(
-        "diversity",
-        "Classes whose images are more diverse scale faster.",
-        source=fan,
-        published="both are tied to scaling ability, over configurations",
-        estimate=rho["diversity", "k"].value,
-        interval=rho["diversity", "k"].interval,
-        region=(0.0, 1.0),
-        unit="rank correlation",
-        effect=f"over {len(causes)} classes",
-    ),
-    claims.claim(
-        "generator-to-blame",
-        "The weakest classes lose more than the others when real images become synthetic ones.",
-        source=fan,
-        published="poor classes are blamed on concepts that the generator cannot draw",
-        estimate=gap.value,
-        interval=gap.interval,
-        region=(0.0, np.inf),
-        unit="top-1 points",
-        effect=f"excess loss of {', '.join(weak)}",
-    ),
-    claims.claim(
-        "cure",
-        "Other prompts or other guidance for the weakest classes alone improve them.",
-        source="a hypothesis of this chapter",
-        published="not tested",
-        estimate=cure.value,
-        interval=cure.interval,
-        region=(0.0, np.inf),
-        unit="top-1 points",
-        effect=f"{chosen}, the better of the two, on {', '.join(weak)}",
-    ),
-]
-claims.table(ledger, "per-class")
+ledger = claims.judge(
+    "per-class",
+    {
+        "three-groups": three,
+        "recognizability": rho["recognizability", "k"],
+        "diversity": rho["diversity", "k"],
+        "generator-to-blame": study.excess_gap(),
+        "cure": cure,
+    },
+    agreed=100 * (three.draws == three.value).mean(),
+    groups=", ".join(f"{name} {c.group}" for name, c in scaling["synthetic"].items()),
+    classes=len(causes), weak=", ".join(weak), chosen=chosen,
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "per-class",
-    "Some classes scale, some are easy, and some stay poor: what the generator cannot draw, it cannot teach",
     ledger,
     evidence={
         "accuracy": {

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
+#     main: [real_sizes, synthetic_sizes, seeds]
 #     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 125}
 # ---
 
@@ -42,13 +43,13 @@ real_sizes = [80, 320, 1280, 5120, 10240]
 synthetic_sizes = [80, 320, 1280, 5120]
 other_sizes = [80, 320, 1280]
 other_generators = ["latent-diffusion", "masked-token"]
-other_prompt_sets = ["in-captions"]
+other_prompt_sets = ["clip-80"]
 other_model = "vit-2x32"
-epochs = 15
+epochs = 12
 seeds = 2
 model = "vit-2x64"
 budget_rule = "fixed_steps"
-budget = 300
+budget = 250
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -57,7 +58,7 @@ generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
 guidance = 1.5
-solver_steps = 8
+solver_steps = 6
 curve_steps = [2, 4, 8, 16]
 curve_images = 256
 resamples = 1000
@@ -415,121 +416,45 @@ show(
 # Whether a straight line describes the curve is judged by what it is for: fitted on all sizes but
 # the largest, does the pure power law predict the loss at the largest size within 5 %?
 
-# %% tags=["hide-input"]
-common = sorted(set(real.sizes) & set(synthetic.sizes))[-1]
-at = {arm: list(c.sizes).index(common) for arm, c in {"real": real, "synthetic": synthetic}.items()}
-worse = synthetic.draws[:, at["synthetic"]] / real.draws[:, at["real"]]
-ratio_k = power["real"].draws["k"] / power["synthetic"].draws["k"]
+# %%
+from dataclasses import replace
 
+from dataworth.studies.curves import exponent_ratio
 
-def straight(arm, c):
-    """Observed over predicted loss at the largest size, predicted by a power law on the others."""
-    law = fit(
-        {"n": c.sizes[:-1].astype(float), "loss": c.means[:-1]},
-        law="power",
-        x="n",
-        y="loss",
-        draws=c.draws[:, :-1],
-    )
-    last = [float(c.sizes[-1])]
-    return claims.claim(
-        f"power-law-{arm}",
-        f"The loss of a classifier trained on {arm} images falls as a power law of their number.",
-        source="Fan et al. 2023, Eq. 1",
-        published="straight from 0.125 to 4 million images",
-        estimate=c.means[-1] / law.mean(last)[0],
-        interval=percentile_interval(c.draws[:, -1] / law.mean_draws(last)[:, 0]),
-        region=(0.95, 1.05),
-        unit="observed / predicted loss",
-        effect=f"at {c.sizes[-1]} images, from the {len(c.sizes) - 1} smaller sizes",
-    )
-
-
-crossing_size = (synthetic.sizes[-1] / here.ratio.high, synthetic.sizes[-1] / here.ratio.low)
-ledger = [
-    claims.claim(
-        "synthetic-worse-in-domain",
-        "Trained on as many images, a classifier does worse on synthetic than on real ones, in domain.",
-        source="Fan et al. 2023, main claim 1a",
-        published="real better at every size shown",
-        estimate=synthetic.means[at["synthetic"]] / real.means[at["real"]],
-        interval=percentile_interval(worse),
-        region=(1.0, np.inf),
-        unit="× loss",
-        effect=f"loss on synthetic over loss on real, {common} images each",
-    ),
-    claims.claim(
-        "data-equivalence",
-        f"Equal loss takes 3 to 8 times as many synthetic as real images (at {synthetic.sizes[-1]:,} synthetic ones).",
-        source="Fan et al. 2023, as summarised in the slides",
-        published="about 3 to 8",
-        estimate=here.ratio.value,
-        interval=(here.ratio.low, here.ratio.high),
-        region=(3.0, 8.0),
-        unit="synthetic per real",
-        effect=f"{synthetic.sizes[-1]} synthetic images do as well as about {here.n_real:.0f} real ones; no constant: "
-        f"{min(a.ratio.value for a in answers.values()):.2g} to {max(a.ratio.value for a in answers.values()):.2g} "
-        f"over {min(answers):,.0f} to {max(answers):,.0f} real images",
-    ),
-    claims.claim(
-        "scaling-ability-ratio",
-        "Real images scale 2.0 to 2.7 times faster than synthetic ones.",
-        source="Fan et al. 2023, figure of scaling ability",
-        published=f"{k_paper_real / k_paper_synthetic.max():.1f} to "
-        f"{k_paper_real / k_paper_synthetic.min():.1f}",
-        estimate=power["real"].params["k"] / power["synthetic"].params["k"],
-        interval=percentile_interval(ratio_k),
-        region=(2.0, 2.7),
-        unit="k real / k synthetic",
-        effect=f"k is {power['real'].params['k']:.2f} on {real.sizes[0]} to {real.sizes[-1]} real and "
-        f"{power['synthetic'].params['k']:.2f} on {synthetic.sizes[0]} to {synthetic.sizes[-1]} synthetic images; on "
-        f"equal ranges ({other_sizes[0]} to {other_sizes[-1]}) the ratio is "
-        f"{power_few['real'].params['k'] / power_few['synthetic'].params['k']:.2f}",
-    ),
-    straight("real", real),
-    straight("synthetic", synthetic),
-    claims.claim(
-        "scarce-real",
-        "Where real images are scarce, a classifier does better on many synthetic ones.",
-        source="Fan et al. 2023, abstract",
-        published="below 0.5 million real images of ImageNet",
-        estimate=here.n_real,
-        interval=crossing_size,
-        region=(float(real.sizes[0]), np.inf),
-        unit="real images",
-        effect=f"below this size {synthetic.sizes[-1]} synthetic images do better than the real ones",
-    ),
-    claims.claim(
-        "saturation-moves",
-        "A larger classifier goes on learning from synthetic images where a smaller one flattens.",
-        source="Fan et al. 2023, ViT-B against ViT-L",
-        published="flattens at 4 against 8 million images",
-        estimate=slope["synthetic"] - slope[small_arm],
-        interval=percentile_interval(local["synthetic"] - local[small_arm]),
-        region=(0.0, np.inf),
-        unit="difference of local slopes",
-        effect=f"{model} less {other_model}, from {other_sizes[-2]} to {other_sizes[-1]} images",
-    ),
-    claims.claim(
-        "budget-rule",
-        "Real images scale faster than synthetic ones under fixed epochs too.",
-        source="our control; the paper's rule is between the two",
-        published="not studied",
-        estimate=power_few["real, fixed epochs"].params["k"]
-        / power_few["synthetic, fixed epochs"].params["k"],
-        interval=percentile_interval(ratio_of_k("synthetic, fixed epochs")),
-        region=(1.0, np.inf),
-        unit="k real / k synthetic",
-        effect=f"k is {power_few['real, fixed epochs'].params['k']:.2f} on real images at "
-        f"{epochs} epochs, {power_few['real'].params['k']:.2f} at fixed steps",
-    ),
-]
-claims.table(ledger, "synthetic-scaling")
+shared = sorted(set(real.sizes) & set(synthetic.sizes))[-1]
+pure = {"real": real, "synthetic": synthetic}
+on_real, on_synthetic = (c.one(list(c.sizes).index(shared)) for c in pure.values())
+reach = synthetic.sizes[-1]
+ledger = claims.judge(
+    "synthetic-scaling",
+    {
+        "synthetic-worse-in-domain": on_synthetic.over(on_real),
+        "data-equivalence": here.ratio,
+        "scaling-ability-ratio": exponent_ratio(power["real"], power["synthetic"]),
+        "power-law-real": study.predicted("real"),
+        "power-law-synthetic": study.predicted("synthetic"),
+        "scarce-real": replace(
+            here.ratio, value=here.n_real, low=reach / here.ratio.high, high=reach / here.ratio.low
+        ),
+        "saturation-moves": study.local_slope("synthetic").minus(study.local_slope(small_arm)),
+        "budget-rule": exponent_ratio(
+            power_few["real, fixed epochs"], power_few["synthetic, fixed epochs"]
+        ),
+    },
+    least={arm: c.sizes[0] for arm, c in pure.items()},
+    most={arm: c.sizes[-1] for arm, c in pure.items()},
+    smaller={arm: len(c.sizes) - 1 for arm, c in pure.items()},
+    k_paper=[k_paper_real / k for k in (k_paper_synthetic.max(), k_paper_synthetic.min())],
+    lowest=min(a.ratio.value for a in answers.values()),
+    highest=max(a.ratio.value for a in answers.values()), asked=[min(answers), max(answers)],
+    power=power, power_few=power_few, here=here, shared=shared, epochs=epochs,
+    equal_ranges=exponent_ratio(power_few["real"], power_few["synthetic"]),
+    common=[*other_sizes[:1], *other_sizes[-2:]], model=model, other_model=other_model,
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "synthetic-scaling",
-    "For classification, a synthetic image is worth less than a real one",
     ledger,
     evidence={
         "curves": {

@@ -415,52 +415,24 @@ show(
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
+# %%
 from dataworth import claims
+from dataworth.stats import Estimate
 
-boot_k = k["power"][-1]
-ledger = [
-    claims.claim(
-        "intervals-cover",
-        "The book's 95 % intervals hold the truth in 92 to 98 % of simulated experiments.",
-        source="this book, simulation",
-        published="not a paper's claim",
-        estimate=float(coverage["coverage"].median()),
-        interval=(float(coverage["coverage"].min()), float(coverage["coverage"].max())),
-        region=(0.92, 0.98),
-        unit="coverage (range over settings)",
-        effect=f"{inside:.0%} of {len(coverage)} measured shares lie inside; the lowest is "
-        f"{coverage['coverage'].min():.1%}, the highest {coverage['coverage'].max():.1%}",
-    ),
-    claims.claim(
-        "floor-free-exponent",
-        "A power law without a floor, fitted to a curve that has one, still finds the exponent.",
-        source="this book, simulation; the practice of reporting k alone",
-        published="truth 0.40",
-        estimate=boot_k.value,
-        interval=(boot_k.low, boot_k.high),
-        region=(0.38, 0.42),
-        unit="k",
-        effect=f"its k falls from {power_k[0]:.2f} to {power_k[-1]:.2f} with the range",
-    ),
-    claims.claim(
-        "rounded-constants",
-        "The rounded constants of Hoffmann et al. give the same tokens per parameter within 10 %.",
-        source="Hoffmann et al. 2022, approach 3, at 5.76e23 FLOP",
-        published="alpha 0.34, beta 0.28",
-        estimate=rounding,
-        interval=(rounding, rounding),
-        region=(0.9, 1.1),
-        unit="× D*/N* of the unrounded fit",
-        effect="closed form, no noise: the interval is a point",
-    ),
-]
-claims.table(ledger)
+none = np.empty(0)  # no draws: these are ranges or closed forms
+ledger = claims.judge(
+    "fitting",
+    {
+        "intervals-cover": Estimate(*coverage["coverage"].agg(["median", "min", "max"]), none),
+        "floor-free-exponent": k["power"][-1],
+        "rounded-constants": Estimate(rounding, rounding, rounding, none),
+    },
+    inside=inside, points=len(coverage), first_k=power_k[0], last_k=power_k[-1],
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "fitting",
-    "A scaling law is only as good as its fit",
     ledger,
     evidence={
         "coverage": wide.reset_index().to_dict("list"),

@@ -330,88 +330,40 @@ pd.DataFrame(filter_rows)
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-static = fits["ImageNet-1k, static"]
-floor = static["shifted"].interval("E", level)
+# %%
+from dataworth.stats import Estimate, estimate
+
+static, none = fits["ImageNet-1k, static"], np.empty(0)
 first = answers["ImageNet-1k", 640e3]
 last = azizi[azizi["setting"].str.contains("1024px")].sort_values("x").iloc[[-1]]
-too_much = float(last["y"].iloc[0] - real_only["y"].iloc[0])
+much = last["y"].iloc[0] - real_only["y"].iloc[0]
 deviations = np.r_[spread(last["setting"]), spread(real_only["setting"])]
-too_much_half = float(stats.norm.ppf((1 + level) / 2) * np.hypot(*deviations))
-real_k = fan.query("evaluation_set == 'ImageNet val' and training_source == 'real'")["k"].iloc[0]
-others = fan.query("evaluation_set == 'ImageNet val' and training_source != 'real'")["k"]
+half = stats.norm.ppf((1 + level) / 2) * np.hypot(*deviations)
 rate = exchange[(exchange["synthetic"] == 64000) & (exchange["real"] == 128117)].iloc[0]
-gone_low, gone_high = np.quantile(gone["1024px"], [(1 - level) / 2, (1 + level) / 2])
-ledger = [
-    claims.claim(
-        "synthetic-no-floor",
-        "The error of classifiers trained on static synthetic images falls without a floor.",
-        source="implied by the power law of Fan et al.; points of Askari-Hemmat et al., Table 5",
-        published="power law, no floor",
-        estimate=floor.value,
-        interval=(floor.low, floor.high),
-        region=(0.0, 0.05),
-        unit="floor of the top-1 error",
-        effect=f"squared error of the power law is {static['power'].objective / static['shifted'].objective:,.0f} "
-        "times that of the law with a floor",
-    ),
-    claims.claim(
-        "practice-20x",
-        "640,000 images of deliberate practice do at least as well as 13 million static ones.",
-        source="Askari-Hemmat et al. 2025, text on ImageNet-1k",
-        published="20 times as many (text), 10 (a caption)",
-        estimate=first.ratio.value,
-        interval=(first.ratio.low, first.ratio.high),
-        region=(20.0, np.inf),
-        unit="static images per image",
-        effect="infinite: the floor of the static curve lies above that error"
-        if first.case == "infinite"
-        else f"{first.case}: at an error of {first.loss:.3f}",
-    ),
-    claims.claim(
-        "azizi-too-much",
-        "Nine synthetic images for each real one train worse than the real ones alone.",
-        source="Azizi et al. 2023, Table 4, 1024 pixels, ResNet-50",
-        published="73.70 against 76.39",
-        estimate=too_much,
-        interval=(too_much - too_much_half, too_much + too_much_half),
-        region=(-np.inf, 0.0),
-        unit="points of top-1 accuracy",
-        effect=f"the gain is gone at {np.median(gone['1024px']) / 1.2e6:.1f} times the real images "
-        f"[{gone_low / 1.2e6:.1f}, {gone_high / 1.2e6:.1f}]",
-    ),
-    claims.claim(
-        "exchange-rate",
-        "Replacing a real image takes more than one synthetic image.",
-        source="Mikami et al. 2021, error grid; 128,117 real and 64,000 synthetic images",
-        published="not given",
-        estimate=float(rate["fitted"]),
-        interval=(float(rate["low"]), float(rate["high"])),
-        region=(1.0, np.inf),
-        unit="synthetic per real",
-        effect="with 16,000 synthetic images the rate is near one",
-    ),
-    claims.claim(
-        "toxicity-filter-costs",
-        "The more text a toxicity filter removes, the worse the answers to questions.",
-        source="Longpre et al. 2023, Figure 7",
-        published="-0.7 at 5 % removed, -2.7 at 39 %",
-        estimate=slopes_by_filter["toxicity"][0],
-        interval=slopes_by_filter["toxicity"][1:],
-        region=(-np.inf, 0.0),
-        unit="points per further 10 % removed",
-        effect=f"for the quality filter {slopes_by_filter['quality'][0]:+.2f} per 10 %",
-    ),
-]
-claims.table(ledger)
+ledger = claims.judge(
+    "published-curves",
+    {
+        "synthetic-no-floor": static["shifted"].interval("E", level),
+        "practice-20x": first.ratio,
+        "azizi-too-much": Estimate(much, much - half, much + half, none),
+        "exchange-rate": Estimate(*rate[["fitted", "low", "high"]], none),
+        "toxicity-filter-costs": Estimate(*slopes_by_filter["toxicity"], none),
+    },
+    times=static["power"].objective / static["shifted"].objective,
+    effect="infinite: the floor of the static curve lies above that error"
+    if first.case == "infinite"
+    else f"{first.case}: at an error of {first.loss:.3f}",
+    gone=estimate(np.median(gone["1024px"]) / 1.2e6, gone["1024px"] / 1.2e6, level),
+    quality=slopes_by_filter["quality"][0],
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
+k_fan = fan.query("evaluation_set == 'ImageNet val'").set_index("training_source")["k"]
 claims.write(
-    "published-curves",
-    "Published curves bend, and most of them saturate",
     ledger,
     evidence={
-        "fan": {"real": float(real_k), "synthetic": [float(v) for v in others]},
+        "fan": {"real": k_fan["real"], "synthetic": k_fan.drop("real").tolist()},
         "practice": rows,
         "azizi": azizi_rows,
         "filters": {name: list(v) for name, v in slopes_by_filter.items()},

@@ -56,15 +56,14 @@ seed = 0
 # for the other direction.
 
 # %%
-from dataworth import published
-from dataworth.tables import sortable
+from dataworth import published, tables
 
-sortable(
+tables.show(
     published.model_domains(),
-    name="model-domains",
+    sort="model-domains",
     caption="Domains and multilingual share (multi.) in percent; filters of toxicity (tox.) and quality (qual.): H "
     "heuristic, C classifier.",
-    headings={
+    names={
         "academic": "acad.", "pile": "Pile", "c4": "C4", "multilingual": "multi.", "tox_filter": "tox.",
         "quality_filter": "qual.",
     },
@@ -350,36 +349,19 @@ study.agreement().round(3)
 # What each scorer is, for the reader of every chapter that filters:
 
 # %% tags=["hide-input"]
-cards = study.cards().drop(columns=["source"]).reset_index()
-sortable(
-    cards,
-    name="score-cards",
-    caption="Score cards.",
-    headings={column: column.replace("_", " ") for column in cards.columns},
-)
+cards = study.cards().drop(columns=["source"])
+tables.show(cards, sort="score-cards", caption="Score cards.")
 
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-SOURCE = "Longpre et al. 2023, data characteristics, as in the lecture slides (third-party)"
-inside = correlations["pieces"]
 
-
+# %%
 def among(domain, measure):
     """The domain's value and its rank from the top, in words."""
     found = study.by_domain(measure)
     rank = 1 + sum(e.value > found[domain].value for e in found.values())
     return f"{found[domain].value:.2f}, rank {rank} of {len(found)}"
-
-
-def against(id, statement, domain, measure, region, published, effect):
-    """A claim on a domain's measure less the mean of the other domains'."""
-    e = study.contrast(domain, measure)
-    return claims.claim(
-        id, statement, source=SOURCE, published=published, estimate=e.value, interval=e.interval,
-        region=region, unit="difference from the other domains' mean", effect=effect,
-    )  # fmt: skip
 
 
 def controls(domain):
@@ -391,77 +373,25 @@ def controls(domain):
     )
 
 
-letters = study.trend("non_ascii_letters")
-high, low = (0.0, np.inf), (-np.inf, 0.0)
-said = "“Technical domains have lower quality”; values not published"
-ledger = [
-    claims.claim(
-        "inverse",
-        "Within a domain, better text is less toxic: quality and toxicity are inversely related.",
-        source=SOURCE,
-        published="“inversely correlated (e.g., books)”; no coefficient",
-        estimate=inside["within"].value,
-        interval=inside["within"].interval,
-        region=low,
-        unit="Spearman's ρ",
-        effect="mean over eight domains, pieces of equal length",
-    ),
-    claims.claim(
-        "inverse-between",
-        "Across domains, those of better text are less toxic.",
-        source=SOURCE,
-        published="“inversely correlated (e.g., books)”; no coefficient",
-        estimate=inside["between"].value,
-        interval=inside["between"].interval,
-        region=low,
-        unit="Spearman's ρ",
-        effect="eight means; the interval does not cover that there are only eight domains",
-    ),
-    claims.claim(
-        "not-opposites",
-        "Quality and toxicity are not opposites: one says less than a quarter about the other.",
-        source="Longpre et al. 2023, on domains (third-party)",
-        published="books high on both; no coefficient",
-        estimate=inside["pooled"].value,
-        interval=inside["pooled"].interval,
-        region=(-0.5, 0.5),
-        unit="Spearman's ρ",
-        effect="all domains with equal weights; opposites would be near −1; ±0.5 leaves three "
-        "quarters of the variance of ranks",
-    ),
-    against("books-quality", "Books are of high quality.", "books", "quality_without_domain", high,
-            "“Books are high quality”", controls("books")),
-    against("books-toxicity", "Books are of high toxicity.", "books", "toxicity", high,
-            "“but high toxicity”", f"pieces of equal length; share of pieces at 0.9 or more: "
-            f"{among('books', 'toxic_pieces')}"),
-    against("code-quality", "Code is of low quality to a classifier.", "code",
-            "quality_without_domain", low, said, controls("code")),
-    against("academic-quality", "Academic text is of low quality to a classifier.", "academic",
-            "quality_without_domain", low, said, controls("academic")),
-    claims.claim(
-        "non-ascii-grows",
-        "The share of non-ASCII characters grows with the years.",
-        source=SOURCE,
-        published="“increasing”, crawls of 2013 to 2022",
-        estimate=trends["non_ascii"].value,
-        interval=trends["non_ascii"].interval,
-        region=high,
-        unit="Spearman's ρ with the year",
-        effect=f"speeches of {study.years.min()} to {study.years.max()}; letters alone {letters}",
-    ),
-    claims.claim(
-        "quality-falls",
-        "Measured quality falls with the years.",
-        source=SOURCE,
-        published="“decreasing”, crawls of 2013 to 2022",
-        estimate=trends["quality"].value,
-        interval=trends["quality"].interval,
-        region=low,
-        unit="Spearman's ρ with the year",
-        effect=f"speeches of {study.years.min()} to {study.years.max()}, pieces of equal length",
-    ),
-]  # fmt: skip
-claims.table(ledger, "data-characteristics")
+inside = correlations["pieces"]
+ledger = claims.judge(
+    "data-characteristics",
+    {
+        "inverse": inside["within"],
+        "inverse-between": inside["between"],
+        "not-opposites": inside["pooled"],
+        "books-quality": study.contrast("books", "quality_without_domain"),
+        "books-toxicity": study.contrast("books", "toxicity"),
+        "code-quality": study.contrast("code", "quality_without_domain"),
+        "academic-quality": study.contrast("academic", "quality_without_domain"),
+        "non-ascii-grows": trends["non_ascii"],
+        "quality-falls": trends["quality"],
+    },
+    controls={domain: controls(domain) for domain in ("books", "code", "academic")},
+    toxic=among("books", "toxic_pieces"), letters=study.trend("non_ascii_letters"),
+    years=[study.years.min(), study.years.max()],
+)  # fmt: skip
+ledger
 
 # %% [markdown]
 # ## Why it could be wrong
@@ -530,8 +460,6 @@ claims.table(ledger, "data-characteristics")
 
 # %% tags=["remove-cell"]
 claims.write(
-    "data-characteristics",
-    "Quality and toxicity are two axes, and both depend on who measures",
     ledger,
     evidence={
         "quality_toxicity": {

@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.filtering:QualityFilter"
 #     description: Does a filter for quality make a better language model, and is it the filter?
 #     device: cpu or one GPU
+#     main: [kept, tokens, seeds]
 #     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 25}
 # ---
 
@@ -45,22 +46,24 @@ controls = [91, 73, 46]
 equal = 73
 tasks = [91, 73, 46]
 task_control = 73
-pareto_bytes = 9_600_000
+pareto_bytes = 4_800_000
 alpha = 9
 examples = 400
-steps = 60
-questions = 96
+steps = 48
+questions = 48
 prompts = 20
 samples = 25
 seeds = 2
 model = "lm-0.4m"
 vocabulary = 2048
-pool_bytes = 1_100_000
-tokens = 360_000
+# Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
+# they get the largest part of it.
+pool_bytes = 560_000
+tokens = 163_840
 batch = 16
 context = 128
 learning_rate = 1.6e-2
-held_out_tokens = 8_000
+held_out_tokens = 6000
 resamples = 1000
 seed = 0
 
@@ -95,33 +98,21 @@ study.summary()
 # %%
 study.sets().round(2)
 
-# %% tags=["hide-input"]
-import numpy as np
+# %%
+import pandas as pd
 
 from dataworth import claims, published
-from dataworth.figures import COLOURS, show, subplots
-from dataworth.figures.filters import (
-    choice_by_domain,
-    draw_cells,
-    draw_gains,
-    draw_mix,
-    draw_tasks,
-)
+from dataworth.figures import draw, filters, forest, heatmap, show
+from dataworth.studies.filter_tasks import TASKS
+from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
-draw_mix(axes, study)
 mild, strict = study.arm("quality", max(kept)), study.arm("quality", min(kept))
-hardest = str(strict)
+own_names = list(map(str, study.own_arms))
 show(
-    fig,
-    alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[hardest]:.0f} % at {min(kept):g} % kept and "
-    f"{sets.mail['rules for pages']:.0f} % after the rules for pages. Mean document: {sets.bytes['whole']:.0f} bytes "
-    f"unfiltered, {sets.bytes[hardest]:.0f} at {min(kept):g} % kept. Mean quality {sets.quality['whole']:.2f} and "
-    f"{sets.quality[hardest]:.2f}. Toxic bytes {sets.toxic['whole']:.1f} % and {sets.toxic[hardest]:.1f} %.",
+    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
+    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-quality-mix",
 )
 
@@ -134,40 +125,24 @@ study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
 # %% [markdown]
 # ## Gain by share kept
 
-# %% tags=["hide-input"]
+# %%
 record = claims.recorded("quality")
+past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
 paper = published.longpre_filters("quality")
-average = paper[paper.category == "average"]
 gains = study.gains()
-fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
-draw_gains(ax, study, record["evidence"]["gains"] if record else None)
-filters = average[~average.inverse].sort_values("kept")
-worst = average[average.inverse]
-right.plot([100, *filters.kept[::-1]], [0, *filters.change[::-1]], "o-", color=COLOURS["published"])
-right.plot(worst.kept, worst.change, "s", color=COLOURS["published"], mfc="white", label="inverse")
-right.axhline(0, color="#999999", lw=1, ls=":")
-right.invert_xaxis()
-right.set(xlabel="% kept", ylabel="QA score, change in points", title="Longpre et al., Figure 6")
-right.title.set_fontsize(9)
-right.legend(fontsize=8)
-
-
-def told(name):
-    row = gains.loc[name]
-    return f"{name} {row.gain:+.2f} [{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
-
-
 show(
-    fig,
-    alt="Left: gain in bits per byte over the unfiltered crawl, in percent, by arm: "
-    + "; ".join(told(name) for name in gains.index if name != "whole")
-    + ". Right: published change of the question-answering score, "
-    + ", ".join(f"{r.change:+.1f} at {r.kept:.0f} %" for r in filters.itertuples())
-    + f" kept, and {worst.change.item():+.1f} for the inverse filter.",
+    draw(
+        filters.gains(
+            gains.loc[own_names], equal=equal,
+            recorded=past[past.arm.str.startswith("quality")] if record else None,
+        ),
+        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 6"),
+        widths=(1.7, 1), height=4.6,
+    ),
     caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
     "in question answering after fine-tuning (one run each).",
     name="fig-quality-gain",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Gain by domain
@@ -176,32 +151,24 @@ show(
 # news, academic) and the encyclopedia come from the corpora that served as the classifier's positives (other
 # documents of them); code, government and the crawl's own web and mail do not.
 
-# %% tags=["hide-input"]
-arms = [arm for arm in study.own if arm.kind != "random"]
+# %%
+kinds = {str(arm): arm.kind for arm in study.arms}
+arms = [arm for arm in study.own_arms if arm.kind != "random"]
 beside = [arm for arm in arms if study.has_control(arm)]
-upper, lower = study.by_domain(arms), study.by_domain(beside, over="control")
-top = float(max(np.abs(upper[0]).max(), np.abs(lower[0]).max()))
-fig, axes = subplots(2, 1, figsize=(8.2, 7.4), height_ratios=(len(arms), len(beside)), sharex=True)
-for ax, (values, clear), rows in zip(axes, (upper, lower), (arms, beside), strict=True):
-    image = draw_cells(
-        ax, values, list(map(str, rows)), study.domains, top=top, clear=clear, form="{:+.2f}"
-    )
-axes[0].set_title("gain over the unfiltered crawl", fontsize=9)
-axes[1].set_title("gain over the random drop of the same size", fontsize=9)
-bar = fig.colorbar(image, ax=axes, label="gain in bits per byte (%)", shrink=0.6)
-bar.set_ticks([-top, -top / 10, 0, top / 10, top])
-bar.set_ticklabels([f"{-top:+.1f}", f"{-top / 10:+.1f}", "0", f"{top / 10:+.1f}", f"{top:+.1f}"])
-bar.minorticks_off()
-row = dict(zip(study.domains, upper[0][arms.index(strict)], strict=True))
+upper = study.by_domain(arms)
+common = {"columns": study.domains, "form": "+.2f"}
+label = "gain in bits per byte (%)"
 show(
-    fig,
-    alt=f"Heat map of gains in percent of bits per byte, arms by domains. At {min(kept):g} % kept: "
-    + ", ".join(f"{name} {value:+.2f}" for name, value in row.items())
-    + f". In {int(lower[1].sum())} of {lower[1].size} cells the gain over the random drop is clear of zero.",
+    draw(
+        heatmap(upper, label, rows=list(map(str, arms)), title="over the unfiltered crawl", **common),
+        heatmap(study.by_domain(beside, over="control"), label, rows=list(map(str, beside)),
+                title="over the random drop of the same size", **common),
+        columns=1,
+    ),
     caption="Gain in bits per byte by domain of the held-out text, in percent; blue: better. Colours are logarithmic beyond a tenth of "
     "the scale; pale: the 95 % interval holds zero.",
     name="fig-quality-domains",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Is it the filter, or the mix of domains?
@@ -209,45 +176,28 @@ show(
 # Five choices that leave the same share of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
 # as the filter does, but at random. It can know two domains only; finer mixes of topic and format are out of its reach.
 
-# %% tags=["hide-input"]
+# %%
 five = {
-    "random": study.arm("random", equal),
-    "random, filter's mix": study.arm("quality", equal, "matched"),
-    "inverse filter": study.arm("quality", inverse, "inverse"),
-    "filter": study.arm("quality", equal),
-    "filter of a larger crawl": study.arm("quality", equal, "equal"),
+    study.arm("random", equal): "random",
+    study.arm("quality", equal, "matched"): "random, filter's mix",
+    study.arm("quality", inverse, "inverse"): "inverse filter",
+    study.arm("quality", equal): "filter",
+    study.arm("quality", equal, "equal"): "filter of a larger crawl",
 }
 groups = {
-    "curated": ["books", "news", "academic", "encyclopedia"],
+    "curated text": ["books", "news", "academic", "encyclopedia"],
     "code, government": ["code", "government"],
     "web, mail": ["web", "mail"],
 }
-fig, ax = subplots(figsize=(7.4, 3.8))
-cells = {g: {k: study.gain(arm, names) for k, arm in five.items()} for g, names in groups.items()}
-looks = zip(groups, (COLOURS["real"], COLOURS["mixed"], COLOURS["synthetic"]), "osD", strict=True)
-for shift, (group, colour, marker) in zip((0.18, 0, -0.18), looks, strict=True):
-    found = list(cells[group].values())
-    bars = np.clip([[e.value - e.low for e in found], [e.high - e.value for e in found]], 0, None)
-    y = np.arange(len(five))[::-1] + shift
-    ax.errorbar(
-        [e.value for e in found], y, xerr=bars, fmt=marker, color=colour, label=group, capsize=2
-    )
-ax.axvline(0, color="#999999", lw=1, ls=":")
-ax.set_yticks(np.arange(len(five))[::-1], list(five))
-ax.set_xlabel("gain in bits per byte over the unfiltered crawl (%)")
-ax.legend(fontsize=8, title="held-out text", title_fontsize=8)
 show(
-    fig,
-    alt=f"Gains of five choices that keep {equal:g} % of the bytes, on three groups of domains. "
-    + ". ".join(
-        f"{group}: " + ", ".join(f"{k} {e.value:+.2f}" for k, e in row.items())
-        for group, row in cells.items()
-    )
-    + ".",
+    forest(
+        {g: {str(arm): study.gain(arm, names) for arm in five} for g, names in groups.items()},
+        "gain in bits per byte over the unfiltered crawl (%)", rows={str(arm): name for arm, name in five.items()}, reference=0, form="+.2f",
+    ),
     caption=f"Five sets with {equal:g} % of the bytes of the crawl (the last chosen from a larger one): gain on curated domains "
     "like the classifier's positives, on others, and on the crawl's own; 95 % intervals.",
     name="fig-quality-remix",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Downstream
@@ -260,41 +210,35 @@ show(
 # %%
 study.task_words()
 
-# %% tags=["hide-input"]
+# %%
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(9.8, 3.6), sharey=True)
-draw_tasks(axes, study, shown)
 whole = study.arm("whole")
+tested_here = [arm for arm in study.tested if arm != whole]
+changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
 level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
+levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
-    fig,
-    alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
-    f"{level['accuracy'].value:.0f} % (chance 25), toxic sentences AUROC {level['toxic'].value:.0f} %, spam AUROC "
-    f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} %. "
-    + "; ".join(
-        f"{arm}: " + ", ".join(f"{t} {study.task_change(arm, t).value:+.2f}" for t in shown)
-        for arm in study.tested
-        if arm != whole
-    )
-    + ".",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
-    "runs. Multiple choice: bits per byte by which the best wrong answer is less likely than the true one.",
+    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
+    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25).",
+    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
+    "seeds. Multiple choice: bits per byte by which the best wrong answer is less likely than the true one.",
     name="fig-quality-tasks",
 )
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
-# %% tags=["hide-input"]
-tested_here = [arm for arm in study.tested if arm != whole]
-fig, alt = choice_by_domain(study, tested_here)
+# %%
 show(
-    fig,
-    alt=alt,
+    heatmap(
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
+        rows=list(map(str, tested_here)),
+        columns=study.domains, form="+.3f",
+    ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
     "blue: better. Pale: the 95 % interval holds zero.",
     name="fig-quality-choice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Rules of thumb refuse sentences
@@ -303,8 +247,6 @@ show(
 # fifty words, for five sentences, for stop words. How many documents of the crawl each reason refuses:
 
 # %%
-import pandas as pd
-
 pd.Series(study.reasons(), name="documents").to_frame()
 
 # %% [markdown]
@@ -315,136 +257,38 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-from dataworth.stats import best_of, mean
+# %%
+from dataworth import stats
 
-own = [study.arm("quality", one) for one in sorted(kept, reverse=True)]
-tested = [study.arm("quality", one) for one in sorted(tasks, reverse=True)]
+own = [study.arm("quality", percent) for percent in sorted(kept, reverse=True)]
+tested = [study.arm("quality", percent) for percent in sorted(tasks, reverse=True)]
 turned = study.arm("quality", inverse, "inverse")
 same = study.arm("quality", inverse if inverse in kept else equal)
-best, _ = best_of({str(arm): study.gain(arm) for arm in own})
-helps, first = study.gain(mild, over="control"), study.gain(mild).minus(study.gain(strict))
 which = study.gain(same).minus(study.gain(turned))
-books = study.gain(strict, "books", over="control")
-matched = study.arm("quality", equal, "matched")
-beyond = study.gain(study.arm("quality", equal)).minus(study.gain(matched))
-
-
-def mean_change(task, arms):
-    """Mean over arms of the change of a task's score."""
-    return mean([study.task_change(arm, task) for arm in arms])
-
-
-finds, answers = mean_change("toxic", tested), mean_change("margin", tested)
-writes, writes_inverse = mean_change("generation", tested), mean_change("generation", [turned])
-inf = float("inf")
-ledger = [
-    claims.claim(
-        "quality-helps",
-        "A quality filter makes a better model than random text of the same size.",
-        source="Longpre et al. 2023, section 5",
-        published="QA +2.5 points at 91 % kept, against no random drop",
-        estimate=helps.value,
-        interval=helps.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"{mild}: gain over the random drop, mean of eight domains",
-    ),
-    claims.claim(
-        "mildest-is-best",
-        "The mildest quality filter helps more than the strictest.",
-        source="Longpre et al. 2023, Figure 6",
-        published="QA +2.5 points at 91 % kept, +0.7 at 46 %",
-        estimate=first.value,
-        interval=first.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of {mild} minus gain of {strict}; the largest gain is that of {best}",
-    ),
-    claims.claim(
-        "which-text",
-        "With equal shares kept, the filter beats its inverse: it matters which text is left.",
-        source="Longpre et al. 2023, Figure 6",
-        published="4.3 points of QA between filter and inverse, both 73 % kept",
-        estimate=which.value,
-        interval=which.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of {same} minus gain of {turned}",
-    ),
-    claims.claim(
-        "books-are-hurt",
-        "A quality filter hurts on books.",
-        source="Longpre et al. 2023, Figure 6",
-        published="QA on books −2.2 points at 91 % kept, −6.7 at 46 %",
-        estimate=books.value,
-        interval=books.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte",
-        effect=f"{strict}: gain on books over the random drop",
-    ),
-    claims.claim(
-        "beyond-the-mix",
-        "The filter gains more than a random choice with its mix of domains.",
-        source="Wettig et al. 2025, on the mix of topics and formats",
-        published="16 % of one filter's gain is left to the filter itself, 65 % of another's",
-        estimate=beyond.value,
-        interval=beyond.interval,
-        region=(0.0, inf),
-        unit="% of bits per byte",
-        effect=f"gain of quality {equal:g} % minus gain of the matched choice",
-    ),
-    claims.claim(
-        "identification",
-        "Quality filters improve the identification of toxic text.",
-        source="Longpre et al. 2023; lecture slides",
-        published="about +2 % on average, still rising at 46 % kept",
-        estimate=finds.value,
-        interval=finds.interval,
-        region=(0.0, inf),
-        unit="points of AUROC",
-        effect=f"mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "question-answering",
-        "Quality filters improve question answering.",
-        source="Longpre et al. 2023, Figure 6; lecture slides",
-        published="+0.7 to +2.5 points",
-        estimate=answers.value,
-        interval=answers.interval,
-        region=(0.0, inf),
-        unit="bits per byte of margin",
-        effect=f"multiple choice, mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "toxic-generation",
-        "Quality filters raise the toxicity of generated text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="raised (size not known)",
-        estimate=writes.value,
-        interval=writes.interval,
-        region=(0.0, inf),
-        unit="points of toxic continuations",
-        effect=f"mean change of {len(tested)} filters from the unfiltered crawl",
-    ),
-    claims.claim(
-        "toxic-generation-inverse",
-        "Inverse quality filters raise the toxicity of generated text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="raised (size not known)",
-        estimate=writes_inverse.value,
-        interval=writes_inverse.interval,
-        region=(0.0, inf),
-        unit="points of toxic continuations",
-        effect=f"change of {turned} from the unfiltered crawl",
-    ),
-]
-claims.table(ledger, "quality")
+changes = {task: stats.mean([study.task_change(arm, task) for arm in tested])
+           for task in ("toxic", "margin", "generation")}  # fmt: skip
+ledger = claims.judge(
+    "quality",
+    {
+        "quality-helps": study.gain(mild, over="control"),
+        "mildest-is-best": study.gain(mild).minus(study.gain(strict)),
+        "which-text": which,
+        "books-are-hurt": study.gain(strict, "books", over="control"),
+        "beyond-the-mix": study.gain(study.arm("quality", equal)).minus(
+            study.gain(study.arm("quality", equal, "matched"))
+        ),
+        "identification": changes["toxic"],
+        "question-answering": changes["margin"],
+        "toxic-generation": changes["generation"],
+        "toxic-generation-inverse": study.task_change(turned, "generation"),
+    },
+    mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(tested),
+    best=max(own, key=lambda arm: study.gain(arm).value),
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "quality",
-    "Filtering for quality helps, although less text is left",
     ledger,
     evidence={
         "gains": {"arm": list(gains.index)}

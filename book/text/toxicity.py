@@ -6,6 +6,7 @@
 #     params: "dataworth.studies.filtering:ToxicityFilter"
 #     description: What does a language model lose when toxic text is filtered out, and what does it gain?
 #     device: cpu or one GPU
+#     main: [kept, tokens, seeds]
 #     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 30}
 # ---
 
@@ -48,19 +49,21 @@ task_control = 61
 quality_kept = [91, 73, 46]
 quality_inverse = 73
 examples = 400
-steps = 60
-questions = 96
+steps = 48
+questions = 48
 prompts = 20
 samples = 25
 seeds = 2
 model = "lm-0.4m"
 vocabulary = 2048
-pool_bytes = 1_100_000
-tokens = 360_000
+# Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
+# they get the largest part of it.
+pool_bytes = 560_000
+tokens = 163_840
 batch = 16
 context = 128
 learning_rate = 1.6e-2
-held_out_tokens = 8_000
+held_out_tokens = 6000
 resamples = 1000
 seed = 0
 
@@ -96,34 +99,22 @@ study.sets().round(2)
 # %%
 study.unscored().round(2)
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
+import pandas as pd
 
 from dataworth import claims, published
-from dataworth.figures import COLOURS, show, subplots
-from dataworth.figures.filters import (
-    choice_by_domain,
-    draw_cells,
-    draw_gains,
-    draw_mix,
-    draw_tasks,
-)
+from dataworth.figures import draw, filters, heatmap, scatter, series, show
+from dataworth.studies.filter_tasks import TASKS
+from dataworth.text.pools import CRAWL
 
 sets = study.sets()
 strict, turned = study.arm("toxicity", min(kept)), study.arm("toxicity", inverse, "inverse")
-hardest, own_names = str(strict), list(map(str, study.own))
-fig, axes = subplots(1, 4, figsize=(10.5, 4.6), width_ratios=(1.6, 1, 1, 1), sharey=True)
-draw_mix(axes, study)
+own_names = list(map(str, study.own_arms))
 show(
-    fig,
-    alt="Four panels with one row per arm. Domain mix: mail holds "
-    f"{sets.mail['whole']:.0f} % of the unfiltered bytes, {sets.mail[hardest]:.0f} % at {min(kept):g} % kept and "
-    f"{sets.mail['word list']:.0f} % after the word list. Mean document: {sets.bytes['whole']:.0f} bytes unfiltered, "
-    f"{sets.bytes[hardest]:.0f} at {min(kept):g} % kept, {sets.bytes['word list']:.0f} after the word list. Mean quality "
-    f"{sets.quality['whole']:.3f} and {sets.quality[hardest]:.3f}. Toxic bytes {sets.toxic['whole']:.1f} % and "
-    f"{sets.toxic[hardest]:.1f} %.",
+    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "share of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
+    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-toxicity-mix",
 )
 
@@ -136,40 +127,24 @@ study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
 # %% [markdown]
 # ## Gain by share kept
 
-# %% tags=["hide-input"]
+# %%
 record = claims.recorded("toxicity")
+past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
 paper = published.longpre_filters("toxicity")
-average = paper[paper.category == "average"]
 gains = study.gains()
-fig, (ax, right) = subplots(1, 2, figsize=(10.2, 4.4), width_ratios=(1.7, 1))
-draw_gains(ax, study, record["evidence"]["gains"] if record else None)
-filters = average[~average.inverse].sort_values("kept", ascending=False)
-best = average[average.inverse]
-right.plot(filters.kept, filters.change, "o-", color=COLOURS["published"])
-right.plot(best.kept, best.change, "s", color=COLOURS["published"], mfc="white", label="inverse")
-right.axhline(0, color="#999999", lw=1, ls=":")
-right.invert_xaxis()
-right.set(xlabel="% kept", ylabel="QA score, change in points", title="Longpre et al., Figure 7")
-right.title.set_fontsize(9)
-right.legend(fontsize=8)
-
-
-def told(name):
-    row = gains.loc[name]
-    return f"{name} {row.gain:+.2f} [{row.gain_low:+.2f}, {row.gain_high:+.2f}]"
-
-
 show(
-    fig,
-    alt="Left: gain in bits per byte over the unfiltered crawl, in percent, by arm: "
-    + "; ".join(map(told, own_names))
-    + ". Right: published change of the question-answering score, falling from "
-    + ", ".join(f"{r.change:+.1f} at {r.kept:.0f} %" for r in filters.itertuples())
-    + f" kept; {best.change.item():+.1f} for the inverse filter.",
+    draw(
+        filters.gains(
+            gains.loc[own_names], equal=equal,
+            recorded=past[past.arm.str.startswith("toxicity")] if record else None,
+        ),
+        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 7"),
+        widths=(1.7, 1), height=4.6,
+    ),
     caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
     "in question answering after fine-tuning (one run each).",
     name="fig-toxicity-gain",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The published table, and ours
@@ -177,47 +152,29 @@ show(
 # The table of the slides has categories of questions; ours has domains of text. Four have the same name or
 # place: Wiki and encyclopedia, web, books, academic.
 
-# %% tags=["hide-input"]
+# %%
 wide = paper.pivot(index="filter", columns="category", values="change")
 order = paper.drop_duplicates("filter").set_index("filter").kept
-theirs = [*order.index[order.index.str.startswith("inverse")]]
-theirs += [name for name in order.index if name not in theirs]
+theirs = sorted(order.index, key=lambda name: not name.startswith("inverse"))  # inverse ones first
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
-ours = [turned, *(study.arm("toxicity", one) for one in sorted(kept, reverse=True))]
-ours += [study.arm("word list"), *(arm for arm in study.own if arm.kind == "random")]
-values, clear = study.by_domain(ours)
-mean = np.array([study.gain(arm).value for arm in ours])
-sure = np.array([e.low > 0 or e.high < 0 for e in map(study.gain, ours)])
-fig, axes = subplots(1, 2, figsize=(10.2, 4.8))
-draw_cells(
-    axes[0],
-    wide.loc[theirs, columns].to_numpy(),
-    [f"{name} ({order[name]:.0f} %)" for name in theirs],
-    columns,
-    top=5.0,
-)
-axes[0].set_title("Longpre et al., Figure 7: QA, change in points", fontsize=9)
-draw_cells(
-    axes[1],
-    np.column_stack([values, mean]),
-    list(map(str, ours)),
-    [*study.domains, "average"],
-    top=float(np.abs(values).max()),
-    clear=np.column_stack([clear, sure]),
-    form="{:+.2f}",
-)
-axes[1].set_title("this run: gain in bits per byte (%)", fontsize=9)
+kinds = {str(arm): arm.kind for arm in study.arms}
+ours = [turned, *(study.arm("toxicity", percent) for percent in sorted(kept, reverse=True))]
+ours += [study.arm("word list"), *(arm for arm in study.own_arms if arm.kind == "random")]
+found = [[*(study.gain(arm, d) for d in study.domains), study.gain(arm)] for arm in ours]
+values, _ = study.by_domain(ours)
+rows = [f"{name} ({order[name]:.0f} %)" for name in theirs]
 show(
-    fig,
-    alt="Two heat maps, filters by categories. Left, published: averages "
-    + ", ".join(f"{name} {wide.average[name]:+.1f}" for name in theirs)
-    + ". Right, this run: averages "
-    + ", ".join(f"{arm} {value:+.2f}" for arm, value in zip(ours, mean, strict=True))
-    + f"; {int(clear.sum())} of {clear.size} cells are clear of zero.",
-    caption="The published table (left) and ours (right), with the random drops below it; blue: better than unfiltered. "
+    draw(
+        heatmap(wide.loc[theirs, columns].to_numpy(), "QA, change in points", rows=rows, columns=columns,
+                top=5.0, form="+.1f", title="Longpre et al., Figure 7"),
+        heatmap(found, "gain in bits per byte (%)", rows=list(map(str, ours)),
+                columns=[*study.domains, "average"], title="this run"),
+        columns=1,
+    ),
+    caption="The published table (above) and ours (below), random drops last; blue: better than unfiltered. "
     "Pale: the 95 % interval holds zero. Published values are of single runs, and a column scatters by several points.",
     name="fig-toxicity-table",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Downstream
@@ -227,44 +184,39 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
-tested_here = [arm for arm in study.tested if arm in study.own]
+tested_here = [arm for arm in study.tested if arm in study.own_arms]
 study.task_words().loc[list(map(str, tested_here))]
 
-# %% tags=["hide-input"]
+# %%
 shown = ["margin", "toxic", "spam", "generation"]
-fig, axes = subplots(1, 4, figsize=(9.8, 3.2), sharey=True)
-draw_tasks(axes, study, shown)
+changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
 whole = study.arm("whole")
+after = {kind: study.task(whole, "generation", kind).value for kind in ("toxic", "other")}
 level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
-kinds = {kind: study.task(whole, "generation", kind).value for kind in ("toxic", "other")}
+levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
-    fig,
-    alt="Change of four downstream scores from the unfiltered crawl, by arm. Unfiltered: right answers "
-    f"{level['accuracy'].value:.0f} % (chance 25), toxic sentences AUROC {level['toxic'].value:.0f} %, spam AUROC "
-    f"{level['spam'].value:.0f} %, toxic continuations {level['generation'].value:.1f} % ({kinds['toxic']:.1f} % after "
-    f"toxic and {kinds['other']:.1f} % after other beginnings). "
-    + "; ".join(
-        f"{arm}: " + ", ".join(f"{t} {study.task_change(arm, t).value:+.2f}" for t in shown)
-        for arm in tested_here
-    )
-    + ".",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over what was asked and over "
-    "runs.",
+    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
+    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25); toxic "
+    f"continuations after toxic beginnings {after['toxic']:.1f} %, after others {after['other']:.1f} %.",
+    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
+    "seeds.",
     name="fig-toxicity-tasks",
 )
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
-# %% tags=["hide-input"]
-fig, alt = choice_by_domain(study, tested_here)
+# %%
 show(
-    fig,
-    alt=alt,
+    heatmap(
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
+        rows=list(map(str, tested_here)),
+        columns=study.domains, form="+.3f",
+    ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
     "blue: better. Pale: the 95 % interval holds zero.",
     name="fig-toxicity-choice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The trade-off between quality and toxicity
@@ -272,167 +224,67 @@ show(
 # Both filters, in one picture: how toxic is what the model writes (or what it has read), and how well does it predict text?
 # Down and to the right is the worst corner; a filter without a price would move to the left and stay level.
 
-# %% tags=["hide-input"]
-looks = {
-    "quality": (COLOURS["mixed"], "D", "quality filters"),
-    "toxicity": (COLOURS["real"], "o", "toxicity filters"),
-    "": (COLOURS["published"], "x", "random drops, and none (at 0)"),
-    "word list": ("#333333", "*", "word list"),
-}
-fig, (left, right) = subplots(1, 2, figsize=(10.2, 4.3), sharey=True)
-for by, (colour, marker, label) in looks.items():
-    drawn = [arm for arm in study.arms if arm.filter == by]
-    for ax, arms in ((left, drawn), (right, [arm for arm in drawn if arm in study.tested])):
-        for i, arm in enumerate(arms):
-            name, row = str(arm), gains.loc[str(arm)]
-            x = sets.toxic[name] if ax is left else study.task(arm, "generation").value
-            if ax is right:
-                e = study.task(arm, "generation")
-                ax.plot((e.low, e.high), (row.gain, row.gain), color=colour, lw=0.8, alpha=0.6)
-                ax.plot((x, x), (row.gain_low, row.gain_high), color=colour, lw=0.8, alpha=0.6)
-            ax.plot(
-                x,
-                row.gain,
-                marker,
-                color=colour,
-                mfc="white" if arm.kind == "inverse" else colour,
-                label=label if i == 0 else None,
-            )
-            if ax is right:
-                ax.annotate(
-                    name,
-                    (x, row.gain),
-                    fontsize=7,
-                    xytext=(4, (4, -10, 13)[i % 3]),
-                    textcoords="offset points",
-                )
-for ax in (left, right):
-    ax.axhline(0, color="#999999", lw=1, ls=":")
-left.set(
-    xlabel="toxic share of the bytes read (%)",
-    ylabel="gain in bits per byte (%), mean of 8 domains",
-)
-right.set(xlabel="toxic share of the continuations written (%)")
-left.legend(fontsize=8)
+# %%
+kind = {"quality": "quality filters", "toxicity": "toxicity filters", "word list": "word list"}
+sort = gains["filter"].map(kind).fillna("random drops and none")
+sort += np.where(gains.index.str.startswith("inverse"), ", inverse", "")
+
+
+def against(x, names):
+    """Gain against x (a mapping by arm), by kind of filter."""
+    parts = {g: [n for n in names if sort[n] == g] for g in sort.unique()}
+    return {
+        group: ({n: x[n] for n in part}, series(gains.loc[part], "gain"))
+        for group, part in parts.items()
+        if part
+    }
+
+
+hues = {"quality filters": "#E69F00", "toxicity filters": "filter", "word list": "#44AA99",
+        "random drops and none": "control", "quality filters, inverse": "#E69F00",
+        "toxicity filters, inverse": "filter"}  # fmt: skip
+options = {"cross": (None, 0.0), "roles": hues, "hollow": [g for g in hues if "inverse" in g]}
+written = {str(arm): study.task(arm, "generation") for arm in study.tested}
+gain_label = "gain in bits per byte (%), mean of 8 domains"
 show(
-    fig,
-    alt="Gain in bits per byte against toxicity, one point per arm. Left, by toxic share of the bytes read: "
-    + "; ".join(f"{n} {sets.toxic[n]:.1f} %, {gains.gain[n]:+.2f}" for n in gains.index)
-    + ". Right, by toxic share of what the models write: "
-    + "; ".join(f"{arm} {study.task(arm, 'generation').value:.1f} %" for arm in study.tested)
-    + ".",
-    caption="Gain against toxicity: of what was read (left, all arms) and of what is written (right, the arms whose models "
-    "did the downstream tasks; lines are 95 % intervals). White: inverse filters.",
+    draw(
+        scatter(against(sets.toxic, gains.index), "toxic fraction of the bytes read (%)", gain_label,
+                **options),
+        scatter(against(written, written), "toxic fraction of continuations (%)", gain_label,
+                names=True, **options),
+        columns=1,
+    ),
+    caption="Gain against toxicity: of what was read (above, all arms) and of what is written (below, the arms whose models "
+    "did the downstream tasks); lines are 95 % intervals. White: inverse filters.",
     name="fig-toxicity-tradeoff",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-from dataworth.stats import estimate
-
-own = [study.arm("toxicity", one) for one in sorted(kept, reverse=True)]
-tested = [study.arm("toxicity", one) for one in sorted(tasks, reverse=True)]
-slope = study.slope({arm: study.gain(arm) for arm in (whole, *own)})
-answers = study.slope({arm: study.task_change(arm, "accuracy") for arm in (whole, *tested)})
-net = study.gain(strict, over="control")
-helped = study.task_change(turned, "accuracy")
-helped_loss = study.gain(turned, over="control")
-finds = study.task(turned, "toxic")
-others = [study.task(arm, "toxic") for arm in (whole, *tested)]
-ahead = estimate(
-    finds.value - max(e.value for e in others),
-    finds.draws - np.max([e.draws for e in others], axis=0),
-)
-writes = study.task_change(strict, "generation")
-better = study.removed_quality(strict)
-inf = float("inf")
-ledger = [
-    claims.claim(
-        "costs-answers",
-        "Every percent of text that a toxicity filter removes costs question answering.",
-        source="Longpre et al. 2023, Figure 7",
-        published="−0.07 points per percent removed; −2.7 at 61 % kept",
-        estimate=answers.value,
-        interval=answers.interval,
-        region=(-inf, 0.0),
-        unit="points per % removed",
-        effect=f"multiple choice: slope of right answers over {len(tested)} filters and none",
-    ),
-    claims.claim(
-        "costs-loss",
-        "Every percent of text that a toxicity filter removes costs prediction.",
-        source="Longpre et al. 2023, Figure 7, read as a claim on loss",
-        published="no published test on loss",
-        estimate=slope.value,
-        interval=slope.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte per % removed",
-        effect=f"slope of the gain over {len(own)} filters and none",
-    ),
-    claims.claim(
-        "beyond-size",
-        "A toxicity filter costs more than a random drop of its size.",
-        source="Longpre et al. 2023, who compare with no random drop",
-        published="no published test",
-        estimate=net.value,
-        interval=net.interval,
-        region=(-inf, 0.0),
-        unit="% of bits per byte",
-        effect=f"{strict}: gain over the random drop, mean of eight domains",
-    ),
-    claims.claim(
-        "inverse-identifies",
-        "The inverse toxicity filter is the best for toxicity identification.",
-        source="Longpre et al. 2023, section 5",
-        published="best on every data set (sizes not known)",
-        estimate=ahead.value,
-        interval=ahead.interval,
-        region=(0.0, inf),
-        unit="points of AUROC",
-        effect=f"{turned} minus the best of the others ({len(others)} arms)",
-    ),
-    claims.claim(
-        "inverse-helps",
-        "The inverse toxicity filter helps question answering.",
-        source="Longpre et al. 2023, Figure 7",
-        published="+1.7 points at 92 % kept",
-        estimate=helped.value,
-        interval=helped.interval,
-        region=(0.0, inf),
-        unit="points",
-        effect=f"multiple choice: {turned} minus unfiltered; gain in bits per byte over the random drop {helped_loss} %",
-    ),
-    claims.claim(
-        "writes-less",
-        "A toxicity filter makes models write less toxic text.",
-        source="Longpre et al. 2023, Figure 5",
-        published="lower (sizes not known)",
-        estimate=writes.value,
-        interval=writes.interval,
-        region=(-inf, 0.0),
-        unit="points of toxic continuations",
-        effect=f"{strict} minus unfiltered ({level['generation'].value:.1f} %)",
-    ),
-    claims.claim(
-        "trade-off",
-        "What a toxicity filter removes is of higher quality than what it keeps.",
-        source="lecture slides: likely due to toxicity and quality trade-off",
-        published="books score high on both (sizes not known)",
-        estimate=better.value,
-        interval=better.interval,
-        region=(0.0, inf),
-        unit="of the quality score, 0 to 1",
-        effect=f"{strict}: mean quality over bytes, removed minus kept",
-    ),
-]
-claims.table(ledger, "toxicity")
+# %%
+own = [study.arm("toxicity", percent) for percent in sorted(kept, reverse=True)]
+tested = [study.arm("toxicity", percent) for percent in sorted(tasks, reverse=True)]
+ledger = claims.judge(
+    "toxicity",
+    {
+        "costs-answers": study.slope(
+            {arm: study.task_change(arm, "accuracy") for arm in (whole, *tested)}
+        ),
+        "costs-loss": study.slope({arm: study.gain(arm) for arm in (whole, *own)}),
+        "beyond-size": study.gain(strict, over="control"),
+        "inverse-identifies": study.ahead(turned, [whole, *tested], "toxic"),
+        "inverse-helps": study.task_change(turned, "accuracy"),
+        "writes-less": study.task_change(strict, "generation"),
+        "trade-off": study.removed_quality(strict),
+    },
+    tested=len(tested), own=len(own), others=1 + len(tested), strict=strict, turned=turned,
+    helped_loss=study.gain(turned, over="control"), level=level["generation"],
+)  # fmt: skip
+ledger
 
 # %% tags=["remove-cell"]
 claims.write(
-    "toxicity",
-    "Filtering out toxic text costs ability, and ability to recognise it",
     ledger,
     evidence={
         "gains": {"arm": own_names}

@@ -1,7 +1,7 @@
 """Claims and verdicts: what a paper says, what our runs say, and whether the two agree.
 
-A claim names the region of values that would bear it out. The verdict follows from the interval of
-our estimate alone: inside the region, outside it, or neither.
+A claim names the region of values that agree with it, in a file of its own (`claims_file`). The
+verdict follows from the interval of our estimate alone: inside the region, outside it, or neither.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, Protocol
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic reads typing's only from 3.12 on
 
+from dataworth import claims_file
 from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.paths import project_root, recorded_runs
 from dataworth.sealed import Damaged, read_sealed, seal
 
-OTHER = "recorded under another definition"
+OTHER = "recorded under an older definition"
 
 
 class Verdict(StrEnum):
@@ -41,7 +42,8 @@ class Claim:
 
     published: the paper's number in words. estimate, interval: ours, in `unit`; interval ends may
     be infinite. region: the values that agree with the claim. effect: what the estimate means, in
-    plain words. reason: why the verdict is what it is.
+    plain words. reason: why the verdict is what it is. definition: which estimate of which runs.
+    matters: the smallest effect that matters, in `unit`; None where none makes sense.
     """
 
     id: str
@@ -55,7 +57,34 @@ class Claim:
     effect: str
     verdict: Verdict
     reason: str
-    definition: str = ""
+    definition: str
+    matters: float | None = None
+
+
+class Bounded(Protocol):
+    """A number with its interval: `stats.Estimate`, `fit.Interval`."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The claims of a chapter with their verdicts; a notebook shows them as their `table`."""
+
+    chapter: str
+    title: str
+    claims: list[Claim]
+
+    def _repr_html_(self) -> str:
+        return table(self.claims, self.chapter)
+
+    def __repr__(self) -> str:
+        return f"{self.chapter}: {counts(lines(self.claims))}"
 
 
 Number = float | Literal["inf", "-inf"] | None  # as in a file: null is a number nobody knows
@@ -78,6 +107,7 @@ class Line(TypedDict):
     verdict: Literal["supported", "contradicted", "inconclusive"]
     reason: str
     definition: NotRequired[str]
+    matters: NotRequired[float | None]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -123,12 +153,12 @@ def _follows(line: Line) -> Line:
     """Raises ValueError where the verdict is not that of interval and region."""
     low, high = (_numbers(end) for end in line["interval"])
     first, last = (_numbers(end) for end in line["region"])
-    if (right := judge((low, high), (first, last))) != line["verdict"]:
+    if (right := verdict_of((low, high), (first, last))) != line["verdict"]:
         raise ValueError(f"the verdict of '{line['id']}' must be {right} by its interval")
     return line
 
 
-def judge(interval: tuple[float, float], region: tuple[float, float]) -> Verdict:
+def verdict_of(interval: tuple[float, float], region: tuple[float, float]) -> Verdict:
     """Supported if the interval lies in the region, contradicted if they do not meet.
 
     Raises ValueError if an interval is upside down. NaN ends (unidentified) are inconclusive.
@@ -145,34 +175,41 @@ def judge(interval: tuple[float, float], region: tuple[float, float]) -> Verdict
     return Verdict.INCONCLUSIVE
 
 
-def claim(
-    id: str,
-    statement: str,
-    *,
-    source: str,
-    published: str,
-    estimate: float,
-    interval: tuple[float, float],
-    region: tuple[float, float],
-    unit: str,
-    effect: str,
-    definition: str = "",
-) -> Claim:
-    """A claim with its verdict computed (`judge`)."""
-    verdict = judge(interval, region)
-    where = {
-        Verdict.SUPPORTED: "lies inside",
-        Verdict.CONTRADICTED: "lies outside",
-        Verdict.INCONCLUSIVE: "reaches beyond",
-    }[verdict]
-    if any(map(math.isnan, interval)):
+def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judged:
+    """The verdicts on all claims of the chapter, in the order of their file.
+
+    estimates: ours, by the claim's id. values: what the file's templates ask for.
+
+    Raises UserError where an id or a value is missing, unknown or does not fit its place.
+    """
+    stated = claims_file.of(chapter)
+    stated.check(estimates, values)
+    made = []
+    for id in stated.claims:
+        e = estimates[id]
+        value, low, high = own = (float(e.value), float(e.low), float(e.high))
+        fields = stated.filled(id, {**values, **dict(zip(claims_file.OWN, own, strict=True))})
+        verdict = verdict_of((low, high), fields["region"])
         reason = "The runs do not identify this quantity."
-    else:
-        reason = f"The interval {span(interval)} {where} the claimed range {span(region)}."
-    return Claim(
-        id, statement, source, published, float(estimate), (float(interval[0]), float(interval[1])),
-        region, unit, effect, verdict, reason, definition,
-    )  # fmt: skip
+        if not (math.isnan(low) or math.isnan(high)):
+            reason = (
+                f"The interval {span((low, high))} {_WHERE[verdict]} the claimed range "
+                f"{span(fields['region'])}."
+            )
+        made.append(
+            Claim(
+                id=id, estimate=value, interval=(low, high), verdict=verdict, reason=reason,
+                **fields,
+            )
+        )  # fmt: skip
+    return Judged(chapter, stated.title, made)
+
+
+_WHERE = {
+    Verdict.SUPPORTED: "lies inside",
+    Verdict.CONTRADICTED: "lies outside",
+    Verdict.INCONCLUSIVE: "reaches beyond",
+}
 
 
 def results_dir() -> Path:
@@ -181,14 +218,7 @@ def results_dir() -> Path:
     return Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
 
 
-def write(
-    chapter: str,
-    title: str,
-    claims: Sequence[Claim],
-    *,
-    evidence: dict[str, Any],
-    provenance: dict[str, Any],
-) -> Path:
+def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> Path:
     """Write the chapter's ledger to `<results_dir>/<chapter>.json` and give its path.
 
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
@@ -201,19 +231,19 @@ def write(
     folder = results_dir()
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "chapter": chapter,
-        "title": title,
+        "chapter": judged.chapter,
+        "title": judged.title,
         "profile": os.environ.get("DATAWORTH_PROFILE", "custom"),
-        "claims": [asdict(c) for c in claims],
+        "claims": [asdict(c) for c in judged.claims],
         "evidence": evidence,
         "provenance": provenance,
     }
-    path = folder / f"{chapter}.json"
+    path = folder / f"{judged.chapter}.json"
     temporary = path.with_suffix(".tmp")
     try:
         temporary.write_text(seal(_plain(content), LEDGER), encoding="utf-8")
     except Damaged as error:
-        raise UserError(f"What {chapter} found is not a ledger: {error}.") from None
+        raise UserError(f"What {judged.chapter} found is not a ledger: {error}.") from None
     temporary.replace(path)
     return path
 
@@ -273,17 +303,15 @@ def recorded(chapter: str) -> dict[str, Any] | None:
     return {**found[-1], "evidence": _numbers(found[-1]["evidence"])}
 
 
-def table(claims: Sequence[Claim], chapter: str | None = None) -> Any:
-    """The verdicts as a table for a page: each claim with what its estimate means, the published
-    number, this run, and a column for each of the chapter's recorded runs.
+def table(claims: Sequence[Claim], chapter: str) -> str:
+    """The verdicts as a table for a page (HTML): each claim with what its estimate means, the
+    published number, this run, and a column for each of the chapter's recorded runs.
 
     A recorded verdict on another definition, unit or region is none on this claim: only its
     estimate is shown.
     """
-    from IPython.display import HTML
-
     root = project_root()
-    kept, faults = recorded_ledgers(root, chapter) if root and chapter else ([], [])
+    kept, faults = recorded_ledgers(root, chapter) if root else ([], [])
     head = ["claim", "published", "this run [95 % interval]"]
     head += [f"recorded run, {record['profile']}" for record in kept]
     rows = []
@@ -297,7 +325,7 @@ def table(claims: Sequence[Claim], chapter: str | None = None) -> Any:
             past = _find(record, line["id"])
             cells.append(f"{standing(line, past)} {_safe(estimated(past))}" if past else "")
         rows.append(cells)
-    return HTML(
+    return (
         '<table class="table dataworth-verdicts"><thead><tr>'
         + "".join(f"<th>{_safe(name)}</th>" for name in head)
         + "</tr></thead><tbody>"
@@ -312,25 +340,31 @@ def lines(claims: Sequence[Claim]) -> list[Line]:
     return [_plain(asdict(c)) for c in claims]
 
 
-def digest(line: Line) -> str:
-    """What a verdict is about: the definition of the estimate (the statement where there is no
-    other), its unit and the region that would bear it out. Verdicts on unlike digests are not
-    comparable."""
+def digest(line: Line, about: Literal["definition", "statement"] = "definition") -> str:
+    """What a verdict is about: the definition of the estimate, its unit and the region that agrees
+    with the claim. Verdicts on unlike digests are not comparable."""
     region = [float(end) if end is not None else None for end in line["region"]]
-    about = [line.get("definition") or line["statement"], line["unit"], region]
-    return sha256(json.dumps(about).encode()).hexdigest()[:16]
+    return sha256(json.dumps([line.get(about), line["unit"], region]).encode()).hexdigest()[:16]
+
+
+def alike(line: Line, past: Line) -> bool:
+    """Whether two lines are on one claim: of one digest, or, where one is from before claims had
+    definitions, of one statement, unit and region."""
+    both = line.get("definition") and past.get("definition")
+    about: Literal["definition", "statement"] = "definition" if both else "statement"
+    return digest(line, about) == digest(past, about)
 
 
 def comparable(claims: Sequence[Line], kept: Ledger) -> tuple[list[Line], int]:
-    """Of the recorded lines on `claims`: those of the same digest, and how many have another."""
+    """Of the recorded lines on `claims`: those that are `alike`, and how many are not."""
     pairs = [(line, past) for line in claims if (past := _find(kept, line["id"]))]
-    same = [past for line, past in pairs if digest(line) == digest(past)]
+    same = [past for line, past in pairs if alike(line, past)]
     return same, len(pairs) - len(same)
 
 
 def standing(line: Line, past: Line) -> str:
     """The badge of a recorded line beside this run's line on the same claim, as HTML."""
-    if digest(line) == digest(past):
+    if alike(line, past):
         return badge(past["verdict"])
     return f'<span class="verdict verdict-other">{OTHER}</span>'
 

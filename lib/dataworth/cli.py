@@ -121,7 +121,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
 app.add_typer(data_app, name="data")
 
-Profile = Annotated[str, typer.Option("--profile", help="Scale: a folder of params/.")]
+Profile = Annotated[str, typer.Option("--profile", help="Scale: quick, or a folder of params/.")]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -162,7 +162,9 @@ def book(profile: Profile = "quick", root: Root = None) -> None:
     from dataworth.book import tasks
 
     tasks.build(layout, console())
-    say(f"The book: {layout.html / 'index.html'}")
+    first = layout.html / "index.html"
+    say(f"The book: {first}")
+    say(f"To open it: python3 -m webbrowser {first.as_uri()}")
 
 
 @app.command()
@@ -300,9 +302,15 @@ def claims(
         Path | None,
         typer.Option("--results", help="Folder of results files (default: of the last build)."),
     ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Since when the claimed ranges stand, from git.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Print the verdicts of the last build of a profile, or of a folder of results files."""
+    if history:
+        _claims_history(root)
+        return
     from dataworth import paths
     from dataworth.book import ledger
     from dataworth.claims import estimated, read_ledger, results_dir
@@ -336,6 +344,24 @@ def claims(
         for c in result["claims"]
     ]
     table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
+
+
+def _claims_history(root: Path | None) -> None:
+    from dataworth import claims_file
+    from dataworth.book import chapters
+    from dataworth.book.layout import open_layout
+    from dataworth.claims import recorded_ledgers, span
+
+    layout, body = open_layout("quick", root), []
+    for chapter in chapters.find(layout.root):
+        if not chapter.claims.is_file():
+            continue
+        stated = claims_file.read(chapter.claims, layout.show(chapter.claims))
+        kept = recorded_ledgers(layout.root, chapter.id)[0]
+        runs = ", ".join(f"{ledger['profile']} {ledger['run']['started'][:10]}" for ledger in kept)
+        for id, since in stated.since().items():
+            body.append([chapter.id, id, span(stated.claims[id].region), since, runs])
+    table(["chapter", "claim", "claimed range", "stands since", "recorded runs"], body)
 
 
 CardId = Annotated[str | None, typer.Argument(help="Data set id (default: all).")]

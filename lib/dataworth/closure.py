@@ -30,7 +30,9 @@ PACKAGE = "dataworth"
 ROOT = Path(__file__).parent
 _STARTED = time.time()
 
-PRESENTATION = ("book", "claims", "cli", "display", "figures", "published", "tables", "why")
+PRESENTATION = (
+    "book", "claims", "claims_file", "cli", "display", "figures", "published", "tables", "why",
+)  # fmt: skip
 """Rooms that show results: an edit there re-executes chapters and no run."""
 
 CARRIERS = (

@@ -94,7 +94,7 @@ def machine() -> dict[str, str]:
 
     device: `cpu`, or `cuda`, capability and name of the GPU. instructions: the highest of `LEVELS`
     that the processor has and the environment leaves to the libraries; `arm64` with what tells
-    its kinds apart. products: the library that `products` chooses. precision: `inference_dtype`'s.
+    its kinds apart. products: the library that `kernels` chooses. precision: `inference_dtype`'s.
     Each of `VARIABLES` that is set. Cached, never raises, no torch where there is no GPU.
 
     Two processors of equal level may still differ in the last digits where a library fits its
@@ -181,9 +181,9 @@ def precision() -> AbstractContextManager:
     return nullcontext()
 
 
-def settle() -> None:
-    """Make equal inputs give equal bits, whatever engine runs the task: one torch thread, so that
-    sums are formed in one order; on a GPU the deterministic kernels, where torch has them."""
+def set_deterministic() -> None:
+    """Make runs bit-reproducible on one machine, whatever engine runs the task: one torch thread,
+    so that sums are formed in one order; on a GPU deterministic kernels, where torch has them."""
     import torch
 
     torch.set_num_threads(1)

@@ -38,11 +38,11 @@ def _one_dnn(dtype: torch.dtype) -> Any:
 
 @cache
 def _mkl_is_fast() -> bool:
-    """Whether the processor is Intel's: by its name, so that a machine always chooses alike."""
+    """Whether the processor is Intel's: by name, so the choice is deterministic per machine."""
     return machine()["products"] == "mkl"
 
 
-def product(
+def matmul(
     a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None, *, gelu: str = ""
 ) -> torch.Tensor:
     """a (N, K), b (M, K), bias (M,) -> a b^T + bias, (N, M); no gradient.
@@ -60,7 +60,7 @@ def product(
 
 @cache
 def linear_class() -> type[torch.nn.Linear]:
-    """A subclass of `torch.nn.Linear` that multiplies by `product` on a CPU, gradients too.
+    """A subclass of `torch.nn.Linear` that multiplies by `matmul` on a CPU, gradients too.
 
     Made on first use: torch is not imported before.
     """
@@ -68,11 +68,11 @@ def linear_class() -> type[torch.nn.Linear]:
     from torch import nn
     from torch.nn import functional as F
 
-    class Product(torch.autograd.Function):
+    class Multiply(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x, weight, bias):  # type: ignore[no-untyped-def]
             ctx.save_for_backward(x, weight)
-            return product(x, weight, bias)
+            return matmul(x, weight, bias)
 
         @staticmethod
         def backward(ctx, slope):  # type: ignore[no-untyped-def]
@@ -81,9 +81,9 @@ def linear_class() -> type[torch.nn.Linear]:
             to_weight = None
             if for_weight:  # the smaller side first is faster
                 wide = len(weight) > weight.shape[1]
-                to_weight = product(x.T, slope.T).T if wide else product(slope.T, x.T)
+                to_weight = matmul(x.T, slope.T).T if wide else matmul(slope.T, x.T)
             return (
-                product(slope, weight.T) if for_x else None,
+                matmul(slope, weight.T) if for_x else None,
                 to_weight,
                 slope.sum(0) if for_bias else None,
             )
@@ -92,13 +92,13 @@ def linear_class() -> type[torch.nn.Linear]:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if x.device.type != "cpu" or x.dtype != torch.float32:
                 return F.linear(x, self.weight, self.bias)
-            y = Product.apply(x.flatten(0, -2), self.weight, self.bias)
+            y = Multiply.apply(x.flatten(0, -2), self.weight, self.bias)
             return y.unflatten(0, x.shape[:-1])
 
     return Linear
 
 
-def with_fast_products(model: torch.nn.Module) -> torch.nn.Module:
+def use_fast_matmul(model: torch.nn.Module) -> torch.nn.Module:
     """The model itself, its `torch.nn.Linear` layers made `linear_class()`; weights stay."""
     from torch import nn
 

@@ -1,22 +1,32 @@
-"""Optimisers and learning rates of every model that is trained here."""
+"""How every model is trained here: one specification of the optimiser, one loop over its steps.
+
+torch is imported late: parameters and specs are read where nothing is trained.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import torch
 
 
-class Recipe(BaseModel):
-    """Learning rates are peak values.
+class Optimisation(BaseModel):
+    """Optimiser, learning rates and averaged weights. Learning rates are peak values.
 
     `muon` (Jordan et al. 2024) steps the matrices inside the transformer blocks and AdamW the rest,
     at one rate (Muon's update scaled to AdamW's RMS); on Fashion-MNIST it reaches AdamW's accuracy
     in about half the samples. `adamw` alone is the recipe of the papers.
+
+    `wsd` (warm-up, stable, decay) decays linearly, `wsd-sqrt` as 1 - sqrt (Haegele et al. 2024,
+    equation 1), which the text-to-image models use.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,19 +35,21 @@ class Recipe(BaseModel):
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "wsd"] = "cosine"
-    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps")
-    decay: float = Field(0.2, ge=0, le=1, description="wsd only: share of the steps")
+    schedule: Literal["cosine", "wsd", "wsd-sqrt"] = "cosine"
+    warmup: float = Field(0.05, ge=0, le=1, description="fraction of the steps")
+    decay: float = Field(0.2, ge=0, le=1, description="wsd only: fraction of the steps")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of a step, 0 <= step < steps."""
         warm = self.warmup * steps
         factor = min(1.0, (step + 1) / warm) if warm else 1.0
-        progress = (step + 1 - warm) / max(steps - warm, 1)
         if self.schedule == "cosine":
+            progress = (step + 1 - warm) / max(steps - warm, 1)
             factor *= 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
         else:
-            factor *= min(1.0, (steps - step) / max(self.decay * steps, 1))
+            left = min(1.0, (steps - step) / max(self.decay * steps, 1))
+            factor *= left if self.schedule == "wsd" else 1 - math.sqrt(1 - left)
         return self.learning_rate * factor
 
     def optimizers(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
@@ -46,6 +58,7 @@ class Recipe(BaseModel):
 
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         chosen = self.optimizer == "muon"
+        # Muon's update is meant for hidden layers; embeddings and heads stay with AdamW.
         matrices = [p for name, p in named if chosen and p.ndim == 2 and "blocks." in name]
         taken = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in taken]
@@ -69,9 +82,129 @@ class Recipe(BaseModel):
             )
         return found
 
-    def step(self, optimizers: list[torch.optim.Optimizer], step: int, steps: int) -> None:
-        """One step of the optimizers at its learning rate, along the gradients there are."""
-        for optimizer in optimizers:
+
+class Descent:
+    """Minimises losses over a model's parameters in `steps` steps, of which `done` are taken.
+
+    after: called after every step, before the weights are averaged. optimizers: in the place of
+    those of the optimisation.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimisation: Optimisation,
+        steps: int,
+        *,
+        after: Callable[[], object] | None = None,
+        optimizers: list[torch.optim.Optimizer] | None = None,
+    ) -> None:
+        import torch
+        from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+        self.model, self.optimisation, self.steps = model.train(), optimisation, steps
+        self.after, self.done = after, 0
+        self.optimizers = optimizers or optimisation.optimizers(model)
+        ema = optimisation.ema
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
+        # On the model's device, and read at reports only: a GPU need not wait for every step.
+        device = next(model.parameters()).device
+        self.losses = torch.zeros(steps, dtype=torch.float64, device=device)
+
+    def step(self, loss: torch.Tensor) -> None:
+        """One step down a loss (a scalar of the model's parameters)."""
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        rate = self.optimisation.rate(self.done, self.steps)
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.rate(step, steps)
+                group["lr"] = rate
             optimizer.step()
+        if self.after:
+            self.after()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.losses[self.done] = loss.detach()
+        self.done += 1
+
+    def run(
+        self,
+        loss: Callable[[int], torch.Tensor],
+        *,
+        every: int = 0,
+        checkpoint: Callable[[int, torch.nn.Module], object] | None = None,
+    ) -> torch.nn.Module:
+        """Take the steps that are left, each down `loss(step)`; gives the model to evaluate.
+
+        checkpoint: called after every `every` steps (0: never before the last) and after the last,
+        with the number of steps done and the model as it would be evaluated then. It may evaluate
+        or `save`; it must not change the model, nor torch's random numbers if the loss uses them.
+        """
+        while self.done < self.steps:
+            self.step(loss(self.done))
+            if checkpoint and (self.done == self.steps or (every and self.done % every == 0)):
+                checkpoint(self.done, self.evaluated())
+                self.model.train()
+        return self.evaluated()
+
+    def evaluated(self) -> torch.nn.Module:
+        """The model as trained so far, averaged if the optimisation says so, for evaluation."""
+        return (self.model if self.average is None else self.average.module).eval()
+
+    def save(self, path: Path) -> None:
+        """Write what `resume` needs, whole or not at all: a kill leaves the last checkpoint."""
+        import torch
+
+        temporary = path.with_suffix(".tmp")
+        torch.save(
+            {
+                "step": self.done,
+                "losses": self.losses,
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                **{name: module.state_dict() for name, module in self._modules().items()},
+            },
+            temporary,
+        )
+        temporary.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one. A run whose `loss(step)` depends on nothing but
+        the step and the weights then ends as an undisturbed one, bit for bit."""
+        import torch
+
+        if not path.is_file():
+            return
+        saved = torch.load(path, map_location=self.losses.device)
+        self.done, self.losses = saved["step"], saved["losses"]
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        for name, module in self._modules().items():
+            module.load_state_dict(saved[name])
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"model": self.model} | ({"average": self.average} if self.average else {})
+
+
+def mean_losses(losses: torch.Tensor, every: int) -> NDArray[np.float32]:
+    """Means (N // every,) of every so many consecutive losses (N,), in their own precision."""
+    whole = losses[: len(losses) // every * every].view(-1, every).mean(1)
+    return whole.float().cpu().numpy()
+
+
+KEPT = "weight:"  # before the names of the arrays that hold a run's trained model
+
+
+def kept_weights(model: torch.nn.Module) -> dict[str, NDArray[Any]]:
+    """A model's weights as arrays of a result, `weight:<name>` each."""
+    return {f"{KEPT}{name}": value.cpu().numpy() for name, value in model.state_dict().items()}
+
+
+def weights_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    """The state of the model that a result's arrays hold; see `kept_weights`."""
+    import torch
+
+    return {
+        name.removeprefix(KEPT): torch.from_numpy(value)
+        for name, value in arrays.items()
+        if name.startswith(KEPT)
+    }

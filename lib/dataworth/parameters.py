@@ -15,9 +15,9 @@ M = TypeVar("M", bound=BaseModel)
 MOST_COUNT, MOST_AMOUNT, MOST_ITEMS = 10**15, 1e9, 1000
 
 
-def field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
-    """A parameter of a chapter: its default, meaning and unit, as the page's table shows them."""
-    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
+def field(meaning: str, unit: str = "", **limits: Any) -> Any:
+    """A parameter of a chapter: meaning, unit, limits. The chapter's cell holds its value."""
+    return Field(description=meaning, json_schema_extra={"unit": unit}, **limits)
 
 
 def strictly(model: type[M], values: Mapping[str, Any]) -> M:

@@ -210,7 +210,7 @@ def proxy_agreement() -> pd.DataFrame:
     """How often small models put two data sets in the order in which larger ones put them.
 
     Columns: `study`, `setting`, `agreement` (share of pairs in the same order) and `measure`
-    (what the models were judged by).
+    (what the models were evaluated on).
     """
     rows = table(metric="pairs of data sets in the same order")
     return pd.DataFrame(

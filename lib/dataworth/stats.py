@@ -37,6 +37,15 @@ class Estimate:
         """The difference, draw by draw: both were resampled on the same test examples."""
         return estimate(self.value - other.value, self.draws - other.draws)
 
+    def over(self, other: Estimate) -> Estimate:
+        """The ratio, draw by draw."""
+        return estimate(self.value / other.value, self.draws / other.draws)
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate in another unit; factor above zero."""
+        value, low, high = (factor * x for x in (self.value, *self.interval))
+        return Estimate(value, low, high, factor * self.draws)
+
     def __str__(self) -> str:
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"
@@ -88,10 +97,8 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
 
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several estimates, draw by draw."""
-    return estimate(
-        float(np.mean([e.value for e in estimates])),
-        np.mean([e.draws for e in estimates], axis=0),
-    )
+    value = float(np.mean([e.value for e in estimates]))
+    return estimate(value, np.mean([e.draws for e in estimates], axis=0))
 
 
 def first_and_rest(values: Array) -> Estimate:
@@ -129,10 +136,10 @@ def over_examples(
 ) -> Array:
     """Bootstrap versions (B, m) of the means of `values` (m, N) over N examples.
 
-    Examples are drawn with replacement; draw b takes the same ones for equal N and `seed`, whatever
-    the values. `sizes` (N,): the sum of the values over the sum of the sizes instead of a mean.
-    `rows`: positions of the examples to average over (those of one class); they are resampled as
-    they are within the whole set, and a draw that holds none of them is NaN.
+    Examples are sampled with replacement; draw b takes the same ones for equal N and `seed`,
+    whatever the values. `sizes` (N,): the sum of the values over the sum of the sizes instead of a
+    mean. `rows`: positions of the examples to average over (those of one class); they are
+    resampled as they are within the whole set, and a draw that holds none of them is NaN.
     """
     counts = example_counts(values.shape[1], resamples, seed)
     below = np.ones(values.shape[1]) if sizes is None else np.asarray(sizes, dtype=float)
@@ -151,9 +158,10 @@ def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
     """Bootstrap versions (B, ...) of means over S seeds; `values` (B, ..., S) are their versions
     over examples (`over_examples`).
 
-    Seeds are drawn with replacement, by `arm`: arms of one number draw the same (give paired arms
-    one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without which S
-    resampled seeds understate their variance; one seed gives an interval over examples alone.
+    Seeds are sampled with replacement, by `arm`: arms of one number sample the same (give paired
+    arms one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without
+    which S resampled seeds understate their variance; one seed gives an interval over examples
+    alone.
     """
     count = values.shape[-1]
     widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0

@@ -1,92 +1,153 @@
-"""A table that its reader can sort, without network or library: a button in every heading."""
+"""How a chapter prints a table: stated formats, words as heads, no index, no script in the page."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import math
+import re
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from dataworth.display import plain
 
 if TYPE_CHECKING:
     import pandas as pd
     from IPython.display import HTML
 
-# Numbers before words, `<1` as a number just below 1, empty cells last in either direction.
-_SCRIPT = """
-(function () {
-  const table = document.getElementById("NAME");
-  const body = table.tBodies[0];
-  const value = (row, column) => row.cells[column].textContent;
-  const number = (text) =>
-    text.startsWith("<") ? parseFloat(text.slice(1)) - 1e-9 : Number(text.replace(/[,%]/g, ""));
-  const compare = (a, b) => {
-    const [x, y] = [number(a), number(b)];
-    if (!isNaN(x) && !isNaN(y)) return x - y;
-    if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1;
-    return a.localeCompare(b);
-  };
-  const heads = Array.from(table.tHead.rows[0].cells);
-  heads.forEach((head, column) => {
-    head.querySelector("button").addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
-      heads.forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = Array.from(body.rows);
-      const full = rows.filter((row) => value(row, column).trim() !== "");
-      const empty = rows.filter((row) => value(row, column).trim() === "");
-      full.sort((a, b) => compare(value(a, column), value(b, column)) * (down ? -1 : 1));
-      body.append(...full, ...empty);
-    });
-  });
-})();
-"""
-_STYLE = """
-#NAME { border-collapse: collapse; font-size: 0.8rem; margin: 0 auto; }
-#NAME caption { caption-side: top; text-align: left; padding: 0.25rem 0; color: inherit; }
-#NAME th, #NAME td { padding: 0.3rem 0.45rem; text-align: left; }
-#NAME tbody th { font-weight: 600; }
-#NAME td.number { text-align: right; }
-#NAME thead button { all: unset; cursor: pointer; font-weight: 650; white-space: nowrap; }
-#NAME thead button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
-#NAME thead button::after { content: " \\2195"; opacity: 0.45; }
-#NAME th[aria-sort="ascending"] button::after { content: " \\2191"; opacity: 1; }
-#NAME th[aria-sort="descending"] button::after { content: " \\2193"; opacity: 1; }
-"""
+Format = str | Callable[[Any], str]
+EMPTY = "–"
+_HYPHEN = re.compile(r"(?<![\w.\-−])-(?=[\d.∞])")  # before a number, not between two
+_NUMBER = re.compile(r"[<>−+]?[\d.,]+(?: ×.*|\s?%)?|−?∞|" + EMPTY)
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def sortable(
-    rows: pd.DataFrame,
+def show(
+    frame: pd.DataFrame,
+    formats: Format | Mapping[str, Format] | None = None,
     *,
-    name: str,
-    caption: str,
-    headings: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
+    caption: str = "",
+    sort: str | None = None,
 ) -> HTML:
-    """The rows as an HTML table; a click or Enter on a heading sorts by it, again: the other way.
+    """The frame as an HTML table for a page.
 
-    name: the table's id on its page. The first column heads the rows. headings: what a column is
-    called on the page. All text is escaped. Without scripts the table stays as it is. ValueError
-    for a name that is not of letters, digits and hyphens.
+    formats: a format specification (".2f", "+.1f", ",", ".0%", "p" for p-values) or a function of
+    the cell, for all columns or by column; without one a column of whole numbers is printed whole
+    and other numbers with three significant digits (`text`). names: what a column or an index is
+    called on the page; otherwise its own name, underscores as blanks. A named index heads the rows,
+    an unnamed one of whole numbers is not shown, then the first column heads them; names of two
+    levels are joined by a comma. sort: an id of letters, digits and hyphens; the reader can then
+    sort the table by any head (`book/_static/tables.js`).
+
+    A cell may also be a pair (low, high) or have `value`, `low` and `high`: an interval. All text
+    is escaped. Raises ValueError for a format or a name of no column, an index of words without a
+    name, and a `sort` that is no id.
     """
     from IPython.display import HTML
 
-    if not name.replace("-", "").isalnum():
-        raise ValueError(f"name {name!r} must be of letters, digits and hyphens")
-    titles = [html.escape((headings or {}).get(column, str(column))) for column in rows.columns]
-    head = "".join(f'<th scope="col"><button type="button">{t}</button></th>' for t in titles)
-    body = []
-    for row in rows.itertuples(index=False):
-        first, *rest = (html.escape(str(cell)) for cell in row)
-        cells = "".join(f"<td{_kind(cell)}>{cell}</td>" for cell in rest)
-        body.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+    if sort is not None and not sort.replace("-", "").isalnum():
+        raise ValueError(f"sort {sort!r} must be of letters, digits and hyphens")
+    flat, heads = _with_index(frame)
+    known = list(flat.columns)
+    by_column = formats if isinstance(formats, Mapping) else dict.fromkeys(known, formats)
+    if odd := ({*by_column} | {*(names or {})}) - {*known}:
+        raise ValueError(f"the table has no column {', '.join(sorted(map(repr, odd)))}: {known}")
+    columns = []
+    for place, name in enumerate(known):
+        cells = list(flat.iloc[:, place])
+        grouped = any(isinstance(x, Integral) and abs(int(x)) >= 10_000 for x in cells)
+        columns.append(
+            [text(x, by_column.get(name) or (_whole if grouped else None)) for x in cells]
+        )
+    titles = [(names or {}).get(name, str(name).replace("_", " ")) for name in known]
+    head = "".join(f'<th scope="col">{_safe(title)}</th>' for title in titles)
+    body = "\n".join(
+        "<tr>" + "".join(_cell(x, place < heads) for place, x in enumerate(row)) + "</tr>"
+        for row in zip(*columns, strict=True)
+    )
     return HTML(
-        f"<style>{_STYLE.replace('NAME', name)}</style>\n"
-        f'<div style="overflow-x: auto"><table class="dataframe" id="{name}">'
-        f"<caption>{html.escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(body) + "\n</tbody></table></div>\n"
-        f"<script>{_SCRIPT.replace('NAME', name)}</script>"
+        f'<table class="dataframe dataworth-table"{f" id={sort!r} data-sortable" if sort else ""}>'
+        + (f"<caption>{_safe(caption)}</caption>" if caption else "")
+        + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
     )
 
 
-def _kind(cell: str) -> str:
-    """The class of a cell that holds a number, escaped or not."""
-    digits = cell.removeprefix("&lt;").replace(",", "").removesuffix("%")
-    return ' class="number"' if digits.replace(".", "", 1).lstrip("-").isdigit() else ""
+def text(value: Any, form: Format | None = None) -> str:
+    """A cell for a reader: a true minus sign, ∞, a dash for what is missing.
+
+    form: as in `show`; it serves both ends of an interval.
+    """
+    if callable(form):
+        return _signed(form(value))
+    if hasattr(value, "low") and hasattr(value, "high"):
+        return f"{text(value.value, form)} {text((value.low, value.high), form)}"
+    if isinstance(value, tuple) and len(value) == 2:
+        return f"[{text(value[0], form)}, {text(value[1], form)}]"
+    if isinstance(value, str):
+        return _signed(value)
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return "yes" if value else "no"
+    if not isinstance(value, Real):  # None, NaT, pandas.NA; a path, a date
+        return EMPTY if value is None or str(value) in ("NaT", "<NA>") else _signed(str(value))
+    if math.isnan(value):
+        return EMPTY
+    if math.isinf(value):
+        return "∞" if float(value) > 0 else "−∞"
+    if form == "p":
+        chance = float(value)
+        return "<0.001" if chance < 0.001 else format(chance, ".2g" if chance < 0.1 else ".2f")
+    if form is None:
+        form = "d" if isinstance(value, Integral) else _three(float(value))
+    shown = _signed(format(value, form)).replace("%", "\u00a0%")
+    if re.fullmatch(r"−[0.,]+(\s%)?", shown):  # no minus zero
+        shown = shown[1:]
+    return re.sub(r"e[+]?([-−]?)0*(\d+)$", _power, shown)
+
+
+def _power(found: re.Match[str]) -> str:
+    return " × 10" + (found[1] + found[2]).replace("−", "-").translate(_RAISED)
+
+
+def _three(value: float) -> str:
+    """The format that shows three significant digits."""
+    size = abs(float(f"{value:.2e}"))
+    if size and not 1e-4 <= size < 1e7:
+        return ".2e"
+    return f",.{max(0, 2 - math.floor(math.log10(size)))}f" if size else ".0f"
+
+
+def _whole(value: Any) -> str:
+    return text(value, "," if isinstance(value, Integral) else None)
+
+
+def _with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The frame with its index as columns where that is named, and how many columns are heads."""
+    flat, index = frame.copy(deep=False), frame.index
+    if flat.columns.nlevels > 1:
+        flat.columns = [", ".join(str(part) for part in name if str(part)) for name in flat.columns]
+    levels = list(index.names)
+    if levels == [None] and flat.columns.name is not None:
+        levels = [flat.columns.name]
+    flat.columns.name = None
+    if levels == [None] and index.inferred_type == "integer":
+        return flat.reset_index(drop=True), 1
+    if None in levels:
+        raise ValueError(f"the index {list(index[:3])} has no name: use rename_axis")
+    flat.index = index.set_names(levels)
+    return flat.reset_index(), len(levels)
+
+
+def _signed(shown: str) -> str:
+    return _HYPHEN.sub("−", shown)
+
+
+def _safe(shown: str) -> str:
+    return html.escape(plain(shown))
+
+
+def _cell(shown: str, head: bool) -> str:
+    if head:
+        return f'<th scope="row">{_safe(shown)}</th>'
+    number = ' class="number"' if _NUMBER.fullmatch(shown) else ""
+    return f"<td{number}>{_safe(shown)}</td>"

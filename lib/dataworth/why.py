@@ -22,6 +22,7 @@ _DIGESTS = {
     "files": "data file",
     "cards": "data set",
     "weights": "weights of",
+    "claims": "claim",
     "recorded": "recorded run",
 }
 # Parts whose entries are values: in words, and shown with both values.

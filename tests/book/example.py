@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from dataworth import claims
+from dataworth.stats import Estimate
 
 # %% tags=["parameters"]
 slope = 2.0
@@ -71,12 +72,21 @@ pd.DataFrame({"x": x, "y": y}).style.hide()
 # See {numref}`fig-points`.
 
 # %%
-claim = claims.claim(
-    "rises", "The line rises", source="Example 2020, Table 1", published="2.0",
-    estimate=float(np.polyfit(x, y, 1)[0]), interval=(1.0, 3.0), region=(0.0, 10.0),
-    unit="per point", effect="", definition="slope of the line",
-)
-claims.write("line-fit", "A line", [claim], evidence={}, provenance={"runs": 5})
+slope_here = Estimate(float(np.polyfit(x, y, 1)[0]), 1.0, 3.0, np.empty(0))
+ledger = claims.judge("line-fit", {"rises": slope_here})
+claims.write(ledger, evidence={}, provenance={"runs": 5})
+"""
+
+CLAIMS = """\
+rises:
+  statement: The line rises
+  source: Example 2020, Table 1
+  published: "2.0"
+  region: [0, 10]
+  unit: per point
+  matters: null
+  definition: slope of the line
+  effect: it rises by {value:.1f}
 """
 
 PARAMS = """\
@@ -124,6 +134,7 @@ def make_book(root: Path) -> Path:
     (root / "_toc.yml").write_text(TOC)
     (root / "book" / "part").mkdir()
     (root / "book" / "part" / "line_fit.py").write_text(CHAPTER)
+    (root / "book" / "part" / "line_fit.claims.yaml").write_text(CLAIMS)
     (root / "example_params.py").write_text(PARAMS)
     for profile in ("smoke", "paper"):
         (root / "params" / profile).mkdir(parents=True)

@@ -98,6 +98,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     done = call(layout, "book")
     assert done.exit_code == 0, done.output
     assert done.stdout.strip().endswith("_build/html/index.html")
+    said = done.stdout.splitlines()
+    assert said[0] == "1 chapter to execute: about 1 min at most"
+    assert said[1].startswith("chapter 1 of 1, line-fit: executing (not executed yet), about 1 min")
+    assert said[-3].startswith("1 claim: ") and said[-3].count(",") == 2
+    assert said[-2] == f"The book: {layout.html / 'index.html'}"
+    assert said[-1] == f"To open it: python3 -m webbrowser {(layout.html / 'index.html').as_uri()}"
     return layout
 
 
@@ -117,8 +123,9 @@ def test_the_pages_hold_what_they_promise(built):
     front = (built.html / "index.html").read_text()
     assert 'class="verdict verdict-supported">supported</span>' in front
     assert "The line rises" in front
+    assert json.loads((built.results / "line-fit.json").read_text())["title"] in front
     assert "profile <strong>smoke</strong>" in front
-    for name in ("line_fit.py", "line_fit.ipynb"):
+    for name in ("line_fit.py", "line_fit.ipynb", "line_fit.claims.yaml"):
         assert list(built.html.rglob(name)), name
 
 
@@ -337,6 +344,8 @@ def test_a_failed_chapter_does_not_stop_the_others(example):
     source = (example.book / "part" / "line_fit.py").read_text()
     other = source.replace("A line goes", "Another line goes").replace("fig-points", "fig-other")
     (example.book / "part" / "other_fit.py").write_text(other.replace('"line-fit"', '"other-fit"'))
+    claims = example.book / "part" / "line_fit.claims.yaml"
+    claims.with_name("other_fit.claims.yaml").write_bytes(claims.read_bytes())
     toc = example.root / "_toc.yml"
     toc.write_text(toc.read_text().replace("  - caption: About", "      - file: part/other_fit\n"
                    "  - caption: About"))  # fmt: skip
@@ -347,4 +356,5 @@ def test_a_failed_chapter_does_not_stop_the_others(example):
     done = call(example, "book")
     assert done.exit_code == 2 and "one chapter failed (see above)" in done.output
     assert "'line-fit' failed in cell" in done.output and "other-fit: executed in" in done.output
+    assert "chapter 2 of 2, other-fit: executing" in done.output
     assert not example.html.exists() and not example.site.exists()

@@ -1,9 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from dataworth import claims_file
 from dataworth.book import chapters
 from dataworth.book.layout import Layout, open_layout, write_changed
+from dataworth.claims import recorded_ledgers
 from dataworth.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +85,7 @@ def test_a_comment_in_a_code_fence_is_no_heading(example):
 
 
 def test_layout_refuses_unknown_profiles_and_folders_without_a_book(example, tmp_path_factory):
-    with pytest.raises(UserError, match=r"Unknown profile 'quack'; params/ has smoke, paper"):
+    with pytest.raises(UserError, match="Unknown profile 'quack'; the book has smoke, quick, pap"):
         open_layout("quack", example.root)
     with pytest.raises(UserError, match="is not a book"):
         open_layout("smoke", tmp_path_factory.mktemp("empty"))
@@ -134,6 +137,8 @@ def test_a_toc_that_means_nothing_is_a_sentence(example, text, said):
         ("{smoke: 0.1}", "{smoke: true}", "'expected_minutes' of 'smoke' is True"),
         ("{smoke: 0.1}", "{smoke: -1}", "'expected_minutes' of 'smoke' is -1"),
         ("{smoke: 0.1}", "3", "'expected_minutes' is 3; it must be a mapping"),
+        ("device: cpu", "main: seed", "'main' is 'seed'; it must be a list of names"),
+        ("device: cpu", "main: [seed, 3]", "'main' is .*3.*; it must be a list of names"),
     ],
 )
 def test_a_header_that_means_nothing_is_a_sentence(example, old, new, said):
@@ -164,3 +169,37 @@ def test_a_styled_table_escapes_what_it_holds(chapter):
     for cell in chapters.read(chapter).cells:
         if cell.cell_type == "code" and ".style." in cell.source:
             assert 'escape="html"' in cell.source, cell.source
+
+
+@pytest.mark.parametrize("chapter", chapters.find(ROOT), ids=lambda chapter: chapter.id)
+def test_every_chapter_judges_what_its_claims_file_states(chapter):
+    """One estimate for every claim, one value for every name, all written out; no claim is built
+    by hand. A region that a run's numbers could move would be no claim: its ends are numbers but
+    for one that is a parameter."""
+    code = "\n".join(
+        chapters.python_of(cell.source)
+        for cell in chapters.read(chapter).cells
+        if cell.cell_type == "code"
+    )
+    assert claims_file.judged(code) is not None, "ids are not written out in claims.judge"
+    assert f'claims.judge(\n    "{chapter.id}",' in code
+    stated = claims_file.of_cells(chapter.id, code, ROOT / "book")
+    assert stated.path == chapter.claims and stated.title in chapter.source.read_text()
+    for id, claim in stated.claims.items():
+        assert all((claim.statement, claim.source, claim.region, claim.unit, claim.definition)), id
+        named = {end for end in claim.region if isinstance(end, str) and end[0] == "{"}
+        assert named <= {"{least[real]}"}, id
+    text = chapter.claims.read_text()
+    assert (
+        text.count("  matters: ")
+        == len(stated.claims)
+        == len(re.findall("  matters: .*  # ", text))
+    )
+
+
+def test_ids_of_claims_are_those_of_the_recorded_runs():
+    """Else what was recorded is compared with nothing."""
+    for chapter in chapters.find(ROOT):
+        for record in recorded_ledgers(ROOT, chapter.id)[0]:
+            recorded = {line["id"] for line in record["claims"]}
+            assert recorded <= set(claims_file.read(chapter.claims).claims), chapter.id

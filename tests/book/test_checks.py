@@ -8,7 +8,9 @@ from dataworth.book.checks import check_html
 GOOD = """<html><head><link rel="stylesheet" href="a.css"><link rel="next" href="b.html">
 <link rel="canonical" href="https://example.org/a"></head>
 <body><h1 id="top">T</h1><a href="https://example.org">out</a><a href="b.html#there">b</a>
-<img src="f.svg" alt="A line that rises"><a href="#top">up</a></body></html>"""
+<img src="f.svg" alt="A line that rises"><a href="#top">up</a>
+<table><thead><tr><th>arm</th><th><code>mixed_sizes</code></th></tr></thead>
+<tbody><tr><th>real</th><td class="number">−0.12</td></tr></tbody></table></body></html>"""
 
 
 @pytest.fixture
@@ -49,6 +51,14 @@ def test_a_good_book_has_no_faults(html):
         ("b.html#there", "b.html#gone", "links to b.html#gone, which has no such anchor"),
         ("#top", "#bottom", "no such anchor"),
         ("</body>", '<div class="output traceback">E</div></body>', "shows an error"),
+        ("<th>arm", "<th>", "a table whose column has no head"),
+        ("<th>arm", "<th> <p></p>", "a table whose column has no head"),
+        ("<th>arm", "<th>added_low", "the raw name 'added_low'"),
+        ("<th>real", "<th>lm_small", "the raw name 'lm_small'"),
+        (">−0.12<", ">NaN<", "with 'NaN', which is not for readers"),
+        (">−0.12<", ">-inf<", "with '-inf', which is not for readers"),
+        (">−0.12<", "> 0.0000 <", "with '0.0000', which shows no digit"),
+        (">−0.12<", ">-0.12<", "with '-0.12', which has a hyphen"),
     ],
 )
 def test_each_fault_is_found(html, old, new, fault):

@@ -9,6 +9,7 @@ import pytest
 import dataworth
 from dataworth.book import chapters, keys
 from dataworth.book.layout import open_layout, write_atomic
+from dataworth.errors import UserError
 from dataworth.why import differences
 
 VALUES = {"slope": 3.0}
@@ -26,6 +27,28 @@ def edit(layout, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
+def edit_claims(layout, old, new):
+    path = layout.book / "part" / "line_fit.claims.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_comments_of_claims_do_not_count(example):
+    before = key(example)
+    edit_claims(example, "rises:\n", "# Why so.\nrises:\n")
+    edit_claims(example, "matters: null", "matters: null  # no smallest slope")
+    assert key(example) == before
+
+
+def test_claims_that_do_not_fit_the_chapter_are_told_before_it_runs(example):
+    edit_claims(example, "rises:\n", "falls:\n")
+    with pytest.raises(UserError, match="claim 'rises' is not stated there"):
+        key(example)
+    (example.book / "part" / "line_fit.claims.yaml").unlink()
+    with pytest.raises(UserError, match="'line-fit' has no claims"):
+        key(example)
+
+
 def test_prose_does_not_count(example):
     before = key(example)
     edit(example, "First prose", "Better prose")
@@ -39,6 +62,9 @@ def test_prose_does_not_count(example):
         (lambda e: edit(e, "np.arange(points)", "np.arange(points) + 1"), "code cell 3"),
         (lambda e: write_atomic(e.book / "recorded" / "full" / "line-fit.json", "{}"),
          "recorded run full (new)"),
+        (lambda e: edit_claims(e, "The line rises", "The line goes up"), "claim rises"),
+        (lambda e: edit_claims(e, "[0, 10]", "[0, 11]"), "claim rises"),
+        (lambda e: edit(e, "# # A line goes", "# # One line goes"), "claim of the title"),
     ],
 )  # fmt: skip
 def test_each_part_is_named_when_it_changes(example, change, phrase):

@@ -4,22 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from dataworth import claims
+from dataworth import claims, claims_file
 from dataworth.book import ledger as pages
 from dataworth.book.chapters import Chapter, Header
 from dataworth.claims import number
 from dataworth.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-(CLAIM,) = claims.lines(
-    [
-        claims.claim(
-            "a", "x | y is larger", source="Paper 2020, Table 1", published="2.35",
-            estimate=1.23456, interval=(1.0, math.inf), region=(2.0, math.inf), unit="ratio",
-            effect="",
-        )
-    ]
-)  # fmt: skip
+CLAIM = {
+    "id": "a", "statement": "x | y is larger", "source": "Paper 2020, Table 1", "published": "2.35",
+    "estimate": 1.23456, "interval": [1.0, "inf"], "region": [2.0, "inf"], "unit": "ratio",
+    "effect": "", "verdict": "inconclusive", "reason": "", "definition": "",
+}  # fmt: skip
 
 
 def ledger(*lines):
@@ -66,12 +62,9 @@ def test_todays_recorded_verdicts_on_other_definitions(chapter, claim):
     """Recorded on loss, claimed on error; recorded with one bound, claimed with two."""
     found, _ = claims.recorded_ledgers(ROOT, chapter)
     (past,) = [line for line in found[0]["claims"] if line["id"] == claim]
-    source = next(ROOT.glob(f"book/*/{chapter.replace('-', '_')}.py")).read_text()
-    words = source[source.index(f'"{claim}"') :]
-    now = dict(past)
-    now["unit"] = re.search(r'unit="(.*?)"', words)[1]
-    now["region"] = [float(x) for x in re.search(r"region=\((.*?)\)", words)[1].split(",")]
-    assert now != past, "recorded again: take another example"
+    stated = claims_file.of(chapter, ROOT / "book").claims[claim]
+    now = past | {"unit": stated.unit, "region": stated.region, "definition": stated.definition}
+    assert not past.get("definition"), "recorded again: take another example"
     assert claims.OTHER in claims.standing(now, past)
     assert claims.comparable([now], found[0]) == ([], 1)
 
@@ -92,7 +85,7 @@ def test_tally_compares_with_the_largest_recorded_run():
     assert "recorded" not in alone
     kept = [recording("full", "supported"), recording("gpu", "contradicted")]
     text = pages.tally(results, {"c": kept})
-    assert "judges 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
+    assert "evaluates 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
     assert "0 have one verdict in both runs; 1 is supported by one and contradicted" in text
 
 

@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -94,8 +95,8 @@ def test_prose_is_the_sources_and_outputs_are_the_runs(tmp_path):
 
 def test_both_parameter_cells_become_one_table(tmp_path):
     table = build(tmp_path, [])["cells"][1]["source"]
-    assert "| `sizes` | `[1, 2]` | `[1]` | images | how many |" in table
-    assert "| `batch` | `64` |  | images | per step |" in table  # the default is not repeated
+    assert "| `sizes` | 1, 2 | 1 | how many (images) |" in table
+    assert "| `batch` | 64 |  | per step (images) |" in table  # the default is not repeated
     assert "about 5 min expected" in table
     assert "sizes = [1]" not in str(build(tmp_path, [])["cells"])
 
@@ -104,6 +105,10 @@ def test_links_stand_under_the_title_and_provenance_at_the_end(tmp_path):
     cells = build(tmp_path, [])["cells"]
     assert "/downloads/some_chapter.py" in cells[0]["source"]
     assert "/downloads/some_chapter.ipynb" in cells[0]["source"]
+    assert ".claims.yaml" not in cells[0]["source"]
+    (tmp_path / "some_chapter.claims.yaml").touch()
+    cells = build(tmp_path, [])["cells"]
+    assert "</downloads/some_chapter.claims.yaml>`\n" in cells[0]["source"]
     footer = cells[-1]["source"]
     for expected in ("seed = 3", "key | `", "python 3.11.7", "| runs | 12 |", "`abc`"):
         assert expected in footer
@@ -149,6 +154,19 @@ def test_other_code_than_was_executed_is_a_bug(tmp_path):
     cells = [prose("a", "# Title"), code("b", "sizes = [1]", tags=["parameters"])]
     with pytest.raises(ValueError, match="other code cells"):
         build(tmp_path, [], source_cells=cells)
+
+
+@pytest.mark.parametrize(("seeds", "covered"), [(2, 61), (3, 80), (5, 87), (7, None)])
+def test_verdicts_of_few_seeds_say_how_far_to_trust_them(seeds, covered):
+    ledger = {"claims": [{"verdict": "supported"}]}
+    said = page._standing([*ROWS, Row("seeds", seeds, 2, "", "")], ledger, [])
+    assert "1 supported, 0 contradicted, 0 inconclusive." in said
+    assert ("of 100 repetitions" in said) == (covered is not None)
+    if covered is not None:
+        assert f"Over {seeds} seeds" in said and f"in as few as {covered} of 100" in said
+        glossary = (Path(__file__).parents[2] / "book" / "glossary.md").read_text()
+        words = {2: "61 of 100 repetitions with two seeds", 3: "80 with three", 5: "87 with five"}
+        assert words[seeds] in " ".join(glossary.split())
 
 
 def test_inputs_are_not_changed(tmp_path):

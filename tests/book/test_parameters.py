@@ -13,10 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def resolve(layout, overrides=None):
-    chapter = chapters.get(layout.root, "line-fit")
-    notebook = chapters.read(chapter)
-    header = chapters.header(chapter, notebook)
-    return parameters.resolve(chapter, notebook, header, layout, overrides)
+    return parameters.of_chapter("line-fit", layout.profile, layout.root, overrides)
 
 
 def write(layout, text):
@@ -91,6 +88,40 @@ def test_a_missing_file_is_named(example):
 def test_an_empty_file_means_the_defaults(example):
     write(example, "")
     assert resolve(example).values == {"slope": 2.0, "points": 5, "seed": 0}
+
+
+def test_quick_is_the_cell_itself(example):
+    quick = open_layout("quick", example.root)
+    assert resolve(quick).values == {"slope": 2.0, "points": 5, "seed": 0}
+    assert resolve(quick, {"points": 7}).values == {"slope": 2.0, "points": 7, "seed": 0}
+
+
+def test_what_a_part_shares_holds_where_a_chapters_own_file_is_silent(example):
+    """A name of another chapter of the part is left alone, one of no chapter refused."""
+    shared = example.params / "_part.yaml"
+    shared.write_text("points: 20\nseed: 4\n")
+    write(example, "points: 10")
+    assert resolve(example).values == {"slope": 2.0, "points": 10, "seed": 4}
+    shared.write_text("seed: 4\nwidth: 7\n")
+    with pytest.raises(
+        UserError, match=r"'width' \(params/smoke/_part.yaml, line 2\): no chapter of book/part/"
+    ):
+        resolve(example)
+    other = '# %% tags=["parameters"]\nwidth = 3\n'
+    (example.book / "part" / "other.py").write_text(other)
+    assert resolve(example).values == {"slope": 2.0, "points": 10, "seed": 4}
+    shared.write_text("seed: -4")
+    with pytest.raises(UserError, match=r"'seed' is -4 \(params/smoke/_part.yaml, line 1\): input"):
+        resolve(example)
+    shared.write_text("- 4")
+    with pytest.raises(UserError, match=r"params/smoke/_part.yaml must hold a flat mapping"):
+        resolve(example)
+
+
+def test_the_chief_parameters_are_parameters(example):
+    edit(example, "device: cpu", "device: cpu\n#     main: [points, pints]")
+    with pytest.raises(UserError, match=r"names 'pints' in 'main'; its parameters are slope, poi"):
+        resolve(example)
 
 
 @settings(

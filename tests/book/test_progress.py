@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dataworth.book.progress import Display, Event, Tail, left, spell
+from dataworth.book.progress import Display, Event, Outlook, Tail, about, left, spell
 from dataworth.runs import engine
 
 EVENTS = [Event("runs", i, 5, None if i == 0 else 2.0 * (5 - i)) for i in range(6)]
@@ -51,6 +51,56 @@ def test_time_left_is_said_only_when_known():
     assert left(EVENTS[0]) == "time left not known yet"
     assert left(EVENTS[3]) == "4 s left"
     assert left(EVENTS[5]) == "done"
+
+
+def test_the_whole_time_left_is_weighted_by_cost():
+    outlook = Outlook({"a": 60.0, "b": 600.0, "c": 120.0})
+    assert outlook.place("b") == "chapter 2 of 3"
+    assert outlook.left() == outlook.left("a") == 780
+    assert outlook.left("a", 40) == 740
+    assert outlook.left("a", 100) == 720  # late: no time of the others is used up
+    outlook.spent["a"] = 60.0
+    assert outlook.left("b", 100) == 620
+    outlook.spent["a"] = 30.0  # part of it was stored: the rest is expected to be quicker too
+    assert 360 < outlook.left("b") < 720
+    outlook.spent |= {"b": 600.0, "c": 300.0}
+    assert outlook.left() == 0
+
+
+def test_a_chapter_of_unknown_cost_counts_as_the_mean_of_the_others():
+    assert Outlook({"a": 60.0, "b": None, "c": 120.0}).left() == 270
+    assert Outlook({"a": None, "b": None}).left("a", 5) is None
+    assert Outlook({"a": 0.0}).left() is None
+
+
+@given(
+    st.lists(st.floats(1, 1e4), min_size=1, max_size=9),
+    st.integers(0, 8),
+    st.floats(0.1, 10),
+)
+def test_a_steady_pace_is_found(costs, ended, pace):
+    """After some chapters at one pace, what is left lies between the plan and that pace."""
+    outlook = Outlook({str(i): cost for i, cost in enumerate(costs)})
+    outlook.spent = {str(i): pace * cost for i, cost in enumerate(costs[:ended])}
+    rest = sum(costs[ended:])
+    low, high = sorted((rest, pace * rest))
+    assert low * (1 - 1e-9) <= outlook.left() <= high * (1 + 1e-9)
+
+
+def test_expected_times_are_said_in_minutes():
+    assert about(5) == "about 1 min" and about(170) == "about 3 min"
+    assert about(7800) == "about 2 h 10 min"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_build_of_several_chapters_says_what_the_whole_still_takes(tmp_path, terminal):
+    path, out = tmp_path / "p.jsonl", io.StringIO()
+    path.write_bytes(LINES)
+    console = Console(file=out, force_terminal=terminal, width=200)
+    display = Display(console, Outlook({"a": 60.0, "b": 600.0}))
+    with display.chapter("a", path):
+        display.update()
+    assert "whole book: about 11 min left" in out.getvalue()
 
 
 def test_plain_lines_without_a_terminal(tmp_path):

@@ -1,5 +1,6 @@
 """Chapters of one profile share runs, so what they have in common must be equal."""
 
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from dataworth.book import chapters, parameters
-from dataworth.book.layout import open_layout, profiles
+from dataworth.book.layout import profiles
 from dataworth.studies.synthetic_scaling import SyntheticScaling
 from dataworth.studies.text import TextStudy
 
@@ -29,14 +30,7 @@ SHARED = [
 @pytest.mark.parametrize(("ids", "fields"), SHARED)
 @pytest.mark.parametrize("profile", profiles(ROOT))
 def test_chapters_that_share_runs_share_their_parameters(profile, ids, fields):
-    layout = open_layout(profile, ROOT)
-    resolved = {}
-    for chapter in chapters.find(ROOT):
-        notebook = chapters.read(chapter)
-        header = chapters.header(chapter, notebook)
-        if chapter.id in ids:
-            resolved[chapter.id] = parameters.resolve(chapter, notebook, header, layout).values
-    assert set(resolved) == set(ids)
+    resolved = {name: parameters.of_chapter(name, profile, ROOT).values for name in ids}
     for one, other in combinations(resolved, 2):
         shared = set(resolved[one]) & set(resolved[other]) & fields
         differ = {k for k in shared if resolved[one][k] != resolved[other][k]}
@@ -50,3 +44,23 @@ def test_parameter_files_name_no_field_twice(profile):
         names = [name for name in names if name and not name.startswith(("#", " ", "-"))]
         assert len(set(names)) == len(names), path
         assert isinstance(yaml.safe_load(path.read_text() or "{}"), dict | None), path
+
+
+def test_a_value_has_one_home():
+    """Every file is a chapter's or a part's and says only what would not hold without it; what a
+    part shares decides the values of several chapters; the profile `quick` has no files."""
+    found = chapters.find(ROOT)
+    cells = {c: parameters.cell_defaults(c, chapters.read(c)) for c in found}
+    parts = {f"_{c.source.parent.name}" for c in found}
+    for folder in (ROOT / "params").iterdir():
+        given = {p.stem: yaml.safe_load(p.read_text()) or {} for p in folder.glob("*.yaml")}
+        assert folder.name != "quick" and set(given) - parts == {c.stem for c in found}
+        deciding: Counter[tuple[str, str]] = Counter()
+        for chapter, cell in cells.items():
+            part = f"_{chapter.source.parent.name}"
+            shared, own = given.get(part, {}), given[chapter.stem]
+            without = cell | {k: v for k, v in shared.items() if k in cell}
+            assert not [name for name in own if own[name] == without[name]], (folder, chapter)
+            deciding.update((part, k) for k in set(shared) & set(cell) - set(own))
+        of_parts = {(part, name) for part in parts for name in given.get(part, {})}
+        assert of_parts == {place for place, count in deciding.items() if count > 1}, folder

@@ -16,6 +16,7 @@ from dataworth.images.classifiers import (
     Augment,
     Budget,
     ClassifierSpec,
+    ImageOptimisation,
     Vit,
     as_input,
     cross_entropy,
@@ -25,7 +26,6 @@ from dataworth.images.classifiers import (
     uniform_batches,
     weighted_batches,
 )
-from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart
 from dataworth.runs import run_tasks
 
@@ -49,7 +49,7 @@ def test_budget(amount, examples, batch):
 )
 def test_settings_out_of_range(field):
     with pytest.raises(ValidationError, match=next(iter(field))):
-        Optimisation(**field)
+        ImageOptimisation(**field)
     with pytest.raises(ValidationError):
         Budget(amount=0)
 
@@ -139,7 +139,7 @@ def weights_of(*args):
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_training_depends_on_its_seed_and_on_nothing_before(optimizer):
     images, labels = garments(30)
-    recipe = Optimisation(optimizer=optimizer, shift=1, flip=True)
+    recipe = ImageOptimisation(optimizer=optimizer, shift=1, flip=True)
     first = weights_of(images, labels, TINY, SHORT, recipe, 3)
     other = weights_of(images[:20], labels[:20], TINY, SHORT, recipe, 4)
     torch.manual_seed(99)
@@ -153,7 +153,7 @@ def test_training_does_not_change_its_input():
     images, labels = garments(20)
     before = images.copy()
     images.flags.writeable = False  # as the data room's maps
-    train(images, labels, TINY, SHORT, Optimisation(shift=2), 0)
+    train(images, labels, TINY, SHORT, ImageOptimisation(shift=2), 0)
     np.testing.assert_array_equal(images, before)
 
 
@@ -166,7 +166,7 @@ def test_a_separable_set_is_learned(optimizer):
         labels,
         Vit(patch=7, width=32, depth=1, heads=2),
         Budget(amount=250, batch=16),
-        Optimisation(optimizer=optimizer),
+        ImageOptimisation(optimizer=optimizer),
         0,
     )
     logits = predict(model, unseen)
@@ -179,7 +179,7 @@ def test_a_separable_set_is_learned(optimizer):
 def test_averaging_is_an_exponential_mean_of_the_weights():
     """Two steps at decay d: the average starts at the first weights, then d w1 + (1 - d) w2."""
     images, labels = garments(16)
-    o = Optimisation(optimizer="adamw", schedule="wsd", warmup=0, decay=0, ema=0.0)
+    o = ImageOptimisation(optimizer="adamw", schedule="wsd", warmup=0, decay=0, ema=0.0)
     one, two = (weights_of(images, labels, TINY, Budget(amount=n, batch=8), o, 0) for n in (1, 2))
     averaged = weights_of(
         images, labels, TINY, Budget(amount=2, batch=8), o.model_copy(update={"ema": 0.75}), 0
@@ -191,7 +191,7 @@ def test_averaging_is_an_exponential_mean_of_the_weights():
 def test_muon_steps_the_matrices_of_the_blocks_only():
     model = TINY.build(28, 1, 10)
     names = {id(p): name for name, p in model.named_parameters()}
-    adamw, muon = Optimisation(weight_decay=0.1).optimizers(model)
+    adamw, muon = ImageOptimisation(weight_decay=0.1).optimizers(model)
     stepped = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     kinds = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}
     assert stepped == {f"blocks.0.{kind}.weight" for kind in kinds}
@@ -200,7 +200,7 @@ def test_muon_steps_the_matrices_of_the_blocks_only():
     assert len(rest) + len(stepped) == len(names)
     for group in adamw.param_groups:
         assert all((p.ndim > 1) == (group["weight_decay"] == 0.1) for p in group["params"])
-    (alone,) = Optimisation(optimizer="adamw").optimizers(model)
+    (alone,) = ImageOptimisation(optimizer="adamw").optimizers(model)
     assert sum(len(group["params"]) for group in alone.param_groups) == len(names)
 
 
@@ -345,7 +345,7 @@ def test_a_part_that_weighs_more_is_learned_better():
     images, labels = garments(60)
     both, wrong = np.concatenate([images, images]), (labels + 1) % 10
     truth = np.concatenate([labels, wrong])
-    recipe = Optimisation(learning_rate=5e-3, ema=0)
+    recipe = ImageOptimisation(learning_rate=5e-3, ema=0)
     model_of = lambda groups: train(  # noqa: E731
         both, truth, Vit(width=32, depth=1), Budget(amount=100, batch=32), recipe, 0, groups=groups
     )[0]

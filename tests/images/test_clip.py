@@ -10,8 +10,7 @@ from tiny_images import garments
 
 from dataworth.errors import UserError
 from dataworth.images import clip
-from dataworth.images.classifiers import Budget, cross_entropy
-from dataworth.images.optimisation import Optimisation
+from dataworth.images.classifiers import Budget, ImageOptimisation, cross_entropy
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.prompts import prompt
 
@@ -184,7 +183,7 @@ def test_training_is_deterministic_and_learns(objective):
     trained = [
         clip.train(
             images, captions, TINY, objective, Budget(amount=steps, batch=16),
-            Optimisation(learning_rate=5e-3, ema=0), 0,
+            ImageOptimisation(learning_rate=5e-3, ema=0), 0,
         )
         for steps in (3, 3, 100)
     ]  # fmt: skip

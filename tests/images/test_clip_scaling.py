@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cells import cell
 from dataworth import data
 from dataworth.errors import UserError
 from dataworth.images import clip, parts, train_generator
@@ -32,12 +33,13 @@ SIZES = (10, 20, 30, 40)
 )
 def test_a_bad_parameter_is_one_sentence(fields, words):
     with pytest.raises(ValidationError) as caught:
-        ClipScaling(**fields)
+        cell(ClipScaling, **fields)
     (error,) = caught.value.errors()
     assert words in error["msg"] and "\n" not in error["msg"]
 
 
-PARAMS = ClipScaling(
+PARAMS = cell(
+    ClipScaling,
     real_sizes=SIZES,
     synthetic_sizes=SIZES,
     sizes=(10, 20, 40),
@@ -158,7 +160,7 @@ def test_real_captions_hold_in_their_images(splits):
 
 
 def test_cost_of_the_paper_s_towers():
-    *_, towers, trained, total = ClipScaling(towers="clip-b16").cost()
+    *_, towers, trained, total = cell(ClipScaling, towers="clip-b16", clip_budget=120).cost()
     assert towers["parameters"] == "149,620,737" and "ViT-B-16-quickgelu" in towers["resolved"]
     assert "laion/laion400m" in trained["step"] and total["GPU hours"] >= trained["GPU hours"]
     flops, _ = tower_flops("clip-b16")

@@ -2,13 +2,15 @@
 
 import pytest
 
+from cells import cell
 from dataworth.data import load_images
 from dataworth.data.large import LargeCard, large_card, large_cards
 from dataworth.errors import UserError
+from dataworth.images.generators.named import GENERATORS
 from dataworth.runs import report
 from dataworth.studies import image_cost as cost
 from dataworth.studies.image_cost import Drawing, Training, dry_run, generator_network
-from dataworth.studies.images import GENERATORS, ImageStudy, class_names
+from dataworth.studies.images import ImageStudy, class_names
 from dataworth.studies.mixing import Mixing
 from dataworth.studies.synthetic_scaling import SyntheticScaling
 
@@ -151,7 +153,7 @@ PAPER = {"card": "imagenet-1k", "generator": "stable-diffusion-v1-5", "model": "
     "prompt_set", ["classnames", "photo", "clip-80", "description", "in-captions"]
 )
 def test_the_papers_names_resolve(prompt_set):
-    rows = {row["step"]: row for row in ImageStudy(**PAPER, prompt_set=prompt_set).cost()}
+    rows = {row["step"]: row for row in cell(ImageStudy, **PAPER, prompt_set=prompt_set).cost()}
     assert (
         "ILSVRC/imagenet-1k@main, split train: 1,281,167"
         in rows["data imagenet-1k, training"]["resolved"]
@@ -182,7 +184,7 @@ def test_a_chapter_costs_what_its_arms_take(study):
         if study is SyntheticScaling
         else {"mixed_sizes": (1000,), "ratios": (1, 2), "weighted_size": 1000, "weighted_ratio": 2}
     )
-    params = study(**PAPER, **sizes, **more, seeds=2, budget=10, batch=100)
+    params = cell(study, **PAPER, **sizes, **more, seeds=2, budget=10, batch=100)
     (drawing,) = params.drawings()
     assert drawing.images == 2 * 8000 and drawing.steps == params.solver_steps
     by_kind = {t.kind: t for t in params.trainings() if t.model == "vit-b16"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cells import cell
 from dataworth.images import parts, train_generator
 from dataworth.studies.mixing import RULES, Mixed, Mixing, run
 from dataworth.studies.synthetic_scaling import SyntheticScaling
@@ -30,13 +31,13 @@ M = (80, 320, 1280, 5120)
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        Mixing(**change)
+        cell(Mixing, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_synthetic_images_reach_as_far_as_their_arm():
-    params = Mixing(mixed_sizes=(1280, 80), ratios=(16, 1, 4))
+    params = cell(Mixing, mixed_sizes=(1280, 80), ratios=(16, 1, 4))
     assert params.mixed_sizes == (80, 1280) and params.ratios == (1, 4, 16)
     assert params.added(80) == (80, 320, 1280)
     assert params.added(1280) == (1280, 5120)
@@ -49,7 +50,7 @@ def test_mixed_sets_hold_the_sets_of_the_pure_arms(splits, generator, home, monk
     )
     params = small()
     shared = set(SyntheticScaling.model_fields) & set(Mixing.model_fields)
-    scaling = SyntheticScaling(**params.model_dump(include=shared), other_sizes=(10, 20, 30))
+    scaling = cell(SyntheticScaling, **params.model_dump(include=shared), other_sizes=(10, 20, 30))
     _, pure = params.stored(("real", "synthetic"))
     assert pure == {arm: scaling.specs(scaling.arms()[arm]) for arm in pure}
     for s, spec in enumerate(params.mixed(20, 40, 0.25)):
@@ -80,15 +81,15 @@ def result(loss, name, spread=0.0, examples=200):
 
 def study(law, params=None, shares=lambda share: 1.0, spread=0.0):
     """A study whose losses are law(real, synthetic), times `shares` in the weighted mixtures."""
-    params = params or Mixing(resamples=100)
-    cell = lambda n, m, f=1.0: [  # noqa: E731
+    params = params or cell(Mixing, mixed_sizes=(80, 320, 1280), resamples=100)
+    both = lambda n, m, f=1.0: [  # noqa: E731
         result(f * law(n, m), f"{n} {m} {f} {s}", spread) for s in range(2)
     ]
-    runs = {"real": [cell(n, 0) for n in N], "synthetic": [cell(0, m) for m in M]}
+    runs = {"real": [both(n, 0) for n in N], "synthetic": [both(0, m) for m in M]}
     for n in params.mixed_sizes:
-        runs[f"mixed, {n}"] = [cell(n, m) for m in params.added(n)]
+        runs[f"mixed, {n}"] = [both(n, m) for m in params.added(n)]
     n, m = params.weighted_size, params.weighted_added
-    runs["weighted"] = [cell(n, m, shares(share)) for share in params.shares]
+    runs["weighted"] = [both(n, m, shares(share)) for share in params.shares]
     return Mixed(params, runs)
 
 
@@ -144,7 +145,7 @@ def test_relative_loss_and_its_interval():
 
 
 def test_the_share_is_chosen_on_validation_data():
-    params = Mixing(resamples=100, shares=(0.25, 0.5, 0.75))
+    params = cell(Mixing, resamples=100, shares=(0.25, 0.5, 0.75))
     mixed = study(additive(4), params, shares=lambda share: 0.8 + (share - 0.5) ** 2)
     shares, c = mixed.weighted()
     np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.75, 16 / 17, 1])
@@ -162,7 +163,8 @@ def test_the_share_is_chosen_on_validation_data():
 
 
 def small(**changes):
-    return Mixing(
+    return cell(
+        Mixing,
         **{
             "real_sizes": (10, 20, 30, 40),
             "synthetic_sizes": (10, 20, 30, 45),
@@ -178,7 +180,7 @@ def small(**changes):
             "resamples": 100,
             "retrain": True,
         }
-        | changes
+        | changes,
     )
 
 

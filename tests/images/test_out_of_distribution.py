@@ -8,8 +8,10 @@ from pydantic import ValidationError
 from scipy import stats
 from tiny_images import CONFIG, random_generator
 
+from cells import cell
 from dataworth.images import parts, shifts
 from dataworth.images.captions import TEMPLATES
+from dataworth.images.generators import named
 from dataworth.images.prompts import prompt
 from dataworth.stats import best_of, estimate, rank_agreement
 from dataworth.studies import images as study
@@ -72,7 +74,7 @@ def test_style_prompts_are_half_photos_and_a_sixth_of_each_style():
 )
 def test_a_bad_parameter_is_one_sentence(fields, words):
     with pytest.raises(ValidationError) as caught:
-        OutOfDistribution(**fields)
+        cell(OutOfDistribution, **fields)
     (error,) = caught.value.errors()
     assert words in error["msg"] and "\n" not in error["msg"]
 
@@ -83,9 +85,10 @@ def done(splits, generator, home, store, monkeypatch):
     weights = home / "generators"
     generator.save(weights / "pixel-diffusion")
     random_generator(CONFIG, seed=1).save(weights / "two")
-    monkeypatch.setitem(study.GENERATORS, "two", study.NamedGenerator("pixel-diffusion"))
+    monkeypatch.setitem(named.GENERATORS, "two", named.NamedGenerator("pixel-diffusion"))
     monkeypatch.setattr(study, "WEIGHTS", weights)
-    params = OutOfDistribution(
+    params = cell(
+        OutOfDistribution,
         real_sizes=(10, 20, 30, 40),
         synthetic_sizes=(10, 20, 30, 40),
         other_sizes=(10, 20, 30),

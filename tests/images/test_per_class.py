@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from cells import cell
 from dataworth.images import parts, train_generator
 from dataworth.stats import best_of, estimate, rank_correlation
 from dataworth.studies import per_class
@@ -117,7 +118,7 @@ def test_estimate_without_draws_is_unknown():
 )
 def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
     with pytest.raises(ValidationError) as caught:
-        PerClass(**{field: value})
+        cell(PerClass, **{field: value})
     (error,) = caught.value.errors()
     assert error["loc"][0] == field and words in error["msg"]
 
@@ -128,7 +129,8 @@ def study(splits, generator, home, store, monkeypatch):
     monkeypatch.setattr(
         train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
     )
-    params = PerClass(
+    params = cell(
+        PerClass,
         real_sizes=(10, 20, 30, 40),
         synthetic_sizes=(10, 20, 30, 40),
         judged_images=40,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.images import parts
 from dataworth.images.fidelity import FidelitySpec
@@ -95,18 +96,18 @@ SETS = {"prompt_sets": ("photo", "classnames"), "compared": ("classnames", "phot
 )
 def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
     with pytest.raises(ValidationError) as caught:
-        PromptsAndGuidance(**SETS | {field: value})
+        cell(PromptsAndGuidance, **SETS | {field: value})
     error = caught.value.errors()[0]
     assert error["loc"][0] == field and words in error["msg"] and "\n" not in error["msg"]
 
 
 def test_compared_sets_must_be_run():
     with pytest.raises(ValidationError, match="compared names 'classnames'; it must be of"):
-        PromptsAndGuidance(prompt_sets=("photo", "photo"), compared=("photo", "classnames"))
+        cell(PromptsAndGuidance, prompt_sets=("photo", "photo"), compared=("photo", "classnames"))
 
 
 def test_configurations_are_the_sweep_and_the_wordings_each_once():
-    params = PromptsAndGuidance(**SETS, guidances=(3.0, 1.0, 1.5), guidance=1.5)
+    params = cell(PromptsAndGuidance, **SETS, guidances=(3.0, 1.0, 1.5), guidance=1.5)
     assert [c.guidance for c in params.sweep()] == [1.0, 1.5, 3.0]
     assert [c.prompt_set for c in params.wordings()] == ["photo", "classnames"]
     assert [c.name for c in params.configurations()] == [
@@ -116,7 +117,7 @@ def test_configurations_are_the_sweep_and_the_wordings_each_once():
 
 def test_a_reference_beyond_the_pool(splits):
     with pytest.raises(UserError, match="a real training set of 70 images was asked for"):
-        PromptsAndGuidance.preflight(PromptsAndGuidance(**SETS, reference_size=70))
+        PromptsAndGuidance.preflight(cell(PromptsAndGuidance, **SETS, reference_size=70))
 
 
 # --- The study ------------------------------------------------------------------------------------
@@ -129,7 +130,8 @@ def study(splits, generator, home, store, monkeypatch):
     monkeypatch.setattr(
         "dataworth.images.train_generator.retrained", lambda card, **_: home / "generators" / "tiny"
     )
-    params = PromptsAndGuidance(
+    params = cell(
+        PromptsAndGuidance,
         **SETS,
         guidances=(1.0, 1.5, 4.0),
         guidance=1.5,
@@ -203,8 +205,8 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
     from dataworth.studies.synthetic_scaling import SyntheticScaling
 
     sizes = (10, 20, 30, 40)
-    first = SyntheticScaling(real_sizes=sizes, synthetic_sizes=sizes, other_sizes=sizes[:3])
-    mine = PromptsAndGuidance(**SETS, reference_size=40)
+    first = cell(SyntheticScaling, real_sizes=sizes, synthetic_sizes=sizes, other_sizes=sizes[:3])
+    mine = cell(PromptsAndGuidance, **SETS, reference_size=40)
     assert mine.reference().key == first.specs(first.arms()["real"])[-1][0].key
     judged = FidelitySpec(pool=mine.pool(), size=30, reference=mine.reference())
     assert judged.reference.keep_weights
@@ -212,7 +214,7 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
 
 
 def test_cost_counts_images_and_training():
-    params = PromptsAndGuidance(**SETS, sizes=(256,))
+    params = cell(PromptsAndGuidance, **SETS, sizes=(256,))
     drawn = params.drawings()
     assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
     learners, judge = params.trainings()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.images import parts, train_generator
 from dataworth.images.captions import CLASS_WORDS
@@ -45,23 +46,26 @@ SIZES = (10, 20, 30, 40)
 )
 def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
     with pytest.raises(ValidationError) as caught:
-        SyntheticScaling(**{field: value})
+        cell(SyntheticScaling, **{field: value})
     (error,) = caught.value.errors()
     assert error["loc"][0] == field and words in error["msg"] and "\n" not in error["msg"]
 
 
 def test_sizes_are_sorted():
-    params = SyntheticScaling(
-        real_sizes=(40, 10, 30, 20), synthetic_sizes=(30, 10, 55, 20), other_sizes=(20, 30, 10)
+    params = cell(
+        SyntheticScaling,
+        real_sizes=(40, 10, 30, 20),
+        synthetic_sizes=(30, 10, 55, 20),
+        other_sizes=(20, 30, 10),
     )
     assert params.real_sizes == SIZES and params.synthetic_sizes == (10, 20, 30, 55)
 
 
 def test_from_names():
-    names = dict(SyntheticScaling().model_dump(), guidance=3.0, unrelated=object())
+    names = dict(cell(SyntheticScaling).model_dump(), guidance=3.0, unrelated=object())
     names["other_sizes"] = list(names["other_sizes"])  # as a notebook's parameters cell may have it
     made = SyntheticScaling.from_names(names)
-    assert made == SyntheticScaling(guidance=3.0)
+    assert made == cell(SyntheticScaling, guidance=3.0)
     with pytest.raises(ValidationError, match="guidance"):
         SyntheticScaling.from_names(names | {"guidance": -1})
     del names["shift"]
@@ -70,7 +74,7 @@ def test_from_names():
 
 
 def test_sizes_beyond_the_pool(splits, monkeypatch):
-    small = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
+    small = cell(SyntheticScaling, real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
     SyntheticScaling.preflight(small)
     with pytest.raises(
         UserError, match="of 70 images was asked for, but the classifier_pool"
@@ -86,7 +90,7 @@ def test_sizes_beyond_the_pool(splits, monkeypatch):
 
 
 def test_no_weights_and_no_disk(splits, monkeypatch, tmp_path):
-    params = SyntheticScaling(real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
+    params = cell(SyntheticScaling, real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
     with monkeypatch.context() as patch:
         patch.setattr("dataworth.studies.images.WEIGHTS", tmp_path)
         with pytest.raises(UserError, match="'pixel-diffusion' has no shipped weights"):
@@ -107,7 +111,7 @@ def test_class_names_are_the_words_of_the_captions():
 
 
 def test_real_subsets_are_balanced_and_nested(splits):
-    params = SyntheticScaling()
+    params = cell(SyntheticScaling)
     whole = splits("fashion-mnist", "classifier_pool")
     labels = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
     sets = [params.real(n, 0).ids for n in (10, 15, 40)]
@@ -119,7 +123,7 @@ def test_real_subsets_are_balanced_and_nested(splits):
 
 
 def test_synthetic_subsets_are_balanced_and_nested_and_apart():
-    params = SyntheticScaling()
+    params = cell(SyntheticScaling)
     sets = [params.synthetic(POOL, n, 1).ids for n in (10, 15, 5120)]
     for ids in sets:
         assert ids == sets[-1][: len(ids)]
@@ -136,7 +140,8 @@ def study(splits, generator, home, store, monkeypatch):
     monkeypatch.setattr(
         train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
     )
-    params = SyntheticScaling(
+    params = cell(
+        SyntheticScaling,
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),
         other_sizes=(10, 20, 30),
@@ -205,7 +210,9 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
 
 def test_cost_counts_training_samples():
     """A step costs three forward passes: doubling the budget doubles what training costs."""
-    rows, twice = (SyntheticScaling(budget=budget, guidance=1.5).cost() for budget in (1000, 2000))
+    rows, twice = (
+        cell(SyntheticScaling, budget=budget, guidance=1.5).cost() for budget in (1000, 2000)
+    )
     for a, b in zip(rows, twice, strict=True):
         if a["step"].startswith("train") and "vit-2x64" in a["step"]:  # half of it at fixed epochs
             assert a["PFLOP"] < b["PFLOP"]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,20 +10,21 @@ from tiny_images import CONFIGS, garments
 
 from dataworth.images import train_generator
 from dataworth.images.generators import LatentDiffusion, MaskedToken
-from dataworth.images.train_generator import (
-    Optimisation,
-    Recipe,
+from dataworth.images.stages import (
+    ADAMW,
+    Stage,
     centre_codebook,
     encoded,
     flow_matching,
     masked_tokens,
-    retrained,
     standardise,
-    train,
 )
+from dataworth.images.train_generator import Recipe, retrained, train
+from dataworth.optimisation import Optimisation
 
-FIRST = Optimisation(steps=24, batch=8, learning_rate=5e-3, warmup=3, ema=0.5)
-RECIPE = Recipe(steps=20, batch=16, warmup=3, stylised_per_style=4, learning_rate=5e-3, ema=0.8)
+QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.125, "ema": 0.8})
+FIRST = Stage(steps=24, batch=8, optimisation=QUICK.model_copy(update={"ema": 0.5}))
+RECIPE = Recipe(steps=20, batch=16, stylised_per_style=4, optimisation=QUICK, autoencoder=FIRST)
 TWO_STAGES = ["latent-diffusion", "masked-token"]
 
 
@@ -42,7 +42,7 @@ def pixels(pool):
 def undisturbed(request, pool, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     config = CONFIGS[request.param]
-    return train(*pool, config, RECIPE, folder, autoencoder=FIRST, report=2), folder
+    return train(*pool, config, RECIPE, folder, report=2), folder
 
 
 def rows(file):
@@ -64,17 +64,18 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     expected, folder = undisturbed
     rate, reached = Optimisation.rate, []
 
-    def interrupted(recipe, step):
-        if step == stop and not reached and isinstance(recipe, Recipe) == (stage == "second"):
+    def interrupted(optimisation, step, steps):
+        own = (RECIPE if stage == "second" else FIRST).optimisation
+        if step == stop and not reached and optimisation == own:
             reached.append(step)
             raise KeyboardInterrupt
-        return rate(recipe, step)
+        return rate(optimisation, step, steps)
 
     monkeypatch.setattr(Optimisation, "rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(*pool, expected.config, RECIPE, tmp_path, autoencoder=FIRST, report=2)
+        train(*pool, expected.config, RECIPE, tmp_path, report=2)
     torch.manual_seed(123)  # the process that resumes is another one
-    train(*pool, expected.config, RECIPE, tmp_path, autoencoder=FIRST, report=2)
+    train(*pool, expected.config, RECIPE, tmp_path, report=2)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     for name in ("log.jsonl", "autoencoder-log.jsonl"):
@@ -170,10 +171,10 @@ def test_masked_tokens_loss():
 
 @pytest.mark.parametrize("family", TWO_STAGES)
 def test_retrained_of_a_family(splits, home, monkeypatch, family):
-    recipe = Recipe(steps=1, batch=4, stylised_per_style=2)
-    first = replace(FIRST, steps=3)
+    first = FIRST.model_copy(update={"steps": 3})
+    recipe = Recipe(steps=1, batch=4, stylised_per_style=2, autoencoder=first)
     monkeypatch.setattr(train_generator, "default_config", lambda name: CONFIGS[name])
-    folder = retrained("fashion-mnist", None, recipe, family=family, autoencoder=first)
+    folder = retrained("fashion-mnist", None, recipe, family=family)
     card = json.loads((folder / "card.json").read_text())
     assert card["architecture"] == json.loads((folder / "config.json").read_text())
     assert card["architecture"]["family"] == family
@@ -182,4 +183,4 @@ def test_retrained_of_a_family(splits, home, monkeypatch, family):
     assert card["weights_sha256"] == digest
     assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
     monkeypatch.setattr(train_generator, "train", None)  # training again would fail
-    assert retrained("fashion-mnist", None, recipe, family=family, autoencoder=first) == folder
+    assert retrained("fashion-mnist", None, recipe, family=family) == folder

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,13 @@ from tiny_images import CONFIG, garments
 from dataworth.images import train_generator
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES
 from dataworth.images.generators import WEIGHTS, PixelDiffusion, load
+from dataworth.images.stages import ADAMW
 from dataworth.images.styles import STYLES
-from dataworth.images.train_generator import VARIANTS, Recipe, captioned_pool, train
+from dataworth.images.train_generator import RECIPES, VARIANTS, Recipe, captioned_pool, train
+from dataworth.optimisation import Optimisation
 
-RECIPE = Recipe(steps=30, batch=16, warmup=3, stylised_per_style=4, learning_rate=5e-3, ema=0.8)
+QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.1, "ema": 0.8})
+RECIPE = Recipe(steps=30, batch=16, stylised_per_style=4, optimisation=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +50,15 @@ def test_a_few_steps_lower_the_loss(undisturbed):
 @pytest.mark.parametrize("stop", [13, 20, 29])
 def test_a_resumed_run_equals_an_undisturbed_one(pool, tmp_path, undisturbed, monkeypatch, stop):
     """Interrupted at a step between checkpoints (10, 20, ...), at one, and just before the end."""
-    rate, reached = Recipe.rate, []
+    rate, reached = Optimisation.rate, []
 
-    def interrupted(recipe, step):
+    def interrupted(optimisation, step, steps):
         if step == stop and not reached:
             reached.append(step)
             raise KeyboardInterrupt
-        return rate(recipe, step)
+        return rate(optimisation, step, steps)
 
-    monkeypatch.setattr(Recipe, "rate", interrupted)
+    monkeypatch.setattr(Optimisation, "rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(*pool, CONFIG, RECIPE, tmp_path, report=2)
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == stop // 10 * 10
@@ -76,7 +78,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(pool, tmp_path, undisturbed, mo
 
 def test_a_finished_run_is_not_trained_again(pool, undisturbed, monkeypatch):
     expected, folder = undisturbed
-    monkeypatch.setattr(Recipe, "rate", None)  # any step would fail
+    monkeypatch.setattr(Optimisation, "rate", None)  # any step would fail
     again = train(*pool, CONFIG, RECIPE, folder, report=2)
     prompts, seeds = ["dress", "bag"], [1, 2]
     np.testing.assert_array_equal(
@@ -93,15 +95,21 @@ def test_the_seed_decides(pool, tmp_path):
     assert weights[0] == weights[1] != weights[2]
 
 
-def test_rate():
-    recipe = Recipe(steps=1000, warmup=100, decay_share=0.3, learning_rate=2.0)
-    rates = [recipe.rate(step) for step in range(1000)]
-    np.testing.assert_allclose(rates[:100], 2 * np.arange(1, 101) / 100)
-    np.testing.assert_array_equal(rates[100:701], 2)
-    assert (np.diff(rates[700:]) < 0).all()
-    left = (1000 - np.arange(700, 1000)) / 300  # 1 - sqrt: Haegele et al. 2024, equation 1
-    np.testing.assert_allclose(rates[700:], 2 * (1 - np.sqrt(1 - left)), atol=1e-12)
-    assert 0 < rates[-1] < 0.01
+@pytest.mark.parametrize(
+    ("stage", "warm", "steps"),
+    [
+        (RECIPES["pixel-diffusion"], 200, 6000),
+        (RECIPES["latent-diffusion"], 200, 3000),
+        (RECIPES["masked-token"].autoencoder, 100, 2000),
+    ],
+)
+def test_warm_ups_of_the_recipes(stage, warm, steps):
+    peak = stage.optimisation.learning_rate
+    rates = np.array([stage.optimisation.rate(step, stage.steps) for step in range(stage.steps)])
+    assert stage.steps == steps
+    np.testing.assert_allclose(rates[:warm], peak * np.arange(1, warm + 1) / warm)
+    np.testing.assert_array_equal(rates[warm : int(0.7 * steps) + 1], peak)
+    assert (np.diff(rates[int(0.7 * steps) :]) < 0).all()
 
 
 def test_captioned_pool(pool):
@@ -129,7 +137,9 @@ def test_captioned_pool(pool):
 
 def test_a_pool_without_drawings(pool):
     images, labels = pool
-    made, texts = captioned_pool(images, labels, replace(RECIPE, stylised_per_style=0))
+    made, texts = captioned_pool(
+        images, labels, RECIPE.model_copy(update={"stylised_per_style": 0})
+    )
     np.testing.assert_array_equal(made, images)
     words = {w for t in TEMPLATES["photo"] for w in t.split()}
     words |= {w for names in CLASS_WORDS for name in names for w in name.split()}

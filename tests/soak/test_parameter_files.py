@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dataworth.book import chapters, parameters
-from dataworth.book.layout import Layout, profiles
+from dataworth.book.layout import QUICK, Layout, open_layout, profiles
 from dataworth.errors import UserError
 from dataworth.parameters import MOST_AMOUNT, MOST_COUNT
 
@@ -86,23 +86,30 @@ def check(value: object, default: object, written: object) -> None:
 
 @pytest.fixture(scope="module")
 def read():
-    """Every chapter with its notebook, header and the bytes of its parameter files."""
+    """Every chapter with its notebook, header and, for each profile, the bytes of a parameter file
+    that holds all that its own files and its cell say."""
     found = []
     for chapter in chapters.find(ROOT):
         notebook = chapters.read(chapter)
         header = chapters.header(chapter, notebook)
         defaults = parameters.cell_defaults(chapter, notebook)
-        model = parameters.load_model(chapter, header.params)
-        kinds = {name: model.model_fields[name].default for name in defaults}
-        files = [ROOT / "params" / profile / f"{chapter.stem}.yaml" for profile in profiles(ROOT)]
-        texts = [file.read_bytes() for file in files]
+        kinds, texts = {}, []
+        for profile in profiles(ROOT):
+            layout = open_layout(profile, ROOT)
+            file = layout.params / f"{chapter.stem}.yaml"
+            text = file.read_text() if file.is_file() else ""
+            values = parameters.resolve(chapter, notebook, header, layout).values
+            kinds = values if profile == QUICK else kinds
+            said = yaml.safe_load(text) or {}
+            rest = {name: values[name] for name in values if name not in said}
+            texts.append((text + yaml.safe_dump(rest, default_flow_style=None)).encode())
         found.append((chapter, notebook, header, defaults, kinds, texts))
     return found
 
 
 def test_a_mutated_file_is_refused_in_a_sentence_or_means_what_it_says(read, cases, tmp_path):
     rng = random.Random(0)
-    layout = Layout(tmp_path, "quick")
+    layout = Layout(tmp_path, "full")
     layout.params.mkdir(parents=True)
     accepted = refused = 0
     for _ in range(cases(300, 10_000)):
@@ -136,7 +143,7 @@ def test_a_mutated_file_is_refused_in_a_sentence_or_means_what_it_says(read, cas
 
 def test_a_mutated_override_is_refused_or_means_what_it_says(read, cases, tmp_path):
     rng = random.Random(1)
-    layout = Layout(tmp_path, "quick")
+    layout = Layout(tmp_path, "full")
     layout.params.mkdir(parents=True)
     for chapter, *_ in read:
         (layout.params / f"{chapter.stem}.yaml").touch()

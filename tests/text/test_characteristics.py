@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import spearmanr
 
+from cells import cell
 from dataworth import stats
 from dataworth.data.text import Corpus
 from dataworth.runs import execute
@@ -156,7 +157,9 @@ def known():
         sign = -1 if name == "mail" else 1
         runs[name] = measured(q, sign * q + (name == "books") + 1, document, 12)
     years = np.arange(1800, 1812)
-    return Characteristics(DataCharacteristics(resamples=200), runs, runs["government"], years)
+    return Characteristics(
+        cell(DataCharacteristics, resamples=200), runs, runs["government"], years
+    )
 
 
 def test_values_by_domain(known):
@@ -293,7 +296,7 @@ def test_a_study_from_end_to_end(tiny, scorers, store, monkeypatch):
     years = np.arange(1790, 1790 + n)
     corpus = Everything(tiny.texts, tiny.ids, tiny.domains, years, {}, "tiny")
     monkeypatch.setattr("dataworth.data.load_corpus", lambda card, split=None: corpus)
-    small = DataCharacteristics(documents=20, pieces=20, piece_words=5, resamples=100)
+    small = cell(DataCharacteristics, documents=20, pieces=20, piece_words=5, resamples=100)
     study = run(small, store)
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(small, store)
@@ -318,5 +321,5 @@ def test_a_study_from_end_to_end(tiny, scorers, store, monkeypatch):
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        DataCharacteristics(**change)
+        cell(DataCharacteristics, **change)
     assert words in caught.value.errors()[0]["msg"]

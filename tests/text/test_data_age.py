@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tiny_corpus import TINY, VOCABULARY
 
+from cells import cell
 from dataworth.data import Corpus
 from dataworth.errors import UserError
 from dataworth.studies import data_age, party_task
@@ -61,13 +62,13 @@ def exact(value, count=5):
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        DataAge(**change)
+        cell(DataAge, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_eras_fill_the_years_without_a_gap():
-    params = DataAge()
+    params = cell(DataAge)
     years = [year for first, last in params.eras for year in range(first, last + 1)]
     assert years == list(range(1790, 2022))
     assert params.names[1] == "1860-1899" and params.middles[1] == 1879.5
@@ -352,7 +353,7 @@ def small(**changes):
         "resamples": 100,
     }
     # The tiny corpus holds less text than any real chapter may ask for.
-    return DataAge.model_construct(**(DataAge().model_dump() | settings | changes))
+    return DataAge.model_construct(**(cell(DataAge).model_dump() | settings | changes))
 
 
 def test_arms_hold_speeches_of_their_years_and_equal_text(sotu):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.stats import correlation
 from dataworth.studies.domains import (
@@ -39,13 +40,13 @@ NAMES = tuple(DOMAINS)
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        Domains(**change)
+        cell(Domains, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_arms_leave_out_a_domain_or_as_much_at_random(tiny_pile):
-    params = Domains(**tiny_pile, few=(4, 1))
+    params = cell(Domains, **tiny_pile, few=(4, 1))
     whole, pools = params.whole, params.pools()
     assert params.few == (1, 4)
     shares, matched = whole.shares(), params.matched()
@@ -69,19 +70,19 @@ def test_arms_leave_out_a_domain_or_as_much_at_random(tiny_pile):
 
 
 def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
-    params = Domains(**tiny_pile, questions=8, prompt=8, continuation=4)
+    params = cell(Domains, **tiny_pile, questions=8, prompt=8, continuation=4)
     specs = params.specs(params.drops())
     assert {len(each) for each in specs.values()} == {2} and len(specs) == 9
     asked = params.asked(specs[FULL][0]).questions
     assert {group for q in asked for group in q.groups} == set(NAMES)
     assert {q.part.split for q in asked} == {"test"}
     with pytest.raises(UserError, match="web has 0 test documents as long as that and needs 4"):
-        params = Domains(**tiny_pile | {"context": 2048}, prompt=2000)
+        params = cell(Domains, **tiny_pile | {"context": 2048}, prompt=2000)
         params.asked(specs[FULL][0])
 
 
 def test_what_would_be_trained(tiny_pile):
-    params = Domains(**tiny_pile)
+    params = cell(Domains, **tiny_pile)
     counts = [t.runs for t in params.trainings()]
     assert sum(counts) == 2 * (9 + 8 + 3)
     assert params.cost()[-1]["step"] == "total"
@@ -105,7 +106,7 @@ def result(level, seed=0.0):
 def known(tiny_pile, harm, alone=0.5, at_random=0.01):
     """A study in which leaving out domain d costs `harm[d]` on others and `alone` on itself, a
     random drop `at_random` times its share, few domains 0.1 for each that is missing."""
-    params = Domains(**tiny_pile)
+    params = cell(Domains, **tiny_pile)
     pools = params.pools()
     base = {name: 2.0 + 0.1 * i for i, name in enumerate(NAMES)}
     share_of = dict(params.matched().values())
@@ -214,7 +215,7 @@ def test_the_regression_finds_a_log_linear_law():
 
 
 def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
-    params = Domains(**tiny_pile, seeds=1, few=(2,), questions=8, prompt=8, continuation=4)
+    params = cell(Domains, **tiny_pile, seeds=1, few=(2,), questions=8, prompt=8, continuation=4)
     study = run(params, store)
     arms = study.arms()
     assert list(arms.index) == list(study.pools) and (arms.epochs > 0).all()

@@ -13,6 +13,7 @@ from tiny_corpus import CONTEXT, IDS, TEST, TINY, TOKENIZER, TRAIN, VOCABULARY, 
 
 from dataworth.errors import UserError
 from dataworth.text.downstream import (
+    FINE_TUNING,
     ChoiceSpec,
     FineTuneSpec,
     Questions,
@@ -31,7 +32,7 @@ from dataworth.text.generation import (
     toxicity_scores,
 )
 from dataworth.text.tokens import TOKEN, run_text_tasks
-from dataworth.text.training import Evaluation, Optimisation
+from dataworth.text.training import Evaluation
 
 END = VOCABULARY - 1
 PRETRAINED = language_model(tokens=10 * 4 * CONTEXT)
@@ -60,7 +61,7 @@ def fine_tune(**changes) -> FineTuneSpec:
         "classes": ("sea", "field"),
         "steps": 60,
         "batch": 8,
-        "optimisation": Optimisation(optimizer="adamw", learning_rate=1e-2, schedule="cosine"),
+        "optimisation": FINE_TUNING.model_copy(update={"learning_rate": 1e-2}),
     }
     return FineTuneSpec(**(settings | changes))
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from tiny_corpus import TINY, WORDS
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.studies import filter_arms, filtering
 from dataworth.studies import text as study
@@ -125,7 +126,7 @@ def cards(monkeypatch):
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        QualityFilter(**change)
+        cell(QualityFilter, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
@@ -135,7 +136,7 @@ def named(arms):
 
 
 def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch):
-    params = QualityFilter(**SMALL, pareto_bytes=24_000, alpha=2)
+    params = cell(QualityFilter, **SMALL, pareto_bytes=24_000, alpha=2)
     with pytest.raises(UserError, match="rules for pages refuse all"):
         params.arms(store)
     long = lambda texts: SimpleNamespace(kept=np.array([len(t.split()) > 20 for t in texts]))  # noqa: E731
@@ -169,7 +170,7 @@ def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch
 def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arms(
     cards, store, monkeypatch
 ):
-    arms = named(ToxicityFilter(**SMALL).arms(store))
+    arms = named(cell(ToxicityFilter, **SMALL).arms(store))
     whole = arms["whole"].pools[0]
     score = dict(zip(whole.ids.tolist(), cards["toxicity"].score(whole.texts), strict=True))
     strict = arms["toxicity 61 %"]
@@ -178,7 +179,7 @@ def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arm
     assert all("fish" not in text.split() for text in arms["word list"].pools[0].texts)
     everything = lambda texts: SimpleNamespace(kept=np.ones(len(texts), bool))  # noqa: E731
     monkeypatch.setattr(filter_arms, "refusals", everything)
-    there = named(QualityFilter(**SMALL, pareto_bytes=24_000).arms(store))
+    there = named(cell(QualityFilter, **SMALL, pareto_bytes=24_000).arms(store))
     for name in ("whole", "quality 91 %", "quality 46 %", "inverse quality 73 %"):
         assert arms[name].pools[0].parts() == there[name].pools[0].parts()
 
@@ -221,7 +222,7 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
 
     monkeypatch.setattr("dataworth.data.load_corpus", load)
     monkeypatch.setitem(scorers.SCORERS, "toxicity", Knowing)
-    params = ToxicityFilter(**SMALL, kept=(98, 61), tasks=(61,))
+    params = cell(ToxicityFilter, **SMALL, kept=(98, 61), tasks=(61,))
     arms = params.arms(store)
     assert foreign in params.crawl().texts and "x" in params.whole.texts
     assert all(foreign not in pool.texts for arm in arms.values() for pool in arm.pools)
@@ -337,7 +338,7 @@ def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
 
 
 def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
-    params = ToxicityFilter(**SMALL)
+    params = cell(ToxicityFilter, **SMALL)
     tasks = params.downstream()
     seen = set(params.whole.ids.tolist()) | {
         i for arm in params.arms(store).values() for pool in arm.pools for i in pool.ids.tolist()
@@ -366,7 +367,7 @@ def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
 
 def test_a_study_from_end_to_end(cards, store, monkeypatch):
     changes = {"kept": (91, 61), "controls": (61,), "tasks": (61,), "quality_kept": (46,)}
-    params = ToxicityFilter(**SMALL, **changes)
+    params = cell(ToxicityFilter, **SMALL, **changes)
     made = run(params, store)
     assert list(map(str, made.tested)) == [
         "whole", "toxicity 61 %", "inverse toxicity 92 %", "random 61 %",
@@ -385,8 +386,10 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert list(words.index) == [str(arm) for arm in made.tested if arm != WHOLE]
     random, strict = made.arm("random", 61), made.arm("toxicity", 61)
     assert made.arm("whole") == WHOLE and str(made.arm("toxicity", 92, "inverse")) in words.index
-    assert {"word list", "toxicity 61 %"} < {*map(str, made.own)} and WHOLE not in made.own
-    assert not any(arm.rule == "quality" for arm in made.own)
+    assert {"word list", "toxicity 61 %"} < {
+        *map(str, made.own_arms)
+    } and WHOLE not in made.own_arms
+    assert not any(arm.rule == "quality" for arm in made.own_arms)
     with pytest.raises(UserError, match="arm: no arm 'quality' keeps 73 %; there are whole, tox"):
         made.arm("quality", 73)
     one = made.task_change(random, "spam")
@@ -418,6 +421,6 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     )
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
-    again = run(ToxicityFilter(**SMALL, **changes), store)
+    again = run(cell(ToxicityFilter, **SMALL, **changes), store)
     words = made.arm("word list")
     np.testing.assert_array_equal(again.gain(words).draws, made.gain(words).draws)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cells import cell
 from dataworth.errors import UserError
 from dataworth.studies import text as study
 from dataworth.studies.text import TextStudy
@@ -130,7 +131,7 @@ def test_more_bytes_than_there_are_and_unknown_domains_are_refused(cards):
 
 
 def test_held_out_sets_hold_test_documents_up_to_the_asked_tokens(cards):
-    params = TextStudy(held_out_tokens=2_000)
+    params = cell(TextStudy, held_out_tokens=2_000)
     train = set(draw(PILE, 40_000).ids.tolist())
     for e in params.held_out():
         assert e.part.split == "test" and not train & set(e.part.ids)
@@ -144,7 +145,7 @@ def test_held_out_sets_hold_test_documents_up_to_the_asked_tokens(cards):
 
 def test_equal_parameters_ask_for_equal_runs(cards, monkeypatch):
     monkeypatch.setattr(study, "TOKENIZER_BYTES", 4_000)
-    one, other = TextStudy(pool_bytes=20_000), TextStudy(pool_bytes=20_000)
+    one, other = cell(TextStudy, pool_bytes=20_000), cell(TextStudy, pool_bytes=20_000)
     assert one.language_model(one.pile(), 1).key == other.language_model(other.pile(), 1).key
     assert one.language_model(one.pile(), 1).key != one.language_model(one.pile(), 0).key
     assert one.language_model(one.pile(), 0, model="lm-0.1m").model == MODELS["lm-0.1m"]
@@ -152,9 +153,9 @@ def test_equal_parameters_ask_for_equal_runs(cards, monkeypatch):
 
 def test_parameters_that_cannot_run_are_refused(cards):
     with pytest.raises(ValueError, match=r"must be one of lm-0\.1m"):
-        TextStudy(model="lm-9b")
+        cell(TextStudy, model="lm-9b")
     with pytest.raises(UserError, match=r"at least one step of 4096 rows of 128"):
-        TextStudy(batch=4096).check()
+        cell(TextStudy, batch=4096).check()
 
 
 def test_a_dry_run_adds_up_and_names_corpora():

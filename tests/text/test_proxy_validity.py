@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from cells import cell
 from dataworth.studies.domains import Domains, without
 from dataworth.studies.proxy_validity import (
     ProxyStudy,
@@ -34,14 +35,14 @@ NAMES = tuple(DOMAINS)
 )
 def test_a_bad_proxy_is_one_sentence(proxies, words):
     with pytest.raises(ValidationError) as caught:
-        ProxyValidity(model="lm-0.4m", proxies=proxies)
+        cell(ProxyValidity, model="lm-0.4m", proxies=proxies)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_the_larger_models_runs_are_those_of_the_domains_chapter(tiny_pile):
-    params = ProxyValidity(**tiny_pile, proxies=("tiny-wide",))
-    shared = Domains(**tiny_pile)
+    params = cell(ProxyValidity, **tiny_pile, proxies=("tiny-wide",))
+    shared = cell(Domains, **tiny_pile)
     theirs, ours = shared.specs(shared.pools()), params.specs(params.pools())
     assert len(ours) == 10
     for arm, each in ours.items():
@@ -90,7 +91,7 @@ def known(noise, seeds=2, scale=0.5):
             for arm, row in zip(ARMS, truth, strict=True)
         }
 
-    params = ProxyValidity(model="lm-0.4m", proxies=("lm-0.1m",), seeds=seeds, resamples=100)
+    params = cell(ProxyValidity, model="lm-0.4m", proxies=("lm-0.1m",), seeds=seeds, resamples=100)
     return ProxyStudy(params, {"lm-0.4m": runs(1.0), "lm-0.1m": runs(scale)}), truth
 
 
@@ -157,7 +158,7 @@ def test_cost_counts_operations():
 
 
 def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
-    params = ProxyValidity(**tiny_pile, proxies=("tiny-wide",))
+    params = cell(ProxyValidity, **tiny_pile, proxies=("tiny-wide",))
     study = run(params, store)
     assert study.arms[0] == "full" and len(study.arms) == 10
     found = study.agreement("tiny-wide")

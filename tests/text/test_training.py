@@ -12,13 +12,14 @@ from tiny_corpus import CONTEXT, TEST, TINY, TOKENIZER, TRAIN, VOCABULARY, langu
 
 from dataworth.runs import run_tasks
 from dataworth.text import training
+from dataworth.text.downstream import FINE_TUNING
 from dataworth.text.losses import bits_per_byte
 from dataworth.text.models import next_token_nats
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import (
+    PRETRAINING,
     Evaluation,
     LanguageModelSpec,
-    Optimisation,
     load_model,
     token_nats,
     windows,
@@ -165,9 +166,10 @@ def test_long_documents_are_read_window_by_window():
 
 
 def test_muon_takes_the_matrices_of_blocks():
-    adamw, muon = Optimisation(optimizer="muon").optimizers(untrained())
+    assert PRETRAINING.optimizer == "muon" and FINE_TUNING.optimizer == "adamw"
+    adamw, muon = PRETRAINING.optimizers(untrained())
     shapes = {tuple(p.shape) for group in muon.param_groups for p in group["params"]}
     assert shapes == {(48, 16), (16, 16), (24, 16), (16, 24)}
     decayed, plain = adamw.param_groups
     assert [p.shape[0] for p in decayed["params"]] == [VOCABULARY] and plain["weight_decay"] == 0
-    assert len(Optimisation(optimizer="adamw").optimizers(untrained())) == 1
+    assert len(FINE_TUNING.optimizers(untrained())) == 1

@@ -18,7 +18,7 @@ from dataworth.errors import UserError, quoted, short
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 DOCUMENT = re.compile(r"[\w-]+(?:/[\w-]+)*")
 MOST_MINUTES = 10_000_000
-KINDS = {str: "text", dict: "mapping"}
+KINDS = {str: "text", dict: "mapping", list: "list of names"}
 GENERATED = {"run_times"}  # pages that have no source of their own
 
 
@@ -37,16 +37,22 @@ class Chapter:
     def id(self) -> str:
         return self.stem.replace("_", "-")
 
+    @property
+    def claims(self) -> Path:
+        """Its claims file (`claims_file`); not every chapter has one."""
+        return self.source.with_suffix(".claims.yaml")
+
 
 @dataclass(frozen=True)
 class Header:
-    """The `dataworth` part of a chapter's YAML header."""
+    """The `dataworth` part of a chapter's YAML header; `main` names its chief parameters."""
 
     title: str
     params: str | None
     description: str
     device: str
     expected_minutes: dict[str, float]
+    main: tuple[str, ...] = ()
 
 
 def documents(root: Path) -> list[str]:
@@ -203,12 +209,15 @@ def _front_matter(text: str, shown: str) -> dict[str, Any]:
 
 def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
     """Raises UserError for a name that is none of a header's, or a value of another type."""
-    kinds = {"params": str, "description": str, "device": str, "expected_minutes": dict}
+    kinds = {
+        "params": str, "description": str, "device": str, "expected_minutes": dict, "main": list
+    }  # fmt: skip
     where = f"The header of book/{chapter.docname}.py"
     for name, value in declared.items():
         if name not in kinds:
             raise UserError(f"{where} has '{short(name)}'; known are {', '.join(kinds)}.")
-        if not isinstance(value, kinds[name]):
+        names = value if name == "main" and isinstance(value, list) else ()
+        if not isinstance(value, kinds[name]) or not all(isinstance(n, str) for n in names):
             raise UserError(
                 f"{where}: '{name}' is {quoted(value)}; it must be a {KINDS[kinds[name]]}."
             )
@@ -225,6 +234,7 @@ def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
         description=declared.get("description", ""),
         device=declared.get("device", "cpu"),
         expected_minutes={profile: float(value) for profile, value in minutes.items()},
+        main=tuple(declared.get("main", ())),
     )
 
 

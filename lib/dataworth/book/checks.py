@@ -1,8 +1,10 @@
-"""What must hold of the built HTML: it opens offline, reads aloud, and links to itself only."""
+"""What must hold of the built HTML: it opens offline, reads aloud, links to itself only, and its
+tables are for people."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +20,12 @@ LOADING = {
 }  # fmt: skip
 GENERIC_ALT = re.compile(r"^(?:image|figure|plot|_?images?/.*|.*\.(?:png|svg|jpe?g))$", re.I)
 SKIPPED = {"genindex.html", "search.html"}  # made by Sphinx, not by us
+# Cells that no reader should meet, and what is wrong with them; `tables.show` prints none.
+RAW_CELLS = {
+    re.compile(r"-?(?:NaN|nan|inf|None|NaT|<NA>)"): "is not for readers",
+    re.compile(r"[-−]?0\.0000+"): "shows no digit of its number",
+    re.compile(r"-[\d.,]+"): "has a hyphen for a minus sign",
+}
 
 
 @dataclass
@@ -32,12 +40,15 @@ class Page:
     styles: list[str] = field(default_factory=list)
     redirect: bool = False
     classes: set[str] = field(default_factory=set)
+    heads: list[str] = field(default_factory=list)  # of tables; code in them left out
+    cells: list[str] = field(default_factory=list)
 
 
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.page, self.in_style = Page(), False
+        self.page, self.in_style, self.in_code = Page(), False, False
+        self.cell: list[str] | None = None  # where the text goes while in a cell of a table
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         a, page = dict(attrs), self.page
@@ -52,6 +63,11 @@ class _Reader(HTMLParser):
             page.links.append(str(a["href"]))
         elif tag == "style":
             self.in_style = True
+        elif tag == "code":
+            self.in_code = True
+        elif tag in ("th", "td"):
+            self.cell = page.heads if tag == "th" else page.cells
+            self.cell.append("")
         elif tag == "meta" and (a.get("http-equiv") or "").lower() == "refresh":
             page.redirect = True
         elif tag == "link" and LOADING_RELS & set((a.get("rel") or "").lower().split()):
@@ -67,10 +83,16 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "style":
             self.in_style = False
+        elif tag == "code":
+            self.in_code = False
+        elif tag in ("th", "td"):
+            self.cell = None
 
     def handle_data(self, data: str) -> None:
         if self.in_style:
             self.page.styles.append(data)
+        elif self.cell is not None:
+            self.cell[-1] += "code" if self.in_code else data
 
 
 def read_page(path: Path) -> Page:
@@ -106,12 +128,27 @@ def check_html(html: Path) -> list[str]:
                 faults.append(f"{name} shows {source[:80]} without alt text.")
         if page.classes & {"traceback", "stderr"}:
             faults.append(f"{name} shows an error or stderr output.")
+        faults += [f"{name} shows a table {fault}." for fault in _raw_tables(page)]
         faults += _broken_links(html, path, name, page, pages)
     for sheet in sorted(html.rglob("*.css")):
         text = sheet.read_text(encoding="utf-8", errors="replace")
         name = sheet.relative_to(html).as_posix()
         faults += [f"{name} loads {url} from the network." for url in CSS_REMOTE.findall(text)]
     return faults
+
+
+def _raw_tables(page: Page) -> Iterator[str]:
+    """What shows that a table was printed as it came; the first of each kind."""
+    heads = [head.strip() for head in page.heads]
+    if "" in heads:
+        yield "whose column has no head: an index, or rows without a name"
+    if named := next((head for head in heads if "_" in head), None):
+        yield f"with the raw name '{named}'"
+    for pattern, wrong in RAW_CELLS.items():
+        if cell := next(
+            (c for c in [*heads, *map(str.strip, page.cells)] if pattern.fullmatch(c)), ""
+        ):
+            yield f"with '{cell}', which {wrong}"
 
 
 def _broken_links(

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dataworth import closure, compute, weights
+from dataworth import claims_file, closure, compute, weights
 from dataworth.book.chapters import python_of
 from dataworth.book.layout import Layout
 from dataworth.data.catalog import keys_of
@@ -26,8 +26,9 @@ def chapter_key(
 
     `cells` (digests of the code cells), `parameters` (the profile's name too), and as for runs
     (`Spec.content`) `modules`, `files`, `libraries`, `cards`, `weights` and `machine`, of what the
-    cells and the module of the parameters' class (params, "module:Class") import; `recorded`
-    (the kept larger runs, by profile) and `python`.
+    cells and the module of the parameters' class (params, "module:Class") import; `claims` (what
+    its claims file states, and the title that goes into the ledger), `recorded` (the kept larger
+    runs, by profile) and `python`. Raises UserError where claims file and cells do not agree.
     """
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     code = "\n".join(map(python_of, cells))
@@ -35,12 +36,16 @@ def chapter_key(
     reached = closure.closure(start, skip=NOT_IN_KEY)
     libraries = {*closure.libraries_of(code), *TOOLS}
     texts = frozenset(closure.texts_in(values))
+    stated = claims_file.of_cells(chapter_id, code, layout.book)
+    claims = {id: one.model_dump() for id, one in stated.claims.items()} if stated else {}
     return {
         "cells": [digest(cell) for cell in cells],
         "parameters": {"profile": layout.profile, **values},
         "modules": reached.modules,
         "files": reached.files,
         "libraries": reached.libraries | closure.versions(libraries),
+        "claims": {id: digest(one) for id, one in claims.items()}
+        | ({"of the title": digest(stated.title)} if stated else {}),
         "cards": keys_of(reached.strings | texts | closure.strings_of(closure.parsed(code))),
         "weights": weights.digests(texts),
         "machine": compute.machine(),

@@ -9,6 +9,8 @@ from pathlib import Path
 from dataworth import paths
 from dataworth.errors import UserError
 
+QUICK = "quick"  # the profile that every chapter's own parameters cell is; it has no files
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -81,14 +83,14 @@ def open_layout(profile: str, root: Path | None = None) -> Layout:
             raise UserError(f"{found} is not a book: {needed} is missing there.")
     known = profiles(found)
     if profile not in known:
-        raise UserError(f"Unknown profile '{profile}'; params/ has {', '.join(known)}.")
+        raise UserError(f"Unknown profile '{profile}'; the book has {', '.join(known)}.")
     return Layout(found, profile)
 
 
 def profiles(root: Path) -> list[str]:
-    """Names of the folders in params/, smallest scale first where the name is a usual one."""
-    usual = ["smoke", "quick", "full", "gpu", "paper"]
-    names = [p.name for p in (root / "params").iterdir() if p.is_dir()]
+    """`quick` and the folders in params/, smallest scale first where the name is a usual one."""
+    usual = ["smoke", QUICK, "full", "gpu", "paper"]
+    names = {QUICK, *(p.name for p in (root / "params").iterdir() if p.is_dir())}
     return sorted(names, key=lambda n: (usual.index(n) if n in usual else len(usual), n))
 
 

@@ -13,9 +13,9 @@ from dataworth.claims import (
     OTHER,
     Ledger,
     Line,
+    alike,
     badge,
     counts,
-    digest,
     estimated,
     read_ledger,
     standing,
@@ -64,7 +64,7 @@ def ledger(
                 ]
             )
     if not body:
-        return "No chapter of this build has judged a claim."
+        return "No chapter of this build has evaluated a claim."
     head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
     return table(head, body)
 
@@ -80,16 +80,16 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
             there |= {(id_, line["id"]): line for line in record["claims"]}
     both = []
     for key in here.keys() & there.keys():
-        if digest(here[key]) == digest(there[key]):
+        if alike(here[key], there[key]):
             both.append((here[key], there[key]))
         else:
             other += 1
-    text = f"This build judges {count(len(here), 'claim')}: {counts(list(here.values()))}. "
+    text = f"This build evaluates {count(len(here), 'claim')}: {counts(list(here.values()))}. "
     if both:
         pairs = [(a["verdict"], b["verdict"]) for a, b in both]
         against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
         text += (
-            f"The largest recorded run of a chapter judges {len(both)} of them: "
+            f"The largest recorded run of a chapter evaluates {len(both)} of them: "
             f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one "
             f"verdict in both runs; {against or 'none'} {'is' if against == 1 else 'are'} "
             "supported by one and contradicted by the other. "

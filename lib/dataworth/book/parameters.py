@@ -6,12 +6,15 @@ import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataworth import strict_yaml
+from dataworth.book import chapters
 from dataworth.book.chapters import Chapter, Header
-from dataworth.book.layout import Layout
+from dataworth.book.layout import QUICK, Layout, open_layout
 from dataworth.errors import UserError, quoted, short
 from dataworth.parameters import strictly
 
@@ -76,20 +79,56 @@ def _not_literal(chapter: Chapter, node: ast.AST) -> UserError:
     )
 
 
-def read_profile(chapter: Chapter, layout: Layout) -> strict_yaml.Document:
-    """The mapping in params/<profile>/<stem>.yaml. Raises UserError if missing or not flat."""
-    path = layout.params / f"{chapter.stem}.yaml"
-    if not path.is_file():
+def read_profile(
+    chapter: Chapter, layout: Layout, defaults: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a profile changes in a chapter's cell (`defaults`), and the file and line of each name.
+
+    params/<profile>/_<part>.yaml holds what chapters of a part, a folder of book/, have in common;
+    the chapter's own file, params/<profile>/<stem>.yaml, wins. The profile quick is the cell.
+    Raises UserError where the own file is missing, one of the two is not flat, or has a name that
+    the chapter (the shared file: every chapter of the part) lacks.
+    """
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    if layout.profile == QUICK:
+        return values, places
+    part = chapter.source.parent
+    shared, own = layout.params / f"_{part.name}.yaml", layout.params / f"{chapter.stem}.yaml"
+    if not own.is_file():
         raise UserError(
             f"Chapter '{chapter.id}' has no parameters for profile '{layout.profile}': "
-            f"{layout.show(path)} is missing."
+            f"{layout.show(own)} is missing (an empty file means those of the chapter's cell)."
         )
-    found = strict_yaml.read(path, layout.show(path))
-    if found.value is None:
-        return strict_yaml.Document({}, {})
-    if not isinstance(found.value, dict):
-        raise UserError(f"{layout.show(path)} must hold a flat mapping 'name: value'.")
-    return found
+    for path in [shared, own] if shared.is_file() else [own]:
+        found = strict_yaml.read(path, layout.show(path))
+        if not isinstance(found.value, dict | None):
+            raise UserError(f"{layout.show(path)} must hold a flat mapping 'name: value'.")
+        places |= {name: f"{layout.show(path)}, line {line}" for name, line in found.lines.items()}
+        values |= found.value or {}
+        if path == shared:
+            _check_shared(chapter, set(values) - set(defaults), places)
+            values = {name: value for name, value in values.items() if name in defaults}
+    return values, places
+
+
+def _check_shared(chapter: Chapter, odd: set[str], places: dict[str, str]) -> None:
+    """Raise UserError for a name that no chapter of the part has; `odd` are not this chapter's."""
+    part = chapter.source.parent
+    for source in sorted(part.glob("*.py")) if odd else ():
+        odd = odd - _names(source, source.stat().st_mtime_ns)
+    for name in sorted(odd):
+        raise UserError(
+            f"Unknown parameter '{short(name)}' ({places[name]}): no chapter of "
+            f"book/{part.name}/ has it."
+        )
+
+
+@lru_cache
+def _names(source: Path, stamp: int) -> frozenset[str]:
+    """Names in the parameters cell of the chapter in `source`, as it was at the time `stamp`."""
+    chapter = Chapter(source, f"{source.parent.name}/{source.stem}")
+    return frozenset(cell_defaults(chapter, chapters.read(chapter)))
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -107,15 +146,13 @@ def resolve(
     layout: Layout,
     overrides: Mapping[str, Any] | None = None,
 ) -> Parameters:
-    """Defaults of the cell, then the profile's file, then `overrides`; validated.
+    """Defaults of the cell, then the profile's files, then `overrides`; validated.
 
     Raises UserError naming the parameter, its value and what is allowed.
     """
     defaults = cell_defaults(chapter, notebook)
-    profile = read_profile(chapter, layout)
-    given = {**profile.value, **(overrides or {})}
-    source = layout.show(layout.params / f"{chapter.stem}.yaml")
-    places = {name: f"{source}, line {line}" for name, line in profile.lines.items()}
+    given, places = read_profile(chapter, layout, defaults)
+    given |= overrides or {}
     places |= dict.fromkeys(overrides or {}, "-p")
     for name in given:
         if name not in defaults:
@@ -123,9 +160,28 @@ def resolve(
                 f"Unknown parameter '{short(name)}' for chapter '{chapter.id}' ({places[name]}); "
                 f"it has {', '.join(defaults)}."
             )
+    for name in header.main:
+        if name not in defaults:
+            raise UserError(
+                f"The header of book/{chapter.docname}.py names '{short(name)}' in 'main'; "
+                f"its parameters are {', '.join(defaults)}."
+            )
     if header.params is None:
         return _resolve_plain(chapter, defaults, given, places)
     return _resolve_model(chapter, header.params, defaults, given, places)
+
+
+def of_chapter(
+    chapter_id: str,
+    profile: str = QUICK,
+    root: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Parameters:
+    """`resolve` for a chapter of the book in `root` (default: this clone), by its id."""
+    layout = open_layout(profile, root)
+    chapter = chapters.get(layout.root, chapter_id)
+    notebook = chapters.read(chapter)
+    return resolve(chapter, notebook, chapters.header(chapter, notebook), layout, overrides)
 
 
 def _resolve_plain(
@@ -216,8 +272,8 @@ def preflight(parameters: Parameters) -> None:
 
 def doubts(parameters: Parameters) -> list[str]:
     """Sentences about lists of sizes (`sizes`, `..._sizes`, `tokens`, `..._tokens`) that run but
-    cannot test a power law (`fit.design.three_sizes`)."""
-    from dataworth.fit.design import three_sizes
+    cannot test a power law (`design.three_sizes`)."""
+    from dataworth.design import three_sizes
 
     return [
         f"{name}: {told}"

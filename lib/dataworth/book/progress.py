@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -87,11 +87,49 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-class Display:
-    """Bars with time left in a terminal, plain lines elsewhere."""
+def about(seconds: float) -> str:
+    """A time that is only expected, for people: whole minutes."""
+    return f"about {spell(60 * max(1, round(seconds / 60)))}"
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+
+@dataclass
+class Outlook:
+    """How long a build still takes: its chapters by what each is expected to take.
+
+    expected: seconds for each chapter to execute, in order, None where nobody knows: then the mean
+    of the others. spent: seconds that those which have ended took; their ratio to the expected
+    ones corrects the rest, the more chapters have ended the more.
+    """
+
+    expected: Mapping[str, float | None]
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def place(self, chapter_id: str) -> str:
+        """ "chapter 3 of 14"."""
+        return f"chapter {list(self.expected).index(chapter_id) + 1} of {len(self.expected)}"
+
+    def left(self, running: str | None = None, since_s: float = 0.0) -> float | None:
+        """Seconds until the last chapter has ended, with `running` executing for `since_s`; None
+        where no chapter has an expected time."""
+        known = [seconds for seconds in self.expected.values() if seconds is not None]
+        if not known or not (mean := sum(known) / len(known)):
+            return None
+        cost = {id_: mean if s is None else s for id_, s in self.expected.items()}
+        planned = sum(cost[id_] for id_ in self.spent)
+        pace = (sum(self.spent.values()) + mean) / (planned + mean)
+        waiting = sum(s for id_, s in cost.items() if id_ not in self.spent and id_ != running)
+        own = cost[running] if running is not None else 0.0
+        return pace * waiting + max(0.0, pace * own - since_s)
+
+
+class Display:
+    """Bars with time left in a terminal, plain lines elsewhere.
+
+    outlook: of the build whose chapters are shown; none where one chapter alone is executed.
+    """
+
+    def __init__(self, console: Console, outlook: Outlook | None = None) -> None:
+        self.console, self.outlook = console, outlook
         self.tail: Tail | None = None
         self.progress: Progress | None = None
         self.bars: dict[str, TaskID] = {}
@@ -140,8 +178,15 @@ class Display:
                 else:
                     self._line(event)
             if self.progress is not None and self.header is not None:
-                note = f"running for {spell(time.monotonic() - self.started)}"
+                note = f"running for {spell(time.monotonic() - self.started)}{self._whole()}"
                 self.progress.update(self.header, note=note)
+
+    def _whole(self) -> str:
+        """ ", whole book: about 12 min left", where that is known."""
+        if self.outlook is None:
+            return ""
+        seconds = self.outlook.left(self.name, time.monotonic() - self.started)
+        return "" if seconds is None else f", whole book: {about(seconds)} left"
 
     def _bar(self, progress: Progress, event: Event) -> None:
         if event.label not in self.bars:
@@ -158,4 +203,5 @@ class Display:
         finished = event.done >= event.total
         if finished or now - self.said.get(event.label, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
             self.said[event.label] = now
-            self.say(f"  {self.name}: {event.label} {event.done}/{event.total}, {left(event)}")
+            said = f"{event.label} {event.done}/{event.total}, {left(event)}{self._whole()}"
+            self.say(f"  {self.name}: {said}")

@@ -67,6 +67,8 @@ def write_site(
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
         wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)
+        if (stated := chapter.claims).is_file():
+            wanted[f"downloads/{stated.name}"] = stated.read_bytes()
     for name, content in wanted.items():
         write_changed(layout.site / name, content)
     # A page must not outlive its source.

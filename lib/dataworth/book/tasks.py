@@ -1,11 +1,12 @@
 """The build: chapters -> site -> pages.
 
-Freshness is judged by our own records (see `keys` and `execute.why_stale`), which are written
+Freshness is decided by our own records (see `keys` and `execute.why_stale`), which are written
 last and atomically.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,16 @@ from rich.console import Console
 
 from dataworth.book import chapters as chapter_files
 from dataworth.book import execute as execution
+from dataworth.book import ledger, site
 from dataworth.book import parameters as params
-from dataworth.book import site
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.keys import chapter_key
 from dataworth.book.layout import Layout
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
-from dataworth.book.progress import Display, spell
+from dataworth.book.progress import Display, Outlook, about, count, spell
 from dataworth.book.record import Record
-from dataworth.claims import recorded_ledgers
+from dataworth.claims import counts, recorded_ledgers
 from dataworth.errors import UserError
 
 
@@ -93,24 +94,43 @@ def build(layout: Layout, console: Console) -> None:
             execution.clear(chapter, layout)
         plan = make_plan(layout)
         warn(plan, display)
+        outlook = display.outlook = Outlook({id_: expected(plan, id_) for id_ in plan.stale})
+        if plan.stale and (seconds := outlook.left()):
+            display.say(f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most")
         failed = 0
         for chapter in plan.chapters:
             if chapter.id not in plan.stale:
                 continue
+            begun = time.monotonic()
             try:
                 run_chapter(plan, chapter, display)
             except UserError as error:
                 display.say(str(error))
                 failed += 1
+            outlook.spent[chapter.id] = time.monotonic() - begun
         if failed:
-            count = f"{failed} chapters" if failed > 1 else "one chapter"
-            raise UserError(f"The book was not finished: {count} failed (see above).")
+            several = count(failed, "chapter") if failed > 1 else "one chapter"
+            raise UserError(f"The book was not finished: {several} failed (see above).")
         site.write_site(layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
         if not site.html_is_current(layout):
             display.say("building the pages")
             site.build_html(layout)
             check(layout)
             site.mark_checked(layout)
+    lines = [x for made in ledger.read_results(found, layout).values() for x in made["claims"]]
+    if lines:
+        display.say(f"{count(len(lines), 'claim')}: {counts(lines)}")
+
+
+def expected(plan: Plan, chapter_id: str) -> float | None:
+    """Seconds that a chapter takes with nothing stored, as its header says, else as long as its
+    last execution; None where neither is known."""
+    minutes = plan.headers[chapter_id].expected_minutes.get(plan.layout.profile)
+    if minutes is not None:
+        return 60 * minutes
+    (chapter,) = [c for c in plan.chapters if c.id == chapter_id]
+    record = execution.read_record(chapter, plan.layout)
+    return record["wall_s"] if record else None
 
 
 def warn(plan: Plan, display: Display) -> None:
@@ -122,7 +142,10 @@ def warn(plan: Plan, display: Display) -> None:
 
 def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
     """Execute one chapter of the plan, whose lock is held, and say so."""
-    display.say(f"{chapter.id}: executing ({plan.stale[chapter.id]})")
+    place = f"{display.outlook.place(chapter.id)}, " if display.outlook else ""
+    seconds = expected(plan, chapter.id)
+    takes = f", {about(seconds)} with nothing stored" if seconds else ""
+    display.say(f"{place}{chapter.id}: executing ({plan.stale[chapter.id]}){takes}")
     for doubt in params.doubts(plan.parameters[chapter.id]):
         display.say(f"{chapter.id}: {doubt}")
     try:

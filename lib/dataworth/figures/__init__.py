@@ -1,14 +1,45 @@
 """Figures: one style, the motifs that chapters repeat, alt text and caption with each."""
 
-from .base import COLOURS, MARKERS, image_grid, plain_ticks, scaling_curve, show, style, subplots
+from .base import (
+    COLOURS,
+    MARKERS,
+    Panel,
+    Picture,
+    draw,
+    image_grid,
+    plain_ticks,
+    shades,
+    show,
+    style,
+    subplots,
+)
+from .curves import curves, scaling_curve
+from .forest import forest, stack
+from .heatmap import heatmap
+from .labels import label_points
+from .scatter import scatter
+from .series import Series, series, split
 
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "Panel",
+    "Picture",
+    "Series",
+    "curves",
+    "draw",
+    "forest",
+    "heatmap",
     "image_grid",
+    "label_points",
     "plain_ticks",
     "scaling_curve",
+    "scatter",
+    "series",
+    "shades",
     "show",
+    "split",
+    "stack",
     "style",
     "subplots",
 ]

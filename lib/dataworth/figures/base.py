@@ -1,9 +1,14 @@
-"""Pictures: one style, and no figure without alt text and a caption."""
+"""The book's style, and pictures of one or several panels: laid out, checked, shown with words."""
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +18,42 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dataworth.fit import Fit
-
-# Okabe and Ito's palette: told apart with any colour vision; every arm keeps its colour and marker.
+# Okabe and Ito's palette: told apart with any colour vision. A colour has one meaning in the whole
+# book; "accent" goes as soon as no chapter uses it.
 COLOURS = {
     "real": "#0072B2",
     "synthetic": "#D55E00",
     "mixed": "#009E73",
     "published": "#666666",
+    "recorded": "#000000",
+    "this run": "#AA4499",
+    "control": "#8C8C8C",
+    "filter": "#332288",
+    "inverse filter": "#882255",
     "accent": "#CC79A7",
 }
-MARKERS = {"real": "o", "synthetic": "s", "mixed": "D", "published": "x", "accent": "^"}
+MARKERS = {
+    "real": "o",
+    "synthetic": "s",
+    "mixed": "D",
+    "published": "x",
+    "recorded": "P",
+    "this run": "v",
+    "control": "h",
+    "filter": "p",
+    "inverse filter": "d",
+    "accent": "^",
+}
+SPARE = ("#56B4E9", "#E69F00", "#44AA99", "#999933", "#661100", "#B8A200", "#6699CC", "#117733")
+SPARE_MARKERS = "^<>*8HX4"
+GUIDE = "#999999"
+"""Colour of reference lines: zero, one, chance."""
+
+WIDTH = 6.9
+"""Widest figure, in inches: 662 of the 674 px that a page gives a picture, frame taken off."""
+
+SMALLEST = 9.0
+"""Smallest text of a figure as displayed, in CSS pixels (a 96th of an inch)."""
 
 
 def style() -> None:
@@ -31,13 +61,21 @@ def style() -> None:
     import matplotlib as mpl
     import seaborn as sns
 
-    sns.set_theme(context="notebook", style="ticks", palette=list(COLOURS.values()))
+    sns.set_theme(context="paper", style="ticks", palette=list(COLOURS.values()))
     mpl.rcParams.update(
         {
-            "figure.figsize": (7.0, 4.2),
+            "figure.figsize": (WIDTH, 4.0),
             "figure.dpi": 100,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
+            "font.size": 9,
+            "axes.titlesize": 9.5,
+            "axes.labelsize": 9,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.fontsize": 8,
+            "legend.title_fontsize": 8,
+            "axes.unicode_minus": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
@@ -50,37 +88,328 @@ def style() -> None:
 
 
 def subplots(*args: Any, **kwargs: Any) -> tuple[Figure, Any]:
-    """`matplotlib.pyplot.subplots` in the book's style."""
+    """`matplotlib.pyplot.subplots` in the book's style, for a special figure. A figure wider than
+    the page is made as wide as the page, so that its text is not scaled down."""
     import matplotlib.pyplot as plt
 
     style()
+    if "figsize" in kwargs:
+        width, height = kwargs["figsize"]
+        kwargs["figsize"] = (min(width, WIDTH), height)
     return plt.subplots(*args, **kwargs)
 
 
-def show(fig: Figure, *, alt: str, caption: str, name: str, raster: bool = False) -> None:
+Roles = Mapping[str, str] | str | None
+"""What series mean whose names are no roles: role or colour by name; or one role for all of them,
+which differ in size and get shades of its colour."""
+
+
+def looks(names: Sequence[str], roles: Roles = None) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every series: those of its role (its own name, or what `roles` says),
+    else a spare pair, which means nothing elsewhere."""
+    if isinstance(roles, str):
+        order = sorted(names, key=_size)
+        tints = dict(zip(order, shades(roles, len(order)), strict=True))
+        return {name: (tints[name], MARKERS[roles]) for name in names}
+    found, spare = {}, 0
+    for name in names:
+        role = (roles or {}).get(name, name)
+        marker = MARKERS.get(role, SPARE_MARKERS[spare % len(SPARE_MARKERS)])
+        colour = role if role.startswith("#") else COLOURS.get(role, SPARE[spare % len(SPARE)])
+        found[name] = (colour, marker)
+        spare += role not in COLOURS
+    return found
+
+
+def _size(name: str) -> float:
+    """The first number in a name, to put arms in order."""
+    number = re.search(r"\d[\d,]*(\.\d+)?", name)
+    return float(number[0].replace(",", "")) if number else 0.0
+
+
+def shades(role: str, count: int) -> list[str]:
+    """`count` shades of a role's colour, from light to dark, for arms that differ in size."""
+    import seaborn as sns
+
+    colour = COLOURS[role]
+    tints = sns.blend_palette(["#FFFFFF", colour, "#000000"], 101).as_hex()
+    return [tints[int(i)] for i in np.linspace(35, 75, count)] if count > 1 else [colour]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel to be drawn: `paint` fills the axes; `head` (what is drawn) and `words` (its
+    numbers) are its sentence of the alt text; panels with one head are told together.
+
+    x, y: labels of its axes; panels of one picture share an axis if these are the same. rows: names
+    of the rows of a panel that has rows instead of a y axis. span: ends of its values, if infinite
+    ones must be cut off there. height: inches it needs. ticks: where x is labelled on a logarithmic
+    axis. bar: label of its colour bar, if it has one. log: which axes are logarithmic ("x", "y",
+    "xy"). names: x, y and text of points that are named.
+    """
+
+    paint: Callable[[Axes, tuple[float, float] | None], Any]
+    words: str
+    head: str = ""
+    x: str = ""
+    y: str = ""
+    title: str = ""
+    rows: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
+    height: float = 3.2
+    ticks: tuple[float, ...] = ()
+    bar: str = ""
+    log: str = ""
+    names: tuple[tuple[float, float, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the first sentences of its alt text, made of the numbers that are drawn."""
+
+    fig: Figure
+    axes: tuple[Axes, ...]
+    alt: str
+
+
+def draw(
+    *panels: Panel,
+    columns: int | None = None,
+    widths: Sequence[float] | None = None,
+    height: float | None = None,
+    share: bool = True,
+) -> Picture:
+    """Draw panels beside each other (`columns` a row; all in one row if there are up to three).
+
+    Panels whose axis has the same label have the same axis, labelled once (`share=False`: not). All
+    legends become one above the panels, without repetitions, so that none hides data. widths: of
+    the columns, relative. height: of the whole picture in inches, else what the panels need.
+    """
+    columns = columns or (
+        len(panels) if len(panels) <= 3 else -(-len(panels) // -(-len(panels) // 4))
+    )
+    lines = -(-len(panels) // columns)
+    need = [p.height * (0.75 if columns > 2 and not p.rows else 1) for p in panels]
+    tall = [max(need[i * columns : (i + 1) * columns]) for i in range(lines)]
+    fig, grid = subplots(
+        lines, columns, squeeze=False, width_ratios=widths, height_ratios=tall,
+        figsize=(WIDTH, height or sum(tall)),
+    )  # fmt: skip
+    axes = list(grid.ravel())
+    for spare in axes[len(panels) :]:
+        spare.remove()
+    axes = axes[: len(panels)]
+    first: dict[object, Axes] = {}
+    spans: dict[object, list[tuple[float, float]]] = {}
+    keys = [_keys(panel) if share else ((i, "x"), (i, "y")) for i, panel in enumerate(panels)]
+    for ax, (x, y), panel in zip(axes, keys, panels, strict=True):
+        if x in first:
+            ax.sharex(first[x])
+        if y in first:
+            ax.sharey(first[y])
+        first.setdefault(x, ax)
+        first.setdefault(y, ax)
+        if panel.span:
+            spans.setdefault(_valued(panel, (x, y)), []).append(panel.span)
+    images: dict[str, tuple[Any, list[Axes]]] = {}
+    for ax, key, panel in zip(axes, keys, panels, strict=True):
+        found = spans.get(_valued(panel, key), [])
+        whole = (min(low for low, _ in found), max(high for _, high in found)) if found else None
+        image = panel.paint(ax, whole)
+        ax.set(xlabel=panel.x, ylabel=panel.y)
+        ax.set_title(textwrap.fill(panel.title, int(12.5 * (WIDTH / columns - 0.6))))
+        if panel.bar:
+            images.setdefault(panel.bar, (image, []))[1].append(ax)
+    if share:
+        _label_outer(axes, keys, columns, panels)
+    for label, (image, beside) in images.items():
+        _colour_bar(fig, image, beside, label)
+    _legend(fig, axes)
+    fig.draw_without_rendering()
+    for ax, panel in zip(axes, panels, strict=True):
+        _ticks(ax, panel)
+    fig.draw_without_rendering()
+    for ax in axes:
+        _thin(ax)
+    for ax, panel in zip(axes, panels, strict=True):
+        if panel.names:
+            from .labels import label_points
+
+            x, y, names = zip(*panel.names, strict=True)
+            label_points(ax, x, y, names)
+    return Picture(fig, tuple(axes), _sentences(panels))
+
+
+def _sentences(panels: Sequence[Panel]) -> str:
+    told: dict[str, list[str]] = {}
+    for panel in panels:
+        name = f"{panel.title}: " if panel.title and len(panels) > 1 else ""
+        told.setdefault(panel.head, []).append(name + panel.words)
+    return " ".join(f"{head}: {' '.join(words)}" for head, words in told.items())
+
+
+def _keys(panel: Panel) -> tuple[object, object]:
+    """What two panels must have in common to share an x or a y axis."""
+    return ("x", panel.x, "x" in panel.log, bool(panel.bar) and panel.ticks), (
+        "y", panel.rows or panel.y or id(panel), "y" in panel.log,
+    )  # fmt: skip
+
+
+def _valued(panel: Panel, keys: tuple[object, object]) -> object:
+    """The axis that shows values: x where the panel has rows."""
+    return keys[0] if panel.rows else keys[1]
+
+
+def _label_outer(
+    axes: Sequence[Axes],
+    keys: Sequence[tuple[object, object]],
+    columns: int,
+    panels: Sequence[Panel],
+) -> None:
+    """Label a shared axis at the left and at the bottom only."""
+    for i, (ax, (x, y)) in enumerate(zip(axes, keys, strict=True)):
+        if i % columns and keys[i - 1][1] == y:
+            ax.tick_params(labelleft=False)
+            ax.set_ylabel("")
+        if i + columns < len(axes) and keys[i + columns][0] == x:
+            ax.tick_params(labelbottom=False)
+            ax.set_xlabel("")
+
+
+def _colour_bar(fig: Figure, image: Any, axes: Sequence[Axes], label: str) -> None:
+    from matplotlib.colors import SymLogNorm
+
+    places: list[Any] = [ax.get_subplotspec() for ax in axes]
+    part = len({place.rowspan.start for place in places}) / places[0].get_gridspec().nrows
+    label = textwrap.fill(
+        label, max(12, int(11 * part * fig.get_figheight()))
+    )  # else it is cut off
+    bar = fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, pad=0.015, aspect=30)
+    bar.outline.set_visible(False)
+    if isinstance(image.norm, SymLogNorm):
+        top, small = float(image.norm.vmax or 1), image.norm.linthresh
+        marks = [-top, -small, 0, small, top]
+        bar.set_ticks(marks, labels=[f"{m:+.2g}".replace("-", "−") if m else "0" for m in marks])
+        bar.minorticks_off()
+
+
+def _legend(fig: Figure, axes: Sequence[Axes]) -> None:
+    """One legend above the panels, as many entries a line as fit."""
+    from matplotlib.textpath import TextPath
+
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if not found:
+        return
+    widest = max(TextPath((0, 0), label, size=8).get_extents().width for label in found)
+    room = int(72 * fig.get_figwidth() // (widest + 40))
+    fig.legend(
+        list(found.values()), list(found), loc="outside upper left",
+        ncols=max(1, min(room, len(found))),
+        handlelength=2.2, columnspacing=1.2, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _ticks(ax: Axes, panel: Panel) -> None:
+    """Plain numbers on logarithmic axes: at the data's sizes on x, at round ones else."""
+    if "x" in panel.log:
+        plain_ticks(ax.xaxis, panel.ticks or _round(ax.get_xlim()))
+    if "y" in panel.log:
+        plain_ticks(ax.yaxis, _round(ax.get_ylim()))
+
+
+def _round(limits: tuple[float, float]) -> Sequence[float]:
+    """Round numbers between the limits of a log axis: few, but at least three if possible."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = sorted(limits)
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        at = np.outer(decades, steps).ravel()
+        at = at[(at >= low * 0.999) & (at <= high * 1.001)]
+        if len(at) >= 3:
+            return list(at)
+    return [float(v) for v in MaxNLocator(4).tick_values(low, high) if low <= v <= high and v > 0]
+
+
+def _thin(ax: Axes) -> None:
+    """Drop tick labels that would touch the one before, first those that have neighbours."""
+    for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
+        labels = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+        boxes = [(t, t.get_window_extent()) for t in labels]
+        boxes = [(t, b) for t, b in boxes if b.width > 0 and not t.get_rotation()]
+        if len(boxes) < 2 or not _crowded(boxes, side):
+            continue
+        kept: list[Any] = []
+        for text, box in sorted(boxes, key=lambda pair: pair[1].min[side]):
+            if not kept or box.min[side] >= kept[-1][1].max[side] + 3:
+                kept.append((text, box))
+        ends = axis.get_ticklocs()
+        names = {t.get_text() for t, _ in kept}
+        texts = [t.get_text() for t in axis.get_ticklabels()]
+        axis.set_ticks(list(ends), labels=[name if name in names else "" for name in texts])
+
+
+def _crowded(boxes: Sequence[Any], side: int) -> bool:
+    order = sorted((box for _, box in boxes), key=lambda box: box.min[side])
+    return any(b.min[side] < a.max[side] + 3 for a, b in itertools.pairwise(order))
+
+
+def small_text(fig: Figure) -> list[str]:
+    """Texts of the figure that would be shown with letters of less than `SMALLEST` pixels."""
+    from matplotlib.text import Text
+
+    scale = 96 / 72 * min(1.0, WIDTH / fig.get_figwidth())
+    texts = (t for t in fig.findobj(Text) if isinstance(t, Text) and t.get_visible())
+    return [
+        t.get_text() for t in texts
+        if t.get_text().strip() and float(t.get_fontsize()) * scale < SMALLEST - 1e-6
+    ]  # fmt: skip
+
+
+def show(
+    picture: Figure | Picture | Panel,
+    *,
+    caption: str,
+    name: str,
+    alt: str = "",
+    raster: bool = False,
+) -> None:
     """Display a figure in a notebook, as SVG (or PNG if `raster`), with alt text and caption.
 
-    alt: what the picture shows, for a reader who does not see it. name: reference target.
-    Raises ValueError for an empty alt text or caption.
+    picture: a panel, a picture of several (`draw`), or a figure of one's own. alt: what it shows,
+    for a reader who does not see it; put behind the sentences that panels bring along. name:
+    reference target. Raises ValueError for an empty alt text or caption, and for text too small to
+    read.
     """
     import matplotlib.pyplot as plt
     from IPython.display import display
 
+    if isinstance(picture, Panel):
+        picture = draw(picture)
+    if isinstance(picture, Picture):
+        fig, alt = picture.fig, f"{picture.alt} {alt}"
+    else:
+        fig = picture
     if not alt.strip() or not caption.strip():
         raise ValueError(f"figure {name!r} needs alt text and a caption")
+    fig.draw_without_rendering()  # labels of ticks exist from here on
+    if small := small_text(fig):
+        raise ValueError(
+            f"figure {name!r}: {small[0]!r} would be shown with letters under {SMALLEST:g} px; "
+            f"use fontsize 7 or more in a figure of at most {WIDTH} inches"
+        )
     buffer = io.BytesIO()
     metadata = {"dataworth": {"alt": " ".join(alt.split()), "caption": caption, "name": name}}
     if raster:
         fig.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-        data: dict[str, Any] = {"image/png": buffer.getvalue()}
+        data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
     else:
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         data = {"image/svg+xml": buffer.getvalue().decode()}
     plt.close(fig)
-    if raster:
-        import base64
-
-        data = {"image/png": base64.b64encode(data["image/png"]).decode()}
     display(data, metadata=metadata, raw=True)
 
 
@@ -94,39 +423,6 @@ def plain_ticks(axis: Any, at: ArrayLike | None = None) -> None:
         axis.set_major_locator(ticker.FixedLocator(np.asarray(at, dtype=float).tolist()))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_locator(ticker.NullLocator())
-
-
-def scaling_curve(
-    ax: Axes,
-    arm: str,
-    sizes: ArrayLike,
-    losses: ArrayLike,
-    fit: Fit | None = None,
-    *,
-    label: str | None = None,
-    filled: bool = True,
-    to: float | None = None,
-) -> None:
-    """Draw runs as points (one per run) and a fitted law with its 95 % band, on log-log axes.
-
-    sizes, losses: (n,). The band covers the sizes that were run; beyond them, up to `to`, the law
-    is drawn dashed.
-    """
-    x, y = np.asarray(sizes, dtype=float), np.asarray(losses, dtype=float)
-    colour = COLOURS[arm]
-    ax.loglog(
-        x, y, MARKERS[arm], color=colour, mfc=colour if filled else "white", ms=5, alpha=0.85,
-        label=label or arm,
-    )  # fmt: skip
-    if fit is None:
-        return
-    inside = np.geomspace(x.min(), x.max(), 80)
-    predicted = fit.predict(inside)
-    ax.plot(inside, predicted.mean, color=colour, lw=1.6)
-    ax.fill_between(inside, predicted.low, predicted.high, color=colour, alpha=0.16, lw=0)
-    if to and to > x.max():
-        beyond = np.geomspace(x.max(), to, 30)
-        ax.plot(beyond, fit.mean(beyond), color=colour, lw=1.2, ls="--")
 
 
 def image_grid(

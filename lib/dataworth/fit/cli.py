@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from dataworth.design import three_sizes
 from dataworth.display import say, table
 from dataworth.errors import UserError
 
-from .design import three_sizes
 from .equivalence import equivalence
 from .frontier import Cost, frontier
 from .model import Fit, Interval, fit

@@ -1,1 +1,1 @@
-"""Synthetic images: prompts, generators, classifiers, and the studies of Part I."""
+"""Images, real and synthetic: prompts, generators, classifiers, CLIP, and shifted sets."""

@@ -1,8 +1,8 @@
 """Image classifiers: timm vision transformers on whole-set tensors, one run per spec.
 
 A run trains on the union of its parts (real, synthetic, or both), under one of two budget rules,
-and keeps its logits on every evaluation split, so that later chapters re-analyse runs instead of
-training again.
+and keeps its logits on every evaluation split, so that runs are analysed again instead of trained
+again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth import compute
 from dataworth.images import shifts
-from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import Part, load_parts
-from dataworth.kernels import with_fast_products
+from dataworth.kernels import use_fast_matmul
+from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, weights_of
 from dataworth.runs import Outcome, Result, Spec, Store
 
 if TYPE_CHECKING:
     import torch
+
+
+REPORT = 50  # training steps per point of the stored losses
 
 
 class Vit(BaseModel):
@@ -40,7 +43,7 @@ class Vit(BaseModel):
     def build(self, image_size: int, channels: int, classes: int) -> torch.nn.Module:
         import timm
 
-        return with_fast_products(
+        return use_fast_matmul(
             timm.create_model(
                 self.name,
                 pretrained=False,
@@ -83,6 +86,18 @@ class Budget(BaseModel):
         return max(1, math.ceil(self.amount * examples / self.batch))
 
 
+class ImageOptimisation(Optimisation):
+    """Optimisation of a model of images, with what is done to its images and labels.
+
+    Label smoothing is of classifiers; CLIP's loss has none.
+    """
+
+    ema: float = Field(0.97, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    shift: int = Field(0, ge=0, description="largest random shift, pixels")
+    flip: bool = False
+
+
 class ClassifierSpec(Spec):
     """Train on `parts`, evaluate on `evaluations`: splits of the card, or shifts (`shifts.SHIFTS`).
 
@@ -96,7 +111,7 @@ class ClassifierSpec(Spec):
     part_weights: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
     model: Vit = Vit()
     budget: Budget = Budget()
-    optimisation: Optimisation = Optimisation()
+    optimisation: ImageOptimisation = ImageOptimisation()
     card: str = "fashion-mnist"
     evaluations: tuple[str, ...] = ("validation", "test")
     seed: int = Field(0, ge=0)
@@ -133,21 +148,15 @@ class ClassifierSpec(Spec):
             metrics[f"top1_{name}"] = float((logits.argmax(1) == truth).mean())
             metrics[f"loss_{name}"] = float(cross_entropy(logits, truth).mean())
         if self.keep_weights:
-            arrays |= {f"weight:{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
+            arrays |= kept_weights(model)
         return Outcome(arrays, metrics)
 
 
 def load_model(result: Result) -> torch.nn.Module:
     """The trained model of a run that kept its weights."""
-    import torch
-
     spec = result.spec
     assert isinstance(spec, ClassifierSpec) and spec.keep_weights
-    state = {
-        k.removeprefix("weight:"): torch.from_numpy(v)
-        for k, v in result.arrays.items()
-        if k.startswith("weight:")
-    }
+    state = weights_of(result.arrays)
     channels = state["patch_embed.proj.weight"].shape[1]
     side = round((state["pos_embed"].shape[1] - 1) ** 0.5) * spec.model.patch
     model = spec.model.build(side, channels, len(state["head.bias"]))
@@ -160,7 +169,7 @@ def train(
     labels: NDArray[np.int64],
     architecture: Vit,
     budget: Budget,
-    optimisation: Optimisation,
+    optimisation: ImageOptimisation,
     seed: int,
     *,
     groups: Sequence[tuple[int, float]] | None = None,
@@ -185,15 +194,16 @@ def train(
         else uniform_batches(len(labels), budget.batch, rng)
     )
     augment = Augment(x, optimisation.shift, optimisation.flip)
-    descent = Descent(model, optimisation, steps)
-    for _ in range(steps):
+
+    def loss(step: int) -> torch.Tensor:
         rows = next(batches).to(device)
         with compute.precision():
-            loss = torch.nn.functional.cross_entropy(
+            return torch.nn.functional.cross_entropy(
                 model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
             )
-        descent.step(loss)
-    return descent.final(), descent.losses()
+
+    descent = Descent(model, optimisation, steps)
+    return descent.run(loss), mean_losses(descent.losses, REPORT)
 
 
 def uniform_batches(examples: int, batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:

@@ -21,16 +21,17 @@ from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
 from dataworth.images.classifiers import (
+    REPORT,
     Augment,
     Budget,
     ClassifierSpec,
+    ImageOptimisation,
     as_input,
     cross_entropy,
     load_model,
 )
 from dataworth.images.fidelity import embed
 from dataworth.images.generators import WEIGHTS
-from dataworth.images.optimisation import Descent, Optimisation
 from dataworth.images.parts import (
     Part,
     RealPart,
@@ -42,7 +43,8 @@ from dataworth.images.parts import (
 )
 from dataworth.images.prompts import prompt
 from dataworth.images.prompts.templates import templates
-from dataworth.kernels import with_fast_products
+from dataworth.kernels import use_fast_matmul
+from dataworth.optimisation import Descent, mean_losses
 from dataworth.runs import Outcome, Spec, Store
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Towers(BaseModel):
                 eos_id=end,
             ),
         )
-        return with_fast_products(made)
+        return use_fast_matmul(made)
 
 
 TOWERS: dict[str, Towers] = {
@@ -181,7 +183,7 @@ class ClipSpec(Spec):
 
     objective `clip`: image against text (Radford et al. 2021). `multi-positive`: images alone,
     those of one text are each other's positives (StableRep, Tian et al. 2023; SynCLR); it has no
-    text tower to speak of, hence no zero-shot and no retrieval.
+    text encoder, hence no zero-shot and no retrieval.
     """
 
     kind: ClassVar[str] = "clip"
@@ -189,7 +191,7 @@ class ClipSpec(Spec):
     objective: Literal["clip", "multi-positive"] = "clip"
     towers: Towers = Towers()
     budget: Budget = Budget()
-    optimisation: Optimisation = Optimisation()
+    optimisation: ImageOptimisation = ImageOptimisation()
     card: str = "fashion-mnist"
     templates: Literal["photo", "clip-7", "clip-80"] = "photo"
     probe: RealPart
@@ -252,7 +254,7 @@ def train(
     towers: Towers,
     objective: str,
     budget: Budget,
-    optimisation: Optimisation,
+    optimisation: ImageOptimisation,
     seed: int,
 ) -> tuple[Any, NDArray[np.float32], float]:
     """Train on pairs of uint8 (N, H, W[, 3]) images and texts; gives the (averaged) towers, mean
@@ -281,9 +283,8 @@ def train(
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(LARGEST_SCALE))
 
-    descent = Descent(model, optimisation, steps, after=clamp)
-    began = time.process_time()
-    for _ in range(steps):
+    def loss(step: int) -> torch.Tensor:
+        nonlocal order, at
         if at + batch > len(order):
             order, at = torch.randperm(len(x), generator=rng), 0
             if objective == "multi-positive":  # the images of one text stand side by side
@@ -294,13 +295,16 @@ def train(
         pixels = three_channels(augment(rows.to(device), rng))
         with compute.precision():
             if objective == "clip":
-                loss = contrast(*model(pixels, tokens[rows.to(device)]))
-            else:
-                features = model.encode_image(pixels, normalize=True)
-                loss = multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
-        descent.step(loss)
+                found: torch.Tensor = contrast(*model(pixels, tokens[rows.to(device)]))
+                return found
+            features = model.encode_image(pixels, normalize=True)
+            return multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
+
+    descent = Descent(model, optimisation, steps, after=clamp)
+    began = time.process_time()
+    trained = descent.run(loss)
     spent = 1000 * (time.process_time() - began) / steps
-    return descent.final(), descent.losses(), spent
+    return trained, mean_losses(descent.losses, REPORT), spent
 
 
 def match_cross_entropy(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:

@@ -230,7 +230,7 @@ def execute(spec: Spec, store: Store) -> Result:
     key = key_of(content)
     torch = "torch" in content["libraries"]  # else no line of the run can reach it
     if torch:
-        compute.settle()
+        compute.set_deterministic()
     began, started = datetime.now(UTC), time.perf_counter()
     outcome = spec.run(store)
     seconds = time.perf_counter() - started

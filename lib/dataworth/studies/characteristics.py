@@ -38,22 +38,16 @@ class DataCharacteristics(Parameters):
     """Parameters of the chapter."""
 
     documents: int = field(
-        1000, "held-out documents of each domain, at most", "documents", ge=2, le=10**9
+        "held-out documents of each domain, at most", "documents", ge=2, le=10**9
     )
-    pieces: int = field(
-        1000, "pieces of equal length of each domain, at most", "pieces", ge=20, le=10**9
-    )
-    piece_words: int = field(16, "length of such a piece", "words", ge=5, le=10**6)
+    pieces: int = field("pieces of equal length of each domain, at most", "pieces", ge=20, le=10**9)
+    piece_words: int = field("length of such a piece", "words", ge=5, le=10**6)
     stretch_words: int = field(
-        200,
-        "stretch of a document that is read for readability and sentiment",
-        "words",
-        ge=20,
-        le=10**6,
+        "stretch of a document that is read for readability and sentiment", "words", ge=20, le=10**6
     )
-    toxicity_scorers: Scorers = field(("toxicity", "bad-words"), "scorers of toxicity, by name")
-    resamples: int = field(1000, "bootstrap draws", "draws", ge=100, le=10**6)
-    seed: int = field(0, "base seed of samples and bootstrap", ge=0, le=2**32 - 1)
+    toxicity_scorers: Scorers = field("scorers of toxicity, by name")
+    resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
+    seed: int = field("base seed of samples and bootstrap", ge=0, le=2**32 - 1)
 
     @field_validator("toxicity_scorers")
     @classmethod

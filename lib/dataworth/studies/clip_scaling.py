@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget
+from dataworth.images.classifiers import Budget, ImageOptimisation
 from dataworth.images.clip import (
     TOWERS,
     ClipSpec,
@@ -23,7 +23,6 @@ from dataworth.images.clip import (
     texts,
     tower_flops,
 )
-from dataworth.images.optimisation import Optimisation
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.parameters import field
@@ -48,29 +47,27 @@ LAION = "laion/laion400m"  # hub id of the pairs of open_clip's `laion400m` weig
 class ClipScaling(Reanalysis):
     """Parameters of the chapter."""
 
-    sizes: Sizes = field((80, 320, 1280), "pairs of image and caption, per arm", "pairs")
-    captions: str = field("in-captions", "prompt set of the synthetic pairs")
+    sizes: Sizes = field("pairs of image and caption, per arm", "pairs")
+    captions: str = field("prompt set of the synthetic pairs")
     clip_guidance: float = field(
-        1.5, "guidance scale of the captioned images (Fan et al.)", "1 = none", ge=0, le=1000
+        "guidance scale of the captioned images (Fan et al.)", "1 = none", ge=0, le=1000
     )
-    towers: str = field("clip-2x64", "image and text tower, by name")
-    templates: Literal["photo", "clip-7", "clip-80"] = field("photo", "zero-shot templates")
-    clip_budget: int = field(
-        120, "length of training", "steps or epochs, by the rule", ge=1, le=10**8
-    )
-    clip_batch: int = field(128, "pairs per training step", "pairs", ge=2, le=10**6)
-    clip_learning_rate: float = field(5e-3, "peak learning rate of the towers", gt=0, le=10)
+    towers: str = field("image and text tower, by name")
+    templates: Literal["photo", "clip-7", "clip-80"] = field("zero-shot templates")
+    clip_budget: int = field("length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    clip_batch: int = field("pairs per training step", "pairs", ge=2, le=10**6)
+    clip_learning_rate: float = field("peak learning rate of the towers", gt=0, le=10)
     group_sizes: tuple[int, ...] = field(
-        (80, 320), "training-set sizes of the multi-positive arm", "images", min_length=1
+        "training-set sizes of the multi-positive arm", "images", min_length=1
     )
     images_per_caption: int = field(
-        4, "synthetic images of one caption in the multi-positive arm", "images", ge=2, le=10_000
+        "synthetic images of one caption in the multi-positive arm", "images", ge=2, le=10_000
     )
     probe_images: int = field(
-        2000, "labelled real images behind the linear probe", "images", ge=20, le=10**9
+        "labelled real images behind the linear probe", "images", ge=20, le=10**9
     )
     retrieval_images: int = field(
-        1000, "captioned images among which to search", "images", ge=10, le=10**9
+        "captioned images among which to search", "images", ge=10, le=10**9
     )
 
     @field_validator("sizes", "group_sizes")
@@ -135,7 +132,7 @@ class ClipScaling(Reanalysis):
             parts=parts,
             towers=TOWERS[self.towers],
             budget=self.clip_samples(),
-            optimisation=Optimisation(
+            optimisation=ImageOptimisation(
                 learning_rate=self.clip_learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.images.classifiers import cross_entropy
 from dataworth.runs import Result
-from dataworth.stats import interval, over_examples, over_seeds
+from dataworth.stats import Estimate, estimate, interval, over_examples, over_seeds
+
+if TYPE_CHECKING:
+    from dataworth.fit import Fit
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Curve:
         rows = [self.sizes.tolist().index(n) for n in sizes]
         return Curve(self.sizes[rows], self.values[rows], self.draws[:, rows])
 
+    def one(self, at: int) -> Estimate:
+        """The mean at one position."""
+        return estimate(self.means[at], self.draws[:, at])
+
     def table(self) -> dict[str, Array]:
         """Columns `n` and `loss`, for `dataworth.fit.fit(..., draws=self.draws)`."""
         return {"n": self.sizes.astype(float), "loss": self.means}
@@ -64,6 +72,11 @@ def curve(
     values = scores(runs, split=split, metric=metric)
     draws = resample(values, resamples=resamples, seed=seed, arm=hash_of(runs))
     return Curve(np.asarray(sizes, dtype=np.int64), values.mean(2), draws)
+
+
+def exponent_ratio(one: Fit, other: Fit) -> Estimate:
+    """k of one power law over k of another."""
+    return estimate(one.params["k"] / other.params["k"], one.draws["k"] / other.draws["k"])
 
 
 def scores(runs: Sequence[Sequence[Result]], *, split: str = "test", metric: str = "loss") -> Array:

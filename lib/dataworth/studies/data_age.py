@@ -58,28 +58,22 @@ class DataAge(TextStudy):
     hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
 
     era_starts: Annotated[tuple[Year, ...], Field(min_length=3)] = field(
-        (1790, 1860, 1900, 1940, 1980), "first year of every era", "year"
+        "first year of every era", "year"
     )
-    last_year: Year = field(2021, "last year of the last era", "year")
-    age_bytes: int = field(
-        900_000, "different training text of every arm", "bytes", ge=20_000, le=10**15
-    )
-    age_tokens: int = field(
-        200_000, "training budget of every arm here", "tokens", ge=4096, le=10**15
-    )
+    last_year: Year = field("last year of the last era", "year")
+    age_bytes: int = field("different training text of every arm", "bytes", ge=20_000, le=10**15)
+    age_tokens: int = field("training budget of every arm here", "tokens", ge=4096, le=10**15)
     speech_tokens: int = field(
-        1000, "tokens of every held-out speech, from its beginning", "tokens", ge=50, le=10**9
+        "tokens of every held-out speech, from its beginning", "tokens", ge=50, le=10**9
     )
-    second_model: str = field("lm-0.1m", "the other model size, by name")
-    labelled_from: Year = field(1900, "first era with party classification", "year")
+    second_model: str = field("the other model size, by name")
+    labelled_from: Year = field("first era with party classification", "year")
     steps: Annotated[tuple[Annotated[int, Field(le=10**8)], ...], Field(min_length=1)] = field(
-        (16, 48), "fine-tuning budgets", "steps"
+        "fine-tuning budgets", "steps"
     )
-    windows: int = field(
-        4, "windows read of every speech in fine-tuning", "windows", ge=1, le=10**6
-    )
+    windows: int = field("windows read of every speech in fine-tuning", "windows", ge=1, le=10**6)
     margins: Annotated[tuple[Annotated[float, Field(le=10)], ...], Field(min_length=1)] = field(
-        (0.02, 0.05, 0.10), "excess loss at which old data are said to hurt", "share of loss"
+        "excess loss at which old data are said to hurt", "share of loss"
     )
 
     @field_validator("second_model")

@@ -105,10 +105,10 @@ class DomainArms(TextStudy):
 class Domains(DomainArms):
     """Parameters of the chapter."""
 
-    few: Counts = field((1, 2, 4), "domains in the pools of few domains, the largest first")
-    questions: int = field(100, "questions of every domain, about", "questions", ge=8, le=10**7)
-    prompt: int = field(32, "beginning of a document that is given", "tokens", ge=1, le=10**6)
-    continuation: int = field(16, "what follows and is to be recognised", "tokens", ge=1, le=10**6)
+    few: Counts = field("domains in the pools of few domains, the largest first")
+    questions: int = field("questions of every domain, about", "questions", ge=8, le=10**7)
+    prompt: int = field("beginning of a document that is given", "tokens", ge=1, le=10**6)
+    continuation: int = field("what follows and is to be recognised", "tokens", ge=1, le=10**6)
 
     @field_validator("few")
     @classmethod

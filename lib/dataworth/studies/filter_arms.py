@@ -83,28 +83,29 @@ class Filtering(TextStudy):
     hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
     score: ClassVar[str]
 
-    kept: Percents
-    inverse: Percent
-    controls: Percents
+    kept: Percents = field("shares that the filter keeps", "% of bytes")
+    inverse: Percent = field("share that the inverse filter keeps", "% of bytes")
+    controls: Percents = field(
+        "shares that random drops keep; between them: interpolated", "% of bytes"
+    )
     equal: float = field(
-        73.0,
         "share of the bytes kept by the filter that chooses from a larger crawl (as many unique "
         "bytes as unfiltered), and by the random drop with the filtered set's domain mix",
         "% of bytes",
         ge=67,
         lt=100,
     )
-    tasks: Percents
-    task_control: Percent
-    examples: int = field(400, "fine-tuning documents of each class", "documents", ge=8, le=10**9)
-    steps: int = field(60, "fine-tuning steps", "steps", ge=1, le=10**8)
+    tasks: Percents = field("shares whose models do the downstream tasks", "%")
+    task_control: Percent = field("random drop whose models do the tasks", "%")
+    examples: int = field("fine-tuning documents of each class", "documents", ge=8, le=10**9)
+    steps: int = field("fine-tuning steps", "steps", ge=1, le=10**8)
     questions: int = field(
-        96, "multiple-choice questions of a domain, about", "questions", ge=4, le=10**7
+        "multiple-choice questions of a domain, about", "questions", ge=4, le=10**7
     )
-    prompts: int = field(20, "toxic prompts, and as many others", "prompts", ge=1, le=10**7)
-    samples: int = field(25, "continuations of a prompt", "texts", ge=1, le=10**7)
+    prompts: int = field("toxic prompts, and as many others", "prompts", ge=1, le=10**7)
+    samples: int = field("continuations of a prompt", "texts", ge=1, le=10**7)
 
-    @field_validator("kept", "controls", "tasks", check_fields=False)
+    @field_validator("kept", "controls", "tasks")
     @classmethod
     def _falling(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if len(set(values)) < len(values):
@@ -207,26 +208,13 @@ class QualityFilter(Filtering):
     """Parameters of the chapter *quality*."""
 
     score: ClassVar[str] = "quality"
-
-    kept: Percents = field(
-        (91.0, 84.0, 73.0, 46.0), "shares that the quality filter keeps", "% of bytes"
-    )
-    inverse: Percent = field(73.0, "share that the inverse filter keeps", "% of bytes")
-    controls: Percents = field(
-        (91.0, 73.0, 46.0),
-        "shares that random drops keep; between them: interpolated",
-        "% of bytes",
-    )
-    tasks: Percents = field((91.0, 73.0, 46.0), "shares whose models do the downstream tasks", "%")
-    task_control: Percent = field(73.0, "random drop whose models do the tasks", "%")
     pareto_bytes: int = field(
-        9_600_000,
         "size of the crawl that Pareto sampling and the rules for pages choose from",
         "bytes",
         ge=20_000,
         le=10**15,
     )
-    alpha: float = field(9.0, "shape of Pareto sampling", gt=0, le=1000)
+    alpha: float = field("shape of Pareto sampling", gt=0, le=1000)
 
     def n_others(self) -> int:
         return 2
@@ -260,30 +248,10 @@ class ToxicityFilter(Filtering):
     """Parameters of the chapter *toxicity*."""
 
     score: ClassVar[str] = "toxicity"
-
-    kept: Percents = field(
-        (98.0, 95.0, 86.0, 76.0, 61.0), "shares that the toxicity filter keeps", "% of bytes"
-    )
-    inverse: Percent = field(92.0, "share that the inverse filter keeps", "% of bytes")
-    controls: Percents = field(
-        (92.0, 76.0, 61.0),
-        "shares that random drops keep; between them: interpolated",
-        "% of bytes",
-    )
-    equal: float = field(
-        76.0,
-        "share of the bytes kept by the filter that chooses from a larger crawl (as many unique "
-        "bytes as unfiltered), and by the random drop with the filtered set's domain mix",
-        "% of bytes",
-        ge=67,
-        lt=100,
-    )
-    tasks: Percents = field((86.0, 61.0), "shares whose models do the downstream tasks", "%")
-    task_control: Percent = field(61.0, "random drop whose models do the tasks", "%")
     quality_kept: Percents = field(
-        (91.0, 73.0, 46.0), "quality filters to compare with: those of that chapter", "% of bytes"
+        "quality filters to compare with: those of that chapter", "% of bytes"
     )
-    quality_inverse: Percent = field(73.0, "inverse quality filter to compare with", "% of bytes")
+    quality_inverse: Percent = field("inverse quality filter to compare with", "% of bytes")
 
     def n_others(self) -> int:
         return 2 + len(self.quality_kept)

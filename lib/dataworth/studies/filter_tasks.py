@@ -23,13 +23,13 @@ from dataworth.errors import UserError
 from dataworth.runs import Result, Spec, Store
 from dataworth.stats import over_examples, over_seeds
 from dataworth.studies.text import multiple_choice
-from dataworth.text.downstream import FineTuneSpec, choice_scores
+from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
 from dataworth.text.generation import GenerationSpec, toxic_share, toxicity_scores
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scorers import scorer
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import TextPart
-from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
+from dataworth.text.training import Evaluation, LanguageModelSpec
 
 Labelled = tuple[TextPart, tuple[Evaluation, ...], tuple[tuple[str, ...], ...], tuple[str, ...]]
 
@@ -37,7 +37,7 @@ LARGER = 1.5  # times the crawl: the largest from which a filter under test choo
 QUESTION, ANSWER = 16, 8  # tokens
 NEGATIVES = 3  # sentences without a listed phrase for each one with, in the evaluation sets
 PROMPT_WORDS = 6
-TUNING = Optimisation(optimizer="adamw", learning_rate=3e-3, schedule="cosine")
+TUNING = FINE_TUNING.model_copy(update={"learning_rate": 3e-3})
 
 
 class Task(NamedTuple):

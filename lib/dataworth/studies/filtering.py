@@ -65,7 +65,7 @@ class Filtered(base.Study):
         raise UserError(f"arm: no {kind or 'arm'} {rule!r} keeps {kept:g} %; there are {known}.")
 
     @property
-    def own(self) -> list[Arm]:
+    def own_arms(self) -> list[Arm]:
         """The arms of the chapter itself: without the whole crawl and the other filter."""
         others = {*HIGH_IS_GOOD} - {self.params.score}
         return [arm for arm in self.arms if arm != WHOLE and arm.rule not in others]
@@ -189,6 +189,12 @@ class Filtered(base.Study):
     ) -> Estimate:
         """An arm's score minus that of the models of another arm."""
         return self.task(arm, task, group).minus(self.task(over, task, group))
+
+    def ahead(self, arm: Arm, others: Sequence[Arm], task: str) -> Estimate:
+        """An arm's score less the best of several others'; the best is chosen in each draw."""
+        one, rest = self.task(arm, task), [self.task(other, task) for other in others]
+        best = max(e.value for e in rest)
+        return estimate(one.value - best, one.draws - np.max([e.draws for e in rest], axis=0))
 
     def task_table(self) -> pd.DataFrame:
         """Change of every task's score from the unfiltered crawl, by name of the arm: columns

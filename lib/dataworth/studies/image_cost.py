@@ -230,7 +230,7 @@ def generator_network(generator: str) -> Network:
     """
     import torch
 
-    from dataworth.studies.images import GENERATORS
+    from dataworth.images.generators.named import GENERATORS
 
     if generator not in GENERATORS:
         raise UserError(f"generator is {generator!r}; it must be one of {', '.join(GENERATORS)}.")

@@ -7,7 +7,6 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -16,9 +15,9 @@ from pydantic import ValidationInfo, field_validator
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
-from dataworth.images.generators import FAMILIES, WEIGHTS
-from dataworth.images.optimisation import Optimisation
+from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, ImageOptimisation
+from dataworth.images.generators import WEIGHTS
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import (
     RealPart,
     ShardSpec,
@@ -38,31 +37,6 @@ if TYPE_CHECKING:
 
 POOL = "classifier_pool"
 Names = TypeVar("Names", str, tuple[str, ...])
-
-
-@dataclass(frozen=True)
-class NamedGenerator:
-    """A generator that a chapter can name: weights shipped under that name, or a hub's pipeline."""
-
-    family: str
-    hub: str | None = None
-
-    @property
-    def steps(self) -> int:
-        """Sampling steps where a chapter does not say otherwise."""
-        found = FAMILIES[self.family]
-        return found.hub_steps if self.hub else found.steps
-
-
-GENERATORS: dict[str, NamedGenerator] = {
-    "pixel-diffusion": NamedGenerator("pixel-diffusion"),
-    "latent-diffusion": NamedGenerator("latent-diffusion"),
-    "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion"),
-    "masked-token": NamedGenerator("masked-token"),
-    "stable-diffusion-v1-5": NamedGenerator("latent-diffusion", FAMILIES["latent-diffusion"].hub),
-    "deepfloyd-if": NamedGenerator("pixel-diffusion", FAMILIES["pixel-diffusion"].hub),
-    "amused-256": NamedGenerator("masked-token", FAMILIES["masked-token"].hub),
-}
 
 
 def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,26 +60,24 @@ def check_prompt_sets(names: Names) -> Names:
 class ImageStudy(Parameters):
     """Parameters of every image chapter."""
 
-    card: str = field("fashion-mnist", "data set, by the id of its card")
-    seeds: int = field(2, "training runs per size and arm", "runs", ge=1, le=1000)
-    model: str = field("vit-2x64", "classifier, by name")
-    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field(
-        "fixed_steps", "what is held equal between sizes"
-    )
-    budget: int = field(300, "length of training", "steps or epochs, by the rule", ge=1, le=10**8)
-    batch: int = field(128, "images per training step", "images", ge=1, le=10**6)
-    learning_rate: float = field(8e-3, "peak learning rate", gt=0, le=10)
-    shift: int = field(0, "largest random shift of a training image", "pixels", ge=0, le=8)
-    flip: bool = field(False, "mirror half of the training images")
-    generator: str = field("pixel-diffusion", "text-to-image model, by name")
-    retrain: bool = field(False, "train the generator here instead of loading the shipped weights")
-    prompt_set: str = field("photo", "how a class becomes a prompt")
+    card: str = field("data set, by the id of its card")
+    seeds: int = field("training runs per size and arm", "runs", ge=1, le=1000)
+    model: str = field("classifier, by name")
+    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field("what is held equal between sizes")
+    budget: int = field("length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    batch: int = field("images per training step", "images", ge=1, le=10**6)
+    learning_rate: float = field("peak learning rate", gt=0, le=10)
+    shift: int = field("largest random shift of a training image", "pixels", ge=0, le=8)
+    flip: bool = field("mirror half of the training images")
+    generator: str = field("text-to-image model, by name")
+    retrain: bool = field("train the generator here instead of loading the shipped weights")
+    prompt_set: str = field("how a class becomes a prompt")
     guidance: float = field(
-        1.5, "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
+        "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
     )
-    solver_steps: int = field(8, "sampling steps per image", "steps", ge=1, le=10_000)
-    resamples: int = field(1000, "bootstrap draws", "draws", ge=100, le=10**6)
-    seed: int = field(0, "base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
+    solver_steps: int = field("sampling steps per image", "steps", ge=1, le=10_000)
+    resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
+    seed: int = field("base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
 
     @field_validator("model", "generator")
     @classmethod
@@ -181,7 +153,7 @@ class ImageStudy(Parameters):
             parts=parts,
             model=MODELS[changes.pop("model", self.model)],
             budget=changes.pop("budget", self.own_budget),
-            optimisation=Optimisation(
+            optimisation=ImageOptimisation(
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
             ),
             card=self.card,

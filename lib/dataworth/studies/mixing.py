@@ -41,22 +41,19 @@ RULES = {
 class Mixing(Reanalysis):
     """Parameters of the chapter."""
 
-    mixed_sizes: Sizes = field((80, 320, 1280), "real images in the mixed training sets", "images")
+    mixed_sizes: Sizes = field("real images in the mixed training sets", "images")
     ratios: Ratios = field(
-        (1.0, 4.0, 16.0),
-        "synthetic images per real image, as far as the synthetic arm reaches",
-        "images per image",
+        "synthetic images per real image, as far as the synthetic arm reaches", "images per image"
     )
-    weighted_size: int = field(80, "real images of the weighted mixture", "images", ge=10, le=10**9)
+    weighted_size: int = field("real images of the weighted mixture", "images", ge=10, le=10**9)
     weighted_ratio: float = field(
-        16.0,
         "synthetic images per real image of the weighted mixture",
         "images per image",
         gt=0,
         le=10**6,
     )
     shares: Shares = field(
-        (0.5,), "share of synthetic images among the training samples of the weighted mixture"
+        "share of synthetic images among the training samples of the weighted mixture"
     )
 
     _sorted = field_validator("mixed_sizes")(check_sizes)
@@ -180,7 +177,7 @@ class Mixed(base.Study):
         best = own[chosen.means[own].argmin()]
         shares, test = self.weighted()
         natural = int(np.abs(shares - self.natural).argmin())
-        return float(shares[best]), ratio(test, best, natural)
+        return float(shares[best]), test.one(best).over(test.one(natural))
 
     def relative(self, metric: str = "loss") -> pd.DataFrame:
         """Loss (or error) of every mixed set divided by that of its real images alone: columns
@@ -191,7 +188,7 @@ class Mixed(base.Study):
         for n in self.params.mixed_sizes:
             c = self.mixed(n, metric)
             for i in range(1, len(c.sizes)):
-                e = ratio(c, i, 0)
+                e = c.one(i).over(c.one(0))
                 rows.append((n, int(c.sizes[i]), c.sizes[i] / n, e.value, e.low, e.high))
         columns = ["real", "synthetic", "ratio", "value", "low", "high"]
         return pd.DataFrame(rows, columns=columns)
@@ -289,6 +286,12 @@ class Mixed(base.Study):
         columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
         return pd.DataFrame(rows, columns=["real", "synthetic", *columns])
 
+    def change(self, real: int, above: int, below: int) -> Estimate:
+        """The top-1 error at one place of the line of `real` images over that at another; place 0
+        is the real images alone."""
+        c = self.mixed(real, "error")
+        return c.one(above).over(c.one(below))
+
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return self.runs
@@ -326,11 +329,6 @@ class Mixed(base.Study):
                     e = estimate(float(c.means[i] / value), c.draws[:, i] / draws)
                     rows.append((n, m, rule, float(c.means[i]), float(value), e))
         return rows
-
-
-def ratio(c: Curve, above: int, below: int) -> Estimate:
-    """The mean at one position of a curve divided by that at another, with its interval."""
-    return estimate(float(c.means[above] / c.means[below]), c.draws[:, above] / c.draws[:, below])
 
 
 def _value(law: dict[str, float] | dict[str, Array], size: float | Array) -> Array:

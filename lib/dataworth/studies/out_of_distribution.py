@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.shifts import DARK, SHIFTS
 from dataworth.parameters import field
@@ -20,7 +21,6 @@ from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve, hash_of, resample, scores
 from dataworth.studies.images import (
-    GENERATORS,
     Runs,
     check_prompt_sets,
     check_sizes,
@@ -46,22 +46,14 @@ CONTRASTS = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, -0.5, 0.5], [1.0, -1.0
 class OutOfDistribution(Reanalysis):
     """Parameters of the chapter."""
 
-    other_sizes: OtherSizes = field(
-        (80, 320, 1280), "training-set sizes of the arms below", "images"
-    )
-    other_generators: tuple[str, ...] = field(
-        ("latent-diffusion", "masked-token"), "further text-to-image models, by name"
-    )
-    other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
-    with_drawings: str = field(
-        "latent-diffusion", "2x2: generator that learned from photos and drawings, by name"
-    )
-    without_drawings: str = field(
-        "latent-diffusion-no-drawings", "2x2: the same without drawings, by name"
-    )
-    style_prompt_set: str = field("styles", "2x2: prompt set that asks for styles in half")
-    cause_size: int = field(1024, "2x2: training images per run", "images", ge=10, le=10**9)
-    cause_budget: int = field(150, "2x2: length of training", "steps", ge=1, le=10**8)
+    other_sizes: OtherSizes = field("training-set sizes of the arms below", "images")
+    other_generators: tuple[str, ...] = field("further text-to-image models, by name")
+    other_prompt_sets: tuple[str, ...] = field("further prompt sets, by name")
+    with_drawings: str = field("2x2: generator that learned from photos and drawings, by name")
+    without_drawings: str = field("2x2: the same without drawings, by name")
+    style_prompt_set: str = field("2x2: prompt set that asks for styles in half")
+    cause_size: int = field("2x2: training images per run", "images", ge=10, le=10**9)
+    cause_budget: int = field("2x2: length of training", "steps", ge=1, le=10**8)
 
     _sorted = field_validator("other_sizes")(check_sizes)
 

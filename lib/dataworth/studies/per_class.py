@@ -40,23 +40,21 @@ class PerClass(Reanalysis):
     """Parameters of the chapter."""
 
     easy_accuracy: float = field(
-        0.8, "easy: a class whose top-1 reaches this at the smallest size", gt=0, le=1
+        "easy: a class whose top-1 reaches this at the smallest size", gt=0, le=1
     )
     poor_accuracy: float = field(
-        0.6, "poor: a class whose top-1 stays below this at the largest size", gt=0, le=1
+        "poor: a class whose top-1 stays below this at the largest size", gt=0, le=1
     )
     judged_images: int = field(
-        2560, "synthetic images judged by the reference classifier", "images", ge=20, le=10**9
+        "synthetic images judged by the reference classifier", "images", ge=20, le=10**9
     )
-    weakest: int = field(2, "classes treated by the intervention", "classes", ge=1, le=10**6)
-    fix_prompt_set: str = field(
-        "in-captions", "intervention: other prompts for the weakest classes"
-    )
+    weakest: int = field("classes treated by the intervention", "classes", ge=1, le=10**6)
+    fix_prompt_set: str = field("intervention: other prompts for the weakest classes")
     fix_guidance: float = field(
-        3.0, "intervention: other guidance for the weakest classes", "1 = none", ge=0, le=1000
+        "intervention: other guidance for the weakest classes", "1 = none", ge=0, le=1000
     )
-    fix_size: int = field(768, "intervention: training images per run", "images", ge=10, le=10**9)
-    fix_budget: int = field(150, "intervention: length of training", "steps", ge=1, le=10**8)
+    fix_size: int = field("intervention: training images per run", "images", ge=10, le=10**9)
+    fix_budget: int = field("intervention: length of training", "steps", ge=1, le=10**8)
 
     _prompts = field_validator("fix_prompt_set")(check_prompt_sets)
 

@@ -56,26 +56,22 @@ class PromptsAndGuidance(ImageStudy):
     """Parameters of the chapter."""
 
     guidances: tuple[Annotated[float, Field(ge=0, le=1000)], ...] = field(
-        (1.0, 1.5, 2.0, 3.0, 5.0, 7.5), "guidance scales of the sweep", "1 = none", min_length=3
+        "guidance scales of the sweep", "1 = none", min_length=3
     )
     prompt_sets: tuple[str, ...] = field(
-        ("classnames", "description", "hypernyms-places", "word2sen", "clip-80", "in-captions"),
-        "prompt sets compared at the guidance scale of the study, by name",
-        min_length=2,
+        "prompt sets compared at the guidance scale of the study, by name", min_length=2
     )
-    compared: tuple[str, str] = field(
-        ("in-captions", "clip-80"), "the two prompt sets of the verdict, better one first"
-    )
+    compared: tuple[str, str] = field("the two prompt sets of the verdict, better one first")
     sizes: tuple[int, ...] = field(
-        (64, 256), "training-set sizes; two or more also give exponents", "images", min_length=1
+        "training-set sizes; two or more also give exponents", "images", min_length=1
     )
-    learner: str = field("vit-2x32", "classifier that is trained on every configuration, by name")
-    steps: int = field(150, "length of its training", "steps", ge=1, le=10**8)
+    learner: str = field("classifier that is trained on every configuration, by name")
+    steps: int = field("length of its training", "steps", ge=1, le=10**8)
     judged: int = field(
-        256, "images of a configuration that the reference judges", "images", ge=20, le=10**9
+        "images of a configuration that the reference judges", "images", ge=20, le=10**9
     )
     reference_size: int = field(
-        10240, "real images the reference is trained on", "images", ge=10, le=10**9
+        "real images the reference is trained on", "images", ge=10, le=10**9
     )
 
     @field_validator("guidances")
@@ -261,6 +257,18 @@ class Study(base.Study):
     def contrast(self, worse: Configuration, better: Configuration) -> Estimate:
         """Loss of one configuration over that of another, at the largest size."""
         return first_and_rest(np.exp(self.losses[worse] - self.losses[better]))
+
+    def points(self, worse: Configuration, better: Configuration) -> Estimate:
+        """Top-1 of one configuration less that of another, in points, at the largest size."""
+        first, last = (self.curve(c, "error").one(-1) for c in (worse, better))
+        return first.minus(last).times(100)
+
+    def steeper(self, worse: Configuration, better: Configuration) -> Estimate:
+        """k of one configuration less k of another; for one size, by how much its log loss is
+        lower."""
+        if self.exponents:
+            return first_and_rest(self.exponents[better] - self.exponents[worse])
+        return first_and_rest(self.losses[worse] - self.losses[better])
 
     def rank(
         self,

@@ -37,7 +37,7 @@ AVERAGE = "average"
 class ProxyValidity(DomainArms):
     """Parameters of the chapter. `model` is the larger model, whose ranking is to be foretold."""
 
-    proxies: Names = field(("lm-0.1m",), "models that stand in for it, by name")
+    proxies: Names = field("models that stand in for it, by name")
 
     @model_validator(mode="after")
     def _others(self) -> Self:

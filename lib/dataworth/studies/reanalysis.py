@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 class Reanalysis(ImageStudy):
     """Parameters that decide the runs of *synthetic scaling*: equal values find stored runs."""
 
-    real_sizes: Sizes = field(
-        (80, 320, 1280, 5120, 10240), "training-set sizes of the real arm", "images"
-    )
-    synthetic_sizes: Sizes = field(
-        (80, 320, 1280, 5120), "training-set sizes of the synthetic arm", "images"
-    )
+    real_sizes: Sizes = field("training-set sizes of the real arm", "images")
+    synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
 
     _distinct = field_validator("real_sizes", "synthetic_sizes")(check_sizes)
 
     def scaling(self) -> SyntheticScaling:
         """The parameters of *synthetic scaling* with the values given here."""
         shared = set(SyntheticScaling.model_fields) & set(type(self).model_fields)
-        # They were validated here; those of arms that nobody asked for need not fit them.
-        return SyntheticScaling.model_construct(**{name: getattr(self, name) for name in shared})
+        # They were validated here. Arms that this chapter does not name in its parameters get no
+        # sizes, so that what they would be trained with does not matter.
+        unread: dict[str, Any] = {
+            "other_sizes": (), "other_generators": (), "other_prompt_sets": (),
+            "other_model": self.model, "epochs": 1,
+        }  # fmt: skip
+        return SyntheticScaling.model_construct(
+            **unread | {name: getattr(self, name) for name in shared}
+        )
 
     def stored(
         self, arms: Sequence[str]

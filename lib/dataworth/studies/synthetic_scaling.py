@@ -12,13 +12,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import SHARD, RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
 from dataworth.studies.images import (
-    GENERATORS,
     POOL,
     ImageStudy,
     Runs,
@@ -51,27 +52,17 @@ class Arm:
 class SyntheticScaling(ImageStudy):
     """Parameters of the chapter."""
 
-    real_sizes: Sizes = field(
-        (80, 320, 1280, 5120, 10240), "training-set sizes of the real arm", "images"
-    )
-    synthetic_sizes: Sizes = field(
-        (80, 320, 1280, 5120), "training-set sizes of the synthetic arm", "images"
-    )
-    other_sizes: OtherSizes = field(
-        (80, 320, 1280), "training-set sizes of the arms below", "images"
-    )
-    other_generators: tuple[str, ...] = field(
-        ("latent-diffusion", "masked-token"), "further text-to-image models, by name"
-    )
-    other_prompt_sets: tuple[str, ...] = field(("in-captions",), "further prompt sets, by name")
-    other_model: str = field("vit-2x32", "a classifier of another size, by name")
-    epochs: int = field(15, "length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
+    real_sizes: Sizes = field("training-set sizes of the real arm", "images")
+    synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
+    other_sizes: OtherSizes = field("training-set sizes of the arms below", "images")
+    other_generators: tuple[str, ...] = field("further text-to-image models, by name")
+    other_prompt_sets: tuple[str, ...] = field("further prompt sets, by name")
+    other_model: str = field("a classifier of another size, by name")
+    epochs: int = field("length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
     curve_steps: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = field(
-        (2, 4, 8, 16), "step counts of the quality curve", "steps", min_length=1
+        "step counts of the quality curve", "steps", min_length=1
     )
-    curve_images: int = field(
-        256, "images per point of the quality curve", "images", ge=32, le=10**9
-    )
+    curve_images: int = field("images per point of the quality curve", "images", ge=32, le=10**9)
 
     @field_validator("real_sizes", "synthetic_sizes", "other_sizes")
     @classmethod
@@ -263,6 +254,25 @@ class Study(base.Study):
         table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
         sizes = sorted({int(n) for arm in self.arms.values() for n in arm.sizes})
         return table[sizes].rename_axis("top-1 %, by training images", axis=1)
+
+    def predicted(self, arm: str) -> Estimate:
+        """Loss at the arm's largest size over what a power law of its other sizes predicts."""
+        from dataworth.fit import fit
+
+        c = self.curve(arm)
+        rest, last = c.at(c.sizes[:-1].tolist()), [float(c.sizes[-1])]
+        law = fit(rest.table(), law="power", x="n", y="loss", draws=rest.draws)
+        return estimate(
+            c.means[-1] / law.mean(last)[0], c.draws[:, -1] / law.mean_draws(last)[:, 0]
+        )
+
+    def local_slope(self, arm: str) -> Estimate:
+        """-d log loss / d log D between the two largest of `other_sizes`."""
+        c = self.curve(arm).at(self.params.other_sizes[-2:])
+        far = np.log(c.sizes[1] / c.sizes[0])
+        return estimate(
+            -np.log(c.means[1] / c.means[0]) / far, -np.diff(np.log(c.draws))[:, 0] / far
+        )
 
 
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:

@@ -21,7 +21,7 @@ from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
 from dataworth.text.tokens import TextPart, TokenizerSpec
-from dataworth.text.training import Evaluation, LanguageModelSpec, Optimisation
+from dataworth.text.training import PRETRAINING, Evaluation, LanguageModelSpec
 
 if TYPE_CHECKING:
     from dataworth.stats import Estimate
@@ -38,21 +38,17 @@ class TextStudy(Parameters):
     hub_corpora: ClassVar[tuple[str, ...]] = ("pile",)
     """The corpora of the paper's scale that take the place of the pools (`cost`)."""
 
-    seeds: int = field(2, "training runs per arm", "runs", ge=1, le=1000)
-    model: str = field("lm-0.4m", "language model, by name")
-    vocabulary: int = field(2048, "tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
-    pool_bytes: int = field(
-        1_100_000, "size of the whole pool of documents", "bytes", ge=20_000, le=10**15
-    )
-    tokens: int = field(360_000, "training budget of every arm", "tokens", ge=4096, le=10**15)
-    batch: int = field(16, "rows of a training step", "rows", ge=1, le=10**6)
-    context: int = field(128, "tokens of a row", "tokens", ge=16, le=10**6)
-    learning_rate: float = field(1.6e-2, "peak learning rate", gt=0, le=10)
-    held_out_tokens: int = field(
-        8_000, "held-out text of every domain", "tokens", ge=500, le=10**12
-    )
-    resamples: int = field(1000, "bootstrap draws", "draws", ge=100, le=10**6)
-    seed: int = field(0, "base seed of pools, training and bootstrap", ge=0, le=2**32 - 1)
+    seeds: int = field("training runs per arm", "runs", ge=1, le=1000)
+    model: str = field("language model, by name")
+    vocabulary: int = field("tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
+    pool_bytes: int = field("size of the whole pool of documents", "bytes", ge=20_000, le=10**15)
+    tokens: int = field("training budget of every arm", "tokens", ge=4096, le=10**15)
+    batch: int = field("rows of a training step", "rows", ge=1, le=10**6)
+    context: int = field("tokens of a row", "tokens", ge=16, le=10**6)
+    learning_rate: float = field("peak learning rate", gt=0, le=10)
+    held_out_tokens: int = field("held-out text of every domain", "tokens", ge=500, le=10**12)
+    resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
+    seed: int = field("base seed of pools, training and bootstrap", ge=0, le=2**32 - 1)
 
     @field_validator("model")
     @classmethod
@@ -90,7 +86,7 @@ class TextStudy(Parameters):
             tokens=changes.pop("tokens", self.tokens),
             batch=self.batch,
             context=self.context,
-            optimisation=Optimisation(learning_rate=self.learning_rate),
+            optimisation=PRETRAINING.model_copy(update={"learning_rate": self.learning_rate}),
             evaluations=tuple(self.held_out() if evaluations is None else evaluations),
             seed=self.seed + seed,
             **changes,

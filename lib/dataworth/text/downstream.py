@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth import compute
 from dataworth.errors import UserError
+from dataworth.optimisation import Descent, Optimisation
 from dataworth.runs import Outcome, Spec, Store
 from dataworth.text.tokens import (
     TextPart,
@@ -27,9 +28,9 @@ from dataworth.text.tokens import (
     tokens_of,
 )
 from dataworth.text.training import (
+    PRETRAINING,
     Evaluation,
     LanguageModelSpec,
-    Optimisation,
     load_model,
     token_nats,
 )
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     import torch
 
 CHOICES = 4
+FINE_TUNING = PRETRAINING.model_copy(
+    update={"optimizer": "adamw", "learning_rate": 1e-3, "schedule": "cosine"}
+)
 LENGTHS = 32  # batches of windows are as long as a multiple of this
 
 
@@ -82,9 +86,7 @@ class FineTuneSpec(OfModel):
     windows: int = Field(1, ge=1)
     steps: int = Field(100, ge=1)
     batch: int = Field(16, ge=1)
-    optimisation: Optimisation = Optimisation(
-        optimizer="adamw", learning_rate=1e-3, schedule="cosine"
-    )
+    optimisation: Optimisation = FINE_TUNING
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -125,7 +127,7 @@ class FineTuneSpec(OfModel):
         torch.manual_seed(self.seed)
         head = torch.nn.Linear(self.pretrained.model.width, len(self.classes))
         head = head.to(compute.device())
-        self._learn(model, head, lines, lengths, truth)
+        model, trained = self._learn(model, head, lines, lengths, truth)
         arrays: dict[str, NDArray] = {}
         metrics: dict[str, object] = {"examples": len(truth)}
         for e, documents, right in zip(self.evaluations, encoded[1:], labels[1:], strict=True):
@@ -138,7 +140,7 @@ class FineTuneSpec(OfModel):
                 self.pooling,
             )
             with torch.inference_mode():
-                each = head(pooled).cpu().numpy()
+                each = trained(pooled).cpu().numpy()
             starts = np.cumsum(counts) - counts
             logits = np.add.reduceat(each, starts, axis=0) / counts[:, None]
             arrays |= {
@@ -156,29 +158,29 @@ class FineTuneSpec(OfModel):
         lines: NDArray[np.int64],
         lengths: NDArray[np.int64],
         truth: NDArray[np.int64],
-    ) -> None:
-        """Train head (and model) in place on windows (W, T) of the given lengths and labels."""
+    ) -> tuple[torch.nn.Module, torch.nn.Module]:
+        """The model and the head, trained on windows (W, T) of the given lengths and labels."""
         import torch
 
         device = compute.device()
         model.requires_grad_(not self.frozen)
         features = pool(model, lines, lengths, self.pooling).clone() if self.frozen else None
         both = torch.nn.ModuleDict({"head": head} if self.frozen else {"head": head, "lm": model})
-        optimizers = self.optimisation.optimizers(both)
         rng = np.random.default_rng([self.seed, 34])
         passes = math.ceil(self.steps * self.batch / len(truth))
         order = np.concatenate([rng.permutation(len(truth)) for _ in range(passes)])
         y = torch.from_numpy(truth).to(device)
-        for step in range(self.steps):
+
+        def loss(step: int) -> torch.Tensor:
             rows = order[step * self.batch : (step + 1) * self.batch]
             if features is not None:
                 pooled = features[torch.from_numpy(rows).to(device)]
             else:
                 pooled = _pool(model, lines[rows], lengths[rows], self.pooling)
-            loss = torch.nn.functional.cross_entropy(head(pooled), y[rows])
-            both.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimisation.step(optimizers, step, self.steps)
+            return torch.nn.functional.cross_entropy(head(pooled), y[rows])
+
+        trained: Any = Descent(both, self.optimisation, self.steps).run(loss)
+        return model if self.frozen else trained["lm"], trained["head"]
 
 
 def labels_of(part: TextPart, label: str, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataworth.kernels import linear_class, product
+from dataworth.kernels import linear_class, matmul
 
 if TYPE_CHECKING:
     import torch
@@ -175,16 +175,16 @@ def _module_class() -> Any:
                 for start in range(0, len(hidden), rows):
                     here = slice(start, start + rows)
                     x, at = hidden[here], targets[here, None]
-                    log_p = torch.log_softmax(product(x, cast), -1, dtype=torch.float32)
+                    log_p = torch.log_softmax(matmul(x, cast), -1, dtype=torch.float32)
                     nats[here] = -log_p.gather(1, at)[:, 0]
                     if to_hidden is not None or to_weight is not None:
                         slope = log_p.exp_()
                         slope.scatter_add_(1, at, torch.full_like(at, -1, dtype=torch.float32))
                         slope = slope.to(hidden.dtype)
                         if to_hidden is not None:
-                            to_hidden[here] = product(slope, cast.T)
+                            to_hidden[here] = matmul(slope, cast.T)
                         if to_weight is not None:
-                            to_weight += product(x.T, slope.T)
+                            to_weight += matmul(x.T, slope.T)
             ctx.save_for_backward(to_hidden, to_weight)
             ctx.rows = len(hidden)
             return nats.mean(), nats

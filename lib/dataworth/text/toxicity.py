@@ -311,7 +311,7 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
         ) from error
     from transformers.utils import logging
 
-    from dataworth.kernels import with_fast_products
+    from dataworth.kernels import use_fast_matmul
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -332,7 +332,7 @@ def _detoxify(model: str, checkpoint: Path | None, config: Path | None, device: 
     finally:
         if shown:
             logging.enable_progress_bar()
-    with_fast_products(loaded.model)  # the same sums by the faster library on a CPU
+    use_fast_matmul(loaded.model)  # the same sums by the faster library on a CPU
     return loaded
 
 

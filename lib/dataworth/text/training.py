@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataworth import compute
-from dataworth.optimisation import Recipe
+from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, weights_of
 from dataworth.runs import Outcome, Result, Spec, Store
 from dataworth.text.models import Decoder, next_token_nats
 from dataworth.text.tokens import (
@@ -34,14 +34,9 @@ if TYPE_CHECKING:
 CURVE = 20  # training steps per point of the stored curve
 
 
-class Optimisation(Recipe):
-    """A recipe for language models."""
-
-    learning_rate: float = Field(8e-3, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    schedule: Literal["cosine", "wsd"] = "wsd"
-    decay: float = Field(0.5, ge=0, le=1, description="wsd only: share of the steps")
+PRETRAINING = Optimisation(
+    learning_rate=8e-3, weight_decay=0.1, betas=(0.9, 0.95), schedule="wsd", decay=0.5
+)
 
 
 class Evaluation(BaseModel):
@@ -65,7 +60,7 @@ class LanguageModelSpec(Spec):
     tokens: int = Field(1_000_000, ge=1, description="training budget, tokens predicted")
     batch: int = Field(32, ge=1, description="rows of a step")
     context: int = Field(128, ge=2, description="tokens of a row")
-    optimisation: Optimisation = Optimisation()
+    optimisation: Optimisation = PRETRAINING
     evaluations: tuple[Evaluation, ...] = ()
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model, for downstream tasks")
@@ -111,9 +106,8 @@ class LanguageModelSpec(Spec):
         )
         torch.manual_seed(self.seed)  # one start for all arms of a seed: they can be compared
         model = self.model.build(self.tokenizer.vocabulary).to(compute.device())
-        arrays: dict[str, NDArray] = {
-            "curve": train(model, packed.rows, self.batch, self.optimisation)
-        }
+        model, curve = train(model, packed.rows, self.batch, self.optimisation)
+        arrays: dict[str, NDArray] = {"curve": curve}
         metrics: dict[str, object] = {
             "parameters": self.model.parameters(self.tokenizer.vocabulary),
             "tokens_seen": packed.rows[:, 1:].size,
@@ -139,51 +133,36 @@ class LanguageModelSpec(Spec):
             )
             metrics[f"loss_{e.name}"] = float(nats.sum() / max(tokens.sum(), 1))
         if self.keep_weights:
-            arrays |= {f"weight:{k}": v.cpu().numpy() for k, v in model.state_dict().items()}
+            arrays |= kept_weights(model)
         return Outcome(arrays, metrics)
 
 
 def load_model(result: Result) -> torch.nn.Module:
     """The trained model of a run that kept its weights."""
-    import torch
-
     spec = result.spec
     assert isinstance(spec, LanguageModelSpec) and spec.keep_weights
     model = spec.model.build(spec.tokenizer.vocabulary)
-    model.load_state_dict(
-        {
-            name.removeprefix("weight:"): torch.from_numpy(weight)
-            for name, weight in result.arrays.items()
-            if name.startswith("weight:")
-        }
-    )
+    model.load_state_dict(weights_of(result.arrays))
     return model.to(compute.device()).eval()
 
 
 def train(
     model: torch.nn.Module, rows: NDArray[np.uint16], batch: int, optimisation: Optimisation
-) -> NDArray[np.float32]:
-    """Train in place on rows (R, T + 1), `batch` at a time in their order; gives mean losses in
-    nats per token, one for every CURVE steps."""
+) -> tuple[torch.nn.Module, NDArray[np.float32]]:
+    """Train on rows (R, T + 1), `batch` at a time in their order; gives the (averaged) model and
+    mean losses in nats per token, one for every CURVE steps."""
     import torch
 
     device = compute.device()
-    optimizers = optimisation.optimizers(model)
-    steps = len(rows) // batch
-    losses = torch.zeros(steps, device=device)
-    model.train()
-    for step in range(steps):
+
+    def loss(step: int) -> torch.Tensor:
         block = torch.from_numpy(rows[step * batch : (step + 1) * batch].astype(np.int64))
         block = block.to(device, non_blocking=True)
         with compute.precision():
-            loss, _ = next_token_nats(model, block[:, :-1], block[:, 1:])
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        optimisation.step(optimizers, step, steps)
-        losses[step] = loss.detach()
-    model.eval()
-    whole = losses[: steps // CURVE * CURVE].view(-1, CURVE).mean(1)
-    return whole.float().cpu().numpy()
+            return next_token_nats(model, block[:, :-1], block[:, 1:])[0]
+
+    descent = Descent(model, optimisation, len(rows) // batch)
+    return descent.run(loss), mean_losses(descent.losses.float(), CURVE)
 
 
 def windows(length: int, context: int) -> list[tuple[int, int, int]]:

@@ -128,12 +128,12 @@ def for_cpu(transformer: torch.nn.Module) -> None:
     from diffusers.models.activations import GELU
     from diffusers.models.attention_processor import AttnProcessor
 
-    from dataworth.kernels import product
+    from dataworth.kernels import matmul
 
     class OnePass(GELU):
         def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
             rows, layer = hidden_states.flatten(0, -2), self.proj
-            y = product(rows, layer.weight, layer.bias, gelu=self.approximate)
+            y = matmul(rows, layer.weight, layer.bias, gelu=self.approximate)
             return y.unflatten(0, hidden_states.shape[:-1])
 
     made: Any = transformer

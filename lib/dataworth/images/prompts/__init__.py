@@ -24,11 +24,6 @@ LEAKS_REAL_DATA = frozenset(in_captions.SETS)
 """Sets whose prompts tell something of the real training images."""
 
 
-def prompt_sets() -> tuple[str, ...]:
-    """Names of all prompt sets."""
-    return tuple(PROMPT_SETS)
-
-
 def split_name(prompt_set: str) -> tuple[str, str]:
     """`set:model` -> (set, hub id or folder of a model, or nothing).
 
@@ -58,8 +53,3 @@ def prompt(prompt_set: str, name: str, seed: int, card: str = "fashion-mnist") -
     if model:
         return PROMPT_SETS[base](name, seed, card, model)
     return PROMPT_SETS[base](name, seed, card)
-
-
-def leaks_real_data(prompt_set: str) -> bool:
-    """Whether prompts of this set tell something of the real training images."""
-    return split_name(prompt_set)[0] in LEAKS_REAL_DATA

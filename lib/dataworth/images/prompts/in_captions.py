@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
 from dataworth.images.captions import attributes, caption
+from dataworth.images.prompts.hub import loaded
 from dataworth.images.prompts.vocabulary import class_words
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def described(images: NDArray[np.uint8], model: str) -> list[str]:
     import torch
     from PIL import Image
 
-    processor, captioner = _loaded(model)
+    kind = "model that captions images"
+    processor, captioner = loaded(model, "AutoProcessor", "AutoModelForImageTextToText", kind)
     texts: list[str] = []
     for start in range(0, len(images), BATCH):
         pictures = [Image.fromarray(x).convert("RGB") for x in images[start : start + BATCH]]
@@ -89,24 +91,6 @@ def described(images: NDArray[np.uint8], model: str) -> list[str]:
             drawn = captioner.generate(**inputs, do_sample=False, max_new_tokens=24)
         texts += processor.batch_decode(drawn, skip_special_tokens=True)
     return [text.strip() for text in texts]
-
-
-@cache
-def _loaded(model: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    from dataworth import compute
-
-    try:
-        processor = AutoProcessor.from_pretrained(model)
-        captioner: Any = AutoModelForImageTextToText.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"prompt_set names the captioning model {model!r}, which cannot be loaded "
-            f"({str(error).splitlines()[0].rstrip('.')}); it must be the hub id or folder of an "
-            "image captioning model."
-        ) from error
-    return processor, captioner.to(compute.device()).eval()
 
 
 SETS = {"in-captions": in_captions}

@@ -15,11 +15,11 @@ import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from dataworth.errors import UserError
+from dataworth.images.prompts.hub import loaded
 from dataworth.images.prompts.vocabulary import class_words, read_table
 
 SENTENCES_SHA256 = "f7089e71e6a020eb0a0c8b637d60703879b820e14a0abeb7189e96ba4c2bdf39"
@@ -129,7 +129,7 @@ def t5_sentences(name: str, model: str) -> tuple[str, ...]:
     """
     import torch
 
-    tokenizer, t5 = _loaded(model)
+    tokenizer, t5 = loaded(model, "AutoTokenizer", "AutoModelForSeq2SeqLM", "text-to-text model")
     found: dict[str, None] = {}
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(zlib.crc32(name.encode()))
@@ -145,24 +145,6 @@ def t5_sentences(name: str, model: str) -> tuple[str, ...]:
     if not found:
         raise UserError(f"prompt_set: the model {model} wrote nothing for {name!r}.")
     return tuple(found)[:PER_CLASS]
-
-
-@cache
-def _loaded(model: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-    from dataworth import compute
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        t5 = AutoModelForSeq2SeqLM.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"prompt_set names the sentence model {model!r}, which cannot be loaded "
-            f"({str(error).splitlines()[0].rstrip('.')}); it must be the hub id or folder of a "
-            "text-to-text model."
-        ) from error
-    return tokenizer, t5.to(compute.device()).eval()
 
 
 SETS = {"word2sen": word2sen}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-
-from .laws import Array
+from numpy.typing import NDArray
 
 WORTHLESS = 0.1  # of the largest weight on the slope: below this a size hardly moves it
 
 
-def slope_weights(sizes: Iterable[float]) -> Array:
+def slope_weights(sizes: Iterable[float]) -> NDArray[np.float64]:
     """How far the slope of the least-squares line through log y against log size moves per unit of
     each log y, (n,)."""
     x = np.log(np.asarray(list(sizes), float))

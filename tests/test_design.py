@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.fit.design import slope_weights, three_sizes
+from dataworth.design import slope_weights, three_sizes
 
 
 @given(

@@ -1,0 +1,273 @@
+"""What a chapter claims, fixed before any run: `book/<part>/<chapter>.claims.yaml`.
+
+One entry a claim, under its id. A field may quote numbers as `str.format` does (`{scarce:,}`): the
+chapter gives them to `claims.judge`, the claim's own estimate is `{value}`, `{low}`, `{high}`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from dataworth import strict_yaml
+from dataworth.errors import UserError, quoted, short
+from dataworth.paths import project_root
+
+OWN = ("value", "low", "high")  # of the claim's estimate, in every template
+TEMPLATES = ("statement", "published", "region", "unit", "effect")
+
+
+def names_in(template: str) -> set[str]:
+    """The names that a template asks for. Raises ValueError where it is no template."""
+    found: set[str] = set()
+    for _, field, spec, _ in Formatter().parse(template):
+        if field is not None:
+            name = re.split(r"[.\[]", field)[0]
+            if not name.isidentifier():
+                raise ValueError(name)
+            found |= {name} | names_in(spec or "")
+    return found
+
+
+def _template(text: str) -> str:
+    names_in(text)
+    return text
+
+
+def _literal(text: str) -> str:
+    if "{" in text or "}" in text:
+        raise ValueError
+    return text
+
+
+def _ordered(region: list[Any]) -> list[Any]:
+    first, last = region
+    if not isinstance(first, str | None) and not isinstance(last, str | None) and first > last:
+        raise ValueError
+    if first == "inf" or last == "-inf":
+        raise ValueError
+    return region
+
+
+Text = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]  # one line
+Template = Annotated[Text, AfterValidator(_template)]
+End = (
+    float
+    | Literal["inf", "-inf"]
+    | Annotated[str, Field(pattern=r"^\{[^{}]+\}$"), AfterValidator(_template)]
+)
+
+
+class Stated(BaseModel):
+    """One claim. `region`: the values that agree with it; an end `"{name}"` is a number of the
+    chapter's parameters, never of its results. `matters`: the smallest effect that matters, in
+    `unit`; None where none makes sense. `definition`: which estimate of which runs, whatever the
+    profile. `effect`: what the estimate means here.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    statement: Template
+    source: Text
+    published: Template
+    region: Annotated[list[End], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+    unit: Template
+    matters: Annotated[float, Field(gt=0)] | None
+    definition: Annotated[Text, AfterValidator(_literal)]
+    effect: Template
+
+    def asks(self, field: str) -> set[str]:
+        """The names that a field (one of TEMPLATES) asks for."""
+        value = getattr(self, field)
+        texts = [value] if isinstance(value, str) else [x for x in value if isinstance(x, str)]
+        return set().union(*map(names_in, texts))
+
+
+ALLOWED = {
+    **dict.fromkeys(("statement", "published", "unit", "effect"),
+                    "one line of text, with names in braces such as {scarce:,} where it quotes"),
+    "source": "one line of text: paper and place in it",
+    "definition": "one line of text without braces: which estimate of which runs",
+    "region": "two ends in order, each a number, inf, -inf or one name in braces",
+    "matters": "a positive number or null",
+}  # fmt: skip
+_FILE = TypeAdapter(dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], Stated])
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The claims of one file, by id; `shown` is what a sentence calls it, `title` the chapter's."""
+
+    path: Path
+    shown: str
+    title: str
+    claims: dict[str, Stated]
+    lines: dict[str, int]
+
+    def check(self, ids: Iterable[str], given: Collection[str]) -> None:
+        """Validate a call of `claims.judge` before anything is computed: the ids of its estimates
+        and the names of its values. Raises UserError where one is missing, unknown or given twice.
+        """
+        judged = list(ids)
+        odd = [(id, "is judged twice") for id in judged if judged.count(id) > 1]
+        odd += [(id, "is not stated there") for id in judged if id not in self.claims]
+        odd += [(id, "has no estimate") for id in self.claims if id not in judged]
+        if odd:
+            raise UserError(
+                f"{self.shown}: claim '{short(odd[0][0])}' {odd[0][1]}; claims.judge takes one "
+                f"estimate for each of {', '.join(self.claims)}."
+            )
+        wanted: set[str] = set()
+        for id, stated in self.claims.items():
+            for field in TEMPLATES:
+                names = stated.asks(field) - set(OWN)
+                wanted |= names
+                if missing := sorted(names - set(given)):
+                    raise UserError(
+                        f"{self.where(id, field)} asks for '{missing[0]}', which claims.judge was "
+                        f"not given; it was given {', '.join(sorted(given)) or 'no value'}."
+                    )
+        if unused := sorted(set(given) - wanted):
+            raise UserError(
+                f"{self.shown}: claims.judge was given '{short(unused[0])}', which no claim asks "
+                f"for; they ask for {', '.join(sorted(wanted)) or 'no value'}."
+            )
+
+    def where(self, id: str, field: str) -> str:
+        return f"{self.shown}, line {self.lines[id]}: field '{field}' of claim '{id}'"
+
+    def filled(self, id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The claim's fields with the values in their places. Raises UserError where a value does
+        not fit its place."""
+        found = self.claims[id].model_dump()
+        for field in TEMPLATES:
+            try:
+                if field == "region":
+                    found[field] = tuple(float(str(x).format_map(values)) for x in found[field])
+                else:
+                    found[field] = found[field].format_map(values)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise UserError(
+                    f"{self.where(id, field)} cannot be filled in: {short(str(error), 200)}; "
+                    f"it must be {ALLOWED[field]}."
+                ) from None
+        return found
+
+    def since(self) -> dict[str, str]:
+        """Since when each claim's region stands: date and commit of the last change of its line,
+        "not committed", or "no history" outside git and for a new file."""
+        text = self.path.read_text(encoding="utf-8").splitlines()
+        found = {}
+        for id, line in self.lines.items():
+            at = next(n for n in range(line, len(text)) if re.match(r"\s+region:", text[n])) + 1
+            found[id] = _blamed(self.path, at)
+        return found
+
+
+def find(chapter: str, book: Path | None = None) -> Path | None:
+    """The claims file of a chapter: in `book`; else beside the notebook that runs or in book/ of
+    the working folder or of the clone. None where it has none."""
+    name = f"{chapter.replace('-', '_')}.claims.yaml"
+    places = [(book, f"*/{name}")] if book else [(Path.cwd(), name), (Path.cwd(), f"book/*/{name}")]
+    if not book and (root := project_root()):
+        places.append((root, f"book/*/{name}"))
+    return next((path for folder, where in places for path in sorted(folder.glob(where))), None)
+
+
+def read(path: Path, shown: str | None = None) -> Statements:
+    """The claims of a file. shown: what to call it in a sentence.
+
+    Raises UserError naming file, line, claim and field, and what is allowed there.
+    """
+    shown = shown or "/".join(path.parts[-3:])
+    document = strict_yaml.read(path, shown)
+    try:
+        claims = _FILE.validate_python(document.value)
+    except ValidationError as error:
+        raise UserError(_sentence(error, shown, document.lines)) from None
+    source = path.with_name(path.name.replace(".claims.yaml", ".py"))
+    heading = (
+        re.search(r"^# # (.+)$", source.read_text("utf-8"), re.M) if source.is_file() else None
+    )
+    title = heading[1].strip() if heading else source.stem.replace("_", "-")
+    return Statements(path, shown, title, claims, document.lines)
+
+
+def of(chapter: str, book: Path | None = None) -> Statements:
+    """The claims of a chapter (`find`). Raises UserError where there is no file or a faulty one."""
+    if (path := find(chapter, book)) is None:
+        raise UserError(
+            f"Chapter '{short(chapter)}' has no claims: {chapter.replace('-', '_')}.claims.yaml "
+            "must lie beside it."
+        )
+    return read(path)
+
+
+def of_cells(chapter: str, code: str, book: Path) -> Statements | None:
+    """The claims of a chapter that has not run, held against the call of `claims.judge` in its
+    code; None where it neither states nor judges any. Raises UserError."""
+    call = judged(code)
+    if call is None and find(chapter, book) is None:
+        return None
+    found = of(chapter, book)
+    if call is not None:
+        found.check(*call)
+    return found
+
+
+def judged(code: str) -> tuple[list[str], list[str]] | None:
+    """Ids and names of values of the last call `claims.judge(chapter, {"id": ...}, name=...)`; None
+    where there is none that can be read off (ids written out, no **values)."""
+    calls = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)]
+    calls = [n for n in calls if ast.unparse(n.func) == "claims.judge" and len(n.args) == 2]
+    if not calls:
+        return None
+    last = max(calls, key=lambda call: call.lineno)
+    keys = last.args[1].keys if isinstance(last.args[1], ast.Dict) else [None]
+    ids = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    names = [word.arg for word in last.keywords if word.arg]
+    whole = len(ids) == len(keys) and len(names) == len(last.keywords)
+    return (ids, names) if whole else None
+
+
+def _sentence(error: ValidationError, shown: str, lines: Mapping[str, int]) -> str:
+    # A misspelt name is told as such, not as the field that is missing for it.
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    id, *inner = (str(part) for part in first["loc"]) if first["loc"] else ("",)
+    if not id:
+        return f"{shown} must hold a mapping 'id: fields', one entry a claim."
+    place = f"{shown}, line {lines.get(id, 1)}: "
+    if inner == ["[key]"]:
+        return f"{place}the id '{short(id)}' must be small letters, digits and dashes."
+    if not inner:
+        return f"{place}claim '{short(id)}' must be a mapping of {', '.join(Stated.model_fields)}."
+    field = inner[0]
+    if field not in ALLOWED:
+        return (
+            f"{place}claim '{short(id)}' has an unknown field '{short(field)}'; known are "
+            f"{', '.join(Stated.model_fields)}."
+        )
+    if first["type"] == "missing":
+        return f"{place}claim '{short(id)}' has no field '{field}'; it must be {ALLOWED[field]}."
+    value = quoted(first["input"])
+    return f"{place}field '{field}' of claim '{short(id)}' is {value}; it must be {ALLOWED[field]}."
+
+
+def _blamed(path: Path, line: int) -> str:
+    command = ["git", "blame", "--date=short", f"-L{line},{line}", path.name]
+    try:
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "no history"
+    found = re.match(r"\^?([0-9a-f]+) .*?(\d{4}-\d\d-\d\d)", done.stdout)
+    if found is None:
+        return "no history"
+    return f"{found[2]} ({found[1]})" if found[1].strip("0") else "not committed"

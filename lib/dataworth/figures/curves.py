@@ -1,0 +1,230 @@
+"""Arms against size: this run and the recorded one, fitted laws, published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .base import COLOURS, GUIDE, MARKERS, Panel, Roles, looks
+from .marks import RECORDED, Span, cut, marks
+from .series import Series, grouped, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from dataworth.fit import Fit
+
+
+def curves(
+    groups: Any,
+    x: str,
+    y: str,
+    *,
+    title: str = "",
+    laws: Mapping[str, Fit] | None = None,
+    to: float | None = None,
+    recorded: Any = None,
+    size: str = "",
+    published: Any = None,
+    slopes: Mapping[str, float] | None = None,
+    measured: Span | None = None,
+    chance: float | None = None,
+    reference: float | None = None,
+    at: Mapping[str, float] | None = None,
+    range_: tuple[float, float, str] | None = None,
+    band: bool = False,
+    join: bool | Collection[str] = True,
+    names: Mapping[str, Sequence[str]] | None = None,
+    limits: Span | None = None,
+    log: str = "xy",
+    ticks: Sequence[float] | None = None,
+    form: str = ".3g",
+    roles: Roles = None,
+    height: float = 3.4,
+) -> Panel:
+    """Curves of one or several arms, with intervals.
+
+    groups: a curve (anything that `series` takes with sizes), or several by arm. x, y: labels.
+    laws: fitted laws by arm, drawn over the sizes of the runs with their 95 % band instead of
+    intervals of points, and dashed beyond, up to `to`. recorded: the recorded run, by arm if there
+    are several; drawn first, bold, with its interval; size: of that run ("20,480 images").
+    published: points by source. slopes: published exponents by arm, dotted from its first point.
+    measured: sizes that were run; points outside are hollow and dotted, marked as extrapolated.
+    chance: level of guessing. reference: a dotted line (no difference). at: upright lines by label.
+    range_: (low, high, label) of a published range. band: bands, not bars. join: lines between
+    points (of which arms). names: texts at the points of an arm. limits: where y is cut off;
+    infinite values always are, with an arrow. log: which axes are logarithmic ("xy", "x", "y", "").
+    ticks: where x is labelled (default: at the sizes). form: of numbers in the alt text. roles: of
+    arms whose names are none (`figures.COLOURS`), or one for all, in shades by their size.
+    """
+    own = grouped(groups, "this run")
+    past = grouped(recorded, next(iter(own)) if len(own) == 1 else "")
+    known = grouped(published, "published")
+    styles = looks([*own, *(name for name in past if name not in own)], roles)
+    shown = [*own.values(), *past.values(), *known.values()]
+
+    def paint(ax: Axes, span: Span | None) -> None:
+        ax.set_xscale("log" if "x" in log else "linear")
+        ax.set_yscale("log" if "y" in log else "linear")
+        if range_:
+            ax.axhspan(*range_[:2], color=COLOURS["published"], alpha=0.16, lw=0, label=range_[2])
+        if reference is not None:
+            ax.axhline(reference, color=GUIDE, lw=1, ls=":")
+        for name, place in (at or {}).items():
+            ax.axvline(place, color=GUIDE, lw=1, ls=":", label=name)
+        for name, found in past.items():
+            colour = COLOURS["recorded"] if name == "this run" else styles[name][0]
+            text = (
+                RECORDED
+                + (f", {name}" if name != "this run" else "")
+                + (f" ({size})" if size else "")
+            )
+            _band(ax, found, colour, span, 0.22)
+            marks(ax, _places(found), _bare(found), colour=colour, marker=styles[name][1],
+                  label=text, bold=True, line="-", span=span)  # fmt: skip
+        for name, found in own.items():
+            colour, marker = styles[name]
+            how: dict[str, Any] = {
+                "colour": colour,
+                "marker": marker,
+                "hollow": bool(past),
+                "span": span,
+            }
+            if laws and name in laws:
+                _law(ax, found, laws[name], colour, to)
+                marks(ax, _places(found), _bare(found), label=name, **how)
+                continue
+            outside = _outside(found, measured)
+            joined = join if isinstance(join, bool) else name in join
+            stand = _places(found) if join else _aside(found, list(own).index(name), len(own), log)
+            if band:
+                _band(ax, found, colour, span, 0.16)
+            whole = _bare(found) if band else found
+            if outside.any() and joined:
+                ax.plot(_places(found), np.clip(found.value, *(span or (None, None))), ":",
+                        color=colour, lw=1.2)  # fmt: skip
+            marks(ax, stand[~outside], _part(whole, ~outside), label=name,
+                  line=("--" if past else "-") if joined else "none", **how)  # fmt: skip
+            if outside.any():
+                how |= {"hollow": True, "marker": "."}
+                marks(ax, stand[outside], _part(whole, outside), line="none",
+                      label=f"{name}, extrapolated", **how)  # fmt: skip
+        for place, (name, found) in enumerate(known.items()):
+            marks(ax, _places(found), found, colour=COLOURS["published"], marker="x+12"[place % 4],
+                  label=name, line=(":", "--", "-.")[place % 3], span=span)  # fmt: skip
+        for name, k in (slopes or {}).items():
+            first, sizes = own[name].value[0], _places(own[name])
+            ax.plot(sizes, first * (sizes / sizes[0]) ** -k, ":", color=styles[name][0], lw=1.4,
+                    label=f"published slope, {name} (k = {k:.3g})")  # fmt: skip
+        if chance is not None:
+            ax.axhline(chance, color="#555555", lw=1, ls=(0, (1, 2)), label="chance", zorder=1)
+        if span:
+            ax.set_ylim(span)
+
+    told = [_told(name, s, form, bool(join)) for name, s in own.items()]
+    told += [
+        _told(f"{RECORDED}, {n}" if n != "this run" else RECORDED, s, form) for n, s in past.items()
+    ]
+    told += [_told(name, s, form) for name, s in known.items()]
+    told += [f"chance is {number(chance, form)}"] if chance is not None else []
+    named = tuple(
+        (float(a), float(v), text)
+        for name, texts in (names or {}).items()
+        for a, v, text in zip(own[name].at, own[name].value, texts, strict=True)
+    )
+    places = tuple(sorted({float(v) for s in (*own.values(), *past.values()) for v in s.at}))
+    return Panel(
+        paint, "; ".join(told) + ".", head=f"{y} against {x}", x=x, y=y, title=title, log=log,
+        span=cut(shown, limits, "y" in log), height=height, ticks=tuple(ticks or places),
+        names=named,
+    )  # fmt: skip
+
+
+def _told(name: str, found: Series, form: str, joined: bool = True) -> str:
+    """First and last number of a curve, the last with its interval; all of up to three points, and
+    of those that make no curve."""
+    last = len(found.at) - 1
+    parts = [f"{found.told(i, form)} at {number(found.at[i], 'n')}" for i in range(len(found.at))]
+    if last < 3 or not joined:
+        return f"{name} " + ", ".join(parts)
+    return (
+        f"{name} from {number(found.value[0], form)} at {number(found.at[0], 'n')} to {parts[-1]}"
+    )
+
+
+def _aside(found: Series, place: int, count: int, log: str) -> np.ndarray:
+    """Places a step aside for each arm, so that the bars of several do not hide each other."""
+    step, x = place - (count - 1) / 2, _places(found)
+    return x * 1.06**step if "x" in log else x + 0.015 * step * np.ptp(x)
+
+
+def _places(found: Series) -> np.ndarray:
+    return np.array(found.at, dtype=float)
+
+
+def _bare(found: Series) -> Series:
+    none = np.full(len(found.at), np.nan)
+    return Series(found.at, found.value, none, none)
+
+
+def _part(found: Series, rows: np.ndarray) -> Series:
+    at = tuple(a for a, keep in zip(found.at, rows, strict=True) if keep)
+    return Series(at, found.value[rows], found.low[rows], found.high[rows])
+
+
+def _outside(found: Series, measured: Span | None) -> np.ndarray:
+    low, high = measured or (-np.inf, np.inf)
+    return (_places(found) < low) | (_places(found) > high)
+
+
+def _band(ax: Axes, found: Series, colour: str, span: Span | None, alpha: float) -> None:
+    low, high = (np.clip(v, *(span or (-np.inf, np.inf))) for v in (found.low, found.high))
+    ax.fill_between(_places(found), low, high, color=colour, alpha=alpha, lw=0)
+
+
+def _law(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> None:
+    """A fitted law over the sizes that were run, with its 95 % band; beyond them dashed."""
+    sizes = _places(found)
+    inside = np.geomspace(sizes.min(), sizes.max(), 80)
+    predicted = law.predict(inside)
+    ax.plot(inside, predicted.mean, color=colour, lw=1.6)
+    ax.fill_between(inside, predicted.low, predicted.high, color=colour, alpha=0.16, lw=0)
+    if to and to > sizes.max():
+        beyond = np.geomspace(sizes.max(), to, 30)
+        ax.plot(beyond, law.mean(beyond), color=colour, lw=1.2, ls="--")
+
+
+def scaling_curve(
+    ax: Axes,
+    arm: str,
+    sizes: ArrayLike,
+    losses: ArrayLike,
+    fit: Fit | None = None,
+    *,
+    label: str | None = None,
+    filled: bool = True,
+    to: float | None = None,
+) -> None:
+    """Draw runs as points (one per run) and a fitted law with its 95 % band, on log-log axes.
+
+    sizes, losses: (n,). The band covers the sizes that were run; beyond them, up to `to`, the law
+    is drawn dashed.
+    """
+    x, y = np.asarray(sizes, dtype=float), np.asarray(losses, dtype=float)
+    colour = COLOURS[arm]
+    ax.loglog(
+        x, y, MARKERS[arm], color=colour, mfc=colour if filled else "white", ms=5, alpha=0.85,
+        label=label or arm,
+    )  # fmt: skip
+    if fit is None:
+        return
+    inside = np.geomspace(x.min(), x.max(), 80)
+    predicted = fit.predict(inside)
+    ax.plot(inside, predicted.mean, color=colour, lw=1.6)
+    ax.fill_between(inside, predicted.low, predicted.high, color=colour, alpha=0.16, lw=0)
+    if to and to > x.max():
+        beyond = np.geomspace(x.max(), to, 30)
+        ax.plot(beyond, fit.mean(beyond), color=colour, lw=1.2, ls="--")

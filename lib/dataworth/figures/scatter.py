@@ -1,0 +1,115 @@
+"""Points in the plane: two numbers of each thing, with intervals, names, line of equality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .base import COLOURS, GUIDE, Panel, Roles, looks
+from .marks import RECORDED
+from .series import Series, number, series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Pair = tuple[Any, Any]
+
+
+def scatter(
+    groups: Mapping[str, Pair] | Pair,
+    x: str,
+    y: str,
+    *,
+    title: str = "",
+    names: str | Sequence[str] | bool = False,
+    recorded: Pair | None = None,
+    size: str = "",
+    published: Pair | None = None,
+    equal: bool = False,
+    cross: tuple[float | None, float | None] = (None, None),
+    hollow: Sequence[str] = (),
+    join: Sequence[str] = (),
+    log: str = "",
+    form: str = ".3g",
+    roles: Roles = None,
+    height: float = 3.6,
+) -> Panel:
+    """Points (x, y), each of them anything that `series` takes, of one length.
+
+    groups: one pair, or several by name, a colour and marker each. names: which group's points
+    carry the names of their rows, or the names themselves; True: all. recorded: the same pair of
+    the recorded run, drawn first; size: of that run. equal: draw the line of equality. cross: where
+    dotted lines stand, upright and lying. hollow: groups with open marks. join: groups whose
+    points are joined in order. log, form, roles: as for `curves`.
+    """
+    pairs = groups if isinstance(groups, Mapping) else {"this run": groups}
+    own = {name: (series(a), series(b)) for name, (a, b) in pairs.items()}
+    styles = looks(list(own), roles)
+    extra = {}
+    if recorded is not None:
+        extra[RECORDED + (f" ({size})" if size else "")] = (recorded, "recorded")
+    if published is not None:
+        extra["published"] = (published, "published")
+    beside = {n: (series(pair[0]), series(pair[1]), role) for n, (pair, role) in extra.items()}
+
+    def paint(ax: Axes, span: Any) -> None:
+        ax.set_xscale("log" if "x" in log else "linear")
+        ax.set_yscale("log" if "y" in log else "linear")
+        for at, line in zip(cross, (ax.axvline, ax.axhline), strict=True):
+            if at is not None:
+                line(at, color=GUIDE, lw=1, ls=":")
+        if equal:
+            every = np.concatenate([v.value for pair in own.values() for v in pair])
+            ends = [np.nanmin(every), np.nanmax(every)]
+            ax.plot(ends, ends, ":", color=GUIDE, label="equal")
+        for name, (a, b, role) in beside.items():
+            _points(ax, a, b, COLOURS[role], "P" if role == "recorded" else "x", name, False, 6.5)
+        for name, (a, b) in own.items():
+            colour, marker = styles[name]
+            if name in join:
+                ax.plot(a.value, b.value, "-", color=colour, lw=1, alpha=0.6, zorder=2)
+            label = name if len(own) + len(beside) > 1 else None
+            _points(ax, a, b, colour, marker, label, name in hollow, 5)
+        ax.margins(0.12)
+
+    named = _named(own, names)
+    told = []
+    for name, (a, b) in own.items():
+        points = [f"{row} ({a.told(i, form)}, {b.told(i, form)})" for i, row in enumerate(a.at)]
+        if len(points) > 12 or not all(isinstance(row, str) for row in a.at):
+            points = [f"{len(points)} points, x from {_range(a, form)}, y from {_range(b, form)}"]
+        told.append((f"{name}: " if len(own) > 1 else "") + ", ".join(points))
+    return Panel(
+        paint, "; ".join(told) + ".", head=f"{y} against {x}", x=x, y=y, title=title, log=log,
+        names=named, height=height,
+    )  # fmt: skip
+
+
+def _points(
+    ax: Axes, a: Series, b: Series, colour: str, marker: str, label: str | None, hollow: bool,
+    size: float,
+) -> None:  # fmt: skip
+    wide = [np.stack([v.value - v.low, v.high - v.value]) for v in (a, b)]
+    bars = [np.clip(w, 0, None) if np.isfinite(w).any() else None for w in wide]
+    ax.errorbar(
+        a.value, b.value, xerr=bars[0], yerr=bars[1], fmt=marker, color=colour, label=label, lw=0.9,
+        ms=size, mfc="white" if hollow else colour, capsize=0, zorder=3,
+    )  # fmt: skip
+
+
+def _named(
+    own: Mapping[str, tuple[Series, Series]], names: str | Sequence[str] | bool
+) -> tuple[tuple[float, float, str], ...]:
+    found = []
+    for name, (a, b) in own.items():
+        if not names or (isinstance(names, str) and names != name):
+            continue
+        texts = a.at if isinstance(names, (str, bool)) else names
+        found += [(x, y, str(t)) for x, y, t in zip(a.value, b.value, texts, strict=True)]
+    return tuple((float(x), float(y), t) for x, y, t in found if np.isfinite(x) and np.isfinite(y))
+
+
+def _range(found: Series, form: str) -> str:
+    return f"{number(np.nanmin(found.value), form)} to {number(np.nanmax(found.value), form)}"
