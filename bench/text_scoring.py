@@ -197,7 +197,7 @@ def main() -> None:
     from dataworth.data import load_corpus
     from dataworth.data.duplicates import near_duplicates, shingles, signatures
     from dataworth.text.heuristics import refusals
-    from dataworth.text.scores import scorer
+    from dataworth.text.scorers import scorer
 
     short = load_corpus("nlp-corpus", "test").texts[:n]
     mails = load_corpus("spam-assassin", "test").texts[:n]

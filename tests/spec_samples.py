@@ -9,7 +9,8 @@ from dataworth.images.parts import RealPart, ShardSpec, SyntheticPart, Synthetic
 from dataworth.images.preview import PreviewSpec
 from dataworth.images.shifts import ShiftPoolSpec
 from dataworth.runs import Spec
-from dataworth.text.downstream import ChoiceSpec, FineTuneSpec, GenerationSpec, Questions
+from dataworth.text.downstream import ChoiceSpec, FineTuneSpec, Questions
+from dataworth.text.generation import GenerationSpec
 from dataworth.text.measures import CharacteristicsSpec
 from dataworth.text.score_runs import ScoresSpec
 from dataworth.text.tokens import TextPart, TokenizerSpec, TokensSpec

@@ -17,7 +17,7 @@ from dataworth.images.classifiers import (  # noqa: E402
     train,
 )
 from dataworth.images.generators import WEIGHTS, load  # noqa: E402
-from dataworth.text.downstream import generate, prompt_uniforms  # noqa: E402
+from dataworth.text.generation import generate, prompt_uniforms  # noqa: E402
 from dataworth.text.models import Decoder, next_token_nats  # noqa: E402
 from dataworth.text.training import PRETRAINING, token_nats  # noqa: E402
 from dataworth.text.training import train as train_text  # noqa: E402

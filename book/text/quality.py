@@ -107,9 +107,10 @@ from dataworth.studies.filter_tasks import TASKS
 from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-mild, strict = f"quality {max(kept):g} %", f"quality {min(kept):g} %"
+mild, strict = study.arm("quality", max(kept)), study.arm("quality", min(kept))
+own_names = list(map(str, study.own_arms))
 show(
-    draw(*filters.kept_text(sets.loc[["whole", *study.own_arms]], CRAWL), columns=2),
+    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
     "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-quality-mix",
@@ -132,7 +133,7 @@ gains = study.gains()
 show(
     draw(
         filters.gains(
-            gains.loc[study.own_arms], equal=equal,
+            gains.loc[own_names], equal=equal,
             recorded=past[past.arm.str.startswith("quality")] if record else None,
         ),
         filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 6"),
@@ -151,16 +152,16 @@ show(
 # documents of them); code, government and the crawl's own web and mail do not.
 
 # %%
-kinds = {name: arm.kind for name, arm in study.arms.items()}
-arms = [name for name in study.own_arms if kinds[name] != "random"]
-beside = [name for name in arms if study.has_control(name)]
+kinds = {str(arm): arm.kind for arm in study.arms}
+arms = [arm for arm in study.own_arms if arm.kind != "random"]
+beside = [arm for arm in arms if study.has_control(arm)]
 upper = study.by_domain(arms)
 common = {"columns": study.domains, "form": "+.2f"}
 label = "gain in bits per byte (%)"
 show(
     draw(
-        heatmap(upper, label, rows=arms, title="over the unfiltered crawl", **common),
-        heatmap(study.by_domain(beside, over="control"), label, rows=beside,
+        heatmap(upper, label, rows=list(map(str, arms)), title="over the unfiltered crawl", **common),
+        heatmap(study.by_domain(beside, over="control"), label, rows=list(map(str, beside)),
                 title="over the random drop of the same size", **common),
         columns=1,
     ),
@@ -177,11 +178,11 @@ show(
 
 # %%
 five = {
-    f"random {equal:g} %": "random",
-    f"mix of quality {equal:g} %": "random, filter's mix",
-    f"inverse quality {inverse:g} %": "inverse filter",
-    f"quality {equal:g} %": "filter",
-    f"larger crawl, quality {equal:g} %": "filter of a larger crawl",
+    study.arm("random", equal): "random",
+    study.arm("quality", equal, "matched"): "random, filter's mix",
+    study.arm("quality", inverse, "inverse"): "inverse filter",
+    study.arm("quality", equal): "filter",
+    study.arm("quality", equal, "equal"): "filter of a larger crawl",
 }
 groups = {
     "curated text": ["books", "news", "academic", "encyclopedia"],
@@ -190,8 +191,8 @@ groups = {
 }
 show(
     forest(
-        {g: {arm: study.gain(arm, names) for arm in five} for g, names in groups.items()},
-        "gain in bits per byte over the unfiltered crawl (%)", rows=five, reference=0, form="+.2f",
+        {g: {str(arm): study.gain(arm, names) for arm in five} for g, names in groups.items()},
+        "gain in bits per byte over the unfiltered crawl (%)", rows={str(arm): name for arm, name in five.items()}, reference=0, form="+.2f",
     ),
     caption=f"Five sets with {equal:g} % of the bytes of the crawl (the last chosen from a larger one): gain on curated domains "
     "like the classifier's positives, on others, and on the crawl's own; 95 % intervals.",
@@ -211,9 +212,10 @@ study.task_words()
 
 # %%
 shown = ["margin", "toxic", "spam", "generation"]
-tested_here = [name for name in study.tested if name != "whole"]
-changes = {t: {name: study.task_change(name, t) for name in tested_here} for t in shown}
-level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
+whole = study.arm("whole")
+tested_here = [arm for arm in study.tested if arm != whole]
+changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
+level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
 levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
     draw(*filters.tasks(changes, kinds, TASKS), columns=2),
@@ -229,7 +231,8 @@ show(
 # %%
 show(
     heatmap(
-        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)", rows=tested_here,
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
+        rows=list(map(str, tested_here)),
         columns=study.domains, form="+.3f",
     ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
@@ -257,12 +260,12 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # %%
 from dataworth import stats
 
-own = [f"quality {share:g} %" for share in sorted(kept, reverse=True)]
-tested = [f"quality {share:g} %" for share in sorted(tasks, reverse=True)]
-turned = f"inverse quality {inverse:g} %"
-same = f"quality {inverse:g} %" if inverse in kept else f"quality {equal:g} %"
+own = [study.arm("quality", percent) for percent in sorted(kept, reverse=True)]
+tested = [study.arm("quality", percent) for percent in sorted(tasks, reverse=True)]
+turned = study.arm("quality", inverse, "inverse")
+same = study.arm("quality", inverse if inverse in kept else equal)
 which = study.gain(same).minus(study.gain(turned))
-changes = {task: stats.mean([study.task_change(name, task) for name in tested])
+changes = {task: stats.mean([study.task_change(arm, task) for arm in tested])
            for task in ("toxic", "margin", "generation")}  # fmt: skip
 ledger = claims.judge(
     "quality",
@@ -271,8 +274,8 @@ ledger = claims.judge(
         "mildest-is-best": study.gain(mild).minus(study.gain(strict)),
         "which-text": which,
         "books-are-hurt": study.gain(strict, "books", over="control"),
-        "beyond-the-mix": study.gain(f"quality {equal:g} %").minus(
-            study.gain(f"mix of quality {equal:g} %")
+        "beyond-the-mix": study.gain(study.arm("quality", equal)).minus(
+            study.gain(study.arm("quality", equal, "matched"))
         ),
         "identification": changes["toxic"],
         "question-answering": changes["margin"],
@@ -280,7 +283,7 @@ ledger = claims.judge(
         "toxic-generation-inverse": study.task_change(turned, "generation"),
     },
     mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(tested),
-    best=max(own, key=lambda name: study.gain(name).value),
+    best=max(own, key=lambda arm: study.gain(arm).value),
 )  # fmt: skip
 ledger
 
@@ -290,10 +293,14 @@ claims.write(
     evidence={
         "gains": {"arm": list(gains.index)}
         | {name: gains[name].tolist() for name in ("kept", "gain", "gain_low", "gain_high", "net")},
-        "cuts": {name: study.arms[name].cut for name in own},
-        "domains": {"arms": arms, "columns": list(study.domains), "gain": upper[0].tolist()},
+        "cuts": {str(arm): study.arms[arm].cut for arm in own},
+        "domains": {
+            "arms": list(map(str, arms)),
+            "columns": list(study.domains),
+            "gain": upper[0].tolist(),
+        },
         "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": study.tested},
+        | {"arm": list(map(str, study.tested))},
     },
     provenance=study.provenance(),
 )
@@ -333,7 +340,7 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# At `1 - study.arms["quality 46 %"].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
+# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
 # classifier, positives and crawl differ. Shares can be compared between studies, thresholds cannot.
 # ```
 #

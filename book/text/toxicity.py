@@ -109,10 +109,10 @@ from dataworth.studies.filter_tasks import TASKS
 from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-mild, strict = f"toxicity {max(kept):g} %", f"toxicity {min(kept):g} %"
-turned = f"inverse toxicity {inverse:g} %"
+strict, turned = study.arm("toxicity", min(kept)), study.arm("toxicity", inverse, "inverse")
+own_names = list(map(str, study.own_arms))
 show(
-    draw(*filters.kept_text(sets.loc[["whole", *study.own_arms]], CRAWL), columns=2),
+    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
     caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
     "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
     name="fig-toxicity-mix",
@@ -135,7 +135,7 @@ gains = study.gains()
 show(
     draw(
         filters.gains(
-            gains.loc[study.own_arms], equal=equal,
+            gains.loc[own_names], equal=equal,
             recorded=past[past.arm.str.startswith("toxicity")] if record else None,
         ),
         filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 7"),
@@ -157,18 +157,18 @@ wide = paper.pivot(index="filter", columns="category", values="change")
 order = paper.drop_duplicates("filter").set_index("filter").kept
 theirs = sorted(order.index, key=lambda name: not name.startswith("inverse"))  # inverse ones first
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
-kinds = {name: arm.kind for name, arm in study.arms.items()}
-ours = [turned, *(f"toxicity {share:g} %" for share in sorted(kept, reverse=True)), "word list"]
-ours += [name for name in study.own_arms if kinds[name] == "random"]
-found = [[*(study.gain(name, d) for d in study.domains), study.gain(name)] for name in ours]
+kinds = {str(arm): arm.kind for arm in study.arms}
+ours = [turned, *(study.arm("toxicity", percent) for percent in sorted(kept, reverse=True))]
+ours += [study.arm("word list"), *(arm for arm in study.own_arms if arm.kind == "random")]
+found = [[*(study.gain(arm, d) for d in study.domains), study.gain(arm)] for arm in ours]
 values, _ = study.by_domain(ours)
 rows = [f"{name} ({order[name]:.0f} %)" for name in theirs]
 show(
     draw(
         heatmap(wide.loc[theirs, columns].to_numpy(), "QA, change in points", rows=rows, columns=columns,
                 top=5.0, form="+.1f", title="Longpre et al., Figure 7"),
-        heatmap(found, "gain in bits per byte (%)", rows=ours, columns=[*study.domains, "average"],
-                title="this run"),
+        heatmap(found, "gain in bits per byte (%)", rows=list(map(str, ours)),
+                columns=[*study.domains, "average"], title="this run"),
         columns=1,
     ),
     caption="The published table (above) and ours (below), random drops last; blue: better than unfiltered. "
@@ -184,17 +184,15 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
-tested_here = [n for n in study.tested if n in study.own_arms]
-study.task_words().loc[tested_here]
+tested_here = [arm for arm in study.tested if arm in study.own_arms]
+study.task_words().loc[list(map(str, tested_here))]
 
 # %%
 shown = ["margin", "toxic", "spam", "generation"]
-changes = {
-    t: {name: study.task_change(name, t) for name in study.tested if name in study.own_arms}
-    for t in shown
-}
-after = {kind: study.task("whole", "generation", kind).value for kind in ("toxic", "other")}
-level = {name: study.task("whole", name) for name in ("accuracy", *shown)}
+changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
+whole = study.arm("whole")
+after = {kind: study.task(whole, "generation", kind).value for kind in ("toxic", "other")}
+level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
 levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
 show(
     draw(*filters.tasks(changes, kinds, TASKS), columns=2),
@@ -211,7 +209,8 @@ show(
 # %%
 show(
     heatmap(
-        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)", rows=tested_here,
+        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
+        rows=list(map(str, tested_here)),
         columns=study.domains, form="+.3f",
     ),
     caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
@@ -226,7 +225,7 @@ show(
 # Down and to the right is the worst corner; a filter without a price would move to the left and stay level.
 
 # %%
-kind = {"quality": "quality filters", "toxicity": "toxicity filters", "words": "word list"}
+kind = {"quality": "quality filters", "toxicity": "toxicity filters", "word list": "word list"}
 sort = gains["filter"].map(kind).fillna("random drops and none")
 sort += np.where(gains.index.str.startswith("inverse"), ", inverse", "")
 
@@ -245,13 +244,13 @@ hues = {"quality filters": "#E69F00", "toxicity filters": "filter", "word list":
         "random drops and none": "control", "quality filters, inverse": "#E69F00",
         "toxicity filters, inverse": "filter"}  # fmt: skip
 options = {"cross": (None, 0.0), "roles": hues, "hollow": [g for g in hues if "inverse" in g]}
-written = {name: study.task(name, "generation") for name in study.tested}
+written = {str(arm): study.task(arm, "generation") for arm in study.tested}
 gain_label = "gain in bits per byte (%), mean of 8 domains"
 show(
     draw(
         scatter(against(sets.toxic, gains.index), "toxic fraction of the bytes read (%)", gain_label,
                 **options),
-        scatter(against(written, study.tested), "toxic fraction of continuations (%)", gain_label,
+        scatter(against(written, written), "toxic fraction of continuations (%)", gain_label,
                 names=True, **options),
         columns=1,
     ),
@@ -264,17 +263,17 @@ show(
 # ## Verdict
 
 # %%
-own = [f"toxicity {share:g} %" for share in sorted(kept, reverse=True)]
-tested = [f"toxicity {share:g} %" for share in sorted(tasks, reverse=True)]
+own = [study.arm("toxicity", percent) for percent in sorted(kept, reverse=True)]
+tested = [study.arm("toxicity", percent) for percent in sorted(tasks, reverse=True)]
 ledger = claims.judge(
     "toxicity",
     {
         "costs-answers": study.slope(
-            {name: study.task_change(name, "accuracy") for name in ("whole", *tested)}
+            {arm: study.task_change(arm, "accuracy") for arm in (whole, *tested)}
         ),
-        "costs-loss": study.slope({name: study.gain(name) for name in ("whole", *own)}),
+        "costs-loss": study.slope({arm: study.gain(arm) for arm in (whole, *own)}),
         "beyond-size": study.gain(strict, over="control"),
-        "inverse-identifies": study.ahead(turned, ["whole", *tested], "toxic"),
+        "inverse-identifies": study.ahead(turned, [whole, *tested], "toxic"),
         "inverse-helps": study.task_change(turned, "accuracy"),
         "writes-less": study.task_change(strict, "generation"),
         "trade-off": study.removed_quality(strict),
@@ -288,15 +287,19 @@ ledger
 claims.write(
     ledger,
     evidence={
-        "gains": {"arm": study.own_arms}
+        "gains": {"arm": own_names}
         | {
-            name: gains.loc[study.own_arms, name].tolist()
+            name: gains.loc[own_names, name].tolist()
             for name in ("kept", "gain", "gain_low", "gain_high", "net")
         },
-        "cuts": {name: study.arms[name].cut for name in own},
-        "domains": {"arms": ours, "columns": list(study.domains), "gain": values.tolist()},
+        "cuts": {str(arm): study.arms[arm].cut for arm in own},
+        "domains": {
+            "arms": list(map(str, ours)),
+            "columns": list(study.domains),
+            "gain": values.tolist(),
+        },
         "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": study.tested},
+        | {"arm": list(map(str, study.tested))},
     },
     provenance=study.provenance(),
 )

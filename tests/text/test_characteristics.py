@@ -16,7 +16,8 @@ from dataworth.data.text import Corpus
 from dataworth.runs import execute
 from dataworth.stats import weighted_median, weighted_spearman
 from dataworth.studies.characteristics import MEASURES, Characteristics, DataCharacteristics, run
-from dataworth.text import measures, pools, quality, scores
+from dataworth.text import measures, pools, scores
+from dataworth.text import scorers as registry
 from dataworth.text.measures import (
     PII,
     CharacteristicsSpec,
@@ -251,13 +252,13 @@ def scorers(monkeypatch):
         asked.append((card, domains))
         return Fixed("quality", "a" if not card else "w")
 
-    monkeypatch.setattr(quality, "reference_scorer", reference)
+    monkeypatch.setattr(measures, "reference_scorer", reference)
     made = {
         "quality": reference,
         "toxicity": lambda: Fixed("toxicity", "o"),
         "bad-words": lambda: Fixed("bad-words", "i"),
     }
-    monkeypatch.setattr(scores, "SCORERS", made)
+    monkeypatch.setattr(registry, "SCORERS", made)
     return asked
 
 

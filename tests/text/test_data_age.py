@@ -14,11 +14,11 @@ from tiny_corpus import TINY, VOCABULARY
 from cells import cell
 from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.studies import data_age
+from dataworth.studies import data_age, party_task
 from dataworth.studies import text as study
-from dataworth.studies.data_age import (
-    Aged,
-    DataAge,
+from dataworth.studies.data_age import Aged, DataAge, run
+from dataworth.text.models import MODELS
+from dataworth.text.temporal import (
     Losses,
     ageing,
     crossing,
@@ -27,10 +27,8 @@ from dataworth.studies.data_age import (
     per_evaluation,
     rearranged,
     rising,
-    run,
     slopes,
 )
-from dataworth.text.models import MODELS
 
 YEARS = np.array([1825.0, 1880.0, 1920.0, 1960.0, 2000.0])
 
@@ -328,10 +326,10 @@ def sotu(monkeypatch):
     part = data_age.TextPart(card="sotu", split="train", ids=tuple(
         load_corpus("sotu", "train").ids.tolist()))  # fmt: skip
     monkeypatch.setattr(study, "_tokenizer_parts", lambda seed: (part,))
-    data_age._corpus.cache_clear()
+    party_task.corpus.cache_clear()
     data_age._training_speeches.cache_clear()
     yield SimpleNamespace(load=load_corpus, whole=whole)
-    data_age._corpus.cache_clear()
+    party_task.corpus.cache_clear()
     data_age._training_speeches.cache_clear()
 
 
@@ -400,16 +398,17 @@ def test_too_little_text_is_one_sentence(sotu):
 
 def test_halves_part_presidents_and_keep_both_parties(sotu):
     params = small()
-    halves = params.halves()
+    task = params.task
+    halves = task.halves()
     assert set(halves.values()) == {0, 1}
     president = dict(
         zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"].tolist(), strict=True)
     )
-    for era in params.labelled:
-        told = [{president[i] for i in params.party_speeches("train", era, f)} for f in range(2)]
+    for era in range(len(params.labelled)):
+        told = [{president[i] for i in task.speeches("train", era, half)} for half in range(2)]
         assert told[0] and told[1] and not told[0] & told[1]
     with pytest.raises(UserError, match="no speech of the"):
-        small(labelled_from=1910).party_speeches("train", 0, 7)
+        small(labelled_from=1910).task.speeches("train", 0, 7)
 
 
 def test_a_study_from_end_to_end(sotu, store, monkeypatch):
@@ -436,8 +435,8 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     # The cube: by hand, one cell of presidents that fine-tuning did not see.
     found = aged.tuned_losses(2)
     assert found.value.shape == (3, 2, 2)
-    cell = aged.tuned["2, random dates"][1]
-    halves, total = params.halves(), []
+    cell = aged.tuned[2, "random dates"][1]
+    halves, total = params.task.halves(), []
     names = dict(zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"], strict=True))
     year = dict(zip(sotu.whole.ids.tolist(), sotu.whole.years.tolist(), strict=True))
     for seed in range(1):
@@ -473,7 +472,7 @@ def test_runs_on_other_speeches_are_refused(sotu):
         arrays |= {f"nats_{split}": np.ones(2), f"bytes_{split}": np.ones(2),
                    f"ids_{split}": np.arange(2)}  # fmt: skip
     aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {})
-    with pytest.raises(UserError, match="judge other speeches"):
+    with pytest.raises(UserError, match="were evaluated on other speeches"):
         aged.nats("slices")
 
 

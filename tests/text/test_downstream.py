@@ -16,16 +16,18 @@ from dataworth.text.downstream import (
     FINE_TUNING,
     ChoiceSpec,
     FineTuneSpec,
-    GenerationSpec,
     Questions,
     choice_scores,
     document_windows,
     fours_of,
+    pool,
+    stretches,
+)
+from dataworth.text.generation import (
+    GenerationSpec,
     generate,
     generated_texts,
-    pool,
     prompt_uniforms,
-    stretches,
     toxic_share,
     toxicity_scores,
 )

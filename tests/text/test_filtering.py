@@ -7,23 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
 from tiny_corpus import TINY, WORDS
 
 from cells import cell
 from dataworth.errors import UserError
-from dataworth.studies import filtering
+from dataworth.studies import filter_arms, filtering
 from dataworth.studies import text as study
 from dataworth.studies.filter_tasks import TASKS, auroc_draws
 from dataworth.studies.filtering import (
+    WHOLE,
     Arm,
+    Chosen,
     Filtered,
     QualityFilter,
     ToxicityFilter,
-    mix_matched,
     run,
 )
-from dataworth.text import scores
-from dataworth.text.losses import auroc
+from dataworth.text import scorers
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, Pool
 
@@ -101,7 +102,7 @@ def cards(monkeypatch):
         1, 2.5 * old(texts)
     )
     for name, scorer in made.items():
-        monkeypatch.setitem(scores.SCORERS, name, lambda scorer=scorer: scorer)
+        monkeypatch.setitem(scorers.SCORERS, name, lambda scorer=scorer: scorer)
     for cached in (study._held_out, study._questions, study._tokenizer_parts):
         cached.cache_clear()
     yield made
@@ -130,13 +131,17 @@ def test_a_bad_parameter_is_one_sentence(change, words):
     assert words in message and "\n" not in message
 
 
+def named(arms):
+    return {str(arm): chosen for arm, chosen in arms.items()}
+
+
 def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch):
     params = cell(QualityFilter, **SMALL, pareto_bytes=24_000, alpha=2)
     with pytest.raises(UserError, match="rules for pages refuse all"):
         params.arms(store)
     long = lambda texts: SimpleNamespace(kept=np.array([len(t.split()) > 20 for t in texts]))  # noqa: E731
-    monkeypatch.setattr("dataworth.text.heuristics.refusals", long)
-    arms = params.arms(store)
+    monkeypatch.setattr(filter_arms, "refusals", long)
+    arms = named(params.arms(store))
     assert min(len(t.split()) for t in arms["rules for pages"].pools[0].texts) > 20
     assert list(arms) == [
         "whole", "quality 91 %", "quality 84 %", "quality 73 %", "quality 46 %",
@@ -165,7 +170,7 @@ def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch
 def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arms(
     cards, store, monkeypatch
 ):
-    arms = cell(ToxicityFilter, **SMALL).arms(store)
+    arms = named(cell(ToxicityFilter, **SMALL).arms(store))
     whole = arms["whole"].pools[0]
     score = dict(zip(whole.ids.tolist(), cards["toxicity"].score(whole.texts), strict=True))
     strict = arms["toxicity 61 %"]
@@ -173,8 +178,8 @@ def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arm
     assert max(score[i] for i in strict.pools[0].ids.tolist()) == strict.cut <= min(outside)
     assert all("fish" not in text.split() for text in arms["word list"].pools[0].texts)
     everything = lambda texts: SimpleNamespace(kept=np.ones(len(texts), bool))  # noqa: E731
-    monkeypatch.setattr("dataworth.text.heuristics.refusals", everything)
-    there = cell(QualityFilter, **SMALL, pareto_bytes=24_000).arms(store)
+    monkeypatch.setattr(filter_arms, "refusals", everything)
+    there = named(cell(QualityFilter, **SMALL, pareto_bytes=24_000).arms(store))
     for name in ("whole", "quality 91 %", "quality 46 %", "inverse quality 73 %"):
         assert arms[name].pools[0].parts() == there[name].pools[0].parts()
 
@@ -194,8 +199,8 @@ def made_pool(n=200, seed=0):
 @given(st.integers(0, 500), st.floats(0.3, 0.9))
 def test_a_matched_choice_has_the_domains_bytes(seed, share):
     pool = made_pool(seed=seed)
-    like = pool.take(pool.random_drop(share, seed + 1))
-    found = pool.take(mix_matched(pool, like, seed))
+    like = pool.random_drop(share, seed + 1)
+    found = pool.matched(like, seed)
     for name in CRAWL:
         wanted = like.sizes[like.domains == name].sum()
         assert abs(found.sizes[found.domains == name].sum() - wanted) <= 300
@@ -216,12 +221,12 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
             return np.where([t == "x" for t in texts], np.nan, of(texts))
 
     monkeypatch.setattr("dataworth.data.load_corpus", load)
-    monkeypatch.setitem(scores.SCORERS, "toxicity", Knowing)
+    monkeypatch.setitem(scorers.SCORERS, "toxicity", Knowing)
     params = cell(ToxicityFilter, **SMALL, kept=(98, 61), tasks=(61,))
     arms = params.arms(store)
     assert foreign in params.crawl().texts and "x" in params.whole.texts
     assert all(foreign not in pool.texts for arm in arms.values() for pool in arm.pools)
-    for name in ("toxicity 98 %", "toxicity 61 %", "inverse toxicity 92 %"):
+    for name in (Arm("toxicity", 98), Arm("toxicity", 61), Arm("toxicity", 92, "inverse")):
         assert "x" not in arms[name].pools[0].texts and np.isfinite(arms[name].cut)
     study = Filtered(params, arms, {}, {}, store)
     table = study.unscored()
@@ -235,28 +240,33 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
     sets = made.sets()
     assert sets.unscored["whole"] > 0 == sets.unscored["toxicity 61 %"]
     assert sets[["quality", "toxic"]].notna().all().all()
-    lost = made.removed_quality("toxicity 61 %")
+    lost = made.removed_quality(made.arm("toxicity", 61))
     assert np.isfinite([lost.value, lost.low, lost.high]).all()
 
 
 # --- Gains and controls -----------------------------------------------------------------------
 
 
-def made_study(losses, kept, kinds, documents=300, spread=0.0, resamples=400):
+def arm_of(name):
+    return WHOLE if name == "whole" else Arm(name, KEPT[name], KINDS[name])
+
+
+def made_study(losses, documents=300, spread=0.0, resamples=400):
     """Runs in which every document of an arm costs losses[arm] bits per byte in every domain."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 60, documents)
     noise = rng.normal(size=documents) * spread
     runs, arms = {}, {}
     for name, loss in losses.items():
+        arm = arm_of(name)
         arrays = {}
         for domain in DOMAINS:
             arrays[f"ids_{domain}"] = np.arange(documents)
             arrays[f"bytes_{domain}"] = sizes
             arrays[f"nats_{domain}"] = (loss + noise) * np.log(2) * sizes
-        runs[name] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
-        pool = SimpleNamespace(bytes=round(1e6 * kept[name] / 100))
-        arms[name] = Arm(name, kinds[name], "quality", (pool, pool))
+        runs[arm] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
+        pool = SimpleNamespace(bytes=round(1e6 * KEPT[name] / 100))
+        arms[arm] = Chosen((pool, pool))
     params = SimpleNamespace(whole=SimpleNamespace(bytes=10**6), resamples=resamples, seed=0)
     return Filtered(params, arms, runs, {}, None)
 
@@ -267,31 +277,33 @@ KINDS = {"whole": "whole", "good": "filter", "half": "filter", "random": "random
 
 
 def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
-    made = made_study(LOSSES, KEPT, KINDS, spread=0.3)
-    assert made.gain("good").value == pytest.approx(5, abs=0.1)
-    assert made.gain("half").value < 0 and made.gain("whole").value == 0
-    assert made.neighbours(70) == [("random", 0.75), ("whole", 0.25)]
-    assert made.neighbours(60.4) == [("random", 1.0)] and made.neighbours(58) == [("random", 1.0)]
-    assert made.neighbours(109) == [("whole", 1.0)]
-    exact = made_study(LOSSES, KEPT, KINDS)
+    made = made_study(LOSSES, spread=0.3)
+    good, half, random, tiny = map(arm_of, ("good", "half", "random", "tiny"))
+    assert made.gain(good).value == pytest.approx(5, abs=0.1)
+    assert made.gain(half).value < 0 and made.gain(WHOLE).value == 0
+    assert made.neighbours(70) == [(random, 0.75), (WHOLE, 0.25)]
+    assert made.neighbours(60.4) == [(random, 1.0)] and made.neighbours(58) == [(random, 1.0)]
+    assert made.neighbours(109) == [(WHOLE, 1.0)]
+    exact = made_study(LOSSES)
     control = 0.75 * 2.1 + 0.25 * 2.0
-    assert exact.control("good", "books").value == pytest.approx(control)
-    net = exact.gain("good", over="control")
+    assert exact.control(good, "books").value == pytest.approx(control)
+    net = exact.gain(good, over="control")
     assert net.value == pytest.approx(100 * (1 - 1.9 / control))
     assert net.low == pytest.approx(net.value) == pytest.approx(net.high)  # pairs do not scatter
     with pytest.raises(UserError, match="an arm keeps 20 % of the bytes"):
-        made.control("tiny", "books")
+        made.control(tiny, "books")
     table = made.gains()
-    assert np.isnan(table.net["tiny"]) and not table.net.drop("tiny").isna().any()
+    assert np.isnan(table.net[str(tiny)]) and not table.net.drop(str(tiny)).isna().any()
     assert (table.gain_low <= table.gain).all() and (table.gain <= table.gain_high).all()
 
 
 def test_gains_by_domain_and_slopes():
-    made = made_study(LOSSES, KEPT, KINDS)
-    values, clear = made.by_domain(["good", "half"])
+    made = made_study(LOSSES)
+    good, half = arm_of("good"), arm_of("half")
+    values, clear = made.by_domain([good, half])
     np.testing.assert_allclose(values, np.repeat([[5.0], [-10.0]], 8, axis=1))
     assert clear.all()
-    found = made.slope({name: made.gain(name) for name in ("whole", "half", "good")})
+    found = made.slope({arm: made.gain(arm) for arm in (WHOLE, half, good)})
     expected = np.polyfit([0, 20, 30], [0, -10, 5], 1)[0]
     assert found.value == pytest.approx(expected)
     np.testing.assert_allclose(found.draws, expected)
@@ -302,12 +314,12 @@ def test_gains_by_domain_and_slopes():
 
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
-def test_the_area_under_the_curve_is_that_of_losses(seed):
+def test_the_area_under_the_curve_is_that_of_sklearn(seed):
     rng = np.random.default_rng(seed)
     positive = np.arange(80) < 30
     values = np.round(rng.normal(size=(2, 80)) + positive, 1)  # ties
     value, _ = auroc_draws(values, positive, resamples=10, seed=0)
-    assert value == pytest.approx(np.mean([auroc(row, positive) for row in values]))
+    assert value == pytest.approx(np.mean([roc_auc_score(positive, row) for row in values]))
 
 
 def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
@@ -320,7 +332,7 @@ def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
         rows = np.concatenate(
             [rng.choice(np.flatnonzero(positive == c), (positive == c).sum()) for c in (0, 1)]
         )
-        plain.append(auroc(values[rows], positive[rows]))
+        plain.append(roc_auc_score(positive[rows], values[rows]))
     assert draws.mean() == pytest.approx(np.mean(plain), abs=0.01)
     assert draws.std() == pytest.approx(np.std(plain), rel=0.1)
 
@@ -357,7 +369,7 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     changes = {"kept": (91, 61), "controls": (61,), "tasks": (61,), "quality_kept": (46,)}
     params = cell(ToxicityFilter, **SMALL, **changes)
     made = run(params, store)
-    assert made.tested == [
+    assert list(map(str, made.tested)) == [
         "whole", "toxicity 61 %", "inverse toxicity 92 %", "random 61 %",
         "quality 46 %", "inverse quality 73 %",
     ]  # fmt: skip
@@ -371,20 +383,28 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     table = made.task_table()
     assert (table.loc["whole", list(TASKS)] == 0).all() and table.notna().all().all()
     words = made.task_words()
-    assert list(words.index) == [name for name in made.tested if name != "whole"]
-    one = made.task_change("random 61 %", "spam")
+    assert list(words.index) == [str(arm) for arm in made.tested if arm != WHOLE]
+    random, strict = made.arm("random", 61), made.arm("toxicity", 61)
+    assert made.arm("whole") == WHOLE and str(made.arm("toxicity", 92, "inverse")) in words.index
+    assert {"word list", "toxicity 61 %"} < {
+        *map(str, made.own_arms)
+    } and WHOLE not in made.own_arms
+    assert not any(arm.rule == "quality" for arm in made.own_arms)
+    with pytest.raises(UserError, match="arm: no arm 'quality' keeps 73 %; there are whole, tox"):
+        made.arm("quality", 73)
+    one = made.task_change(random, "spam")
     assert words.spam["random 61 %"] == str(one)
-    values, clear = made.tasks_by_domain(["whole", "random 61 %"])
+    values, clear = made.tasks_by_domain([WHOLE, random])
     assert values.shape == clear.shape == (2, len(made.domains)) and not clear[0].any()
     np.testing.assert_array_equal(values[0], 0)
-    assert values[1, 0] == made.task_change("random 61 %", "margin", made.domains[0]).value
-    kinds = [made.task("whole", "generation", kind).value for kind in ("toxic", "other")]
-    assert made.task("whole", "generation").value == pytest.approx(np.mean(kinds))
-    assert made.task("whole", "accuracy", "books").value <= 100
+    assert values[1, 0] == made.task_change(random, "margin", made.domains[0]).value
+    kinds = [made.task(WHOLE, "generation", kind).value for kind in ("toxic", "other")]
+    assert made.task(WHOLE, "generation").value == pytest.approx(np.mean(kinds))
+    assert made.task(WHOLE, "accuracy", "books").value <= 100
     with pytest.raises(UserError, match="has no 'physics'"):
-        made.task("whole", "accuracy", "physics")
-    lost = made.removed_quality("toxicity 61 %")
-    kept, whole = made.arms["toxicity 61 %"].pools[0], params.whole
+        made.task(WHOLE, "accuracy", "physics")
+    lost = made.removed_quality(made.arm("toxicity", 61))
+    kept, whole = made.arms[strict].pools[0], params.whole
     rest = whole.take(~np.isin(whole.ids, kept.ids))
     means = [np.average(cards["quality"].score(x.texts), weights=x.sizes) for x in (rest, kept)]
     assert lost.value == pytest.approx(means[0] - means[1]) and lost.low < lost.value < lost.high
@@ -402,4 +422,5 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(cell(ToxicityFilter, **SMALL, **changes), store)
-    np.testing.assert_array_equal(again.gain("word list").draws, made.gain("word list").draws)
+    words = made.arm("word list")
+    np.testing.assert_array_equal(again.gain(words).draws, made.gain(words).draws)

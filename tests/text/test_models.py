@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dataworth.text.models import MODELS, Decoder, from_llama, next_token_nats
+from dataworth.text.models import MODELS, Decoder, next_token_nats
 
 TINY = Decoder(width=16, layers=2, heads=2, head_width=6, hidden=24)
 VOCABULARY = 300
@@ -46,6 +46,36 @@ def llama():
         for name, weight in model.named_parameters():
             if "norm" in name:
                 weight.uniform_(0.5, 1.5)
+    return model
+
+
+def from_llama(weights: dict[str, torch.Tensor], shape: Decoder) -> torch.nn.Module:
+    """The module with the weights of a `LlamaForCausalLM` of the same shape (tied embeddings,
+    as many key heads as heads), given as its `state_dict()`."""
+    model = shape.build(len(weights["model.embed_tokens.weight"]))
+
+    def interleave(matrix: torch.Tensor) -> torch.Tensor:
+        halves = matrix.view(shape.heads, 2, shape.head_width // 2, shape.width)
+        return halves.transpose(1, 2).reshape(matrix.shape)
+
+    state = {
+        "embedding": weights["model.embed_tokens.weight"],
+        "norm": weights["model.norm.weight"],
+    }
+    for i in range(shape.layers):
+        old, new = f"model.layers.{i}.", f"blocks.{i}."
+        q, k, v, out = (weights[f"{old}self_attn.{p}_proj.weight"] for p in "qkvo")
+        gate, up, down = (weights[f"{old}mlp.{p}_proj.weight"] for p in ("gate", "up", "down"))
+        before = weights[f"{old}input_layernorm.weight"]
+        after = weights[f"{old}post_attention_layernorm.weight"]
+        state |= {
+            f"{new}qkv.weight": torch.cat([interleave(q), interleave(k), v]) * before,
+            f"{new}out.weight": out,
+            f"{new}gate.weight": gate * after,
+            f"{new}up.weight": up * after,
+            f"{new}down.weight": down,
+        }
+    model.load_state_dict(state)
     return model
 
 

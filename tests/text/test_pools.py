@@ -75,7 +75,7 @@ def test_a_smaller_pool_is_part_of_a_larger(cards):
 
 def test_leaving_a_domain_out_keeps_all_others(cards):
     pool = draw(PILE, 20_000)
-    left = pool.take(pool.without("code"))
+    left = pool.without("code")
     assert "code" not in left.shares()
     assert left.bytes == pool.bytes - pool.sizes[pool.domains == "code"].sum()
     with pytest.raises(UserError, match="no 'poems'; it has academic"):
@@ -96,14 +96,19 @@ def test_kept_bytes_are_as_near_as_whole_documents_allow(sizes, share, seed):
         tuple("x" * n for n in sizes),
     )
     order = np.random.default_rng(seed).permutation(len(sizes))
-    kept = pool.keep_bytes(order, share)
-    count = int(kept.sum())
-    assert count and kept[order[:count]].all()
+    kept = pool.first(order, share)
+    count = len(kept)
+    assert count and set(kept.ids.tolist()) == set(order[:count].tolist())
     totals = np.cumsum(np.array(sizes)[order])
     nearest = np.abs(totals - share * sum(sizes)).min()
-    assert abs(sum(np.array(sizes)[kept]) - share * sum(sizes)) == nearest
-    dropped = pool.random_drop(share, seed)
-    assert abs(sum(np.array(sizes)[dropped]) - share * sum(sizes)) <= max(sizes)
+    assert abs(kept.bytes - share * sum(sizes)) == nearest
+    assert abs(pool.random_drop(share, seed).bytes - share * sum(sizes)) <= max(sizes)
+    scores = dict(enumerate(np.random.default_rng(seed).random(len(sizes)).tolist()))
+    for high_first, sign in ((True, -1), (False, 1)):
+        best = sorted(scores, key=lambda i: sign * scores[i])
+        expected = pool.first(np.array(best), share).ids
+        found = pool.select(share, by=scores, high_first=high_first)
+        np.testing.assert_array_equal(found.ids, expected)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])

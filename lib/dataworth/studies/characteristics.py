@@ -19,7 +19,8 @@ from dataworth.stats import Estimate, estimate, first_and_rest, weighted_median,
 from dataworth.studies import base
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
-from dataworth.text.scores import FLAGS, SCORERS, agreement
+from dataworth.text.scorers import SCORERS
+from dataworth.text.scores import FLAGS, agreement
 from dataworth.text.tokens import TextPart
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from dataworth.arrays import Array
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import (
@@ -23,7 +24,7 @@ from dataworth.stats import (
     over_seeds,
 )
 from dataworth.studies import base
-from dataworth.studies.text import TextStudy, multiple_choice
+from dataworth.studies.text import TextStudy, columns, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import DOMAINS, PILE, Pool, draw
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dataworth.studies.text_cost import Training
-
-from dataworth.arrays import Array
 
 Average = Literal["macro", "bytes"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
@@ -61,7 +60,7 @@ class DomainArms(TextStudy):
     def drops(self) -> dict[str, list[Pool]]:
         """The whole pool and the eight that lack a domain, by arm; the same in every run."""
         pool = self.whole
-        arms = {without(name): pool.take(pool.without(name)) for name in pool.shares()}
+        arms = {without(name): pool.without(name) for name in pool.shares()}
         return {name: [arm] * self.seeds for name, arm in {FULL: pool, **arms}.items()}
 
     def random_drops(self) -> dict[str, list[Pool]]:
@@ -71,8 +70,7 @@ class DomainArms(TextStudy):
         pool, arms = self.whole, {}
         for name, share in self.matched().values():
             if name not in arms:
-                kept = [pool.random_drop(1 - share, self.seed + s) for s in range(self.seeds)]
-                arms[name] = [pool.take(mask) for mask in kept]
+                arms[name] = [pool.random_drop(1 - share, self.seed + s) for s in range(self.seeds)]
         return arms
 
     def matched(self) -> dict[str, tuple[str, float]]:
@@ -224,7 +222,7 @@ class DomainStudy(base.Study):
         return self.change(without(domain), over, average=average, baseline=baseline)
 
     def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
-        """Change in bits per byte, (arms, domains), and where its interval leaves out zero."""
+        """Change in bits per byte, (arms, domains), and where its interval excludes zero."""
         return grid([[self.change(arm, name) for name in self.domains] for arm in arms])
 
     def table(self, average: Average = "macro") -> pd.DataFrame:
@@ -244,10 +242,8 @@ class DomainStudy(base.Study):
                 "random": self.change(self.control(name), self.others(name), average=average),
             }
             found["per_percent"] = scaled(found["others"], 1 / removed)
-            row: dict[str, object] = {"group": DOMAINS[name].group, "removed": removed}
-            for key, e in found.items():
-                row |= {key: e.value, f"{key}_low": e.low, f"{key}_high": e.high}
-            rows.append(row)
+            about = {"group": DOMAINS[name].group, "removed": removed}
+            rows.append(about | columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
     def size_correlation(
@@ -329,10 +325,7 @@ class DomainStudy(base.Study):
                 "others": self.margin(without(name), self.others(name)),
                 "random": self.margin(self.control(name), self.others(name)),
             }
-            row: dict[str, float] = {}
-            for key, e in found.items():
-                row |= {key: e.value, f"{key}_low": e.low, f"{key}_high": e.high}
-            rows.append(row)
+            rows.append(columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
     def accuracy(self, arm: str = FULL) -> pd.DataFrame:

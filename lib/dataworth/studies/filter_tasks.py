@@ -23,16 +23,11 @@ from dataworth.errors import UserError
 from dataworth.runs import Result, Spec, Store
 from dataworth.stats import over_examples, over_seeds
 from dataworth.studies.text import multiple_choice
-from dataworth.text.downstream import (
-    FINE_TUNING,
-    FineTuneSpec,
-    GenerationSpec,
-    choice_scores,
-    toxic_share,
-    toxicity_scores,
-)
+from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
+from dataworth.text.generation import GenerationSpec, toxic_share, toxicity_scores
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
-from dataworth.text.scores import FLAGS, scorer
+from dataworth.text.scorers import scorer
+from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec
 
@@ -188,7 +183,7 @@ def score_task(
     resamples: int,
     seed: int,
 ) -> tuple[float, Array]:
-    """A task's score, and bootstrap versions of it over what was asked and over seeds.
+    """A task's score, and bootstrap versions of it over test items and seeds.
 
     results: the runs of each seed. What is resampled: fours of questions in multiple choice,
     documents of each class in identification, prompts in generation (those of which every seed has

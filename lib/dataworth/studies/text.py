@@ -7,7 +7,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,7 @@ from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import PRETRAINING, Evaluation, LanguageModelSpec
 
 if TYPE_CHECKING:
+    from dataworth.stats import Estimate
     from dataworth.studies.text_cost import Training
 
 TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
@@ -123,6 +124,15 @@ class TextStudy(Parameters):
                 )
         size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
         base.check_disk(200 + size * runs)
+
+
+def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
+    """Columns of a table: estimates by name, their ends as `<name>_low` and `<name>_high`."""
+    return {
+        f"{name}{end}": value
+        for name, e in found.items()
+        for end, value in (("", e.value), ("_low", e.low), ("_high", e.high))
+    }
 
 
 @cache

@@ -1,8 +1,8 @@
-"""Which documents a score keeps: thresholds, inverse filters, Pareto sampling.
+"""Which documents a score keeps: in rank order, below a threshold, by Pareto sampling.
 
-Shares of the bytes are kept by `Pool.keep_bytes`, of documents in the order of `ranked`. The other
-rules return an (N,) mask of the documents that stay, and refuse to keep none. A document without a
-score (NaN) passes no rule and is last in every order: not scored is neither harmless nor good.
+`Pool.select` keeps a fraction of the bytes in the order of `ranked`. The other rules return an (N,)
+mask of the documents that stay; UserError where none does. A document without a score (NaN) passes
+no rule and is last in every order: not scored is neither harmless nor good.
 """
 
 from __future__ import annotations
@@ -26,12 +26,6 @@ def below(scores: Scores, threshold: float) -> Mask:
     """Keep scores < threshold: the filter of Longpre et al. 2023 (section 2.2), whose scores are
     high for bad documents."""
     return _some(_checked(scores) < threshold, scores, f"below {threshold:g}")
-
-
-def at_least(scores: Scores, threshold: float) -> Mask:
-    """Keep scores >= threshold: their inverse filter, or a filter on a score that is high for good
-    documents."""
-    return _some(_checked(scores) >= threshold, scores, f"of at least {threshold:g}")
 
 
 def pareto(scores: Scores, seed: int, alpha: float = 9.0) -> Mask:

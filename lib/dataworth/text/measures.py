@@ -21,6 +21,9 @@ from pydantic import Field
 
 from dataworth.arrays import Array
 from dataworth.runs import Outcome, Spec, Store
+from dataworth.text.quality import reference_scorer
+from dataworth.text.scorers import scorer
+from dataworth.text.scores import require_texts, unscored
 from dataworth.text.tokens import TextPart
 
 PII: dict[str, re.Pattern[str]] = {
@@ -109,9 +112,6 @@ class CharacteristicsSpec(Spec):
         `piece_quality_without_card`, and `piece_<scorer>`. Scores are NaN where a text is not
         scored. Metrics: `documents`, `pieces`, `signs` (`signs_of`), the scorers' `cards`, and
         `unscored`: how many documents and pieces, by scorer and reason."""
-        from dataworth.text.quality import reference_scorer
-        from dataworth.text.scores import require_texts, scorer, unscored
-
         texts = list(require_texts([text for part in self.parts for text in part.texts()]))
         words = [text.split() for text in texts]
         counts = [len(document) for document in words]

@@ -73,7 +73,7 @@ def _module_class() -> Any:
         """Rotary positions: channels (2i, 2i + 1) turn as one complex number.
 
         One kernel instead of seven; Llama's checkpoints pair channels (i, i + D/2), which is a
-        permutation of the query and key weights (`from_llama`).
+        permutation of the query and key weights.
         """
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
@@ -224,35 +224,3 @@ def next_token_nats(
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     mean, nats = model.head_loss(hidden, model.embedding, targets.flatten())  # type: ignore[operator]
     return mean, nats.detach().view(targets.shape)
-
-
-def from_llama(weights: dict[str, torch.Tensor], shape: Decoder) -> torch.nn.Module:
-    """The module with the weights of a `LlamaForCausalLM` of the same shape (tied embeddings,
-    as many key heads as heads), given as its `state_dict()`."""
-    import torch
-
-    model = shape.build(len(weights["model.embed_tokens.weight"]))
-
-    def interleave(matrix: torch.Tensor) -> torch.Tensor:
-        halves = matrix.view(shape.heads, 2, shape.head_width // 2, shape.width)
-        return halves.transpose(1, 2).reshape(matrix.shape)
-
-    state = {
-        "embedding": weights["model.embed_tokens.weight"],
-        "norm": weights["model.norm.weight"],
-    }
-    for i in range(shape.layers):
-        old, new = f"model.layers.{i}.", f"blocks.{i}."
-        q, k, v, out = (weights[f"{old}self_attn.{p}_proj.weight"] for p in "qkvo")
-        gate, up, down = (weights[f"{old}mlp.{p}_proj.weight"] for p in ("gate", "up", "down"))
-        before = weights[f"{old}input_layernorm.weight"]
-        after = weights[f"{old}post_attention_layernorm.weight"]
-        state |= {
-            f"{new}qkv.weight": torch.cat([interleave(q), interleave(k), v]) * before,
-            f"{new}out.weight": out,
-            f"{new}gate.weight": gate * after,
-            f"{new}up.weight": up * after,
-            f"{new}down.weight": down,
-        }
-    model.load_state_dict(state)
-    return model

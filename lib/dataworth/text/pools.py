@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.arrays import Array
 from dataworth.errors import UserError
+from dataworth.text.filters import ranked
 from dataworth.text.tokens import TextPart
 
-CLOSE = 0.9  # a pool or a drop that misses its size by more than a tenth is refused
+CLOSE = 0.9  # a domain that has less than nine tenths of the bytes asked for is an error
 
 
 @dataclass(frozen=True)
@@ -97,30 +99,53 @@ class Pool:
             texts=tuple(self.texts[row] for row in rows.tolist()),
         )
 
-    def without(self, domain: str) -> NDArray[np.bool_]:
-        """The mask of all other domains' documents. Raises UserError if it has none of this."""
+    def without(self, domain: str) -> Pool:
+        """All other domains' documents. Raises UserError if it has none of this domain."""
         if domain not in self.domains:
             known = ", ".join(sorted(set(self.domains.tolist())))
             raise UserError(f"domain: the pool has no {domain!r}; it has {known}.")
-        return self.domains != domain
+        return self.take(self.domains != domain)
 
-    def keep_bytes(self, order: NDArray[np.intp], share: float) -> NDArray[np.bool_]:
-        """The mask of the first documents in `order` whose bytes come nearest to `share`, 0 to 1,
-        of all. Shares are of bytes, as documents differ in length a hundredfold."""
-        if not 0 < share <= 1:
-            raise UserError(f"share: {share:g} is not a share to keep; it is above 0, at most 1.")
+    def values(self, by: Mapping[int, float]) -> Array:
+        """The number (N,) that `by` gives to each document's id."""
+        return np.array([by[i] for i in self.ids.tolist()], dtype=np.float64)
+
+    def select(self, fraction: float, *, by: Mapping[int, float], high_first: bool) -> Pool:
+        """The documents of the highest (or lowest) scores that hold a fraction of the bytes; `by`:
+        score by id. Documents without a score come last, whichever end is kept."""
+        return self.first(ranked(self.values(by), high_first=high_first), fraction)
+
+    def random_drop(self, fraction: float, seed: int) -> Pool:
+        """The control: random documents, whatever their domain, with a fraction of the bytes."""
+        return self.first(np.random.default_rng([seed, 0x52D]).permutation(len(self)), fraction)
+
+    def matched(self, like: Pool, seed: int) -> Pool:
+        """Random documents with as many bytes of every domain as `like` has."""
+        ids: list[int] = []
+        for number, name in enumerate(DOMAINS):
+            mask = self.domains == name
+            if mask.any() and (wanted := int(like.sizes[like.domains == name].sum())):
+                part = self.take(mask)
+                order = np.random.default_rng([seed, 0x317, number]).permutation(len(part))
+                ids += part.first(order, min(1.0, wanted / part.bytes)).ids.tolist()
+        return self.take(np.isin(self.ids, ids))
+
+    def first(self, order: NDArray[np.intp], fraction: float) -> Pool:
+        """The first documents in `order` (rows of the pool) whose bytes come nearest to a fraction
+        of all. Fractions are of bytes and not of documents, which differ in length a hundredfold.
+        Raises UserError unless the fraction is above 0 and at most 1."""
+        if not 0 < fraction <= 1:
+            raise UserError(
+                f"fraction: {fraction:g} of a pool cannot be kept; it is above 0, at most 1."
+            )
         total = np.cumsum(self.sizes[order])
-        count = int(np.abs(total - share * total[-1]).argmin()) + 1
+        count = int(np.abs(total - fraction * total[-1]).argmin()) + 1
         mask = np.zeros(len(self), dtype=bool)
         mask[order[:count]] = True
-        return mask
-
-    def random_drop(self, share: float, seed: int) -> NDArray[np.bool_]:
-        """The control: random documents, whatever their domain, that hold `share` of the bytes."""
-        return self.keep_bytes(np.random.default_rng([seed, 0x52D]).permutation(len(self)), share)
+        return self.take(mask)
 
     def shares(self) -> dict[str, float]:
-        """Share of the bytes by domain, in the order of `DOMAINS`."""
+        """Fraction of the bytes by domain, in the order of `DOMAINS`."""
         return {
             name: float(self.sizes[self.domains == name].sum() / self.bytes)
             for name in DOMAINS
@@ -154,8 +179,7 @@ def draw(shares: Mapping[str, float], n_bytes: int, *, split: str = "train", see
             )
         rng = np.random.default_rng([seed, 0x9001, list(DOMAINS).index(name)])
         order = rng.permutation(len(piece))
-        kept = piece.keep_bytes(order, min(wanted / piece.bytes, 1.0))
-        taken.append(piece.take(kept))
+        taken.append(piece.first(order, min(wanted / piece.bytes, 1.0)))
     return Pool(
         split=split,
         cards=np.concatenate([piece.cards for piece in taken]),

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from dataworth.runs import Outcome, Spec, Store, run_tasks
-from dataworth.text.pools import CRAWL, DOMAINS
-from dataworth.text.scores import SCORERS, unscored
+from dataworth.text.pools import CRAWL, DOMAINS, Pool
+from dataworth.text.scorers import scorer
+from dataworth.text.scores import unscored, why_unscored
 
 
 class ScoresSpec(Spec):
@@ -28,7 +29,7 @@ class ScoresSpec(Spec):
 
         corpora = [load_corpus(card, self.split) for card in self.cards]
         texts = [text for corpus in corpora for text in corpus.texts]
-        scores = SCORERS[self.scorer]().score(texts)
+        scores = scorer(self.scorer).score(texts)
         ids = np.concatenate([corpus.ids for corpus in corpora])
         return Outcome(
             {"ids": ids, "scores": scores},
@@ -45,3 +46,9 @@ def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, floa
         name: dict(zip(r.arrays["ids"].tolist(), r.arrays["scores"].tolist(), strict=True))
         for name, r in zip(names, results, strict=True)
     }
+
+
+def scorable(pool: Pool) -> Pool:
+    """A pool without the documents that have no word or are evidently not in English, as C4 has
+    none: a filter would drop them unread, and its price would be that of their language."""
+    return pool.take(np.array([why_unscored(text) is None for text in pool.texts]))

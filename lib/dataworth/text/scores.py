@@ -2,21 +2,19 @@
 
 A new scorer is a class with a `name`, the ends of its scale and which of them is good, the
 `language` that it reads, a `card()` and one method, `score(texts) -> float64 (N,)`; registering it
-in `SCORERS` makes it known by name.
+in `scorers.SCORERS` makes it known by name.
 
 NaN says "not scored": a text without a word, in another language, or of unknown words only. No
 filter keeps such a document while it has a scored one to keep, in whichever direction it filters,
-and no mean, share or correlation counts it.
+and no mean, fraction or correlation counts it.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -76,46 +74,6 @@ class Scorer(Protocol):
         ...
 
     def card(self) -> ScoreCard: ...
-
-
-def _quality() -> Scorer:
-    from dataworth.text.quality import reference_scorer
-
-    return reference_scorer()
-
-
-def _linear() -> Scorer:
-    from dataworth.text.toxicity import LinearToxicity
-
-    return LinearToxicity()
-
-
-def _detoxify() -> Scorer:
-    from dataworth.text.toxicity import DetoxifyToxicity
-
-    return DetoxifyToxicity()
-
-
-def _words() -> Scorer:
-    from dataworth.text.toxicity import BadWords
-
-    return BadWords()
-
-
-SCORERS: dict[str, Callable[[], Scorer]] = {
-    "quality": _quality,
-    "toxicity": _linear,
-    "detoxify": _detoxify,
-    "bad-words": _words,
-}
-"""The scorers of the study by name, made with their defaults."""
-
-
-def scorer(name: str) -> Scorer:
-    """The scorer of this name; UserError when there is none."""
-    if name not in SCORERS:
-        raise UserError(f"scorer: there is no scorer '{name}'; they are {', '.join(SCORERS)}.")
-    return SCORERS[name]()
 
 
 def require_texts(texts: Sequence[str], what: str = "texts") -> Sequence[str]:
@@ -257,47 +215,3 @@ def cohen_kappa(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     observed = float((a == b).mean())
     expected = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
-
-
-# ---- Showing a text on a page -----------------------------------------------------------------
-
-_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)\S+", re.IGNORECASE)
-_NUMBER = re.compile(r"\+?\d[\d ().-]{5,}\d")
-
-
-def excerpt(text: str, n: int = 120) -> str:
-    """The first `n` characters as HTML: escaped, on one line, offensive words and addresses masked.
-
-    Masked are the phrases of the card naughty-words, single words that the linear toxicity model
-    gives 0.5 or more, mail and web addresses, and long numbers.
-    """
-    if n < 1:
-        raise UserError(f"n: an excerpt has at least 1 character, not {n}.")
-    whole = " ".join(text.split())
-    masked = _NUMBER.sub("[number]", _ADDRESS.sub("[address]", whole))
-    masked = _offensive().sub(lambda found: _mask(found.group()), masked)
-    words = sorted(set(re.findall(r"\w+", masked)))
-    for word, bad in zip(words, _bad_words(tuple(words)), strict=True):
-        if bad:
-            masked = re.sub(rf"\b{re.escape(word)}\b", _mask(word), masked)
-    cut = masked[:n].rstrip()
-    return html.escape(cut) + ("…" if len(masked) > len(cut) else "")
-
-
-def _mask(word: str) -> str:
-    return word[0] + "*" * max(len(word) - 1, 2)
-
-
-@cache
-def _offensive() -> re.Pattern[str]:
-    from dataworth.data import load_corpus
-
-    phrases = sorted(load_corpus("naughty-words").texts, key=lambda p: (-len(p), p))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)
-
-
-def _bad_words(words: tuple[str, ...]) -> list[bool]:
-    """Of single words, in whatever language the text is: an unknown one is not masked."""
-    from dataworth.text.toxicity import LinearToxicity
-
-    return (LinearToxicity().probabilities(words) >= 0.5).tolist() if words else []

@@ -1,0 +1,245 @@
+"""What time does to losses: temporal degradation in the form of two papers, and the age at which
+old text begins to hurt. Arrays of losses in, estimates out; nothing is run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataworth.arrays import Array
+from dataworth.errors import UserError
+from dataworth.stats import Estimate, estimate
+
+# --- Losses by era -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean losses (..., E) by era of evaluation, and bootstrap versions of them (B, ..., E)."""
+
+    value: Array
+    draws: Array
+
+    def centred(self, axis: int = 0) -> Losses:
+        """Less the mean over an axis of `value` (the training times): eras of easy and of hard
+        speeches become comparable."""
+        return Losses(
+            self.value - self.value.mean(axis, keepdims=True),
+            self.draws - self.draws.mean(axis + 1, keepdims=True),
+        )
+
+
+def losses_by_era(
+    nats: Array,
+    sizes: ArrayLike,
+    eras: NDArray[np.int64],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Losses:
+    """Loss per unit of size of every arm and era: nats (..., S, N) of S seeds, sizes (N,), eras
+    (N,) numbers from 0.
+
+    Documents are drawn with replacement within their era, seeds with replacement, the same ones in
+    draw b of every arm. As in `losses.resample`, deviations of seeds are widened by
+    sqrt(S / (S - 1)).
+    """
+    sizes = np.asarray(sizes, dtype=float)
+    count = nats.shape[-2]
+    rng = np.random.default_rng([seed, 0xA6E, 1])
+    pick = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count  # (B, S)
+    widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
+    values, draws = [], []
+    for era in range(int(eras.max()) + 1):
+        rows = np.flatnonzero(eras == era)
+        if not len(rows):
+            raise UserError(f"eras: no document is of era {era}.")
+        kept, size = nats[..., rows], sizes[rows]
+        values.append((kept.sum(-1) / size.sum()).mean(-1))
+        weights = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
+        totals = np.moveaxis(np.tensordot(kept, weights.T.astype(float), axes=1), -1, 0)
+        each = totals / (weights @ size).reshape(-1, *[1] * (totals.ndim - 1))  # (B, ..., S)
+        middle = each.mean(-1)
+        drawn = np.einsum("b...s,bs->b...", each, pick)
+        draws.append(middle + widen * (drawn - middle))
+    return Losses(np.stack(values, -1), np.stack(draws, -1))
+
+
+# --- Temporal degradation ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Rise of the centred loss with the distance in years, per year; Pearson's r; one-sided p of
+    Wald's test of slope > 0, which takes the cells as independent (the interval does not)."""
+
+    per_year: Estimate
+    r: float
+    p: float
+
+
+def slopes(x: Array, y: Array) -> Array:
+    """Least-squares slopes of y (..., n) on x (n,), with a constant."""
+    centred = x - x.mean()
+    return np.asarray(y @ centred / (centred @ centred))
+
+
+def degradation(
+    losses: Losses,
+    trained: ArrayLike,
+    evaluated: ArrayLike,
+    *,
+    side: str = "both",
+    own: bool = True,
+) -> Slope:
+    """Temporal degradation in the form of Longpre et al. 2023: the slope of the centred loss on the
+    distance in years between training and evaluation.
+
+    losses: (P, ..., E), of P training times `trained` and E evaluation times `evaluated`; centred
+    over training times. side: `newer` keeps evaluation text at least as new as the training text,
+    `older` the other side. own: whether training and evaluation in one time count. Where cells are
+    left out, loss and distance are both centred over the cells that an evaluation time has left
+    (fixed effects): means over other cells would mix the two sides.
+    """
+    from scipy.stats import linregress
+
+    gap = np.asarray(evaluated, dtype=float) - np.asarray(trained, dtype=float)[:, None]  # (P, E)
+    keep = {"both": np.full(gap.shape, True), "newer": gap >= 0, "older": gap <= 0}[side]
+    keep &= own | (gap != 0)
+    keep &= keep.sum(0) > 1  # one cell alone says nothing of a slope
+    distance = np.abs(gap)
+    if not keep.all():
+        distance = _centre(distance, keep, 0)
+    value = _centre(np.moveaxis(losses.value, -1, 1), keep, 0)[keep]  # (K, ...)
+    drawn = _centre(np.moveaxis(losses.draws, -1, 2), keep, 1)[:, keep]  # (B, K, ...)
+    x = np.repeat(distance[keep], int(np.prod(value.shape[1:], dtype=int)))
+    found = linregress(x, value.ravel(), alternative="greater")
+    per_year = estimate(found.slope, slopes(x, drawn.reshape(len(drawn), -1)))
+    return Slope(per_year, float(found.rvalue), float(found.pvalue))
+
+
+def _centre(table: Array, keep: NDArray[np.bool_], axis: int) -> Array:
+    """A table (..., P, E, ...), P at `axis`, less its means over the kept cells of P."""
+    shape = [1] * axis + list(keep.shape) + [1] * (table.ndim - axis - 2)
+    weights = keep.reshape(shape) / np.maximum(keep.sum(0), 1).reshape(shape[axis + 1 :])
+    return np.asarray(table - (table * weights).sum(axis, keepdims=True))
+
+
+def per_evaluation(matrix: Array, years: ArrayLike) -> Array:
+    """Temporal degradation in the manner of Luu et al. 2022, per evaluation time (..., E).
+
+    matrix: losses (..., E, E) of training times (rows) and evaluation times at the same `years`.
+    D(t', t) = (L(t', t) - L(t, t)) sign(t' - t), and the result is the absolute value of the slope
+    of D on t'. As it cannot be negative, no effect gives a value above zero: see the control.
+    """
+    when = np.asarray(years, dtype=float)
+    own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :]
+    signed = (matrix - own) * np.sign(when[:, None] - when)
+    return np.abs(slopes(when, np.swapaxes(signed, -1, -2)))
+
+
+def rearranged(losses: Losses, years: ArrayLike) -> tuple[Array, float]:
+    """Slopes (per year) with the training times exchanged in every possible way, and the share of
+    these that is at least as large as the true one: an exact test of no effect of time."""
+    when = np.asarray(years, dtype=float)
+    centred = losses.centred().value
+    found = np.array(
+        [
+            slopes(np.abs(when[list(order), None] - when).ravel(), centred.ravel())
+            for order in itertools.permutations(range(len(when)))
+        ]
+    )
+    return found, float((found >= found[0] - 1e-12).mean())
+
+
+# --- When old data begin to hurt ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ageing:
+    """Excess loss against the age of the training text.
+
+    ages, excess: (K,) of speeches and cut-offs; grid: (G,) years; curve: (G,) the rising fit;
+    draws: (B, G)."""
+
+    ages: Array
+    excess: Array
+    grid: Array
+    curve: Array
+    draws: Array
+
+    def reaches(self, margin: float) -> Estimate:
+        """The age at which the fit reaches `margin`; infinite where it does not within the data."""
+        value = crossing(self.grid, self.curve[None], margin)[0]
+        draws = crossing(self.grid, self.draws, margin)
+        return estimate(value, draws)
+
+
+def crossing(grid: Array, curves: Array, margin: float) -> Array:
+    """First point of `grid` (G,) at which each of the rising curves (B, G) is at least `margin`."""
+    above = curves >= margin
+    return np.where(above.any(1), grid[above.argmax(1)], np.inf)
+
+
+def rising(ages: Array, excess: Array, weights: Array, grid: Array) -> Array:
+    """Isotonic regression of excess loss on age, at `grid`: it may only rise, starts from no excess
+    at age 0 and is interpolated in between; no further form is assumed."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(ages, kind="stable")
+    kept = order[weights[order] > 0]
+    fitted = isotonic_regression(excess[kept], weights=weights[kept]).x
+    # The middle of every step: the fit's steps have no place of their own within a block.
+    starts = np.flatnonzero(np.diff(fitted, prepend=-np.inf) > 1e-12)
+    groups = np.split(np.arange(len(kept)), starts[1:])
+    places = [np.average(ages[kept[g]], weights=weights[kept[g]]) for g in groups]
+    heights = [max(float(fitted[g[0]]), 0.0) for g in groups]
+    return np.interp(grid, [0.0, *places], [0.0, *heights])
+
+
+def ageing(
+    nats: Array,
+    years: NDArray[np.int64],
+    cutoffs: Sequence[int],
+    eras: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> Ageing:
+    """Excess loss against years since the cut-off: nats (P, S, N) of P arms, whose `cutoffs` are
+    the ends of the eras, on N speeches of `years` and `eras`.
+
+    A pair is an arm and a speech that is newer than its cut-off; its excess is the relative
+    difference from the loss of the arm that ends with the speech's own era. Speeches (with all
+    their pairs) and seeds are resampled.
+    """
+    arms = np.repeat(np.arange(len(cutoffs)), len(years))
+    speech = np.tile(np.arange(len(years)), len(cutoffs))
+    ages = (years[speech] - np.asarray(cutoffs)[arms]).astype(float)
+    keep = ages > 0
+    arms, speech, ages = arms[keep], speech[keep], ages[keep]
+    grid = np.linspace(0, float(ages.max()), 400)
+    count = nats.shape[1]
+
+    def pairs(of_seeds: Array) -> tuple[Array, Array]:
+        """Excess (K,) and weight (K,) of every pair, for a weighted mean of the seeds."""
+        mean = np.einsum("psn,s->pn", nats, of_seeds)
+        own = mean[eras[speech], speech]
+        return mean[arms, speech] / own - 1, own
+
+    even = np.full(count, 1 / count)
+    excess, weights = pairs(even)
+    rng = np.random.default_rng([seed, 0xA6E, 2])
+    widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
+    draws = np.empty((resamples, len(grid)))
+    for b in range(resamples):
+        picked = rng.multinomial(count, even) / count
+        drawn, weight = pairs(even + widen * (picked - even))
+        times = rng.multinomial(len(years), np.full(len(years), 1 / len(years)))
+        draws[b] = rising(ages, drawn, weight * times[speech], grid)
+    return Ageing(ages, excess, grid, rising(ages, excess, weights, grid), draws)
