@@ -45,6 +45,7 @@ test: $(READY)
 	.venv/bin/mypy
 	.venv/bin/dataworth book --profile smoke
 	$(TESTS)
+	@test ! -e /dev/nvidiactl || .venv/bin/python -m pytest tests/test_gpu.py
 
 # The fault suites in full: thousands of kills, damages, second processes and mutated inputs. Hours.
 soak: $(READY)

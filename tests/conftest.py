@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ SLOW = [
 torch, diffusers and open_clip take seconds) and single tests of other files."""
 
 HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from all tests but those of tests/test_gpu.py, which are run alone: what is tested
+    is then the same on every machine, in the processes that tests start too."""
+    if {Path(arg.partition("::")[0]).name for arg in config.args} != {"test_gpu.py"}:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

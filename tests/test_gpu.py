@@ -1,4 +1,7 @@
-"""What runs on a GPU gives what it gives on a CPU; skipped where torch sees none."""
+"""What runs on a GPU gives what it gives on a CPU; skipped where torch sees none.
+
+Run alone (`pytest tests/test_gpu.py`): other tests hide the GPU.
+"""
 
 from functools import cache
 

@@ -148,7 +148,9 @@ def chapter_key(values: dict[str, Any], cells: str = "", python: str = "") -> di
 CHAPTER: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "a parameter": (lambda patch: None, {"seeds": 3}, "", "parameter seeds 2 -> 3"),
     "a cell": (lambda patch: None, {}, "\n1 + 1", "code cell 3"),
-    "a figure's module": (module("dataworth.figures"), {}, "", "code of dataworth.figures"),
+    "a figure's module": (
+        module("dataworth.figures.base"), {}, "", "code of dataworth.figures.base",
+    ),
     "matplotlib": (library("matplotlib"), {}, "", "library matplotlib"),
     "the study's module": (
         module("dataworth.studies.mixing"), {}, "", "code of dataworth.studies.mixing",
