@@ -54,7 +54,7 @@ def test_cells_are_escaped_and_headed():
     scopes = [attrs.get("scope") for tag, attrs, _ in reader.found if tag == "th"]
     assert scopes == ["col"] * 3 + ["row"] * 2
     assert [t for _, a, t in reader.found if a.get("class") == "number"] == ["<1"]
-    assert "a &lt;caption&gt;" in page and "id='my-table' data-sortable" in page
+    assert "a &lt;caption&gt;" in page and 'id="my-table" data-sortable' in page
     assert not re.search(r"https?:|src=|style=", page)
 
 

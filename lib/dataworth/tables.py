@@ -69,8 +69,9 @@ def show(
         "<tr>" + "".join(_cell(x, place < heads) for place, x in enumerate(row)) + "</tr>"
         for row in zip(*columns, strict=True)
     )
+    marked = f' id="{sort}" data-sortable' if sort else ""
     return HTML(
-        f'<table class="dataframe dataworth-table"{f" id={sort!r} data-sortable" if sort else ""}>'
+        f'<table class="dataframe dataworth-table"{marked}>'
         + (f"<caption>{_safe(caption)}</caption>" if caption else "")
         + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
     )
