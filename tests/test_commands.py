@@ -105,13 +105,12 @@ def _check_dataworth(words):
         )
         context = command.make_context(name, rest, parent=context)
     given = context.params
-    layout = open_layout(given.get("profile", "quick"), ROOT)
+    profile = given.get("profile", "quick")
+    open_layout(profile, ROOT)
     if "param" in given or command.name == "record":
-        chapter = chapters.get(ROOT, given.get("chapter") or given["name"])
+        chapter_id = given.get("chapter") or given["name"]
         overrides = dict(parameters.parse_override(text) for text in given.get("param") or [])
-        notebook = chapters.read(chapter)
-        header = chapters.header(chapter, notebook)
-        parameters.resolve(chapter, notebook, header, layout, overrides)
+        parameters.of_chapter(chapter_id, profile, ROOT, overrides)
 
 
 @pytest.mark.parametrize("quoted", QUOTED, ids=str)

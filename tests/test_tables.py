@@ -54,8 +54,15 @@ def test_cells_are_escaped_and_headed():
     scopes = [attrs.get("scope") for tag, attrs, _ in reader.found if tag == "th"]
     assert scopes == ["col"] * 3 + ["row"] * 2
     assert [t for _, a, t in reader.found if a.get("class") == "number"] == ["<1"]
-    assert "a &lt;caption&gt;" in page and "id='my-table' data-sortable" in page
+    assert "a &lt;caption&gt;" in page and 'id="my-table" data-sortable' in page
     assert not re.search(r"https?:|src=|style=", page)
+
+
+def test_heads_of_numbers_stand_over_them():
+    heads = read(
+        show(pd.DataFrame({"arm": ["a", "b"], "k": [1.5, None], "case": ["x", "1"]}))
+    ).found
+    assert [a.get("class") for _, a, _ in heads[:3]] == [None, "number", None]
 
 
 def test_a_name_must_be_fit_for_an_id():
@@ -96,7 +103,7 @@ def test_formats_and_names_must_be_of_the_table():
         (pd.NaT, None, "–"), (math.inf, ".2f", "∞"), (-math.inf, None, "−∞"),
         (-0.001, ".2f", "0.00"), (-0.5, "+.1f", "−0.5"), (0.5, "+.1f", "+0.5"),
         (0.463, ".0%", "46\u00a0%"), (-0.001, ".0%", "0\u00a0%"), (0.0004, "p", "<0.001"),
-        (0.0421, "p", "0.042"), (0.5, "p", "0.50"), (True, None, "yes"),
+        (0.04, "p", "0.040"), (0.5, "p", "0.50"), (True, None, "yes"),
         (np.bool_(False), None, "no"),
         ((-1.0, math.inf), ".1f", "[−1.0, ∞]"), ("[-0.2, 0.3]", None, "[−0.2, 0.3]"),
         ("1900-1939", None, "1900-1939"), ("-Sketch, e-mail", None, "-Sketch, e-mail"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +61,17 @@ def show(
             [text(x, by_column.get(name) or (_whole if grouped else None)) for x in cells]
         )
     titles = [(names or {}).get(name, str(name).replace("_", " ")) for name in known]
-    head = "".join(f'<th scope="col">{_safe(title)}</th>' for title in titles)
+    head = "".join(
+        f'<th scope="col"{_number(cells) if place >= heads else ""}>{_safe(title)}</th>'
+        for place, (title, cells) in enumerate(zip(titles, columns, strict=True))
+    )
     body = "\n".join(
         "<tr>" + "".join(_cell(x, place < heads) for place, x in enumerate(row)) + "</tr>"
         for row in zip(*columns, strict=True)
     )
+    marked = f' id="{sort}" data-sortable' if sort else ""
     return HTML(
-        f'<table class="dataframe dataworth-table"{f" id={sort!r} data-sortable" if sort else ""}>'
+        f'<table class="dataframe dataworth-table"{marked}>'
         + (f"<caption>{_safe(caption)}</caption>" if caption else "")
         + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
     )
@@ -96,7 +100,7 @@ def text(value: Any, form: Format | None = None) -> str:
         return "∞" if float(value) > 0 else "−∞"
     if form == "p":
         chance = float(value)
-        return "<0.001" if chance < 0.001 else format(chance, ".2g" if chance < 0.1 else ".2f")
+        return "<0.001" if chance < 0.001 else format(chance, "#.2g" if chance < 0.1 else ".2f")
     if form is None:
         form = "d" if isinstance(value, Integral) else _three(float(value))
     shown = _signed(format(value, form)).replace("%", "\u00a0%")
@@ -149,5 +153,9 @@ def _safe(shown: str) -> str:
 def _cell(shown: str, head: bool) -> str:
     if head:
         return f'<th scope="row">{_safe(shown)}</th>'
-    number = ' class="number"' if _NUMBER.fullmatch(shown) else ""
-    return f"<td{number}>{_safe(shown)}</td>"
+    return f"<td{_number([shown])}>{_safe(shown)}</td>"
+
+
+def _number(cells: Sequence[str]) -> str:
+    """The class of what stands over or in cells of numbers."""
+    return ' class="number"' if all(map(_NUMBER.fullmatch, cells)) else ""

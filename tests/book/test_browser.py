@@ -94,6 +94,10 @@ def test_a_page_runs_and_reads_in_both_themes(name, page, axe):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((HTML / name).as_uri(), wait_until="load")
     assert errors == []
+    assert (
+        page.locator("article figure img").count()
+        == page.locator("article figure a[href] img").count()
+    )
     page.add_style_tag(content="* { transition: none !important; }")
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")

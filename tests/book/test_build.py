@@ -211,7 +211,7 @@ def test_plain_papermill_takes_the_parameter_file_unchanged(example, tmp_path):
     subprocess.run([bin_dir / "jupytext", "--to", "ipynb", "-o", notebook, source], check=True)
     subprocess.run(
         [bin_dir / "papermill", notebook, output, "-f", example.params / "line_fit.yaml"],
-        check=True, env=env, capture_output=True,
+        check=True, env=env, capture_output=True, cwd=example.root,
     )  # fmt: skip
     ours = nbformat.read(output, as_version=4)
     injected = next(c for c in ours.cells if "injected-parameters" in c.metadata.get("tags", []))

@@ -51,6 +51,11 @@ def test_a_good_book_has_no_faults(html):
         ("b.html#there", "b.html#gone", "links to b.html#gone, which has no such anchor"),
         ("#top", "#bottom", "no such anchor"),
         ("</body>", '<div class="output traceback">E</div></body>', "shows an error"),
+        (
+            "</head>",
+            "<script>const A = 1; let b</script><script>const A = 2</script></head>",
+            "its scripts declare A more than once",
+        ),
         ("<th>arm", "<th>", "a table whose column has no head"),
         ("<th>arm", "<th> <p></p>", "a table whose column has no head"),
         ("<th>arm", "<th>added_low", "the raw name 'added_low'"),

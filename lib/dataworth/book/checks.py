@@ -4,6 +4,7 @@ tables are for people."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -20,6 +21,8 @@ LOADING = {
 }  # fmt: skip
 GENERIC_ALT = re.compile(r"^(?:image|figure|plot|_?images?/.*|.*\.(?:png|svg|jpe?g))$", re.I)
 SKIPPED = {"genindex.html", "search.html"}  # made by Sphinx, not by us
+# Of a script's outermost level; a second declaration on a page is an error.
+CONSTANT = re.compile(r"^(?:const|let)\s+(\w+)", re.MULTILINE)
 # Cells that no reader should meet, and what is wrong with them; `tables.show` prints none.
 RAW_CELLS = {
     re.compile(r"-?(?:NaN|nan|inf|None|NaT|<NA>)"): "is not for readers",
@@ -38,6 +41,7 @@ class Page:
     loads: list[str] = field(default_factory=list)
     images: list[tuple[str, str | None]] = field(default_factory=list)
     styles: list[str] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
     redirect: bool = False
     classes: set[str] = field(default_factory=set)
     heads: list[str] = field(default_factory=list)  # of tables; code in them left out
@@ -47,7 +51,7 @@ class Page:
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.page, self.in_style, self.in_code = Page(), False, False
+        self.page, self.in_style, self.in_code, self.in_script = Page(), False, False, False
         self.cell: list[str] | None = None  # where the text goes while in a cell of a table
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -63,6 +67,8 @@ class _Reader(HTMLParser):
             page.links.append(str(a["href"]))
         elif tag == "style":
             self.in_style = True
+        elif tag == "script":
+            self.in_script = True
         elif tag == "code":
             self.in_code = True
         elif tag in ("th", "td"):
@@ -83,6 +89,8 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "style":
             self.in_style = False
+        elif tag == "script":
+            self.in_script = False
         elif tag == "code":
             self.in_code = False
         elif tag in ("th", "td"):
@@ -91,6 +99,8 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.in_style:
             self.page.styles.append(data)
+        elif self.in_script:
+            self.page.scripts.append(data)
         elif self.cell is not None:
             self.cell[-1] += "code" if self.in_code else data
 
@@ -128,6 +138,12 @@ def check_html(html: Path) -> list[str]:
                 faults.append(f"{name} shows {source[:80]} without alt text.")
         if page.classes & {"traceback", "stderr"}:
             faults.append(f"{name} shows an error or stderr output.")
+        named = Counter(x for script in page.scripts for x in CONSTANT.findall(script))
+        faults += [
+            f"{name} fails in a browser: its scripts declare {x} more than once."
+            for x, times in named.items()
+            if times > 1
+        ]
         faults += [f"{name} shows a table {fault}." for fault in _raw_tables(page)]
         faults += _broken_links(html, path, name, page, pages)
     for sheet in sorted(html.rglob("*.css")):
