@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dataworth import compute
+from dataworth.parameters import Value
 
 if TYPE_CHECKING:
     import torch
 
 
-class Optimisation(BaseModel):
+class Optimisation(Value):
     """Optimiser, learning rates and averaged weights. Learning rates are peak values.
 
     `muon` (Jordan et al. 2024) steps the matrices inside the transformer blocks and AdamW the rest,
@@ -28,8 +31,6 @@ class Optimisation(BaseModel):
     `wsd` (warm-up, stable, decay) decays linearly, `wsd-sqrt` as 1 - sqrt (Haegele et al. 2024,
     equation 1), which the text-to-image models use.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = Field(3e-3, gt=0)
@@ -197,6 +198,12 @@ KEPT = "weight:"  # before the names of the arrays that hold a run's trained mod
 def kept_weights(model: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """A model's weights as arrays of a result, `weight:<name>` each."""
     return {f"{KEPT}{name}": value.cpu().numpy() for name, value in model.state_dict().items()}
+
+
+def restored(model: torch.nn.Module, arrays: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
+    """An untrained model with the weights that a result's arrays hold, for evaluation."""
+    model.load_state_dict(weights_of(arrays))
+    return model.to(compute.device()).eval()
 
 
 def weights_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:

@@ -26,6 +26,12 @@ def strictly(model: type[M], values: Mapping[str, Any]) -> M:
     return model.model_validate_json(json.dumps(dict(values)), strict=True)
 
 
+class Value(BaseModel):
+    """Fields that are read and never set, and no others than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Parameters(BaseModel):
     """Parameters of a chapter: frozen, no others than its own, and none out of all proportion."""
 

@@ -42,7 +42,7 @@ def pixels(pool):
 def undisturbed(request, pool, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     config = CONFIGS[request.param]
-    return train(*pool, config, RECIPE, folder, report=2), folder
+    return train(pool, config, RECIPE, folder, report=2), folder
 
 
 def rows(file):
@@ -73,9 +73,9 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 
     monkeypatch.setattr(Optimisation, "rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(*pool, expected.config, RECIPE, tmp_path, report=2)
+        train(pool, expected.config, RECIPE, tmp_path, report=2)
     torch.manual_seed(123)  # the process that resumes is another one
-    train(*pool, expected.config, RECIPE, tmp_path, report=2)
+    train(pool, expected.config, RECIPE, tmp_path, report=2)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     for name in ("log.jsonl", "autoencoder-log.jsonl"):

@@ -30,7 +30,7 @@ def pool():
 @pytest.fixture(scope="module")
 def undisturbed(pool, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    return train(*pool, CONFIG, RECIPE, folder, report=2), folder
+    return train(pool, CONFIG, RECIPE, folder, report=2), folder
 
 
 def log(folder: Path) -> list[dict]:
@@ -60,10 +60,10 @@ def test_a_resumed_run_equals_an_undisturbed_one(pool, tmp_path, undisturbed, mo
 
     monkeypatch.setattr(Optimisation, "rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(*pool, CONFIG, RECIPE, tmp_path, report=2)
+        train(pool, CONFIG, RECIPE, tmp_path, report=2)
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == stop // 10 * 10
     torch.manual_seed(123)  # the process that resumes is another one
-    resumed = train(*pool, CONFIG, RECIPE, tmp_path, report=2)
+    resumed = train(pool, CONFIG, RECIPE, tmp_path, report=2)
     expected, folder = undisturbed
     for name in ("transformer", "encoder"):
         mine, theirs = (getattr(g, name).state_dict() for g in (resumed, expected))
@@ -79,7 +79,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(pool, tmp_path, undisturbed, mo
 def test_a_finished_run_is_not_trained_again(pool, undisturbed, monkeypatch):
     expected, folder = undisturbed
     monkeypatch.setattr(Optimisation, "rate", None)  # any step would fail
-    again = train(*pool, CONFIG, RECIPE, folder, report=2)
+    again = train(pool, CONFIG, RECIPE, folder, report=2)
     prompts, seeds = ["dress", "bag"], [1, 2]
     np.testing.assert_array_equal(
         again.generate(prompts, 2.0, seeds), expected.generate(prompts, 2.0, seeds)
@@ -90,7 +90,7 @@ def test_the_seed_decides(pool, tmp_path):
     short = {"steps": 2, "batch": 4, "stylised_per_style": 2}
     weights = []
     for i, seed in enumerate([0, 0, 1]):
-        train(*pool, CONFIG, Recipe(seed=seed, **short), tmp_path / str(i), report=2)
+        train(pool, CONFIG, Recipe(seed=seed, **short), tmp_path / str(i), report=2)
         weights.append((tmp_path / str(i) / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 

@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dataworth import compute
 from dataworth.images import shifts
 from dataworth.images.parts import Part, load_parts
 from dataworth.kernels import use_fast_matmul
-from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, weights_of
+from dataworth.optimisation import (
+    Descent,
+    Optimisation,
+    kept_weights,
+    mean_losses,
+    restored,
+    weights_of,
+)
+from dataworth.parameters import Value
 from dataworth.runs import Outcome, Result, Spec, Store
 
 if TYPE_CHECKING:
@@ -29,10 +37,8 @@ if TYPE_CHECKING:
 REPORT = 50  # training steps per point of the stored losses
 
 
-class Vit(BaseModel):
+class Vit(Value):
     """Vision transformer: patch in pixels, width in channels. Any timm model has `name` instead."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "vit_tiny_patch16_224"
     patch: int = Field(7, ge=1)
@@ -70,11 +76,9 @@ MODELS: dict[str, Vit] = {
 }
 
 
-class Budget(BaseModel):
+class Budget(Value):
     """How long to train. `fixed_steps`: the same number of training samples whatever the subset's
     size (the rule of DataComp, Gadre et al. 2023); `fixed_epochs`: samples grow with the subset."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Literal["fixed_steps", "fixed_epochs"] = "fixed_steps"
     amount: int = Field(1000, ge=1, description="steps, or epochs, by the rule")
@@ -159,9 +163,7 @@ def load_model(result: Result) -> torch.nn.Module:
     state = weights_of(result.arrays)
     channels = state["patch_embed.proj.weight"].shape[1]
     side = round((state["pos_embed"].shape[1] - 1) ** 0.5) * spec.model.patch
-    model = spec.model.build(side, channels, len(state["head.bias"]))
-    model.load_state_dict(state)
-    return model.to(compute.device()).eval()
+    return restored(spec.model.build(side, channels, len(state["head.bias"])), result.arrays)
 
 
 def train(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataworth import compute
 from dataworth.errors import UserError
@@ -45,6 +45,7 @@ from dataworth.images.prompts import prompt
 from dataworth.images.prompts.templates import templates
 from dataworth.kernels import use_fast_matmul
 from dataworth.optimisation import Descent, mean_losses
+from dataworth.parameters import Value
 from dataworth.runs import Outcome, Spec, Store
 
 if TYPE_CHECKING:
@@ -56,11 +57,9 @@ LARGEST_SCALE = 100.0  # open_clip clamps the learned logit scale here, as Radfo
 TEMPERATURE = 0.1  # of the multi-positive loss, in place of a learned scale
 
 
-class Towers(BaseModel):
+class Towers(Value):
     """An image and a text transformer of open_clip; patch in pixels, widths in channels. A model
     that open_clip knows by name has `name` instead."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
     patch: int = Field(7, ge=1)

@@ -10,12 +10,13 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataworth.errors import UserError
 from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
 from dataworth.images.generators import load as load_generator
 from dataworth.images.prompts import prompt
+from dataworth.parameters import Value
 from dataworth.paths import home
 from dataworth.runs import Outcome, Spec, Store
 
@@ -23,10 +24,8 @@ SHARD = 256  # images per generation task
 FILES = ("model.safetensors", "config.json", "tokenizer.json")  # of a generator of ours
 
 
-class RealPart(BaseModel):
+class RealPart(Value):
     """Examples of a data set's split, by content id."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Literal["real"] = "real"
     card: str = "fashion-mnist"
@@ -72,7 +71,7 @@ class ShardSpec(Spec):
         return Outcome({"images": images}, {"redrawn": generator.redrawn})
 
 
-class SyntheticPool(BaseModel):
+class SyntheticPool(Value):
     """An endless list of synthetic images: image i shows class i mod (number of `names`), from its
     own seed.
 
@@ -81,8 +80,6 @@ class SyntheticPool(BaseModel):
     pool. `family` is that of our generator, or `hub`; `card` lists the classes and, for the prompt
     set `in-captions`, holds the images that captions are written from.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: str = "pixel-diffusion"
     weights: str
@@ -115,10 +112,8 @@ class SyntheticPool(BaseModel):
         return images, ids % len(self.names)
 
 
-class SyntheticPart(BaseModel):
+class SyntheticPart(Value):
     """Images of a synthetic pool, by index."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Literal["synthetic"] = "synthetic"
     pool: SyntheticPool

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataworth import compute
 from dataworth.images.generators import class_of
 from dataworth.optimisation import Descent, Optimisation
+from dataworth.parameters import Value
 from dataworth.runs import progress
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ ADAMW = Optimisation(
 )
 
 
-class Stage(BaseModel):
+class Stage(Value):
     """How long and by which steps a network is trained. Batch in images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(6000, ge=1)
     batch: int = Field(128, ge=1)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VARIANTS = 6  # captions written per image
+Photos = tuple[NDArray[np.uint8], NDArray[np.int64]]  # (N, H, W) and labels (N,)
 
 
 class Recipe(Stage):
@@ -117,8 +118,7 @@ def train_tokenizer(texts: list[list[str]], config: NetworkConfig) -> Tokenizer:
 
 
 def train(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    photos: Photos,
     config: Any,
     recipe: Recipe,
     folder: Path,
@@ -126,7 +126,7 @@ def train(
     compiled: bool = False,
     report: int = 50,
 ) -> TextToImage:
-    """Train the family of `config` on uint8 (N, H, W) images with labels (N,).
+    """Train the family of `config` on photographs and stylised copies of them.
 
     Checkpoints, logs and weights go to `folder`.
     """
@@ -135,7 +135,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     device = compute.device()
     made_by = class_of(config)
-    pool, texts = captioned_pool(images, labels, recipe)
+    pool, texts = captioned_pool(*photos, recipe)
     tokenizer = train_tokenizer(texts, config)
     flat_ids, flat_mask = encode(tokenizer, [t for row in texts for t in row])
     ids = torch.from_numpy(flat_ids).view(len(texts), VARIANTS, -1).to(device)
@@ -191,7 +191,7 @@ def train(
     return made_by.load(folder)
 
 
-def generator_pool(card: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def generator_pool(card: str) -> Photos:
     """Images (N, H, W) and labels (N,) a generator may learn from, by class, then by content id."""
     from dataworth.data import load_images
 
@@ -241,7 +241,7 @@ def make(
     """Train on a card's generator pool; write weights, logs and, last, the model card `card.json`
     with `facts` before its own: a folder without it is not finished."""
     compute.set_deterministic()
-    train(*generator_pool(card), config, recipe, folder, compiled=compiled)
+    train(generator_pool(card), config, recipe, folder, compiled=compiled)
     text = json.dumps(facts | provenance(card, config, recipe, folder), indent=1)
     (folder / "card.json").write_text(text + "\n")
 

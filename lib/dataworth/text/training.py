@@ -1,7 +1,7 @@
 """Language-model training runs: a token budget on a set of documents, losses kept per document.
 
 Every arm of a study gets the same number of training tokens, whatever its documents; what a smaller
-set lacks is made up by repetition, and the number of passes is recorded.
+set lacks is made up by repetition, and the number of epochs is recorded.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dataworth import compute
-from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, weights_of
+from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, restored
+from dataworth.parameters import Value
 from dataworth.runs import Outcome, Result, Spec, Store
 from dataworth.text.models import Decoder, next_token_nats
 from dataworth.text.tokens import (
@@ -39,10 +40,8 @@ PRETRAINING = Optimisation(
 )
 
 
-class Evaluation(BaseModel):
+class Evaluation(Value):
     """Documents whose loss is kept; `max_tokens`: only the first so many tokens of each count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     part: TextPart
@@ -91,7 +90,7 @@ class LanguageModelSpec(Spec):
         evaluation set `ids_<name>`, `tokens_<name>`, `bytes_<name>` int64 (N,) and `nats_<name>`
         float64 (N,), summed over a document's tokens (the end of the text is not one of them); and
         `weight:<name>` if kept. Metrics: bits per byte and nats per token of every set, tokens
-        seen, unique tokens, and passes over the documents."""
+        seen, unique tokens, and epochs over the documents."""
         import torch
 
         documents = load_parts(self.tokenizer, self.parts, store)
@@ -141,9 +140,7 @@ def load_model(result: Result) -> torch.nn.Module:
     """The trained model of a run that kept its weights."""
     spec = result.spec
     assert isinstance(spec, LanguageModelSpec) and spec.keep_weights
-    model = spec.model.build(spec.tokenizer.vocabulary)
-    model.load_state_dict(weights_of(result.arrays))
-    return model.to(compute.device()).eval()
+    return restored(spec.model.build(spec.tokenizer.vocabulary), result.arrays)
 
 
 def train(
