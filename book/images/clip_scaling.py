@@ -422,15 +422,7 @@ ledger
 claims.write(
     ledger,
     evidence={
-        "zero_shot": {
-            arm: {
-                "sizes": c.sizes.tolist(),
-                "means": c.means.tolist(),
-                "low": c.interval()[0].tolist(),
-                "high": c.interval()[1].tolist(),
-            }
-            for arm, c in zero_shot.items()
-        },
+        "zero_shot": {arm: c.evidence() for arm, c in zero_shot.items()},
         "k_ratio": {
             name: {"value": e.value, "low": e.low, "high": e.high}
             for name, e in {"CLIP": ratio_clip, "classifiers": ratio_supervised}.items()

@@ -457,15 +457,7 @@ ledger
 claims.write(
     ledger,
     evidence={
-        "curves": {
-            arm: {
-                "sizes": c.sizes.tolist(),
-                "means": c.means.tolist(),
-                "low": c.interval()[0].tolist(),
-                "high": c.interval()[1].tolist(),
-            }
-            for arm, c in {"real": real, "synthetic": synthetic}.items()
-        },
+        "curves": {arm: c.evidence() for arm, c in pure.items()},
         "equivalence": {
             "real": list(answers),
             "value": [a.ratio.value for a in answers.values()],

@@ -355,41 +355,26 @@ tables.show(cards, sort="score-cards", caption="Score cards.")
 # %% [markdown]
 # ## Verdict
 
-
 # %%
-def among(domain, measure):
-    """The domain's value and its rank from the top, in words."""
-    found = study.by_domain(measure)
-    rank = 1 + sum(e.value > found[domain].value for e in found.values())
-    return f"{found[domain].value:.2f}, rank {rank} of {len(found)}"
-
-
-def controls(domain):
-    """What the two other quality scorers say of the domain."""
-    first, last = study.contrast(domain, "quality"), study.contrast(domain, "quality_without_card")
-    return (
-        f"domain left out of the positives ({among(domain, 'quality_without_domain')}); "
-        f"with it {first}, without its whole card {last}"
-    )
-
-
-inside = correlations["pieces"]
+inside, own = correlations["pieces"], "quality_without_domain"
 ledger = claims.judge(
     "data-characteristics",
     {
         "inverse": inside["within"],
         "inverse-between": inside["between"],
         "not-opposites": inside["pooled"],
-        "books-quality": study.contrast("books", "quality_without_domain"),
+        "books-quality": study.contrast("books", own),
         "books-toxicity": study.contrast("books", "toxicity"),
-        "code-quality": study.contrast("code", "quality_without_domain"),
-        "academic-quality": study.contrast("academic", "quality_without_domain"),
+        "code-quality": study.contrast("code", own),
+        "academic-quality": study.contrast("academic", own),
         "non-ascii-grows": trends["non_ascii"],
         "quality-falls": trends["quality"],
     },
-    controls={domain: controls(domain) for domain in ("books", "code", "academic")},
-    toxic=among("books", "toxic_pieces"), letters=study.trend("non_ascii_letters"),
-    years=[study.years.min(), study.years.max()],
+    own=study.by_domain(own), own_rank=study.ranks(own), domains=len(study.domains),
+    full={domain: study.contrast(domain, "quality") for domain in study.domains},
+    card={domain: study.contrast(domain, "quality_without_card") for domain in study.domains},
+    toxic=study.by_domain("toxic_pieces"), toxic_rank=study.ranks("toxic_pieces"),
+    letters=study.trend("non_ascii_letters"), years=[study.years.min(), study.years.max()],
 )  # fmt: skip
 ledger
 

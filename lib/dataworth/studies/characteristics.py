@@ -241,6 +241,11 @@ class Characteristics(base.Study):
             for name, run in self.domains.items()
         }
 
+    def ranks(self, measure: str) -> dict[str, int]:
+        """The place of every domain by a measure; 1 is the highest."""
+        found = self.by_domain(measure)
+        return {d: 1 + sum(o.value > e.value for o in found.values()) for d, e in found.items()}
+
     def table(self) -> pd.DataFrame:
         """All measures of all domains: rows domains, columns labels."""
         import pandas as pd

@@ -48,6 +48,12 @@ class Curve:
         """The mean at one position."""
         return estimate(self.means[at], self.draws[:, at])
 
+    def evidence(self) -> dict[str, list[float]]:
+        """What a ledger keeps of the curve: `sizes`, `means`, and their interval `low`, `high`."""
+        low, high = self.interval()
+        columns = {"sizes": self.sizes, "means": self.means, "low": low, "high": high}
+        return {name: column.tolist() for name, column in columns.items()}
+
     def table(self) -> dict[str, Array]:
         """Columns `n` and `loss`, for `dataworth.fit.fit(..., draws=self.draws)`."""
         return {"n": self.sizes.astype(float), "loss": self.means}
