@@ -57,14 +57,14 @@ def test_wsd_sqrt_rate():
 
 # --- The loop ---------------------------------------------------------------------------------
 
-ADAMW = Optimisation(optimizer="adamw", learning_rate=0.05, ema=0.8)
+ADAMW = Optimisation(optimizer="adamw", learning_rate=0.05)
 STEPS = 12
 
 
-def descent(optimisation=ADAMW, **changes):
+def descent(optimisation=ADAMW, ema=0.8, **changes):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
-    made = Descent(model, optimisation, STEPS, **changes)
+    made = Descent(model, optimisation, STEPS, ema=ema, **changes)
 
     def loss(step):
         torch.manual_seed(step)  # nothing but the step and the weights decides it
@@ -83,7 +83,7 @@ def equal(a, b):
 
 
 def test_the_loop_is_the_one_that_torch_documents():
-    ours, loss = descent(Optimisation(optimizer="adamw", weight_decay=0, learning_rate=0.05))
+    ours, loss = descent(Optimisation(optimizer="adamw", weight_decay=0, learning_rate=0.05), ema=0)
     trained = ours.run(loss)
     theirs, same = descent()
     optimizer = torch.optim.AdamW(theirs.model.parameters(), weight_decay=0, betas=(0.9, 0.999))
@@ -128,9 +128,9 @@ def test_checkpoints_are_averaged_models_of_one_run():
 
 
 def test_a_look_does_not_end_training_mode_without_an_average():
-    alone, loss = descent(ADAMW.model_copy(update={"ema": 0}))
+    alone, loss = descent(ema=0)
     expected = state(alone.run(loss))
-    made, loss = descent(ADAMW.model_copy(update={"ema": 0}))
+    made, loss = descent(ema=0)
     modes = []
     made.run(loss, every=1, checkpoint=lambda step, model: modes.append(model.training))
     assert modes == [False] * STEPS and equal(state(made.model), expected)

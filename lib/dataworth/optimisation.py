@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Optimisation(Value):
-    """Optimiser, learning rates and averaged weights. Learning rates are peak values.
+    """Optimiser and learning rates. Learning rates are peak values.
 
     `muon` (Jordan et al. 2024) steps the matrices inside the transformer blocks and AdamW the rest,
     at one rate (Muon's update scaled to AdamW's RMS); on Fashion-MNIST it reaches AdamW's accuracy
@@ -39,7 +39,6 @@ class Optimisation(Value):
     schedule: Literal["cosine", "wsd", "wsd-sqrt"] = "cosine"
     warmup: float = Field(0.05, ge=0, le=1, description="fraction of the steps")
     decay: float = Field(0.2, ge=0, le=1, description="wsd only: fraction of the steps")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of a step, 0 <= step < steps."""
@@ -87,8 +86,8 @@ class Optimisation(Value):
 class Descent:
     """Minimises losses over a model's parameters in `steps` steps, of which `done` are taken.
 
-    after: called after every step, before the weights are averaged. optimizers: in the place of
-    those of the optimisation.
+    ema: decay per step of averaged weights; 0: none. after: called after every step, before the
+    weights are averaged. optimizers: in the place of those of the optimisation.
     """
 
     def __init__(
@@ -97,6 +96,7 @@ class Descent:
         optimisation: Optimisation,
         steps: int,
         *,
+        ema: float = 0.0,
         after: Callable[[], object] | None = None,
         optimizers: list[torch.optim.Optimizer] | None = None,
     ) -> None:
@@ -106,7 +106,6 @@ class Descent:
         self.model, self.optimisation, self.steps = model.train(), optimisation, steps
         self.after, self.done = after, 0
         self.optimizers = optimizers or optimisation.optimizers(model)
-        ema = optimisation.ema
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
         # On the model's device, and read at reports only: a GPU need not wait for every step.
         device = next(model.parameters()).device
@@ -149,7 +148,7 @@ class Descent:
         return self.evaluated()
 
     def evaluated(self) -> torch.nn.Module:
-        """The model as trained so far, averaged if the optimisation says so, for evaluation."""
+        """The model as trained so far, averaged if it is to be, for evaluation."""
         return (self.model if self.average is None else self.average.module).eval()
 
     def save(self, path: Path) -> None:

@@ -22,9 +22,11 @@ from dataworth.images.stages import (
 from dataworth.images.train_generator import Recipe, retrained, train
 from dataworth.optimisation import Optimisation
 
-QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.125, "ema": 0.8})
-FIRST = Stage(steps=24, batch=8, optimisation=QUICK.model_copy(update={"ema": 0.5}))
-RECIPE = Recipe(steps=20, batch=16, stylised_per_style=4, optimisation=QUICK, autoencoder=FIRST)
+QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.125})
+FIRST = Stage(steps=24, batch=8, optimisation=QUICK, ema=0.5)
+RECIPE = Recipe(
+    steps=20, batch=16, stylised_per_style=4, optimisation=QUICK, ema=0.8, autoencoder=FIRST
+)
 TWO_STAGES = ["latent-diffusion", "masked-token"]
 
 

@@ -18,8 +18,8 @@ from dataworth.images.styles import STYLES
 from dataworth.images.train_generator import RECIPES, VARIANTS, Recipe, captioned_pool, train
 from dataworth.optimisation import Optimisation
 
-QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.1, "ema": 0.8})
-RECIPE = Recipe(steps=30, batch=16, stylised_per_style=4, optimisation=QUICK)
+QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.1})
+RECIPE = Recipe(steps=30, batch=16, stylised_per_style=4, optimisation=QUICK, ema=0.8)
 
 
 @pytest.fixture(scope="module")

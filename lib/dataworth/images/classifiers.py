@@ -96,8 +96,8 @@ class ImageOptimisation(Optimisation):
     Label smoothing is of classifiers; CLIP's loss has none.
     """
 
-    ema: float = Field(0.97, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    ema: float = Field(0.97, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
     shift: int = Field(0, ge=0, description="largest random shift, pixels")
     flip: bool = False
 
@@ -204,7 +204,7 @@ def train(
                 model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
             )
 
-    descent = Descent(model, optimisation, steps)
+    descent = Descent(model, optimisation, steps, ema=optimisation.ema)
     return descent.run(loss), mean_losses(descent.losses, REPORT)
 
 

@@ -299,7 +299,7 @@ def train(
             features = model.encode_image(pixels, normalize=True)
             return multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
 
-    descent = Descent(model, optimisation, steps, after=clamp)
+    descent = Descent(model, optimisation, steps, ema=optimisation.ema, after=clamp)
     began = time.process_time()
     trained = descent.run(loss)
     spent = 1000 * (time.process_time() - began) / steps

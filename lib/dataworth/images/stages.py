@@ -33,7 +33,6 @@ ADAMW = Optimisation(
     schedule="wsd-sqrt",
     warmup=200 / 6000,
     decay=0.3,
-    ema=0.999,
 )
 
 
@@ -43,12 +42,14 @@ class Stage(Value):
     steps: int = Field(6000, ge=1)
     batch: int = Field(128, ge=1)
     optimisation: Optimisation = ADAMW
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of averaged weights per step")
 
 
 AUTOENCODER = Stage(
     steps=2000,
     batch=64,
-    optimisation=ADAMW.model_copy(update={"learning_rate": 2e-3, "warmup": 0.05, "ema": 0.99}),
+    optimisation=ADAMW.model_copy(update={"learning_rate": 2e-3, "warmup": 0.05}),
+    ema=0.99,
 )
 
 
@@ -79,7 +80,9 @@ def optimise(
     )
     prefix = f"{name}-" if name else ""
     checkpoint, log = folder / f"{prefix}checkpoint.pt", folder / f"{prefix}log.jsonl"
-    descent = Descent(model, given, stage.steps, optimizers=[adamw], after=lambda: advance(1))
+    descent = Descent(
+        model, given, stage.steps, ema=stage.ema, optimizers=[adamw], after=lambda: advance(1)
+    )
     descent.resume(checkpoint)
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     # What was logged after the checkpoint is done again.
