@@ -141,7 +141,8 @@ class Descent:
         or `save`; it must not change the model, nor torch's random numbers if the loss uses them.
         """
         while self.done < self.steps:
-            self.step(loss(self.done))
+            with compute.reproducible_attention():
+                self.step(loss(self.done))
             if checkpoint and (self.done == self.steps or (every and self.done % every == 0)):
                 checkpoint(self.done, self.evaluated())
                 self.model.train()
