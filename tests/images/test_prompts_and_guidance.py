@@ -169,6 +169,19 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
     sweep = table.iloc[:3]
     assert best.value == sweep.guidance.iloc[sweep.loss.argmin()]
     assert best.low >= 1 and best.high <= 4
+    preferred = study.preferred()
+    assert set(preferred) == set(METRICS)
+    assert preferred["frechet"] == sweep.guidance.iloc[sweep.frechet.argmin()]
+    assert preferred["density"] == sweep.guidance.iloc[sweep.density.argmax()]
+    below = study.below_best()
+    assert [e.value for e in below.values()] == pytest.approx(list(sweep.top1 - sweep.top1.max()))
+    assert sum(e.low == e.value == e.high == 0 for e in below.values()) >= 1
+    ranks = study.ranks()
+    assert set(ranks.index) == set(METRICS) and study.target == "k"
+    expected = partial_spearman(table.deviation, table.k, [table.recognizability])
+    assert ranks.partial["deviation"].value == pytest.approx(expected, nan_ok=True)
+    expected = stats.spearmanr(table.density, table.k).statistic
+    assert ranks.alone["density"].value == pytest.approx(expected, nan_ok=True)
     one, other = params.configurations()[:2]
     assert study.contrast(one, other).value == pytest.approx(
         table.loss.iloc[0] / table.loss.iloc[1]
@@ -217,7 +230,7 @@ def test_cost_counts_images_and_training():
     scales = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
     params = cell(PromptsAndGuidance, **SETS, sizes=(256,), guidances=scales)
     drawn = params.drawings()
-    assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
+    assert sum(d.images for d in drawn) == 3072 and len(drawn) == 6
     learners, judge = params.trainings()
-    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 14, 1)
-    assert learners.samples == 14 * params.steps * params.batch
+    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 12, 1)
+    assert learners.samples == 12 * params.steps * params.batch
