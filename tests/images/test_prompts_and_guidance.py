@@ -230,7 +230,7 @@ def test_cost_counts_images_and_training():
     scales = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
     params = cell(PromptsAndGuidance, **SETS, sizes=(256,), guidances=scales)
     drawn = params.drawings()
-    assert sum(d.images for d in drawn) == 3072 and len(drawn) == 6
+    assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
     learners, judge = params.trainings()
-    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 12, 1)
-    assert learners.samples == 12 * params.steps * params.batch
+    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 14, 1)
+    assert learners.samples == 14 * params.steps * params.batch
