@@ -138,22 +138,14 @@ show(
 # same measures.
 
 # %%
-sweep = table.loc[[c.name for c in params.sweep()]].set_index("guidance")
-worded = table.loc[[c.name for c in params.wordings()]].set_index("prompt_set")
-path = sweep.rename(lambda w: f"w = {w:g}")
-sets = worded.drop(prompt_set)
-real = next(iter(study.fidelity.values())).metrics
+groups = study.groups()
 show(
     draw(
         *(
             scatter(
-                {
-                    "guidance sweep": (path[measure], path.recognizability),
-                    "other prompt sets": (sets[measure], sets.recognizability),
-                    "real images": ({"real": real[f"real_{measure}"]}, {"real": real["real_recognizability"]}),
-                },
+                {name: (rows[measure], rows.recognizability) for name, rows in groups.items()},
                 f"diversity: {METRICS[measure]}", "recognizability (top-1)", names=True, join=["guidance sweep"],
-                values={"guidance sweep": path.loss, "other prompt sets": sets.loss},
+                values={name: rows.loss for name, rows in groups.items() if "loss" in rows},
                 bar="test loss of a classifier trained on them (dark: low)", roles={"real images": "real"},
             )
             for measure in ("deviation", "cosine")
@@ -212,6 +204,7 @@ show(
 # Would one of the usual scores have found the best scale without training anything?
 
 # %%
+sweep = table.loc[[c.name for c in params.sweep()]].set_index("guidance")
 preferred, best = study.preferred(), study.best()
 show(
     draw(
@@ -231,7 +224,7 @@ show(
 
 # %% [markdown]
 # ## Prompts
-
+#
 # The loss can differ widely between prompt sets whose exponents do not: a set that the generator misreads costs
 # accuracy at every size. The verdict below asks about one pair of sets and about the exponent alone, as the paper
 # does.
@@ -242,19 +235,15 @@ import pandas as pd
 k_fan = published.fan_exponents().query("evaluation_set == 'ImageNet val'")
 k_fan = k_fan.set_index("training_source").k
 known = {"clip-80": k_fan["SD, CLIP templates"], "in-captions": k_fan["SD, captions (IN-Captions)"]}
-order = worded.sort_values("loss")
-rows = list(order.index)
-published_k = {row: known[row] for row in rows if row in known}
+order = table.loc[[c.name for c in params.wordings()]].set_index("prompt_set").sort_values("loss")
+larger = pd.DataFrame(past.get("configurations", {"guidance": []})).query("guidance == @guidance")
 columns = {"loss": f"test loss at {sizes[-1]} images (nats)", "k": "scaling ability k"}
-recorded = dict.fromkeys(columns)
-if past:
-    larger = pd.DataFrame(past["configurations"]).query("guidance == @guidance")
-    recorded = {name: series(larger, name, "prompt_set") for name in columns}
 show(
     draw(
         *(
-            forest(series(order, name), label, rows=rows, recorded=recorded[name],
-                   published=published_k if name == "k" else None)
+            forest(series(order, name), label, rows=list(order.index),
+                   recorded=series(larger, name, "prompt_set") if past else None,
+                   published=known if name == "k" else None)
             for name, label in columns.items() if name in order
         )
     ),
@@ -264,7 +253,7 @@ show(
 )  # fmt: skip
 
 # %% [markdown]
-# ## Which score tells beforehand how well images train
+# ## Which score predicts how well images train
 #
 # Over all configurations: the rank correlation of each score with how well its images train, and the
 # {term}`partial rank correlation` with recognizability or diversity held fixed. Each bootstrap draw resamples

@@ -112,10 +112,10 @@ show(
 #
 # Sampling dominates the cost of synthetic data. Two measures say what further solver steps buy:
 # {term}`recognizability` (how often a classifier trained on real images agrees with the prompt's class) and
-# the Fréchet distance to real images in that classifier's features. More steps do *not* make images more
-# recognizable; if anything, recognizability falls, since an image with less detail is no harder to name. So steps are
-# enough where the Fréchet distance stops falling. Each doubling also halves the speed, and the number used here (dotted)
-# is a compromise with the time of a default build.
+# the Fréchet distance to real images in that classifier's features. More steps need not make images more
+# recognizable: in the default run recognizability even falls a little, since an image with less detail is no harder to
+# name. Steps are enough where the Fréchet distance stops falling. Each doubling also halves the speed, and the number
+# used here (dotted) is a compromise with the time of a default build.
 
 # %%
 quality, chance = study.quality(), 1 / len(params.pool().names)
@@ -230,10 +230,10 @@ show(
     curves(
         worth.ratio.to_dict(), "real images n", "synthetic images per real image", band=True, reference=1,
         range_=(3, 8, "published: 3 to 8, best case"), recorded=series(old, at="real") if old else None,
-        measured=(reached.min(), reached.max()), limits=(0.3, 100),
+        measured=(min(reached, default=np.inf), max(reached, default=-np.inf)), limits=(0.3, 100),
     ),
-    caption="Data-equivalence ratio with its 95 % interval; arrows at the upper edge: beyond it, up to infinity. Hollow "
-    "and dotted: extrapolated, one of the two sizes lies outside its data. Bold: the recorded larger run.",
+    caption="Data-equivalence ratio with its 95 % interval; arrows at the upper edge: beyond it, up to infinity. Dotted, "
+    "with small marks: extrapolated, one of the two sizes lies outside its data. Bold: the recorded larger run.",
     name="fig-equivalence",
 )  # fmt: skip
 

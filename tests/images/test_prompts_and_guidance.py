@@ -169,6 +169,12 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
     sweep = table.iloc[:3]
     assert best.value == sweep.guidance.iloc[sweep.loss.argmin()]
     assert best.low >= 1 and best.high <= 4
+    groups = study.groups()
+    assert list(groups["guidance sweep"].index) == ["w = 1", "w = 1.5", "w = 4"]
+    assert list(groups["guidance sweep"].loss) == list(sweep.loss)
+    assert list(groups["other prompt sets"].index) == ["classnames"]
+    judged = study.fidelity[params.configurations()[0]].metrics
+    assert groups["real images"].cosine.item() == judged["real_cosine"]
     preferred = study.preferred()
     assert set(preferred) == set(METRICS)
     assert preferred["frechet"] == sweep.guidance.iloc[sweep.frechet.argmin()]

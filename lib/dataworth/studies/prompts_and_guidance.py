@@ -268,6 +268,24 @@ class Study(base.Study):
             rows[c.name] = row
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="configuration"))
 
+    def groups(self) -> dict[str, pd.DataFrame]:
+        """Rows of `table` by what they compare, named for a figure: the guidance sweep, the other
+        prompt sets, and real images (recognizability, deviation and cosine only)."""
+        import pandas as pd
+
+        table, p = self.table(), self.params
+        sweep = table.loc[[c.name for c in p.sweep()]].set_index("guidance")
+        sets = table.loc[[c.name for c in p.wordings()]].set_index("prompt_set")
+        found = next(iter(self.fidelity.values())).metrics
+        real = {
+            name: [found[f"real_{name}"]] for name in ("recognizability", "deviation", "cosine")
+        }
+        return {
+            "guidance sweep": sweep.rename(lambda w: f"w = {w:g}"),
+            "other prompt sets": sets.drop(p.prompt_set),
+            "real images": pd.DataFrame(real, index=["real"]),
+        }
+
     def best(self) -> Estimate:
         """The guidance scale of the sweep with the lowest loss; the interval covers where the
         minimum falls in the bootstrap draws. It can only be a scale of the sweep."""
