@@ -88,7 +88,7 @@ study = run(params)
 tables.show(study.summary())
 
 # %% [markdown]
-# ### What the generators draw
+# ### What the generators make
 #
 # Real images of each class beside synthetic ones of every generator, none of them chosen.
 

@@ -112,7 +112,7 @@ def resample(
     """Bootstrap versions (B, n) of the means over seeds and examples of `values` (n, seeds, N).
 
     Draw b takes the same examples for every arm of one `seed`. `arm` is a number of the arm's own:
-    its training seeds are drawn independently of another's. `rows`: see `over_examples`.
+    its training seeds are resampled independently of another's. `rows`: see `over_examples`.
     """
     n, count, examples = values.shape
     flat = values.reshape(n * count, examples)

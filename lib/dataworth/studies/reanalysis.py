@@ -46,7 +46,7 @@ class Reanalysis(ImageStudy):
         return {a: known[a].sizes for a in arms}, {a: scaling.specs(known[a]) for a in arms}
 
     def drawings(self) -> list[Drawing]:
-        """The synthetic arm, shared with *synthetic scaling*; chapters add what they draw."""
+        """The synthetic arm, shared with *synthetic scaling*; chapters add what they sample."""
         scaling = self.scaling()
         return scaling.drawings(scaling.arms()[arm] for arm in PURE)
 
