@@ -49,7 +49,7 @@ def test_exponent_ratio():
 @pytest.mark.parametrize("k", [0.1, 0.5])
 def test_a_power_law_predicts_itself_and_has_one_slope(k):
     study = SimpleNamespace(
-        curve=lambda arm: power(k, noise=0.05), params=SimpleNamespace(other_sizes=(10, 40, 640))
+        curves={"real": power(k, noise=0.05)}, params=SimpleNamespace(other_sizes=(10, 40, 640))
     )
     e = synthetic_scaling.Study.predicted(study, "real")
     assert e.value == pytest.approx(1, rel=1e-6) and e.low == pytest.approx(1, rel=1e-4)
@@ -61,7 +61,7 @@ def test_a_floor_is_seen_by_both():
     c = power(0.5)
     bent = Curve(SIZES, c.values + 1, c.draws + 1)
     study = SimpleNamespace(
-        curve=lambda arm: bent, params=SimpleNamespace(other_sizes=(10, 160, 640))
+        curves={"real": bent}, params=SimpleNamespace(other_sizes=(10, 160, 640))
     )
     assert synthetic_scaling.Study.predicted(study, "real").low > 1.02
     assert synthetic_scaling.Study.local_slope(study, "real").high < 0.1
@@ -77,7 +77,7 @@ def test_a_change_along_a_line_of_mixed_sets():
 def test_two_configurations_are_compared_in_points_and_in_k():
     errors = {"good": power(0.5), "bad": power(0.4)}
     study = SimpleNamespace(
-        curve=lambda c, metric: {"error": errors[c]}[metric], exponents={},
+        errors=errors, exponents={},
         losses={c: np.log(np.r_[2.0, np.full(9, x)]) for c, x in (("good", 1.0), ("bad", 1.5))},
     )  # fmt: skip
     e = prompts_and_guidance.Study.points(study, "bad", "good")

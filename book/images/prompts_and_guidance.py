@@ -16,7 +16,7 @@
 # A text-to-image model has two knobs that cost nothing: the prompt, and the scale of
 # {term}`classifier-free guidance`. More guidance makes each image show its class more clearly and
 # makes all images of a class more alike. Which of the two does a classifier need that learns from
-# them? Fan et al. {cite}`fan2024scaling` drew training sets with many prompts and scales and compared
+# them? Fan et al. {cite}`fan2024scaling` sampled training sets with many prompts and scales and compared
 # them by {term}`recognizability` and {term}`diversity`.
 #
 # **What they found**, as we understand the paper and its summaries:
@@ -30,7 +30,7 @@
 #   in {cite}`azizi2023synthetic` the Inception Score keeps rising while accuracy falls.
 #
 # **What is tested here.** The same statements with one small generator of our own, on Fashion-MNIST,
-# with intervals. Every {term}`prompt set` is drawn at one guidance scale and every scale with one
+# with intervals. Every {term}`prompt set` is sampled at one guidance scale and every scale with one
 # prompt set: an L-shaped design, not the full product.
 #
 # **Two conventions.** With the prediction with text $l_c$ and without text $l_u$, diffusion models
@@ -80,9 +80,9 @@ reference_size = 10240
 # Every configuration (a prompt set and a guidance scale) fills training sets of the same sizes, one
 # for each {term}`seed`, and trains the same small transformer for the same number of steps. Image $i$
 # starts from the same noise in all configurations and run $s$ from the same weights, so that
-# differences between configurations are freed of that chance; two runs share no image.
+# configurations are compared in pairs (*common random numbers*); two runs share no image.
 #
-# A *reference* classifier, trained on real images, judges the drawn images. Recognizability is its
+# A *reference* classifier, trained on real images, evaluates the synthetic ones. Recognizability is its
 # top-1 accuracy and its macro-F1 against the class that was asked for. Diversity is taken in its last
 # features, class by class: their standard deviation, and the mean cosine distance between pairs. Beside them
 # stand {term}`density and coverage` {cite}`naeem2020reliable`, the {term}`Fréchet distance`
@@ -94,17 +94,20 @@ reference_size = 10240
 # wording of prompts are about it. With one size alone they fall back on the loss at that size.
 
 # %%
-from dataworth.studies.prompts_and_guidance import PromptsAndGuidance, run
+from dataworth import claims, published, tables
+from dataworth.studies.prompts_and_guidance import HELD, METRICS, PromptsAndGuidance, run
 
 params = PromptsAndGuidance.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary())
 
 # %%
 table = study.table()
-measures = ["recognizability", "macro_f1", "deviation", "cosine", "density", "coverage"]
-measures += ["frechet", "inception_score"]
-table[["loss", "low", "high", "top1", *measures]].round(3)
+with_interval = table.assign(loss=[c.one(-1) for c in study.curves.values()])
+tables.show(
+    with_interval[["loss", "top1", *METRICS]], {"loss": ".2f", "top1": ".1f"},
+    names={**METRICS, "loss": f"test loss, {sizes[-1]} images", "top1": "top-1 %"}, sort="configurations",
+)  # fmt: skip
 
 # %% [markdown]
 # ### The same noise under other words and other guidance
@@ -112,90 +115,47 @@ table[["loss", "low", "high", "top1", *measures]].round(3)
 # Each tile holds the first four images of a configuration, one of each of four classes. All tiles start
 # from the same noise.
 
-# %% tags=["hide-input"]
-from dataworth.figures import image_grid, show
+# %%
+from dataworth.figures import curves, draw, forest, image_grid, scatter, series, show
 
 names = [c.prompt_set for c in params.wordings()]
-heads = [name.replace("-", "-\n") for name in names]
-fig = image_grid(study.grid(), columns=heads, size=0.95)
 show(
-    fig,
+    image_grid(study.grid(), columns=[name.replace("-", "-\n") for name in names], size=0.95),
     alt=f"A grid of image tiles: {len(params.guidances)} rows for guidance scales from "
     f"{params.guidances[0]:g} to {params.guidances[-1]:g}, {len(names)} columns for the prompt sets "
-    f"{', '.join(names)}. Each tile shows the same four garments, drawn from the same noise: "
+    f"{', '.join(names)}. Each tile shows the same four garments, from the same noise: "
     "along a row they are variants of each other; with the prompt sets that the generator can read, outlines get "
     "cleaner with more guidance.",
     caption="Guidance scale (rows) against prompt set (columns): images 0 to 3 of each pool, not chosen.",
-    name="fig-guidance-prompts",
-    raster=True,
-)
+    name="fig-guidance-prompts", raster=True,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Recognizability against diversity
 #
-# The sweep over guidance draws a path, the prompt sets are compared at one point of it. Those worded like the
-# captions that the generator learned from lie near that point, the others far off. Real images are judged by the
+# The sweep over guidance makes a path, the prompt sets are compared at one point of it. Those worded like the
+# captions that the generator learned from lie near that point, the others far off. Real images are evaluated by the
 # same measures.
 
-# %% tags=["hide-input"]
-from dataworth.figures import COLOURS, plain_ticks, subplots
-
-sweep = table.loc[[c.name for c in params.sweep()]]
-worded = table.loc[[c.name for c in params.wordings()]]
-real = next(iter(study.fidelity.values())).metrics
-fig, axes = subplots(1, 2, figsize=(9.4, 4.4), sharey=True)
-for ax, measure, title in zip(
-    axes, ("deviation", "cosine"), ("feature deviation", "cosine distance"), strict=True
-):
-    ax.plot(sweep[measure], sweep.recognizability, "-", color="#999999", lw=1, zorder=1)
-    points = ax.scatter(
-        table[measure], table.recognizability, c=table.loss, cmap="viridis_r", s=46, zorder=2
-    )
-    for row in sweep.itertuples():
-        ax.annotate(
-            f"w = {row.guidance:g}",
-            (getattr(row, measure), row.recognizability),
-            xytext=(-5, -9),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
-    for row in worded.itertuples():
-        if row.prompt_set != params.prompt_set:
-            ax.annotate(
-                row.prompt_set,
-                (getattr(row, measure), row.recognizability),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=7,
-                color=COLOURS["synthetic"],
-            )
-    ax.plot(real[f"real_{measure}"], real["real_recognizability"], "o", color=COLOURS["real"], ms=8)
-    ax.annotate(
-        "real",
-        (real[f"real_{measure}"], real["real_recognizability"]),
-        xytext=(7, -12),
-        textcoords="offset points",
-        fontsize=8,
-        color=COLOURS["real"],
-    )
-    ax.set(xlabel=f"diversity: {title}")
-    ax.margins(x=0.22, y=0.09)
-axes[0].set(ylabel="recognizability (top-1)")
-fig.colorbar(points, ax=axes, label="test loss of a classifier trained on them")
-first, last = sweep.iloc[0], sweep.iloc[-1]
+# %%
+groups = study.groups()
 show(
-    fig,
-    alt="Two scatter plots of recognizability against diversity, coloured by the test loss of classifiers "
-    f"trained on the images. From no guidance or little (w = {first.guidance:g}) to w = {last.guidance:g} "
-    f"recognizability goes from {first.recognizability:.2f} to {last.recognizability:.2f}, feature deviation "
-    f"from {first.deviation:.2f} to {last.deviation:.2f} and cosine distance from {first.cosine:.2f} to "
-    f"{last.cosine:.2f}. Real images have {real['real_recognizability']:.2f}, "
-    f"{real['real_deviation']:.2f} and {real['real_cosine']:.2f}.",
+    draw(
+        *(
+            scatter(
+                {name: (rows[measure], rows.recognizability) for name, rows in groups.items()},
+                f"diversity: {METRICS[measure]}", "recognizability (top-1)", names=True, join=["guidance sweep"],
+                values={name: rows.loss for name, rows in groups.items() if "loss" in rows},
+                bar="test loss of a classifier trained on them (dark: low)", roles={"real images": "real"},
+            )
+            for measure in ("deviation", "cosine")
+        ),
+        columns=1, height=6.4,
+    ),
     caption=f"Recognizability and diversity of {params.judged} images per configuration, under a classifier "
-    "trained on real images. The grey path is the guidance sweep.",
+    "trained on real images. The path is the guidance sweep; the darker a point, the better its images train.",
     name="fig-recognizability-diversity",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## How much guidance
@@ -203,254 +163,146 @@ show(
 # The left panel is in our unit, the loss; the right one compares shapes across studies, so every curve is
 # top-1 accuracy minus its own best.
 
-# %% tags=["hide-input"]
-import numpy as np
-
-from dataworth import claims, published
-
-record = claims.recorded("prompts-and-guidance")
+# %%
 azizi = published.table(paper="Azizi", setting="64x64 base model").pivot_table(
     index="x", columns="metric", values="y"
 )
+cas = azizi["CAS top-1 %"]
 sariyildiz = published.table(
     paper="Sariyildiz", setting="ResNet-50, SD, synthetic only, 1.3M images"
-)
-sariyildiz = sariyildiz.set_index("x").y.sort_index()
+).set_index("x").y.sort_index()  # fmt: skip
 fan = published.table(paper="Fan et al.", metric="best guidance scale").set_index("setting").y
+past = (claims.recorded("prompts-and-guidance") or {}).get("evidence", {})
 
-curves = {c.guidance: study.curve(c) for c in params.sweep()}
-accuracy = {c.guidance: study.curve(c, "error") for c in params.sweep()}
-w = np.array(list(curves))
-fig, (left, right) = subplots(1, 2, figsize=(9.4, 4.2))
-for i, size in enumerate(params.sizes):
-    mean = np.array([c.means[i] for c in curves.values()])
-    low, high = np.array([[end[i] for end in c.interval()] for c in curves.values()]).T
-    left.errorbar(
-        w,
-        mean,
-        yerr=(np.maximum(mean - low, 0), np.maximum(high - mean, 0)),
-        fmt="s-",
-        color=COLOURS["synthetic"],
-        alpha=1 - 0.55 * (len(params.sizes) - 1 - i) / len(params.sizes),
-        capsize=3,
-        label=f"this run, {size} images",
-    )
-if record:
-    old = record["evidence"]["sweep"]
-    left.plot(
-        old["guidance"],
-        old["loss"],
-        ".-",
-        lw=0.8,
-        color=COLOURS["accent"],
-        label="recorded larger run",
-    )
-for best in fan:
-    left.axvline(best, color=COLOURS["published"], ls=":", lw=1)
-left.plot([], [], ":", color=COLOURS["published"], label="published best scales")
-left.set(xscale="log", xlabel="guidance scale w", ylabel="test loss (nats)")
-top1 = 100 * (1 - np.array([c.means[-1] for c in accuracy.values()]))
-right.plot(w, top1 - top1.max(), "s-", color=COLOURS["synthetic"], label="this run")
-cas = azizi["CAS top-1 %"]
-right.plot(cas.index, cas - cas.max(), "x--", color=COLOURS["published"], label="Azizi et al. 2023")
-right.plot(
-    sariyildiz.index,
-    sariyildiz - sariyildiz.max(),
-    "+:",
-    color=COLOURS["published"],
-    label="Sariyildiz et al. 2023",
-)
-right.set(xscale="log", xlabel="guidance scale w", ylabel="top-1 minus the best, points")
-for ax in (left, right):
-    plain_ticks(ax.xaxis, [1, 1.5, 2, 3, 5, 7.5])
-    ax.legend(fontsize=8)
-final = np.array([c.means[-1] for c in curves.values()])
+# %%
+by_scale = {c.guidance: study.curves[c] for c in params.sweep()}
+old = past.get("sweep")
+scales = {"log": "x", "ticks": (1, 1.5, 2, 3, 5, 7.5)}
 show(
-    fig,
-    alt=f"Left: test loss against guidance scale at {params.sizes[-1]} training images. It is "
-    + ", ".join(f"{value:.2f} at w = {scale:g}" for scale, value in zip(w, final, strict=True))
-    + f". Dotted lines mark the published best scales {', '.join(f'{v:g}' for v in fan)}. Right: top-1 accuracy "
-    f"below its best, in points: this run {(top1 - top1.max()).min():.1f} at its worst; Azizi et al. "
-    f"{(cas - cas.max()).min():.1f} at w = {cas.idxmin():g}; Sariyildiz et al. "
-    f"{(sariyildiz - sariyildiz.max()).min():.1f} at w = {sariyildiz.idxmin():g}.",
-    caption="Left: loss of classifiers trained on images of each guidance scale, with 95 % intervals over "
-    "seeds and test images. Right: accuracy lost against the best scale of each study.",
+    draw(
+        curves(
+            {f"{n:,} images": {w: c.one(i) for w, c in by_scale.items()} for i, n in enumerate(sizes)},
+            "guidance scale w", "test loss (nats)", at={"published best scales": list(fan)}, roles="synthetic",
+            recorded={f"{old['size']:,} images": series([old[k] for k in ("guidance", "loss", "low", "high")])}
+            if old else None, **scales,
+        ),
+        curves(
+            study.below_best(), "guidance scale w", "top-1 minus the best (points)",
+            published={"Azizi et al. 2023": cas - cas.max(),
+                       "Sariyildiz et al. 2023": sariyildiz - sariyildiz.max()}, **scales,
+        ),
+        height=4.2,
+    ),
+    caption="Left: loss of classifiers trained on images of each guidance scale. Right: accuracy lost against the "
+    "best scale of each study. 95 % intervals over seeds and test images. Bold: the recorded larger run.",
     name="fig-guidance",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## What the quality scores say
 #
 # Would one of the usual scores have found the best scale without training anything?
 
-# %% tags=["hide-input"]
-fig, axes = subplots(2, 4, figsize=(10, 4.6), sharex=True)
-titles = {
-    "recognizability": "recognizability ↑",
-    "deviation": "feature deviation ↑",
-    "density": "density ↑",
-    "inception_score": "Inception Score ↑",
-    "macro_f1": "macro-F1 ↑",
-    "cosine": "cosine distance ↑",
-    "coverage": "coverage ↑",
-    "frechet": "Fréchet distance ↓",
-}
-for ax, (measure, title) in zip(axes.ravel(), titles.items(), strict=True):
-    ax.plot(sweep.guidance, sweep[measure], "s-", color=COLOURS["synthetic"], ms=4)
-    ax.axvline(study.best().value, color="#999999", ls=":", lw=1)
-    ax.set(xscale="log")
-    ax.set_title(title, fontsize=9)
-    plain_ticks(ax.xaxis, [1, 2, 5])
-for ax in axes[1]:
-    ax.set_xlabel("guidance scale w", fontsize=9)
-peaks = {
-    m: sweep.guidance[sweep[m].idxmin() if m == "frechet" else sweep[m].idxmax()] for m in titles
-}
+# %%
+sweep = table.loc[[c.name for c in params.sweep()]].set_index("guidance")
+preferred, best = study.preferred(), study.best()
 show(
-    fig,
-    alt="Eight small panels, one score each, against the guidance scale. The scale that each score prefers: "
-    + ", ".join(f"{m.replace('_', ' ')} {scale:g}" for m, scale in peaks.items())
-    + f". The scale with the lowest training loss is {study.best().value:g}.",
-    caption="Eight scores of the drawn images against the guidance scale; arrows say which direction is meant "
-    "to be better. The dotted line is the scale whose images train best here.",
+    draw(
+        *(
+            curves(sweep[m], "guidance scale w", f"{METRICS[m]} {'↓' if m == 'frechet' else '↑'}",
+                   title=f"best at {preferred[m]:g}", at={"trains best here": best.value}, log="x", ticks=(1, 2, 5))
+            for m in ("recognizability", "deviation", "density", "inception_score",
+                      "macro_f1", "cosine", "coverage", "frechet")
+        ),
+        columns=4, height=4.6,
+    ),
+    caption="Eight scores of the synthetic images against the guidance scale; arrows say which direction is meant "
+    "to be better, and the scale with the best score stands above. The dotted line is the scale whose images train best "
+    "here.",
     name="fig-scores",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Prompts
-
-# %% tags=["hide-input"]
-several = "k" in table
-order = worded.sort_values("loss")
-wordings = set(order.prompt_set)
-fig, axes = subplots(
-    1, 1 + several, figsize=(5.2 + 4.2 * several, 0.5 * len(order) + 1.4), squeeze=False
-)
-panels = [("loss", "low", "high", f"test loss at {params.sizes[-1]} images (nats)")]
-panels += [("k", "k_low", "k_high", "scaling ability k")] if several else []
-for ax, (value, low, high, label) in zip(axes[0], panels, strict=True):
-    for y, row in enumerate(order.itertuples()):
-        ax.plot([getattr(row, low), getattr(row, high)], [y, y], "-", color=COLOURS["synthetic"])
-        ax.plot(getattr(row, value), y, "s", color=COLOURS["synthetic"])
-    ax.set_yticks(range(len(order)), order.prompt_set)
-    ax.set(xlabel=label)
-if several:
-    k = (
-        published.fan_exponents()
-        .query("evaluation_set == 'ImageNet val'")
-        .set_index("training_source")
-        .k
-    )
-    ours = {"SD, CLIP templates": "clip-80", "SD, captions (IN-Captions)": "in-captions"}
-    marked = {list(order.prompt_set).index(n): k[s] for s, n in ours.items() if n in wordings}
-    if marked:
-        axes[0, 1].plot(
-            list(marked.values()), list(marked), "x", color=COLOURS["published"], label="published"
-        )
-        axes[0, 1].legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
-show(
-    fig,
-    alt=f"Test loss after training on images of each prompt set at guidance {params.guidance:g}, lowest first: "
-    + ", ".join(
-        f"{r.prompt_set} {r.loss:.2f} ({r.low:.2f} to {r.high:.2f})" for r in order.itertuples()
-    )
-    + (
-        "; scaling ability k: " + ", ".join(f"{r.prompt_set} {r.k:.2f}" for r in order.itertuples())
-        if several
-        else ""
-    )
-    + ".",
-    caption=f"Prompt sets at guidance {params.guidance:g}, with 95 % intervals.",
-    name="fig-prompts",
-)
-
-# %% [markdown]
-# ## Which score tells beforehand how well images train
 #
-# Over all configurations: the rank correlation of each score with how well its images train, and the
-# {term}`partial rank correlation` with recognizability or diversity held fixed. Each bootstrap draw takes
-# configurations, seeds and test images anew; the scores themselves are taken as given.
+# The loss can differ widely between prompt sets whose exponents do not: a set that the generator misreads costs
+# accuracy at every size. The verdict below asks about one pair of sets and about the exponent alone, as the paper
+# does.
 
 # %%
-target = "k" if len(params.sizes) > 1 else "loss"
-alone = {m: study.rank(m, target=target) for m in titles}
-held = {m: ["recognizability"] for m in ("deviation", "cosine", "coverage")}
-held |= {m: ["deviation"] for m in ("recognizability", "macro_f1", "density", "inception_score")}
-held["frechet"] = ["recognizability", "deviation"]
-partial = {m: study.rank(m, given=given, target=target) for m, given in held.items()}
+import pandas as pd
 
-
-# %% tags=["hide-input"]
-def spell(value):
-    return f"{value:+.2f}" if np.isfinite(value) else "not identified"
-
-
-fig, ax = subplots(figsize=(7.4, 4.6))
-labels = []
-for y, (m, given) in enumerate(held.items()):
-    for shift_y, found, colour, marker in (
-        (0.15, alone[m], COLOURS["published"], "o"),
-        (-0.15, partial[m], COLOURS["synthetic"], "s"),
-    ):
-        ax.plot([found.low, found.high], [y + shift_y] * 2, "-", color=colour)
-        ax.plot(found.value, y + shift_y, marker, color=colour)
-    labels.append(f"{titles[m][:-2]}\n(given {' and '.join(titles[g][:-2] for g in given)})")
-ax.plot([], [], "o-", color=COLOURS["published"], label="rank correlation")
-ax.plot([], [], "s-", color=COLOURS["synthetic"], label="partial rank correlation")
-ax.axvline(0, color="#999999", lw=1)
-ax.set_yticks(range(len(held)), labels, fontsize=8)
-ax.set(
-    xlim=(-1.05, 1.05),
-    xlabel="with the exponent k" if target == "k" else "with minus the test loss",
-)
-ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.14), ncols=2)
+k_fan = published.fan_exponents().query("evaluation_set == 'ImageNet val'")
+k_fan = k_fan.set_index("training_source").k
+known = {"clip-80": k_fan["SD, CLIP templates"], "in-captions": k_fan["SD, captions (IN-Captions)"]}
+order = table.loc[[c.name for c in params.wordings()]].set_index("prompt_set").sort_values("loss")
+larger = pd.DataFrame(past.get("configurations", {"guidance": []})).query("guidance == @guidance")
+columns = {"loss": f"test loss at {sizes[-1]} images (nats)", "k": "scaling ability k"}
 show(
-    fig,
-    alt=f"Rank correlations over {len(table)} configurations with "
-    + ("the exponent k" if target == "k" else "minus the test loss")
-    + ", plain and partial: "
-    + "; ".join(
-        f"{m.replace('_', ' ')} {spell(alone[m].value)} and {spell(partial[m].value)} "
-        f"({spell(partial[m].low)} to {spell(partial[m].high)})"
-        for m in held
-    )
-    + ".",
-    caption="Rank correlation of each score with how well its images train, plain (grey) and with the measure "
+    draw(
+        *(
+            forest(series(order, name), label, rows=list(order.index),
+                   recorded=series(larger, name, "prompt_set") if past else None,
+                   published=known if name == "k" else None)
+            for name, label in columns.items() if name in order
+        )
+    ),
+    caption=f"Prompt sets at guidance {guidance:g}, with 95 % intervals. Bold: the recorded larger run"
+    + (f" (loss at {old['size']:,} images)" if old else "") + "; published: Stable Diffusion, ImageNet.",
+    name="fig-prompts",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Which score predicts how well images train
+#
+# Over all configurations: the rank correlation of each score with how well its images train, and the
+# {term}`partial rank correlation` with recognizability or diversity held fixed. Each bootstrap draw resamples
+# configurations, seeds and test images; the scores themselves are taken as given.
+
+# %%
+ranks = study.ranks()
+aim = "the exponent k" if study.target == "k" else "minus the test loss"
+show(
+    forest(
+        {"rank correlation": dict(ranks.alone), "partial rank correlation": dict(ranks.partial)},
+        f"rank correlation with {aim}", reference=0, limits=(-1, 1), form="+.2f",
+        rows={m: f"{METRICS[m]}\n(given {' and '.join(METRICS[g] for g in HELD[m])})" for m in ranks.index},
+    ),
+    caption="Rank correlation of each score with how well its images train, plain and with the measure "
     "in brackets held fixed, with 95 % bootstrap intervals over configurations, seeds and test images.",
     name="fig-rank-correlation",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-by_scale = {c.guidance: c for c in params.sweep()}
-near = min(by_scale, key=lambda scale: abs(scale - 2))
-strong, weak = max(by_scale), min(by_scale)
-mild = min((s for s in by_scale if s > weak), key=lambda scale: abs(scale - 1.5))
+swept = {c.guidance: c for c in params.sweep()}
+near = min(swept, key=lambda scale: abs(scale - 2))
+strong, weak = max(swept), min(swept)
+mild = min((s for s in swept if s > weak), key=lambda scale: abs(scale - 1.5))
 wording = {c.prompt_set: c for c in params.wordings()}
 better, worse = params.compared
 scores = azizi.loc[1.25:]
-k_fan = published.fan_exponents().query("evaluation_set == 'ImageNet val'")
 ledger = claims.judge(
     "prompts-and-guidance",
     {
-        "low-guidance-trains-best": study.best(),
-        "strong-guidance-hurts": study.points(by_scale[strong], by_scale[near]),
-        "some-guidance-helps": study.contrast(by_scale[weak], by_scale[mild]),
+        "low-guidance-trains-best": best,
+        "strong-guidance-hurts": study.points(swept[strong], swept[near]),
+        "some-guidance-helps": study.contrast(swept[weak], swept[mild]),
         "prompts-change-training": study.steeper(wording[worse], wording[better]),
-        "recognizability-predicts": partial["recognizability"],
-        "diversity-predicts": partial["deviation"],
+        "recognizability-predicts": ranks.partial["recognizability"],
+        "diversity-predicts": ranks.partial["deviation"],
         "inception-score-misleads": study.rank("inception_score", among=params.sweep()),
     },
     scales=", ".join(f"{name} {value:g}" for name, value in fan.items()),
     sariyildiz=sariyildiz[2.0] - sariyildiz[7.5], cas=[cas[w] for w in (1, 1.25, 1.5)],
-    k_fan=k_fan.set_index("training_source").k,
+    k_fan=k_fan,
     score=scores["Inception Score"].corr(scores["CAS top-1 %"], method="spearman"),
     near=near, strong=strong, weak=weak, mild=mild, better=better, worse=worse,
-    unit=f"k {better} - k {worse}" if target == "k" else f"log loss {worse} - log loss {better}",
-    aim="k" if target == "k" else "a lower loss", images=params.sizes[-1],
-    tried=", ".join(f"{s:g}" for s in by_scale), swept=len(by_scale),
+    unit=f"k {better} - k {worse}" if study.target == "k" else f"log loss {worse} - log loss {better}",
+    aim="k" if study.target == "k" else "a lower loss", images=params.sizes[-1],
+    tried=", ".join(f"{s:g}" for s in swept), swept=len(swept),
     guidance=params.guidance, configurations=len(table),
 )  # fmt: skip
 ledger
@@ -461,15 +313,15 @@ claims.write(
     evidence={
         "sweep": {
             "size": params.sizes[-1],
-            "guidance": sweep.guidance.tolist(),
+            "guidance": sweep.index.tolist(),
             "loss": sweep.loss.tolist(),
             "low": sweep.low.tolist(),
             "high": sweep.high.tolist(),
         },
         "configurations": table.reset_index().to_dict("list"),
         "rank_correlation": {
-            m: {"target": target, "alone": alone[m].value, "partial": partial[m].value}
-            for m in held
+            m: {"target": study.target, "alone": row.alone.value, "partial": row.partial.value}
+            for m, row in ranks.iterrows()
         },
     },
     provenance=study.provenance(),
@@ -486,10 +338,10 @@ claims.write(
 # - **Few configurations.** A partial rank correlation over a dozen configurations has a wide interval, and about half
 #   of its points come from one sweep, in which recognizability and diversity move together. What the sweep
 #   binds together no statistic can take apart; prompt sets help, as they move the two separately.
-# - **The judge is a classifier of the same kind** as those that are trained, and it learned from the same real
+# - **The reference is a classifier of the same kind** as those that are trained, and it learned from the same real
 #   pool. Its features may see what our classifiers see and miss what others would.
 # - **The best of a grid.** The best scale can only be one of those that were tried, and its interval counts where the
-#   minimum falls when seeds and test images are drawn anew.
+#   minimum falls when seeds and test images are resampled.
 # - **Our generator is closed-domain.** It knows nothing but garments, so that most of its unguided images already
 #   show their class; Stable Diffusion needs guidance for that. Its text encoder has seen little language: wordings
 #   far from its captions (glosses, whole sentences, a place in the background) are no poorer descriptions, it
@@ -525,15 +377,15 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `{n: min(curves, key=lambda w: curves[w].means[i]) for i, n in enumerate(params.sizes)}`.
+# `{n: min(by_scale, key=lambda w: by_scale[w].means[i]) for i, n in enumerate(params.sizes)}`.
 # More images can make up for less clear ones, not for missing variety: the expected direction is a lower best
 # scale for larger sets. Whether the intervals are narrow enough to see it is another question.
 # ```
 #
-# **3.** Hold coverage fixed instead of feature deviation. Does recognizability still tell something?
+# **3.** Hold coverage fixed instead of feature deviation. Does recognizability still predict how well images train?
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `study.rank("recognizability", given=["coverage"], target=target)`. Coverage falls when images are wrong
+# `study.rank("recognizability", given=["coverage"], target=study.target)`. Coverage falls when images are wrong
 # *and* when they are too alike, so less is left for recognizability to explain.
 # ```

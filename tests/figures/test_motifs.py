@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
@@ -286,6 +287,28 @@ def test_scatter_draws_intervals_names_and_equality():
     assert {t.get_text() for t in ax.texts} == {"a", "b"}
     assert {(1.0, 3.0), (2.0, 1.0)} <= set(points(ax))
     assert "gain against toxic: a (1 [0.5, 1.5], 3), b (2, 1 [0.5, 2])" in picture.alt
+
+
+def test_scatter_shows_a_third_number_as_colour():
+    groups = {"sweep": ([1, 2], [3, 4]), "sets": ([5], [6]), "real": ([7], [8])}
+    groups = {name: tuple(dict(enumerate(v)) for v in pair) for name, pair in groups.items()}
+    how = {"values": {"sweep": [1.0, 2.0], "sets": [5.0]}, "bar": "loss"}
+    picture = draw(scatter(groups, "x", "y", **how), scatter(groups, "z", "y", **how))
+    assert len(picture.fig.axes) == 3  # one colour bar for both
+    assert picture.fig.axes[2].get_ylabel() == "loss"
+    shown = [c for c in picture.axes[0].collections if isinstance(c, PathCollection)]
+    assert [list(c.get_array()) for c in shown] == [[1, 2], [5]]
+    colours = np.concatenate([c.to_rgba(c.get_array()) for c in shown])[:, :3].sum(1)
+    assert (np.diff(colours) > 0).all()  # dark: low, on one scale
+    assert (7.0, 8.0) in points(picture.axes[0])
+
+
+def test_several_places_of_one_name_are_marked():
+    panel = curves({1: 2.0, 4: 1.0}, "w", "loss", at={"published": [1.5, 2.0]}, log="x")
+    picture = draw(panel)
+    upright = [line.get_xdata()[0] for line in picture.axes[0].lines if line.get_ls() == ":"]
+    assert upright == [1.5, 2.0]
+    assert [t.get_text() for t in picture.fig.legends[0].get_texts()].count("published") == 1
 
 
 def test_stacked_bars_leave_what_is_not_stated():

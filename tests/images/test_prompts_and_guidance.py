@@ -169,6 +169,25 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
     sweep = table.iloc[:3]
     assert best.value == sweep.guidance.iloc[sweep.loss.argmin()]
     assert best.low >= 1 and best.high <= 4
+    groups = study.groups()
+    assert list(groups["guidance sweep"].index) == ["w = 1", "w = 1.5", "w = 4"]
+    assert list(groups["guidance sweep"].loss) == list(sweep.loss)
+    assert list(groups["other prompt sets"].index) == ["classnames"]
+    judged = study.fidelity[params.configurations()[0]].metrics
+    assert groups["real images"].cosine.item() == judged["real_cosine"]
+    preferred = study.preferred()
+    assert set(preferred) == set(METRICS)
+    assert preferred["frechet"] == sweep.guidance.iloc[sweep.frechet.argmin()]
+    assert preferred["density"] == sweep.guidance.iloc[sweep.density.argmax()]
+    below = study.below_best()
+    assert [e.value for e in below.values()] == pytest.approx(list(sweep.top1 - sweep.top1.max()))
+    assert sum(e.low == e.value == e.high == 0 for e in below.values()) >= 1
+    ranks = study.ranks()
+    assert set(ranks.index) == set(METRICS) and study.target == "k"
+    expected = partial_spearman(table.deviation, table.k, [table.recognizability])
+    assert ranks.partial["deviation"].value == pytest.approx(expected, nan_ok=True)
+    expected = stats.spearmanr(table.density, table.k).statistic
+    assert ranks.alone["density"].value == pytest.approx(expected, nan_ok=True)
     one, other = params.configurations()[:2]
     assert study.contrast(one, other).value == pytest.approx(
         table.loss.iloc[0] / table.loss.iloc[1]

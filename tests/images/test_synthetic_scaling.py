@@ -10,8 +10,9 @@ from dataworth.images import parts, train_generator
 from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.parts import SHARD, SyntheticPool
+from dataworth.studies.curves import Curve
 from dataworth.studies.images import class_names
-from dataworth.studies.synthetic_scaling import SyntheticScaling, run
+from dataworth.studies.synthetic_scaling import Study, SyntheticScaling, run
 
 SIZES = (10, 20, 30, 40)
 
@@ -197,15 +198,64 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
     accuracy = study.accuracy()
     assert list(accuracy.columns) == [10, 20, 30, 40, 45]
     error = study.curve("real", metric="error").means
-    assert accuracy.iloc[0, 0].startswith(f"{100 * (1 - error[0]):.1f} [")
+    assert accuracy.iloc[0, 0].value == pytest.approx(100 * (1 - error[0]))
+    low, high = study.curve("real", metric="error").interval()
+    assert accuracy.iloc[0, 0].interval == pytest.approx((100 * (1 - high[0]), 100 * (1 - low[0])))
+    assert np.isnan(accuracy.loc["classnames", 40])
     provenance = study.provenance()
-    assert provenance["runs"] == "46 classifier, 2 synthetic-images, 2 fidelity"
+    assert provenance["runs"] == "2 synthetic-images, 2 fidelity, 46 classifier"
 
     # A second time, nothing is computed and the numbers are the same.
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
     np.testing.assert_array_equal(again.curve("synthetic").draws, study.curve("synthetic").draws)
     parts.generator_of.cache_clear()
+
+
+@pytest.fixture
+def planted():
+    """A study whose arms fall as 5 D^-k without a floor, k by arm, in every draw."""
+    slow = {"real": 0.5, "synthetic": 0.25, "real, vit-2x32": 0.6, "synthetic, vit-2x32": 0.4}
+    params = cell(SyntheticScaling, other_sizes=(80, 320, 1280))
+    arms = params.arms()
+    made = Study(params, arms, dict.fromkeys(arms), {}, {}, None)
+    rng = np.random.default_rng(0)
+    made.__dict__["curves"] = {}
+    for name, one in arms.items():
+        loss = 5 * np.array(one.sizes, dtype=float) ** -slow.get(name, 0.3)
+        draws = loss * np.exp(rng.normal(0, 1e-4, (100, 1)))
+        made.curves[name] = Curve(np.array(one.sizes), loss[:, None], draws)
+    return made
+
+
+def test_arms_are_compared_with_their_real_counterparts(planted):
+    compared = planted.compared()
+    assert list(compared.index) == list(planted.arms)
+    assert compared.k["synthetic"].value == pytest.approx(0.25)
+    assert compared.slope["real, vit-2x32"].value == pytest.approx(0.6)
+    assert compared.loss["real"].value == pytest.approx(5 * 1280**-0.5)
+    assert compared.ratio["synthetic"].value == pytest.approx(2)
+    assert compared.ratio["synthetic, vit-2x32"].value == pytest.approx(1.5)
+    assert compared.ratio["clip-80"].value == pytest.approx(0.5 / 0.3)
+    assert compared.ratio["synthetic, fixed epochs"].value == pytest.approx(1)
+    real = compared.images == "real"
+    assert set(compared.index[real]) == {n for n in planted.arms if n.startswith("real")}
+    assert compared.ratio[real].isna().all() and compared.ratio[~real].notna().all()
+    assert planted.predicted("real").value == pytest.approx(1)
+
+
+def test_worth_where_the_answer_is_known(planted):
+    """5 m^-1/4 = 5 n^-1/2 where m = n^2: n synthetic images per real one."""
+    worth = planted.worth()
+    assert worth.index[0] == 80 and worth.index[-1] == 10240 and len(worth) == 9
+    assert [r.value for r in worth.ratio] == pytest.approx(worth.index, rel=0.05)
+    assert set(worth.case) == {"extrapolated"}  # 80^2 images are more than were sampled
+    crossing = planted.crossing()
+    assert crossing.value == pytest.approx(5120**0.5, rel=0.01)
+    assert crossing.low <= crossing.value <= crossing.high
+    assert [float(np.min(crossing.draws)), float(np.max(crossing.draws))] == pytest.approx(
+        [5120**0.5] * 2, rel=0.01
+    )
 
 
 def test_cost_counts_training_samples():

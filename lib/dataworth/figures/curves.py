@@ -33,7 +33,7 @@ def curves(
     measured: Span | None = None,
     chance: float | None = None,
     reference: float | None = None,
-    at: Mapping[str, float] | None = None,
+    at: Mapping[str, float | Sequence[float]] | None = None,
     range_: tuple[float, float, str] | None = None,
     band: bool = False,
     join: bool | Collection[str] = True,
@@ -73,7 +73,7 @@ def curves(
             ax.axhspan(*range_[:2], color=COLOURS["published"], alpha=0.16, lw=0, label=range_[2])
         if reference is not None:
             ax.axhline(reference, color=GUIDE, lw=1, ls=":")
-        for name, place in (at or {}).items():
+        for name, place in ((n, v) for n, v in (at or {}).items() for v in np.atleast_1d(v)):
             ax.axvline(place, color=GUIDE, lw=1, ls=":", label=name)
         for name, found in past.items():
             colour = COLOURS["recorded"] if name == "this run" else styles[name][0]

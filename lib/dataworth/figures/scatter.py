@@ -31,6 +31,8 @@ def scatter(
     cross: tuple[float | None, float | None] = (None, None),
     hollow: Sequence[str] = (),
     join: Sequence[str] = (),
+    values: Mapping[str, Sequence[float]] | None = None,
+    bar: str = "",
     log: str = "",
     form: str = ".3g",
     roles: Roles = None,
@@ -42,7 +44,8 @@ def scatter(
     carry the names of their rows, or the names themselves; True: all. recorded: the same pair of
     the recorded run, drawn first; size: of that run. equal: draw the line of equality. cross: where
     dotted lines stand, upright and lying. hollow: groups with open marks. join: groups whose
-    points are joined in order. log, form, roles: as for `curves`.
+    points are joined in order. values: numbers of some groups' points, shown as colours (dark: low)
+    with a colour bar named `bar`. log, form, roles: as for `curves`.
     """
     pairs = groups if isinstance(groups, Mapping) else {"this run": groups}
     own = {name: (series(a), series(b)) for name, (a, b) in pairs.items()}
@@ -54,15 +57,20 @@ def scatter(
         extra["published"] = (published, "published")
     beside = {n: (series(pair[0]), series(pair[1]), role) for n, (pair, role) in extra.items()}
 
-    def paint(ax: Axes, span: Any) -> None:
+    def paint(ax: Axes, span: Any) -> Any:
+        from matplotlib.colors import PowerNorm
+
+        every = [float(v) for part in (values or {}).values() for v in part]
+        # The root spreads the low end, where most points lie beside one or two far off.
+        norm, image = PowerNorm(0.5, min(every, default=0.0), max(every, default=1.0)), None
         ax.set_xscale("log" if "x" in log else "linear")
         ax.set_yscale("log" if "y" in log else "linear")
         for at, line in zip(cross, (ax.axvline, ax.axhline), strict=True):
             if at is not None:
                 line(at, color=GUIDE, lw=1, ls=":")
         if equal:
-            every = np.concatenate([v.value for pair in own.values() for v in pair])
-            ends = [np.nanmin(every), np.nanmax(every)]
+            places = np.concatenate([v.value for pair in own.values() for v in pair])
+            ends = [np.nanmin(places), np.nanmax(places)]
             ax.plot(ends, ends, ":", color=GUIDE, label="equal")
         for name, (a, b, role) in beside.items():
             _points(ax, a, b, COLOURS[role], "P" if role == "recorded" else "x", name, False, 6.5)
@@ -71,8 +79,15 @@ def scatter(
             if name in join:
                 ax.plot(a.value, b.value, "-", color=colour, lw=1, alpha=0.6, zorder=2)
             label = name if len(own) + len(beside) > 1 else None
-            _points(ax, a, b, colour, marker, label, name in hollow, 5)
+            if values and name in values:
+                image = ax.scatter(
+                    a.value, b.value, s=34, c=values[name], marker=marker, cmap="viridis",
+                    norm=norm, edgecolors="#333333", linewidths=0.6, label=label, zorder=3,
+                )  # fmt: skip
+            else:
+                _points(ax, a, b, colour, marker, label, name in hollow, 5)
         ax.margins(0.12)
+        return image
 
     named = _named(own, names)
     told = []
@@ -83,7 +98,7 @@ def scatter(
         told.append((f"{name}: " if len(own) > 1 else "") + ", ".join(points))
     return Panel(
         paint, "; ".join(told) + ".", head=f"{y} against {x}", x=x, y=y, title=title, log=log,
-        names=named, height=height,
+        names=named, height=height, bar=bar,
     )  # fmt: skip
 
 

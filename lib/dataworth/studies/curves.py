@@ -58,6 +58,12 @@ class Curve:
         """Columns `n` and `loss`, for `dataworth.fit.fit(..., draws=self.draws)`."""
         return {"n": self.sizes.astype(float), "loss": self.means}
 
+    def fit(self, law: str) -> Fit:
+        """A law of size (`fit.LAWS`) on the means, and on every draw of them."""
+        from dataworth.fit import fit
+
+        return fit(self.table(), law=law, x="n", y="loss", draws=self.draws)
+
 
 def curve(
     runs: Sequence[Sequence[Result]],
@@ -80,9 +86,14 @@ def curve(
     return Curve(np.asarray(sizes, dtype=np.int64), values.mean(2), draws)
 
 
+def exponent(law: Fit) -> Estimate:
+    """k of a power law."""
+    return estimate(law.params["k"], law.draws["k"])
+
+
 def exponent_ratio(one: Fit, other: Fit) -> Estimate:
     """k of one power law over k of another."""
-    return estimate(one.params["k"] / other.params["k"], one.draws["k"] / other.draws["k"])
+    return exponent(one).over(exponent(other))
 
 
 def scores(runs: Sequence[Sequence[Result]], *, split: str = "test", metric: str = "loss") -> Array:
@@ -101,7 +112,7 @@ def resample(
     """Bootstrap versions (B, n) of the means over seeds and examples of `values` (n, seeds, N).
 
     Draw b takes the same examples for every arm of one `seed`. `arm` is a number of the arm's own:
-    its training seeds are drawn independently of another's. `rows`: see `over_examples`.
+    its training seeds are resampled independently of another's. `rows`: see `over_examples`.
     """
     n, count, examples = values.shape
     flat = values.reshape(n * count, examples)
@@ -110,7 +121,7 @@ def resample(
 
 
 def hash_of(runs: Sequence[Sequence[Result]]) -> int:
-    """A number of the runs themselves: curves of different arms draw their seeds independently."""
+    """Seed derived from the run keys, so that arms are resampled independently."""
     return int(runs[0][0].spec.identity[:8], 16)
 
 

@@ -6,7 +6,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -45,6 +45,14 @@ def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     if any(not 10 <= size <= 10**10 for size in sizes) or len(set(sizes)) < len(sizes):
         raise ValueError("must be distinct sizes of at least 10 images and at most 10^10")
     return tuple(sorted(sizes))
+
+
+def check_names(names: Names, allowed: Iterable[str]) -> Names:
+    """Raises ValueError for a name that is not allowed."""
+    known = list(allowed)
+    if any(name not in known for name in ((names,) if isinstance(names, str) else names)):
+        raise ValueError(f"must be of {', '.join(known)}")
+    return names
 
 
 def check_prompt_sets(names: Names) -> Names:
@@ -162,6 +170,16 @@ class ImageStudy(Parameters):
             keep_weights=seed == 0 and all(part.source == "real" for part in parts),
             **changes,
         )
+
+    def line(
+        self,
+        sizes: Sequence[int],
+        part: Callable[[int, int], RealPart | SyntheticPart],
+        **changes: Any,
+    ) -> list[list[ClassifierSpec]]:
+        """Training runs as [size][seed] on `part(size, seed)`; `changes`: see `classifier`."""
+        seeds = range(self.seeds)
+        return [[self.classifier(part(n, s), seed=s, **changes) for s in seeds] for n in sizes]
 
     def evaluations(self) -> tuple[str, ...]:
         """Names of the evaluation sets: splits of the card, and its shifted sets if it has any."""

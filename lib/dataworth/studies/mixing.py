@@ -17,6 +17,7 @@ from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
 from dataworth.studies.images import Runs, check_sizes, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
+from dataworth.studies.synthetic_scaling import PURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,6 @@ from dataworth.arrays import Array
 Sizes = Annotated[tuple[int, ...], Field(min_length=1)]
 Ratios = Annotated[tuple[Annotated[float, Field(gt=0, le=10**6)], ...], Field(min_length=1)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
-PURE = ("real", "synthetic")
 RULES = {
     "n + m/ρ": "synthetic images count as the real ones that they replace",
     "n + m": "synthetic images count as real ones",
@@ -196,13 +196,7 @@ class Mixed(base.Study):
     @cached_property
     def laws(self) -> dict[str, Fit]:
         """E + a D^-k on the two pure curves, by arm."""
-        from dataworth.fit import fit
-
-        curves = {arm: self.pure(arm) for arm in PURE}
-        return {
-            arm: fit(c.table(), law="shifted", x="n", y="loss", draws=c.draws)
-            for arm, c in curves.items()
-        }
+        return {arm: self.pure(arm).fit("shifted") for arm in PURE}
 
     @cached_property
     def surface(self) -> Fit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -21,11 +21,18 @@ from dataworth.images.parts import SyntheticPool
 from dataworth.images.preview import PreviewSpec
 from dataworth.images.prompts import PROMPT_SETS
 from dataworth.parameters import field
-from dataworth.runs import Result, Spec, Store, run_tasks
+from dataworth.runs import Result, Store, run_tasks
 from dataworth.stats import Estimate, first_and_rest, partial_spearman
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curve
-from dataworth.studies.images import ImageStudy, Runs, check_sizes, run_classifiers
+from dataworth.studies.images import (
+    ImageStudy,
+    Names,
+    Runs,
+    check_names,
+    check_sizes,
+    run_classifiers,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,15 +41,29 @@ if TYPE_CHECKING:
 
 from dataworth.arrays import Array
 
-METRICS = (
-    "recognizability", "macro_f1", "deviation", "cosine", "density", "coverage", "frechet",
-    "inception_score",
-)  # fmt: skip
+METRICS = {
+    "recognizability": "recognizability",
+    "macro_f1": "macro-F1",
+    "deviation": "feature deviation",
+    "cosine": "cosine distance",
+    "density": "density",
+    "coverage": "coverage",
+    "frechet": "Fréchet distance",
+    "inception_score": "Inception Score",
+}
+"""Scores of generated images, by what they are called on a page; of the Fréchet distance less is
+better, of the others more."""
+HELD = {
+    **dict.fromkeys(("deviation", "cosine", "coverage"), ("recognizability",)),
+    **dict.fromkeys(("recognizability", "macro_f1", "density", "inception_score"), ("deviation",)),
+    "frechet": ("recognizability", "deviation"),
+}
+"""What the partial rank correlation of a score holds fixed: the other side of the trade-off."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A way to draw training images: a prompt set and a guidance scale (1 = no guidance)."""
+    """A way to sample training images: a prompt set and a guidance scale (1 = no guidance)."""
 
     prompt_set: str
     guidance: float
@@ -68,7 +89,7 @@ class PromptsAndGuidance(ImageStudy):
     learner: str = field("classifier that is trained on every configuration, by name")
     steps: int = field("length of its training", "steps", ge=1, le=10**8)
     judged: int = field(
-        "images of a configuration that the reference judges", "images", ge=20, le=10**9
+        "images of a configuration that the reference evaluates", "images", ge=20, le=10**9
     )
     reference_size: int = field(
         "real images the reference is trained on", "images", ge=10, le=10**9
@@ -81,19 +102,12 @@ class PromptsAndGuidance(ImageStudy):
             raise ValueError("must be distinct")
         return tuple(sorted(values))
 
-    @field_validator("sizes")
-    @classmethod
-    def _distinct(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        return check_sizes(sizes)
+    _distinct = field_validator("sizes")(check_sizes)
 
     @field_validator("prompt_sets", "compared", "learner")
     @classmethod
-    def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
-        allowed = tuple(MODELS if info.field_name == "learner" else PROMPT_SETS)
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in allowed:
-                raise ValueError(f"must be of {', '.join(allowed)}")
-        return names
+    def _all_known(cls, names: Names, info: ValidationInfo) -> Names:
+        return check_names(names, MODELS if info.field_name == "learner" else PROMPT_SETS)
 
     @model_validator(mode="after")
     def _compared_are_run(self) -> PromptsAndGuidance:
@@ -123,26 +137,20 @@ class PromptsAndGuidance(ImageStudy):
 
     def specs(self, configuration: Configuration) -> list[list[ClassifierSpec]]:
         """Training runs as [size][seed]. Image i of every configuration starts from the same
-        noise, and run s of every configuration from the same weights: differences between
-        configurations are freed of that chance."""
+        noise, and run s of every configuration from the same weights (common random numbers):
+        configurations are compared in pairs."""
         pool = self.pool_of(configuration)
         budget = Budget(rule="fixed_steps", amount=self.steps, batch=self.batch)
-        return [
-            [
-                self.classifier(
-                    self.synthetic(pool, n, s),
-                    seed=s,
-                    model=self.learner,
-                    budget=budget,
-                    evaluations=("test",),
-                )
-                for s in range(self.seeds)
-            ]
-            for n in self.sizes
-        ]
+        return self.line(
+            self.sizes,
+            partial(self.synthetic, pool),
+            model=self.learner,
+            budget=budget,
+            evaluations=("test",),
+        )
 
     def reference(self) -> ClassifierSpec:
-        """The judge: run 0 on real images, the same run as that of the first chapter."""
+        """What evaluates images: run 0 on real images, a run of the first chapter."""
         return self.classifier(self.real(self.reference_size, 0), seed=0)
 
     def previews(self) -> list[PreviewSpec]:
@@ -169,7 +177,7 @@ class PromptsAndGuidance(ImageStudy):
         ]
 
     def trainings(self) -> list[Training]:
-        """The learners of all configurations, and the judge."""
+        """The learners of all configurations, and the reference."""
         from dataworth.studies.image_cost import Training
 
         runs = len(self.configurations()) * self.seeds * len(self.sizes)
@@ -200,20 +208,28 @@ class Study(base.Study):
             "grid of examples": self.shown,
         }
 
-    def curve(self, configuration: Configuration, metric: str = "loss") -> Curve:
-        """Loss or error against training-set size."""
+    @cached_property
+    def curves(self) -> dict[Configuration, Curve]:
+        """Loss against training-set size."""
+        return self._curves("loss")
+
+    @cached_property
+    def errors(self) -> dict[Configuration, Curve]:
+        """Top-1 error against training-set size."""
+        return self._curves("error")
+
+    def _curves(self, metric: str) -> dict[Configuration, Curve]:
         p = self.params
-        rows = self.runs[configuration.name]
-        return curve(rows, p.sizes, metric=metric, resamples=p.resamples, seed=p.seed)
+        how: dict[str, Any] = {"metric": metric, "resamples": p.resamples, "seed": p.seed}
+        return {c: curve(self.runs[c.name], p.sizes, **how) for c in self.fidelity}
 
     @cached_property
     def losses(self) -> dict[Configuration, Array]:
         """Log loss at the largest size: the estimate, then its bootstrap draws, (1 + B,)."""
-        found = {}
-        for c in self.fidelity:
-            line = self.curve(c)
-            found[c] = np.log(np.concatenate([line.means[None, -1], line.draws[:, -1]]))
-        return found
+        return {
+            c: np.log(np.concatenate([line.means[None, -1], line.draws[:, -1]]))
+            for c, line in self.curves.items()
+        }
 
     @cached_property
     def exponents(self) -> dict[Configuration, Array]:
@@ -223,11 +239,15 @@ class Study(base.Study):
             return {}
         x = np.log(np.asarray(self.params.sizes, dtype=float))
         x = (x - x.mean()) / np.square(x - x.mean()).sum()
-        found = {}
-        for c in self.fidelity:
-            line = self.curve(c)
-            found[c] = -np.log(np.concatenate([line.means[None], line.draws])) @ x
-        return found
+        return {
+            c: -np.log(np.concatenate([line.means[None], line.draws])) @ x
+            for c, line in self.curves.items()
+        }
+
+    @property
+    def target(self) -> str:
+        """What scores are to predict: k where there are two sizes, else the loss."""
+        return "k" if self.exponents else "loss"
 
     def table(self) -> pd.DataFrame:
         """One row per configuration: `prompt_set`, `guidance`, the metrics of `METRICS`, `loss`
@@ -236,17 +256,35 @@ class Study(base.Study):
         import pandas as pd
 
         rows = {}
-        for c, judged in self.fidelity.items():
+        for c, evaluated in self.fidelity.items():
             loss = first_and_rest(np.exp(self.losses[c]))
             row: dict[str, Any] = {"prompt_set": c.prompt_set, "guidance": c.guidance}
-            row |= {name: judged.metrics[name] for name in METRICS}
+            row |= {name: evaluated.metrics[name] for name in METRICS}
             row |= {"loss": loss.value, "low": loss.low, "high": loss.high}
-            row["top1"] = 100 * (1 - self.curve(c, "error").means[-1])
+            row["top1"] = 100 * (1 - self.errors[c].means[-1])
             if self.exponents:
                 k = first_and_rest(self.exponents[c])
                 row |= {"k": k.value, "k_low": k.low, "k_high": k.high}
             rows[c.name] = row
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="configuration"))
+
+    def groups(self) -> dict[str, pd.DataFrame]:
+        """Rows of `table` by what they compare, named for a figure: the guidance sweep, the other
+        prompt sets, and real images (recognizability, deviation and cosine only)."""
+        import pandas as pd
+
+        table, p = self.table(), self.params
+        sweep = table.loc[[c.name for c in p.sweep()]].set_index("guidance")
+        sets = table.loc[[c.name for c in p.wordings()]].set_index("prompt_set")
+        found = next(iter(self.fidelity.values())).metrics
+        real = {
+            name: [found[f"real_{name}"]] for name in ("recognizability", "deviation", "cosine")
+        }
+        return {
+            "guidance sweep": sweep.rename(lambda w: f"w = {w:g}"),
+            "other prompt sets": sets.drop(p.prompt_set),
+            "real images": pd.DataFrame(real, index=["real"]),
+        }
 
     def best(self) -> Estimate:
         """The guidance scale of the sweep with the lowest loss; the interval covers where the
@@ -254,13 +292,28 @@ class Study(base.Study):
         losses = np.stack([self.losses[c] for c in self.params.sweep()])
         return first_and_rest(np.asarray(self.params.guidances)[losses.argmin(0)])
 
+    def preferred(self) -> dict[str, float]:
+        """The guidance scale of the sweep that each score calls best."""
+        found = {}
+        for name in METRICS:
+            values = [self.fidelity[c].metrics[name] for c in self.params.sweep()]
+            at = np.argmin(values) if name == "frechet" else np.argmax(values)
+            found[name] = self.params.guidances[at]
+        return found
+
+    def below_best(self) -> dict[float, Estimate]:
+        """Top-1 of every scale of the sweep less that of the best one, in points."""
+        sweep = self.params.sweep()
+        best = min(sweep, key=lambda c: self.errors[c].means[-1])
+        return {c.guidance: self.points(best, c) for c in sweep}
+
     def contrast(self, worse: Configuration, better: Configuration) -> Estimate:
         """Loss of one configuration over that of another, at the largest size."""
         return first_and_rest(np.exp(self.losses[worse] - self.losses[better]))
 
     def points(self, worse: Configuration, better: Configuration) -> Estimate:
         """Top-1 of one configuration less that of another, in points, at the largest size."""
-        first, last = (self.curve(c, "error").one(-1) for c in (worse, better))
+        first, last = (self.errors[c].one(-1) for c in (worse, better))
         return first.minus(last).times(100)
 
     def steeper(self, worse: Configuration, better: Configuration) -> Estimate:
@@ -295,6 +348,18 @@ class Study(base.Study):
             draws.append(partial_spearman(metrics[metric][rows], y[rows, b], controls[:, rows]))
         return first_and_rest(np.array(draws))
 
+    def ranks(self) -> pd.DataFrame:
+        """Rank correlation with `target` of every score, `alone` and `partial` (with `HELD`
+        fixed), as estimates."""
+        import pandas as pd
+
+        rows = {
+            name: {"alone": self.rank(name, target=self.target),
+                   "partial": self.rank(name, given=given, target=self.target)}
+            for name, given in HELD.items()
+        }  # fmt: skip
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
+
     def grid(self) -> dict[str, NDArray[np.uint8]]:
         """For each guidance scale, one tile per prompt set: images 0 to 3 of the pool, two by
         two. Every tile starts from the same noise."""
@@ -312,17 +377,16 @@ def run(params: PromptsAndGuidance, store: Store | None = None) -> Study:
     store = store or Store()
     configurations = params.configurations()
     grid = {c.name: params.specs(c) for c in configurations}
-    # The judge goes first: it is the longest task.
-    judge = params.reference()
-    found = run_classifiers({"reference": [[judge]]} | grid, store)
+    reference_spec = params.reference()  # goes first: it is the longest task
+    found = run_classifiers({"reference": [[reference_spec]]} | grid, store)
     reference = found.pop("reference")[0][0]
     pools = {c: params.pool_of(c) for c in configurations}
     wanted = range(params.judged)
     shards = [shard for pool in pools.values() for shard in pool.shards(wanted)]
-    run_tasks(shards, store=store, label="images to judge")
-    tasks: list[Spec] = [
-        FidelitySpec(pool=pool, size=params.judged, reference=judge) for pool in pools.values()
-    ]
-    done = run_tasks([*tasks, *params.previews()], store=store, label="fidelity")
-    fidelity = dict(zip(configurations, done, strict=False))
-    return Study(params, found, fidelity, done[len(configurations) :], reference)
+    run_tasks(shards, store=store, label="images to evaluate")
+    evaluated = {
+        c: FidelitySpec(pool=pool, size=params.judged, reference=reference_spec)
+        for c, pool in pools.items()
+    }
+    done = base.run_grid({"fidelity": evaluated, "shown": params.previews()}, store, "fidelity")
+    return Study(params, found, done["fidelity"], done["shown"], reference)

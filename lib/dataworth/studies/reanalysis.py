@@ -10,7 +10,7 @@ from pydantic import field_validator
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.parameters import field
 from dataworth.studies.images import ImageStudy, check_sizes
-from dataworth.studies.synthetic_scaling import Sizes, SyntheticScaling
+from dataworth.studies.synthetic_scaling import PURE, Sizes, SyntheticScaling
 
 if TYPE_CHECKING:
     from dataworth.studies.image_cost import Drawing, Training
@@ -46,24 +46,11 @@ class Reanalysis(ImageStudy):
         return {a: known[a].sizes for a in arms}, {a: scaling.specs(known[a]) for a in arms}
 
     def drawings(self) -> list[Drawing]:
-        """The synthetic arm, shared with *synthetic scaling*; chapters add what they draw."""
-        from dataworth.studies.image_cost import Drawing
-
-        images = self.seeds * self.synthetic_sizes[-1]
-        return [Drawing(self.generator, self.prompt_set, images, self.solver_steps)]
+        """The synthetic arm, shared with *synthetic scaling*; chapters add what they sample."""
+        scaling = self.scaling()
+        return scaling.drawings(scaling.arms()[arm] for arm in PURE)
 
     def trainings(self) -> list[Training]:
         """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
-        from dataworth.studies.image_cost import Training
-
-        sizes = {"real": self.real_sizes, "synthetic": self.synthetic_sizes}
-        budget = self.own_budget
-        return [
-            Training(
-                kind,
-                self.model,
-                self.seeds * len(counts),
-                self.seeds * sum(budget.steps(n) * budget.batch for n in counts),
-            )
-            for kind, counts in sizes.items()
-        ]
+        scaling = self.scaling()
+        return scaling.trainings(scaling.arms()[arm] for arm in PURE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve
+from dataworth.studies.curves import Curve, curve, exponent, exponent_ratio
 from dataworth.studies.images import (
     POOL,
     ImageStudy,
+    Names,
     Runs,
+    check_names,
     check_prompt_sets,
     check_sizes,
     run_classifiers,
@@ -31,7 +34,11 @@ from dataworth.studies.images import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dataworth.fit import Equivalence, Fit
     from dataworth.studies.image_cost import Drawing, Training
+
+PURE = ("real", "synthetic")
+"""The main arms: images of one kind alone, at every size."""
 
 Sizes = Annotated[tuple[int, ...], Field(min_length=4)]
 OtherSizes = Annotated[tuple[int, ...], Field(min_length=3)]
@@ -64,24 +71,13 @@ class SyntheticScaling(ImageStudy):
     )
     curve_images: int = field("images per point of the quality curve", "images", ge=32, le=10**9)
 
-    @field_validator("real_sizes", "synthetic_sizes", "other_sizes")
-    @classmethod
-    def _distinct(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        return check_sizes(sizes)
+    _distinct = field_validator("real_sizes", "synthetic_sizes", "other_sizes")(check_sizes)
+    _known_prompt_sets = field_validator("other_prompt_sets")(check_prompt_sets)
 
     @field_validator("other_generators", "other_model")
     @classmethod
-    def _all_known(cls, names: tuple[str, ...] | str, info: ValidationInfo) -> object:
-        allowed: Mapping[str, object] = MODELS if info.field_name == "other_model" else GENERATORS
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in allowed:
-                raise ValueError(f"must be of {', '.join(allowed)}")
-        return names
-
-    @field_validator("other_prompt_sets")
-    @classmethod
-    def _known_prompt_sets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return check_prompt_sets(names)
+    def _all_known(cls, names: Names, info: ValidationInfo) -> Names:
+        return check_names(names, MODELS if info.field_name == "other_model" else GENERATORS)
 
     @model_validator(mode="after")
     def _comparable(self) -> SyntheticScaling:
@@ -112,22 +108,16 @@ class SyntheticScaling(ImageStudy):
         return arms
 
     def specs(self, arm: Arm) -> list[list[ClassifierSpec]]:
-        """The arm's training runs, as [size][seed]. Those that another chapter reads are judged on
-        every evaluation set, those with another model or budget rule on the test split."""
+        """The arm's training runs, as [size][seed]. Those that another chapter reads are evaluated
+        on every evaluation set, those with another model or budget rule on the test split."""
         shared = arm.model == self.model and arm.budget == self.own_budget
-        return [
-            [
-                self.classifier(
-                    self.images(arm, n, s),
-                    seed=s,
-                    model=arm.model,
-                    budget=arm.budget,
-                    evaluations=self.evaluations() if shared else ("test",),
-                )
-                for s in range(self.seeds)
-            ]
-            for n in arm.sizes
-        ]
+        return self.line(
+            arm.sizes,
+            partial(self.images, arm),
+            model=arm.model,
+            budget=arm.budget,
+            evaluations=self.evaluations() if shared else ("test",),
+        )
 
     def images(self, arm: Arm, size: int, seed: int) -> RealPart | SyntheticPart:
         """The training set of one run."""
@@ -144,12 +134,13 @@ class SyntheticScaling(ImageStudy):
             runs=self.seeds * (len(self.real_sizes) + 7 * len(self.other_sizes)),
         )
 
-    def drawings(self) -> list[Drawing]:
-        """Images of every pool, as many as its largest arm takes; arms of one pool share them."""
+    def drawings(self, arms: Iterable[Arm] | None = None) -> list[Drawing]:
+        """Images of every pool, as many as the largest of the arms (default: all) takes; arms of
+        one pool share them."""
         from dataworth.studies.image_cost import Drawing
 
         pools: dict[tuple[str, str], int] = {}
-        for arm in self.arms().values():
+        for arm in self.arms().values() if arms is None else arms:
             if arm.generator:
                 pool = (arm.generator, arm.prompt_set)
                 pools[pool] = max(pools.get(pool, 0), *arm.sizes)
@@ -158,12 +149,12 @@ class SyntheticScaling(ImageStudy):
             for (name, words), size in pools.items()
         ]
 
-    def trainings(self) -> list[Training]:
-        """Classifiers by kind of images and model."""
+    def trainings(self, arms: Iterable[Arm] | None = None) -> list[Training]:
+        """Classifiers of the arms (default: all) by kind of images and model."""
         from dataworth.studies.image_cost import Training
 
         found: dict[tuple[str, str], list[int]] = {}
-        for arm in self.arms().values():
+        for arm in self.arms().values() if arms is None else arms:
             kind = "synthetic" if arm.generator else "real"
             steps = [arm.budget.steps(n) for n in arm.sizes for _ in range(self.seeds)]
             found.setdefault((kind, arm.model), []).extend(n * arm.budget.batch for n in steps)
@@ -220,55 +211,117 @@ class Study(base.Study):
         }
 
     def quality(self) -> pd.DataFrame:
-        """Columns steps, recognizability, half_width (95 %, binomial), frechet, images_per_second
-        (one core or device, with guidance; median over tasks)."""
+        """Columns steps, recognizability with recognizability_low and recognizability_high (95 %,
+        binomial), frechet, images_per_second (one core or device, with guidance; median over
+        tasks)."""
         import pandas as pd
 
         rows = []
         for steps, result in self.fidelity.items():
             p = result.metrics["recognizability"]
-            seconds = [r.provenance["wall_seconds"] for r in self.shards[steps]]
-            rows.append(
-                {
-                    "steps": steps,
-                    "recognizability": p,
-                    "half_width": 1.96 * np.sqrt(p * (1 - p) / self.params.curve_images),
-                    "frechet": result.metrics["frechet"],
-                    "images_per_second": SHARD / np.median(seconds),
-                }
-            )
-        return pd.DataFrame(rows)
+            half = 1.96 * np.sqrt(p * (1 - p) / self.params.curve_images)
+            seconds = np.median([r.provenance["wall_seconds"] for r in self.shards[steps]])
+            rows.append((steps, p, p - half, p + half, result.metrics["frechet"], SHARD / seconds))
+        names = [f"recognizability{end}" for end in ("", "_low", "_high")]
+        return pd.DataFrame(rows, columns=["steps", *names, "frechet", "images_per_second"])
 
     def accuracy(self, split: str = "test") -> pd.DataFrame:
-        """Top-1 in percent by arm and size: mean over seeds and 95 % interval."""
+        """Top-1 in percent by arm and size, as estimates; NaN where an arm lacks the size."""
         import pandas as pd
 
         rows = {}
         for arm in self.runs:
             c = self.curve(arm, split=split, metric="error")
-            low, high = c.interval()
+            right = Curve(c.sizes, 100 * (1 - c.values), 100 * (1 - c.draws))
+            rows[arm] = {n: right.one(i) for i, n in enumerate(c.sizes.tolist())}
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("top-1 %")
+        return table.sort_index(axis=1)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """The loss of every arm on its own sizes."""
+        return {arm: self.curve(arm) for arm in self.runs}
+
+    @cached_property
+    def laws(self) -> dict[str, Fit]:
+        """E + a D^-k of the main arms, on all their sizes."""
+        return {arm: self.curves[arm].fit("shifted") for arm in PURE}
+
+    @cached_property
+    def powers(self) -> dict[str, Fit]:
+        """a D^-k of the main arms, on all their sizes."""
+        return {arm: self.curves[arm].fit("power") for arm in PURE}
+
+    @cached_property
+    def common_powers(self) -> dict[str, Fit]:
+        """a D^-k of every arm, on `other_sizes`, which all have."""
+        sizes = self.params.other_sizes
+        return {arm: c.at(sizes).fit("power") for arm, c in self.curves.items()}
+
+    def compared(self) -> pd.DataFrame:
+        """The arms on `other_sizes`: which `images` (real or synthetic); and as estimates `k`, the
+        `loss` at the largest size, the `ratio` of k of its real counterpart (same classifier and
+        budget rule) to its own, none for a real arm, and the `slope` (`local_slope`)."""
+        import pandas as pd
+
+        rows, fits = {}, self.common_powers
+        for arm, law in fits.items():
+            kind = "synthetic" if self.arms[arm].generator else "real"
+            same = arm.replace("synthetic", "real") if arm.startswith("synthetic") else "real"
+            c = self.curves[arm].at(self.params.other_sizes)
             rows[arm] = {
-                int(n): f"{100 * (1 - e):.1f} [{100 * (1 - h):.1f}, {100 * (1 - lo):.1f}]"
-                for n, e, lo, h in zip(c.sizes, c.means, low, high, strict=True)
+                "images": kind,
+                "k": exponent(law),
+                "loss": c.one(-1),
+                "ratio": None if kind == "real" else exponent_ratio(fits[same], law),
+                "slope": self.local_slope(arm),
             }
-        table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
-        sizes = sorted({int(n) for arm in self.arms.values() for n in arm.sizes})
-        return table[sizes].rename_axis("top-1 %, by training images", axis=1)
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+
+    def worth(self) -> pd.DataFrame:
+        """Synthetic images per real image of equal loss, at nine sizes from the smallest to the
+        largest real set: index `real images`; the `ratio` with its interval, the fraction of draws
+        in which it is `infinite`, and its `case` (`fit.Equivalence`)."""
+        import pandas as pd
+
+        from dataworth.fit import equivalence
+
+        sizes = self.curves["real"].sizes
+        asked = np.unique(np.round(np.geomspace(sizes[0], sizes[-1], 9)).astype(int)).tolist()
+        laws = self.laws["synthetic"], self.laws["real"]
+        found = {n: equivalence(*laws, at_real=float(n)) for n in asked}
+        rows = {n: (a.ratio, a.share_infinite, a.case) for n, a in found.items()}
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "infinite", "case"])
+        return table.rename_axis("real images")
+
+    @cached_property
+    def largest(self) -> Equivalence:
+        """The largest synthetic set against the real one of equal loss."""
+        from dataworth.fit import equivalence
+
+        size = float(self.params.synthetic_sizes[-1])
+        return equivalence(self.laws["synthetic"], self.laws["real"], at=size)
+
+    def crossing(self) -> Estimate:
+        """Number of real images whose loss equals that of the largest synthetic set."""
+        found, size = self.largest, self.params.synthetic_sizes[-1]
+        with np.errstate(divide="ignore"):
+            draws, low, high = (
+                np.divide(size, r) for r in (found.ratio_draws, found.ratio.high, found.ratio.low)
+            )
+        return Estimate(found.n_real, float(low), float(high), draws)
 
     def predicted(self, arm: str) -> Estimate:
         """Loss at the arm's largest size over what a power law of its other sizes predicts."""
-        from dataworth.fit import fit
-
-        c = self.curve(arm)
-        rest, last = c.at(c.sizes[:-1].tolist()), [float(c.sizes[-1])]
-        law = fit(rest.table(), law="power", x="n", y="loss", draws=rest.draws)
+        c = self.curves[arm]
+        law, last = c.at(c.sizes[:-1].tolist()).fit("power"), [float(c.sizes[-1])]
         return estimate(
             c.means[-1] / law.mean(last)[0], c.draws[:, -1] / law.mean_draws(last)[:, 0]
         )
 
     def local_slope(self, arm: str) -> Estimate:
         """-d log loss / d log D between the two largest of `other_sizes`."""
-        c = self.curve(arm).at(self.params.other_sizes[-2:])
+        c = self.curves[arm].at(self.params.other_sizes[-2:])
         far = np.log(c.sizes[1] / c.sizes[0])
         return estimate(
             -np.log(c.means[1] / c.means[0]) / far, -np.diff(np.log(c.draws))[:, 0] / far
