@@ -109,8 +109,9 @@ def test_series_of_whatever_a_study_gives():
 
 @pytest.mark.parametrize(
     ("value", "form", "text"),
-    [(-0.002, "+.2f", "0.00"), (0.002, "+.2f", "0.00"), (-0.006, "+.2f", "−0.01"), (0.0, ".3g", "0"),
-     (-1e-12, ".3g", "0"), (-0.5, "+.0f", "0"), (12.0, "+.2f", "+12.00"), (-np.inf, ".2f", "−∞")],
+    [(-0.002, "+.2f", "0.00"), (0.002, "+.2f", "0.00"), (-0.006, "+.2f", "−0.01"),
+     (0.0, ".3g", "0"), (-1e-12, ".3g", "0"), (-0.5, "+.0f", "0"), (12.0, "+.2f", "+12.00"),
+     (-np.inf, ".2f", "−∞")],
 )  # fmt: skip
 def test_a_number_rounded_to_zero_has_no_sign(value, form, text):
     assert number(value, form) == text
