@@ -16,8 +16,7 @@ from pathlib import Path
 
 from dataworth import __version__
 from dataworth.book.parameters import of_chapter
-from dataworth.studies.data_age import DECADE, DataAge, run
-from dataworth.text.models import MODELS
+from dataworth.studies.data_age import DataAge, run
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "lib" / "dataworth" / "published_data" / "measured_age_by_size.csv"
@@ -31,15 +30,10 @@ def main() -> None:
     params = of_chapter("data-age", arguments.profile).model
     assert isinstance(params, DataAge)
     study = run(params, tune=False)
-    table = study.degradations()
-    second = table.arm == "second size"
-    model = second.map({True: params.second_model, False: params.model})
-    table.insert(0, "model", model)
-    table.insert(1, "parameters", [MODELS[m].parameters(params.vocabulary) for m in model])
-    table["arm"] = table.arm.where(~second, "slices")
-    small, large = (study.degradation(arm).per_year for arm in study.larger)
+    table = study.by_model()
+    small, large = (study.per_decade(arm) for arm in study.models)
     apart = large.minus(small)
-    ends = [DECADE * x for x in (apart.value, apart.low, apart.high)]
+    ends = [apart.value, apart.low, apart.high]
     table.loc[len(table)] = ["larger less smaller", None, "slices", "both sides", *ends, None, None]
     made = study.provenance()
     for name, value in (

@@ -32,6 +32,7 @@ from dataworth.figures import (
     subplots,
 )
 from dataworth.figures.base import WIDTH, looks, shades, small_text
+from dataworth.figures.series import number
 from dataworth.stats import Estimate
 
 
@@ -105,6 +106,16 @@ def test_series_of_whatever_a_study_gives():
         series(frame, "loss")
     with pytest.raises(ValueError, match="cannot draw a object"):
         series(object())
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [(-0.002, "+.2f", "0.00"), (0.002, "+.2f", "0.00"), (-0.006, "+.2f", "−0.01"),
+     (0.0, ".3g", "0"), (-1e-12, ".3g", "0"), (-0.5, "+.0f", "0"), (12.0, "+.2f", "+12.00"),
+     (-np.inf, ".2f", "−∞")],
+)  # fmt: skip
+def test_a_number_rounded_to_zero_has_no_sign(value, form, text):
+    assert number(value, form) == text
 
 
 def test_a_falling_change_keeps_the_order_of_the_ends():

@@ -327,9 +327,11 @@ def sotu(monkeypatch):
         load_corpus("sotu", "train").ids.tolist()))  # fmt: skip
     monkeypatch.setattr(study, "_tokenizer_parts", lambda seed: (part,))
     party_task.corpus.cache_clear()
+    party_task.held_out.cache_clear()
     data_age._training_speeches.cache_clear()
     yield SimpleNamespace(load=load_corpus, whole=whole)
     party_task.corpus.cache_clear()
+    party_task.held_out.cache_clear()
     data_age._training_speeches.cache_clear()
 
 
@@ -427,13 +429,29 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     table = aged.degradations()
     assert len(table) == 4 * 5 and (table.low <= table.high).all()
     assert aged.asymmetry("slices").low <= aged.asymmetry("slices").high
-    assert 0 < aged.rearranged("slices")[1] <= 1
-    assert set(aged.larger) == {"slices", "second size"}
+    tests = aged.exchanged()
+    assert 0 < tests.p["slices"] <= 1
+    for arm, (low, high) in tests.spread.items():
+        assert low <= high and tests.slope[arm] == pytest.approx(aged.per_decade(arm).value)
+    assert set(aged.models) == {"slices", "second size"}
     assert len(aged.ageing("snapshots").ages) == len(aged.ageing("slices").ages)
     assert np.isfinite(aged.random_excess().value)
+    fit, ages = aged.excess("slices"), aged.reaches()
+    assert len(fit) == 40 and (fit.low <= fit.high).all() and (np.diff(fit.excess) >= 0).all()
+    assert ages.shape == (2, len(params.margins))
+    assert ages[params.margins[0]]["slices"].value <= ages[params.margins[-1]]["slices"].value
+    for side, sign in (("newer", 1), ("older", -1)):  # a regression line holds the mean
+        gap, loss = aged.cells("slices").to_numpy().T
+        line = np.polyfit(*aged.line("slices", side), 1)
+        own = sign * gap >= 0
+        assert np.polyval(line, gap[own].mean()) == pytest.approx(loss[own].mean())
+        assert sign * line[0] == pytest.approx(aged.degradation("slices", side).per_year.value)
+    models = aged.by_model()
+    assert models.model[models.arm == "slices"].nunique() == 2
+    assert models.parameters.isin([TINY.parameters(VOCABULARY)]).all()
 
     # The cube: by hand, one cell of presidents that fine-tuning did not see.
-    found = aged.tuned_losses(2)
+    found = aged.cube.losses(2)
     assert found.value.shape == (3, 2, 2)
     cell = aged.tuned[2, "random dates"][1]
     halves, total = params.task.halves(), []
@@ -451,9 +469,9 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
                     if halves[str(names[i])] != fold and year[i] < 1930:
                         total.append(line[truth])
     assert found.value[2, 1, 0] == pytest.approx(np.mean(total), rel=1e-5)
-    tuned = aged.tuned_table()
+    tuned = aged.cube.degradations()
     assert len(tuned) == 2 * 4
-    accuracy = aged.accuracy(2)
+    accuracy = aged.cube.accuracy(2)
     assert accuracy.shape == (3, 2) and accuracy.stack().between(0, 1).all()
     assert aged.summary().runs["fine-tuning"] == 3 * 2 * 2
     assert "fine-tune" in aged.provenance()["runs"]

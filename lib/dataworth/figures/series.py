@@ -3,6 +3,7 @@ intervals, and one way of writing them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,8 @@ def number(value: float, form: str = ".3g") -> str:
         return f"{value:,.{10 if value % 1 == 0 else 3}g}".replace("-", "−")
     if form == ".3g" and abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "−")
-    return f"{value:{form}}".replace("-", "−")
+    shown = f"{value:{form}}".replace("-", "−")
+    return shown if re.search("[1-9]", shown) else shown.lstrip("−+")  # no −0.00
 
 
 def is_estimate(source: Any) -> bool:

@@ -120,7 +120,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def _documents(name: str, above: float | None = None) -> Callable[[Arrays], tuple[Array, Array]]:
-    """Mean over documents, or the share of them that reach a value."""
+    """Mean over documents, or the fraction of them that reach a value."""
 
     def of(arrays: Arrays) -> tuple[Array, Array]:
         values = np.asarray(arrays[name], dtype=np.float64)
@@ -133,7 +133,7 @@ def _documents(name: str, above: float | None = None) -> Callable[[Arrays], tupl
 
 
 def _pieces(name: str, above: float | None = None) -> Callable[[Arrays], tuple[Array, Array]]:
-    """Mean over pieces, or the share of them that reach a value."""
+    """Mean over pieces, or the fraction of them that reach a value."""
 
     def of(arrays: Arrays) -> tuple[Array, Array]:
         rows, n = np.asarray(arrays["piece_document"], dtype=np.intp), len(arrays["words"])
@@ -255,7 +255,7 @@ class Characteristics(base.Study):
                 m.label: {d: e.value for d, e in self.by_domain(k).items()}
                 for k, m in MEASURES.items()
             }
-        )
+        ).rename_axis("domain")
 
     def contrast(self, domain: str, measure: str) -> Estimate:
         """A domain's measure less the mean of the other domains'."""
@@ -266,6 +266,12 @@ class Characteristics(base.Study):
         )
         return found[domain].minus(mean)
 
+    def standing(self, domain: str, measure: str) -> str:
+        """A domain's measure and its rank from the top, in words."""
+        found = {name: e.value for name, e in self.by_domain(measure).items()}
+        rank = 1 + sum(value > found[domain] for value in found.values())
+        return f"{found[domain]:.2f}, rank {rank} of {len(found)}"
+
     def pii(self) -> pd.DataFrame:
         """Kinds of personal data per 10,000 words: rows domains, columns `PII`."""
         import pandas as pd
@@ -274,7 +280,8 @@ class Characteristics(base.Study):
             name: run.arrays["pii"].sum(0) * 10_000 / run.arrays["words"].sum()
             for name, run in self.domains.items()
         }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(PII))
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=list(PII))
+        return table.rename_axis("domain")
 
     @cached_property
     def correlations(self) -> dict[str, dict[str, Estimate]]:
@@ -376,7 +383,7 @@ class Characteristics(base.Study):
             (
                 name,
                 int(run.arrays["non_ascii"].sum()),
-                ", ".join(f"{sign} {count:,}" for sign, count in run.metrics["signs"]),
+                ", ".join(f"{sign} {count:,}" for sign, count in run.metrics["signs"]) or "none",
             )
             for name, run in runs.items()
         ]

@@ -5,7 +5,6 @@ Everything is about addresses on the State of the Union, 1790 to 2021, which hav
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,19 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
-from dataworth.stats import Estimate, estimate
-from dataworth.studies import base, party_task
-from dataworth.studies.party_task import CARD, HELD_OUT, PartyTask, corpus
+from dataworth.stats import Estimate, estimate, interval
+from dataworth.studies import base
+from dataworth.studies.party_task import (
+    CARD,
+    DECADE,
+    HELD_OUT,
+    LABELS,
+    Cube,
+    PartyTask,
+    corpus,
+    held_out,
+    slope_table,
+)
 from dataworth.studies.text import TextStudy
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.losses import document_losses
@@ -45,11 +54,17 @@ if TYPE_CHECKING:
 
     from dataworth.studies.text_cost import Training
 
-CLOSE = 0.85  # an arm that misses its bytes by more is refused
-DECADE = 10
+CLOSE = 0.85  # an arm must hold this fraction of its bytes
+DEFINITIONS = {
+    "both sides": ("both", True),
+    "newer evaluation": ("newer", True),
+    "older evaluation": ("older", True),
+    "without own era": ("both", False),
+}
+"""Definitions of temporal degradation as a slope: `side` and `own` of `temporal.degradation`."""
+
 
 Year = Annotated[int, Field(ge=1, le=9999)]
-Row = tuple[tuple[object, ...], Slope]
 
 
 class DataAge(TextStudy):
@@ -73,7 +88,7 @@ class DataAge(TextStudy):
     )
     windows: int = field("windows read of every speech in fine-tuning", "windows", ge=1, le=10**6)
     margins: Annotated[tuple[Annotated[float, Field(le=10)], ...], Field(min_length=1)] = field(
-        "excess loss at which old data are said to hurt", "share of loss"
+        "excess loss at which old data are said to hurt", "fraction of loss"
     )
 
     @field_validator("second_model")
@@ -268,17 +283,7 @@ class Aged(base.Study):
     @cached_property
     def eras(self) -> NDArray[np.int64]:
         """Number of the era (N,) of every held-out speech."""
-        return self.params.era_of(self._labels[0])
-
-    @cached_property
-    def _labels(self) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
-        """Years, presidents and ids (N,) of the held-out speeches."""
-        parts = [corpus(split) for split in HELD_OUT]
-        return (
-            np.concatenate([c.years for c in parts]),
-            np.concatenate([c.labels["president"] for c in parts]),
-            np.concatenate([c.ids for c in parts]),
-        )
+        return self.params.era_of(held_out()[0])
 
     def nats(self, arm: str) -> tuple[Array, NDArray[np.int64]]:
         """Nats (P, S, N) of every speech, and bytes (N,)."""
@@ -288,7 +293,7 @@ class Aged(base.Study):
             values.append(np.stack([nats for nats, _, _ in loaded]))
             sizes.append(loaded[0][1])
             ids.append(loaded[0][2])
-        if not np.array_equal(np.concatenate(ids), self._labels[2]):
+        if not np.array_equal(np.concatenate(ids), held_out()[2]):
             raise UserError(
                 f"The runs of {arm!r} were evaluated on other speeches than the corpus holds."
             )
@@ -304,27 +309,49 @@ class Aged(base.Study):
         )
 
     def matrix(self, arm: str, centred: bool = True) -> pd.DataFrame:
-        """Bits per byte: training time (rows) by era of evaluation (columns)."""
+        """Bits per byte: training text (rows) by era of evaluation (columns)."""
         import pandas as pd
 
         p = self.params
         found = self.losses(arm)
         names = {
             "snapshots": [f"up to {last}" for _, last in p.eras],
-            "random dates": [f"draw {i + 1}" for i in range(len(p.eras))],
+            "random dates": [f"sample {i + 1}" for i in range(len(p.eras))],
         }.get(arm, list(p.names))
         value = found.centred().value if centred else found.value
-        return pd.DataFrame(value, index=names, columns=list(p.names))
+        rows = pd.Index(names, name="training text")
+        return pd.DataFrame(value, index=rows, columns=list(p.names))
+
+    def cells(self, arm: str) -> pd.DataFrame:
+        """Every cell of `matrix`: `years` from training to evaluation text, below 0 where the
+        evaluation is older, and `loss`, centred, in bits per byte."""
+        import pandas as pd
+
+        when = self.params.middles
+        years = (when - when[:, None]).ravel()
+        return pd.DataFrame({"years": years, "loss": self.losses(arm).centred().value.ravel()})
+
+    def line(self, arm: str, side: str) -> tuple[Array, Array]:
+        """Both ends of the line of `degradation` through the `cells` of one side: years, loss."""
+        table, sign = self.cells(arm), 1 if side == "newer" else -1
+        table = table[sign * table.years >= 0]
+        ends = np.array([0.0, table.years.abs().max()])
+        slope = self.degradation(arm, side).per_year.value
+        return sign * ends, table.loss.mean() + slope * (ends - table.years.abs().mean())
 
     def degradation(self, arm: str, side: str = "both", own: bool = True) -> Slope:
         """`degradation` of an arm by the middles of the eras."""
         when = self.params.middles
         return degradation(self.losses(arm), when, when, side=side, own=own)
 
+    def per_decade(self, arm: str, side: str = "both") -> Estimate:
+        """The slope of `degradation`, per decade."""
+        return self.degradation(arm, side).per_year.times(DECADE)
+
     def asymmetry(self, arm: str) -> Estimate:
-        """Slope on the newer side less that on the older side, per year."""
+        """Slope on the newer side less that on the older side, per decade."""
         newer, older = (self.degradation(arm, side).per_year for side in ("newer", "older"))
-        return newer.minus(older)
+        return newer.minus(older).times(DECADE)
 
     def per_evaluation(self, arm: str) -> Estimate:
         """Mean over evaluation eras of `per_evaluation`, per year."""
@@ -338,30 +365,62 @@ class Aged(base.Study):
         """`rearranged` of an arm by the middles of the eras."""
         return rearranged(self.losses(arm), self.params.middles)
 
-    def degradations(self) -> pd.DataFrame:
-        """Every definition on every arm, in bits per byte and decade: columns `arm`, `definition`,
-        `value`, `low`, `high`, and for slopes `r` and `p`."""
-        rows: list[Row] = []
-        for arm in self.runs:
-            rows += [
-                ((arm, "both sides"), self.degradation(arm)),
-                ((arm, "newer evaluation"), self.degradation(arm, "newer")),
-                ((arm, "older evaluation"), self.degradation(arm, "older")),
-                ((arm, "without own era"), self.degradation(arm, own=False)),
-                ((arm, "per evaluation era"), Slope(self.per_evaluation(arm), np.nan, np.nan)),
-            ]
-        return _table(("arm", "definition"), rows)
+    def exchanged(self) -> pd.DataFrame:
+        """Exact permutation test over training times, of slices and of random dates, per decade:
+        `slope`, `spread` (95 % of the slopes of all orders), `p`."""
+        import pandas as pd
+
+        found = {}
+        for arm in ("slices", "random dates"):
+            slopes, p = self.rearranged(arm)
+            low, high = interval(slopes)
+            found[arm] = (DECADE * slopes[0], (DECADE * low, DECADE * high), p)
+        columns = ["slope", "spread", "p"]
+        return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("arm")
 
     @cached_property
-    def larger(self) -> tuple[str, str]:
-        """The arms of slices of the smaller and of the larger model."""
+    def _slopes(self) -> dict[tuple[str, str], Slope]:
+        """Temporal degradation by arm and definition, per year."""
+        found = {}
+        for arm in self.runs:
+            for name, (side, own) in DEFINITIONS.items():
+                found[arm, name] = self.degradation(arm, side, own)
+            found[arm, "per evaluation era"] = Slope(self.per_evaluation(arm), np.nan, np.nan)
+        return found
+
+    def degradations(self) -> pd.DataFrame:
+        """Every definition on every arm, in bits per byte per decade: columns `arm`, `definition`,
+        `value`, `low`, `high`, and for slopes `r` and `p`."""
+        return slope_table(("arm", "definition"), self._slopes.items())
+
+    def by_definition(self) -> pd.DataFrame:
+        """Estimates of every definition (rows) on every arm (columns, named for a reader), in
+        thousandths of a bit per byte per decade."""
+        import pandas as pd
+
+        found: dict[str, dict[str, Estimate]] = {}
+        for (arm, name), slope in self._slopes.items():
+            column = found.setdefault(LABELS.get(arm, arm), {})
+            column[name] = slope.per_year.times(1000 * DECADE)
+        return pd.DataFrame(found).rename_axis("definition")
+
+    def by_model(self) -> pd.DataFrame:
+        """`degradations` with the columns `model` and `parameters` in front; `slices` are those of
+        either model."""
+        table, p = self.degradations(), self.params
+        second = table.arm == "second size"
+        table.insert(0, "model", np.where(second, p.second_model, p.model))
+        sizes = [MODELS[name].parameters(p.vocabulary) for name in table.model]
+        table.insert(1, "parameters", sizes)
+        return table.assign(arm=table.arm.where(~second, "slices"))
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Names of the two models, by the arm of their slices, the smaller one first."""
         p = self.params
-        sizes = {
-            "slices": MODELS[p.model].parameters(p.vocabulary),
-            "second size": MODELS[p.second_model].parameters(p.vocabulary),
-        }
-        small, large = sorted(sizes, key=lambda arm: sizes[arm])
-        return small, large
+        found = {"slices": p.model, "second size": p.second_model}
+        size = {arm: MODELS[name].parameters(p.vocabulary) for arm, name in found.items()}
+        return dict(sorted(found.items(), key=lambda item: size[item[0]]))
 
     @cache  # noqa: B019
     def ageing(self, arm: str) -> Ageing:
@@ -370,7 +429,27 @@ class Aged(base.Study):
         p = self.params
         nats, _ = self.nats(arm)
         ends = [last for _, last in p.eras]
-        return ageing(nats, self._labels[0], ends, self.eras, p.resamples, p.seed)
+        return ageing(nats, held_out()[0], ends, self.eras, p.resamples, p.seed)
+
+    def excess(self, arm: str) -> pd.DataFrame:
+        """The rising fit of `ageing` at 40 ages: `years`, `excess`, `low`, `high`, as fractions of
+        the loss."""
+        import pandas as pd
+
+        found = self.ageing(arm)
+        low, high = interval(found.draws)
+        columns = {"years": found.grid, "excess": found.curve, "low": low, "high": high}
+        return pd.DataFrame({name: values[::10] for name, values in columns.items()})
+
+    def reaches(self) -> pd.DataFrame:
+        """Age in years at which the excess loss reaches every margin (columns), by training text:
+        estimates, infinite where it is not reached within the data."""
+        import pandas as pd
+
+        found = {arm: self.ageing(arm) for arm in ("slices", "snapshots")}
+        return pd.DataFrame(
+            {m: {arm: e.reaches(m) for arm, e in found.items()} for m in self.params.margins}
+        ).rename_axis("training text")
 
     def random_excess(self) -> Estimate:
         """Excess loss of random dates over slices of the speeches' own era: mean over the eras
@@ -383,83 +462,15 @@ class Aged(base.Study):
             (mixed.draws.mean(1)[:, 1:] / drawn - 1).mean(1),
         )
 
-    @cache  # noqa: B019
-    def tuned_losses(self, steps: int, unseen: bool = True, metric: str = "loss") -> Losses:
-        """Loss in nats (or error) of party classification, (P + 1, F, E): eras of pretraining and,
-        last, random dates; eras of fine-tuning; eras of evaluation. unseen: evaluated on presidents
-        of whom fine-tuning saw nothing, else on those of whom it did."""
+    @cached_property
+    def cube(self) -> Cube:
+        """The runs of fine-tuning."""
         p = self.params
-        years, presidents, ids = self._labels
-        names = [p.names[era] for era in p.labelled] + ["random dates"]
-        rows = [self.tuned[steps, name] for name in names]
-        first = rows[0][0][0].arrays
-        place = {i: row for row, i in enumerate(ids.tolist())}
-        at = np.array([place[i] for s in HELD_OUT for i in first[f"ids_{s}"].tolist()])
-        halves = p.task.halves()
-        half = np.array([halves[name] for name in presidents[at].tolist()])
-        told = 1 - half if unseen else half
-        values = np.array(
-            [[party_task.losses(cell, metric, told) for cell in row] for row in rows]
-        )  # (P + 1, F, S, N)
-        era = p.era_of(years[at]) - p.labelled[0]
-        return losses_by_era(values, np.ones(len(at)), era, resamples=p.resamples, seed=p.seed)
-
-    def tuned_degradation(self, steps: int, which: str, unseen: bool = True) -> Slope:
-        """Temporal degradation of the fine-tuned loss, per year. which: `pretraining` (at the same
-        fine-tuning era), `matched` (the same, fine-tuned in the era of evaluation),
-        `fine-tuning` (at the same pretraining era), or `control`: random dates in the place of all
-        pretraining eras against the era of fine-tuning."""
-        when = self.params.middles[list(self.params.labelled)]
-        found = self.tuned_losses(steps, unseen)
-        eras = Losses(found.value[:-1], found.draws[:, :-1])  # (P, F, E)
-        if which == "matched":
-            at = np.arange(len(when))
-            eras = Losses(eras.value[:, at, at], eras.draws[:, :, at, at])
-        elif which == "fine-tuning":
-            eras = Losses(np.swapaxes(eras.value, 0, 1), np.swapaxes(eras.draws, 1, 2))
-        elif which == "control":
-            eras = Losses(found.value[-1], found.draws[:, -1])
-        return degradation(eras, when, when)
-
-    def tuned_table(self) -> pd.DataFrame:
-        """Temporal degradation of the fine-tuned loss, in nats and decade: columns `steps`,
-        `presidents`, `of`, `value`, `low`, `high`, `r`, `p`."""
-        cells = itertools.product(
-            self.params.steps,
-            (("unseen", True), ("seen", False)),
-            ("pretraining", "matched", "fine-tuning", "control"),
-        )
-        rows: list[Row] = [
-            ((steps, who, which), self.tuned_degradation(steps, which, unseen))
-            for steps, (who, unseen), which in cells
-        ]
-        return _table(("steps", "presidents", "of"), rows)
-
-    def accuracy(self, steps: int, unseen: bool = True) -> pd.DataFrame:
-        """Share of speeches whose party is right, by start (rows) and era of evaluation, after
-        fine-tuning in that era."""
-        import pandas as pd
-
-        p = self.params
-        names = [p.names[era] for era in p.labelled]
-        right = 1 - self.tuned_losses(steps, unseen, "error").value
-        own = np.stack([right[:, e, e] for e in range(len(names))], 1)
-        return pd.DataFrame(own, index=[*names, "random dates"], columns=names)
+        return Cube(p.task, self.tuned, p.resamples, p.seed)
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {**self.runs, "fine-tuning": self.tuned}
-
-
-def _table(names: tuple[str, ...], rows: Sequence[Row]) -> pd.DataFrame:
-    """Slopes by what they are of: `names`, then `value`, `low`, `high` per decade, `r`, `p`."""
-    import pandas as pd
-
-    found = [
-        (*what, *(DECADE * x for x in (s.per_year.value, *s.per_year.interval)), s.r, s.p)
-        for what, s in rows
-    ]
-    return pd.DataFrame(found, columns=[*names, "value", "low", "high", "r", "p"])
 
 
 def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:

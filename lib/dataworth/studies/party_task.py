@@ -1,4 +1,5 @@
-"""The downstream task of *data age*: classification of speeches by the party of their president.
+"""The downstream task of *data age*: classification of speeches by the party of their president,
+and what the time of pretraining and of fine-tuning does to its loss.
 
 Presidents are in two halves. Fine-tuning sees the speeches of one half, in every seed once either
 half, so that models can be evaluated on presidents of whom fine-tuning saw nothing: what a speaker
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,17 +21,24 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result
+from dataworth.stats import Estimate
 from dataworth.text.downstream import FineTuneSpec
+from dataworth.text.temporal import Losses, Slope, degradation, losses_by_era
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dataworth.data import Corpus
 
 CARD = "sotu"
 HELD_OUT = ("validation", "test")
 PARTIES = ("Republican", "Democratic")
 BATCH = 8
+DECADE = 10
+LABELS = {"random dates": "dates permuted (placebo)"}
+"""What an arm of *data age* is called on the page, where its name says too little."""
 
 
 @cache
@@ -41,6 +49,17 @@ def corpus(split: str) -> Corpus:
     return load_corpus(CARD, split).dated()
 
 
+@cache
+def held_out() -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
+    """Years, presidents and ids (N,) of the held-out speeches."""
+    parts = [corpus(split) for split in HELD_OUT]
+    return (
+        np.concatenate([c.years for c in parts]),
+        np.concatenate([c.labels["president"] for c in parts]),
+        np.concatenate([c.ids for c in parts]),
+    )
+
+
 @dataclass(frozen=True)
 class PartyTask:
     """eras: first and last years of the eras with party classification, one after the other;
@@ -48,6 +67,11 @@ class PartyTask:
 
     eras: tuple[tuple[int, int], ...]
     windows: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the eras."""
+        return tuple(f"{first}-{last}" for first, last in self.eras)
 
     def specs(self, models: Sequence[LanguageModelSpec], steps: int) -> list[list[FineTuneSpec]]:
         """Fine-tuning of the models (one a seed), [era of fine-tuning][seed and half]. All are
@@ -142,3 +166,95 @@ def losses(cell: Sequence[Result], metric: str, half: NDArray[np.int64]) -> Arra
             values.append(log_sum - logits[rows, truth])
     each = np.array(values).reshape(-1, 2, len(half))  # (S, half, N)
     return np.asarray(each[:, half, np.arange(len(half))])
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """Finished fine-tuning by steps and era of pretraining, or "random dates", as
+    [era of fine-tuning][seed and half]; every run is evaluated on the speeches of all eras."""
+
+    task: PartyTask
+    tuned: Mapping[tuple[int, str], Sequence[Sequence[Result]]]
+    resamples: int
+    seed: int
+
+    @cache  # noqa: B019 - a study lives as long as its notebook
+    def losses(self, steps: int, unseen: bool = True, metric: str = "loss") -> Losses:
+        """Loss in nats (or error) of party classification, (P + 1, F, E): eras of pretraining and,
+        last, random dates; eras of fine-tuning; eras of evaluation. unseen: evaluated on presidents
+        of whom fine-tuning saw nothing, else on those of whom it did."""
+        years, presidents, ids = held_out()
+        rows = [self.tuned[steps, name] for name in (*self.task.names, "random dates")]
+        first = rows[0][0][0].arrays
+        place = {i: row for row, i in enumerate(ids.tolist())}
+        at = np.array([place[i] for s in HELD_OUT for i in first[f"ids_{s}"].tolist()])
+        halves = self.task.halves()
+        half = np.array([halves[name] for name in presidents[at].tolist()])
+        seen = 1 - half if unseen else half
+        values = np.array(
+            [[losses(cell, metric, seen) for cell in row] for row in rows]
+        )  # (P + 1, F, S, N)
+        starts = [first for first, _ in self.task.eras]
+        era = np.searchsorted(starts, years[at], side="right") - 1
+        return losses_by_era(
+            values, np.ones(len(at)), era, resamples=self.resamples, seed=self.seed
+        )
+
+    def degradation(self, steps: int, which: str, unseen: bool = True) -> Slope:
+        """Temporal degradation of the fine-tuned loss, per year. which: `pretraining` (at the same
+        fine-tuning era), `matched` (the same, fine-tuned in the era of evaluation),
+        `fine-tuning` (at the same pretraining era), or `control`: random dates in the place of all
+        pretraining eras against the era of fine-tuning."""
+        when = np.array(self.task.eras, dtype=float).mean(1)
+        found = self.losses(steps, unseen)
+        eras = Losses(found.value[:-1], found.draws[:, :-1])  # (P, F, E)
+        if which == "matched":
+            at = np.arange(len(when))
+            eras = Losses(eras.value[:, at, at], eras.draws[:, :, at, at])
+        elif which == "fine-tuning":
+            eras = Losses(np.swapaxes(eras.value, 0, 1), np.swapaxes(eras.draws, 1, 2))
+        elif which == "control":
+            eras = Losses(found.value[-1], found.draws[:, -1])
+        return degradation(eras, when, when)
+
+    def per_decade(self, steps: int, which: str, unseen: bool = True) -> Estimate:
+        """The slope of `degradation`, per decade."""
+        return self.degradation(steps, which, unseen).per_year.times(DECADE)
+
+    def degradations(self) -> pd.DataFrame:
+        """Temporal degradation of the fine-tuned loss, in nats per decade: columns `steps`,
+        `presidents`, `of`, `value`, `low`, `high`, `r`, `p`."""
+        cells = itertools.product(
+            dict.fromkeys(steps for steps, _ in self.tuned),
+            (("unseen", True), ("seen", False)),
+            ("pretraining", "matched", "fine-tuning", "control"),
+        )
+        rows = [
+            ((steps, who, which), self.degradation(steps, which, unseen))
+            for steps, (who, unseen), which in cells
+        ]
+        return slope_table(("steps", "presidents", "of"), rows)
+
+    def accuracy(self, steps: int, unseen: bool = True) -> pd.DataFrame:
+        """Fraction of speeches whose party is right, by start (rows) and era of evaluation, after
+        fine-tuning in that era."""
+        import pandas as pd
+
+        names = list(self.task.names)
+        right = 1 - self.losses(steps, unseen, "error").value
+        own = np.stack([right[:, e, e] for e in range(len(names))], 1)
+        rows = pd.Index([*names, LABELS["random dates"]], name="pretrained on")
+        return pd.DataFrame(own, index=rows, columns=names)
+
+
+def slope_table(
+    names: tuple[str, ...], rows: Iterable[tuple[tuple[object, ...], Slope]]
+) -> pd.DataFrame:
+    """Slopes by what they are of: `names`, then `value`, `low`, `high` per decade, `r`, `p`."""
+    import pandas as pd
+
+    found = [
+        (*what, *(DECADE * x for x in (s.per_year.value, *s.per_year.interval)), s.r, s.p)
+        for what, s in rows
+    ]
+    return pd.DataFrame(found, columns=[*names, "value", "low", "high", "r", "p"])
