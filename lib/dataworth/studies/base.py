@@ -86,7 +86,8 @@ class Study(ABC):
 
     def summary(self) -> pd.DataFrame:
         """What was run: tasks and core minutes, by kind; runs of two kinds count in both."""
-        return report.summary({kind: leaves(grid) for kind, grid in self.kinds().items()})
+        kinds = {kind: leaves(grid) for kind, grid in self.kinds().items()}
+        return report.summary(kinds).rename_axis("kind of run")
 
     def provenance(self) -> dict[str, object]:
         """What the ledger records about these runs."""

@@ -20,6 +20,7 @@ from dataworth.stats import (
     correlation,
     estimate,
     grid,
+    mean,
     over_examples,
     over_seeds,
 )
@@ -163,7 +164,7 @@ class Domains(DomainArms):
         ]
 
     def preflight(self) -> None:
-        """Raises UserError before anything runs: no data, small pools, short documents."""
+        """Validate before running; raises UserError if the disk or the budget is too small."""
         self.check(runs=self.seeds * (2 * len(DOMAINS) + 1 + len(self.few)))
 
 
@@ -221,6 +222,28 @@ class DomainStudy(base.Study):
         over = self.domains if own else self.others(domain)
         return self.change(without(domain), over, average=average, baseline=baseline)
 
+    def mean_harm(self, domains: Sequence[str], *, beyond: bool = False) -> Estimate:
+        """Mean of the `harm` of several domains, each alike."""
+        return mean([self.harm(name, beyond=beyond) for name in domains])
+
+    def averages(self) -> pd.DataFrame:
+        """The harm of every domain (rows, estimates) by four averages: over the domains left in or
+        all eight, each alike or by its share of the pool."""
+        import pandas as pd
+
+        words: dict[str, Average] = {"each domain alike": "macro", "by share of the pool": "bytes"}
+        return pd.DataFrame(
+            {
+                f"{scope}, {how}": [
+                    self.harm(name, own=scope == "all eight", average=average)
+                    for name in self.domains
+                ]
+                for scope in ("domains left in", "all eight")
+                for how, average in words.items()
+            },
+            index=pd.Index(self.domains, name="domain left out"),
+        )
+
     def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
         """Change in bits per byte, (arms, domains), and where its interval excludes zero."""
         return grid([[self.change(arm, name) for name in self.domains] for arm in arms])
@@ -241,7 +264,7 @@ class DomainStudy(base.Study):
                 "all": self.harm(name, own=True, average=average),
                 "random": self.change(self.control(name), self.others(name), average=average),
             }
-            found["per_percent"] = scaled(found["others"], 1 / removed)
+            found["per_percent"] = found["others"].times(1 / removed)
             about = {"group": DOMAINS[name].group, "removed": removed}
             rows.append(about | columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
@@ -278,7 +301,7 @@ class DomainStudy(base.Study):
         that each leaves in; divided by the percent removed if asked. As the largest of several
         favours luck, the interval is that of `best_of`."""
         harms = {
-            name: scaled(self.harm(name), 0.01 / self.shares[name] if per_percent else 1.0)
+            name: self.harm(name).times(0.01 / self.shares[name] if per_percent else 1.0)
             for name in self.domains
         }
         ahead = {name: harms[name].minus(harms[domain]) for name in self.others(domain)}
@@ -287,14 +310,16 @@ class DomainStudy(base.Study):
 
     def heterogeneity(self, evaluation: str | None = None) -> dict[int, Estimate]:
         """Loss by the number of domains in pools of equal bytes, minus that of all domains at
-        random: the pools of few domains, and the one without its largest. On one domain, or on
-        all averaged."""
+        random: the pools of few domains, and the one without its largest. On all domains averaged,
+        or on one (then without the pool that lacks it)."""
         largest = max(self.shares, key=self.shares.__getitem__)
         baseline = self.control(largest)
         arms = {count: f"{count} of {len(PILE)} domains" for count in self.params.few}
         arms |= {len(PILE) - 1: without(largest), len(PILE): baseline}
         return {
-            count: self.change(arm, evaluation, baseline=baseline) for count, arm in arms.items()
+            count: self.change(arm, evaluation, baseline=baseline)
+            for count, arm in arms.items()
+            if evaluation is None or arm != without(evaluation)
         }
 
     # --- Multiple choice ---------------------------------------------------------------------
@@ -361,20 +386,39 @@ class DomainStudy(base.Study):
     @cached_property
     def regression(self) -> MixtureRegression:
         """Each domain's loss as a function of the shares of all domains, over all arms."""
-        shares = np.array(
+        values, _ = self._losses
+        losses = np.stack([values[arm] for arm in self.pools])
+        return fit_mixtures(self._mixtures, losses)
+
+    def predictions(self, *, held: bool) -> pd.DataFrame:
+        """Loss `predicted` by the regression from the other arms, and `measured`, both less the
+        arms' mean on the domain: a row for every pair of an arm and a domain that it holds, or
+        lacks."""
+        import pandas as pd
+
+        found, pairs = self.regression, (self._mixtures > 0) == held
+        middle = found.measured.mean(0)
+        return pd.DataFrame(
+            {
+                "predicted": (found.predicted - middle)[pairs],
+                "measured": (found.measured - middle)[pairs],
+            }
+        )
+
+    @cached_property
+    def _mixtures(self) -> Array:
+        """Share of every domain in the bytes of every arm, (A, domains), mean over runs."""
+        return np.array(
             [
                 np.mean([[pool.shares().get(d, 0.0) for d in self.domains] for pool in pools], 0)
                 for pools in self.pools.values()
             ]
         )
-        values, _ = self._losses
-        losses = np.stack([values[arm] for arm in self.pools])
-        return fit_mixtures(shares, losses)
 
     # --- What was run ------------------------------------------------------------------------
 
     def arms(self) -> pd.DataFrame:
-        """Every arm's documents, domains, bytes (thousands) and passes, averaged over runs."""
+        """Every arm's documents, domains, bytes (thousands) and epochs, averaged over runs."""
         import pandas as pd
 
         rows = []
@@ -394,9 +438,6 @@ class DomainStudy(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {"language models": self.runs, "multiple choice": self.answers}
-
-    def _answers(self) -> list[Result]:
-        return [r for runs in self.answers.values() for r in runs]
 
     @cached_property
     def _losses(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -443,11 +484,6 @@ def loss_draws(
     return values, draws
 
 
-def scaled(e: Estimate, factor: float) -> Estimate:
-    """An estimate in another unit."""
-    return estimate(e.value * factor, e.draws * factor)
-
-
 @dataclass(frozen=True)
 class MixtureRegression:
     """Ridge regression of losses on log shares, arms by evaluation domains.
@@ -462,8 +498,8 @@ class MixtureRegression:
     slopes: Array
 
     def explained(self) -> Array:
-        """Share of the squared error of `mean` that `predicted` saves, by evaluation domain (E,);
-        below zero where it does worse."""
+        """Fraction of the squared error of `mean` that `predicted` saves, by evaluation domain
+        (E,); below zero where it does worse."""
         error = ((self.predicted - self.measured) ** 2).sum(0)
         return 1 - error / ((self.mean - self.measured) ** 2).sum(0)
 
