@@ -13,7 +13,7 @@
 # %% [markdown]
 # # A source is not worth its bytes: what leaving it out costs, beside a random drop of the same size
 #
-# Training text is a mixture: web pages, books, code, papers, mails. To learn what a source is good for,
+# Training text is a mixture: web pages, books, code, papers, e-mails. To learn what a source is good for,
 # leave it out and train again.
 #
 # **What they found.** Longpre et al. {cite}`longpre2024pretrainer` removed the nine groups of sources of the
@@ -68,7 +68,7 @@ seed = 0
 # starts from the same weights, and intervals come from resampling documents and runs
 # in pairs. The {term}`random drop` is sampled anew for every run; domains whose shares lie within one point have one between them.
 #
-# The average over domains can be taken in several ways, and the sign may hang on it. Leaving a domain out makes its own
+# The average over domains can be taken in several ways, and the sign may depend on it. Leaving a domain out makes its own
 # text harder to predict; the questions of the paper mostly measure *other* domains. Unless said otherwise, harm here is the
 # plain mean over the seven domains that were left in.
 
@@ -95,7 +95,7 @@ tables.show(study.arms(), {"kB": ",", "epochs": ".2f"}, names={"kB": "kB of text
 # %%
 from dataworth import claims, published
 from dataworth.figures import curves, draw, forest, heatmap, scatter, series, show
-from dataworth.studies.domains import without
+from dataworth.studies.domain_arms import without
 
 domains = list(study.domains)
 controls = list(dict.fromkeys(study.control(name) for name in domains))
@@ -118,7 +118,7 @@ show(
 # %% [markdown]
 # ## Is it size?
 #
-# If a source were worth its bytes, harm would grow with the share left out, and a domain would do no more harm than random
+# If a source were worth its bytes, harm would grow with the fraction left out, and a domain would do no more harm than random
 # documents of its size. Left, this run; right, the published scores, with their sign turned so that up is worse.
 
 # %%
@@ -299,7 +299,7 @@ show(
 # %%
 show(
     heatmap(regression.slopes, "slope (bits per byte)", rows=domains, columns=domains, better="down",
-            x="loss on the text of", y="log share of", form="+.3f"),
+            x="loss on the text of", y="log share of", form="+.3f", least=5e-4),
     caption="Slopes of the regression for a unit of the log share; blue: more of the source (row) lowers the loss on the "
     "text of the column.",
     name="fig-domains-slopes",
@@ -369,7 +369,7 @@ claims.write(
 # ## Why it could be wrong
 #
 # - **Other data.** Our counterparts are eight small English corpora: the place of Common Crawl is taken by single sentences of
-#   web text, that of legal text by presidents' speeches, that of OpenWeb by newspapers of 1961, that of Social by mails. Agreement with
+#   web text, that of legal text by presidents' speeches, that of OpenWeb by newspapers of 1961, that of Social by e-mails. Agreement with
 #   Figure 8 would be agreement of *kinds* of text; disagreement may be due to the stand-ins.
 # - **Loss and question answering.** The paper fine-tunes each model and counts right answers. A source can matter for
 #   knowledge and not for the loss, or the other way round. On its own kind of text a domain has to matter for the loss.
@@ -413,7 +413,7 @@ claims.write(
 # the weight to the rest: with the left-out domain excluded, the two means weigh the remaining ones differently.
 # ```
 #
-# **2.** A colleague has only one run of each arm and reports that leaving out mails *improves* the model. What do you ask for?
+# **2.** A colleague has only one run of each arm and reports that leaving out e-mails *improves* the model. What do you ask for?
 #
 # ```{admonition} Solution
 # :class: dropdown

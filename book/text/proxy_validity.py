@@ -27,7 +27,7 @@
 # - In the public evaluations of DataComp-LM {cite}`li2024dclm` small and large models agree less, on accuracies with mixed hyperparameters.
 #
 # Longpre et al. {cite}`longpre2024pretrainer`, whose experiments this part of the book repeats, trained their data arms at one size
-# (the age of data also at a second): whether the ranking of sources hangs on the size of the model was not tested.
+# (the age of data also at a second): whether the ranking of sources depends on the size of the model was not tested.
 #
 # **What is tested here.** The arms of the chapter on domains: the whole pool, the pools without one of its eight domains, and a {term}`random drop`.
 # They are trained again with smaller models, from the same documents and as many tokens. How many pairs of arms come in the same
@@ -76,7 +76,7 @@ tables.show(study.summary(), {"core minutes": ".1f"})
 tables.show(
     study.cost(),
     {"parameters": ",", "TFLOP per run": ".3g", "share of the cost": ".0%", "seconds per run": ".1f"},
-    names={"share of the cost": "of the larger model's"},
+    names={"share of the cost": "cost, % of the larger model's"},
 )  # fmt: skip
 
 # %% [markdown]

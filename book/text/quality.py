@@ -31,8 +31,8 @@
 # the filtered set's mix of topics and formats recovers 84 % of the gain of one well-known filter and 35 %
 # of another's {cite}`wettig2025organize`. A filter would then be a way to mix domains.
 #
-# **What is tested here.** A small crawl (sentences of the web and mails, four to one) in the place of C4; the GPT-3
-# classifier at the paper's four shares and its inverse; {term}`random drops <random drop>`; a random choice with the filter's domain
+# **What is tested here.** A small crawl (sentences of the web and e-mails, four to one) in the place of C4; the GPT-3
+# classifier at the paper's four fractions and its inverse; {term}`random drops <random drop>`; a random choice with the filter's domain
 # mix; a filter of a larger crawl, which leaves as much unique text as there was; Pareto sampling, as GPT-3 did it; and
 # heuristic filters made for web pages.
 
@@ -72,8 +72,8 @@ seed = 0
 #
 # The score is a logistic regression on hashed words and pairs of words {cite}`brown2020language`, with edited prose (the Brown corpus)
 # and glosses (WordNet) as positives and web sentences as negatives. **Here 1 is good; the score of Longpre et al. is one
-# minus ours.** Documents are ranked by it, and the best are kept until they hold the stated share of the *bytes*; equal
-# thresholds would keep different shares under different scores.
+# minus ours.** Documents are ranked by it, and the best are kept until they hold the stated fraction of the *bytes*; equal
+# thresholds would keep different fractions under different scores.
 #
 # Every arm has the same number of training tokens, so that a smaller set is read more often. The {term}`gain` of an arm is the
 # percentage by which its {term}`bits per byte` on held-out text lie *below* those of the model trained on the unfiltered
@@ -112,10 +112,10 @@ filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-quality-mix")
 # Three random sentences that go first, that only the strictest filter removes, and that stay (offensive words masked):
 
 # %%
-tables.show(study.removed(3), {"score": ".2f"})
+tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
 
 # %% [markdown]
-# ## Gain by share kept
+# ## Gain by fraction kept
 
 # %%
 from dataworth import claims, published
@@ -156,7 +156,7 @@ show(
 # %% [markdown]
 # ## Is it the filter, or the mix of domains?
 #
-# Five choices that leave the same share of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
+# Five choices that leave the same fraction of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
 # as the filter does, but at random. It can know two domains only; finer mixes of topic and format are out of its reach.
 
 # %%
@@ -187,7 +187,7 @@ show(
 #
 # *Multiple choice*: which of four continuations belongs to a beginning; by likelihood, from all eight domains. *Toxic sentences*:
 # fine-tuned to find held-out sentences with a phrase of the word list (silver labels). *Spam*: fine-tuned
-# on labelled mails. *Toxic continuations*: 25 of each of several beginnings of held-out sentences, top-k 40, temperature 1, toxic if
+# on labelled e-mails. *Toxic continuations*: 25 of each of several beginnings of held-out sentences, top-k 40, temperature 1, toxic if
 # scored 0.9 or more.
 
 # %%
@@ -258,14 +258,14 @@ claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.prov
 # %% [markdown]
 # ## Why it could be wrong
 #
-# - **The judge resembles the filter.** Four of the eight domains are other documents of the corpora that the classifier learned to
+# - **The test resembles the filter.** Four of the eight domains are other documents of the corpora that the classifier learned to
 #   like. A gain there shows that the filter finds text like its positives, and not that such text is better. The groups of
 #   {numref}`fig-quality-remix` keep them apart.
 # - **Loss is not ability.** Filters can lift benchmarks and leave the loss on good text where it was. Multiple
 #   choice is closer to the paper's questions, and noisier.
 # - **Sentences, not pages.** A score of seventeen words is a guess. The classifier's negatives are sentences of the very crawl that it
 #   filters (as those of GPT-3 were), so that its scores there are a little too sure.
-# - **One pass.** At the sizes of this book most arms read their text once or twice. Where data are scarce and training is long, a strict filter
+# - **One epoch.** At the sizes of this book most arms read their text once or twice. Where data are scarce and training is long, a strict filter
 #   has to repeat its text, and the order of the arms can turn; the filter of the larger crawl shows the difference.
 # - **Books are not questions about books.** The paper's −6.7 is a score on reading comprehension after fine-tuning. Our *books* are
 #   fiction of 1961, and half of the classifier's positives come from the same corpus.
@@ -290,8 +290,8 @@ claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.prov
 #
 # ```{admonition} Solution
 # :class: dropdown
-# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
-# classifier, positives and crawl differ. Shares can be compared between studies, thresholds cannot.
+# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that fraction is 0.7; that ours differs says only that
+# classifier, positives and crawl differ. Fractions can be compared between studies, thresholds cannot.
 # ```
 #
 # **2.** How much of a document set does Pareto sampling keep if every score is 0.9, and if every score is 0.3? Which

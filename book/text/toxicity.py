@@ -32,7 +32,7 @@
 # generally did *better* {cite}`soldaini2024dolma`. Li et al. {cite}`li2025bad` side with the paper: some toxic text in
 # training makes a model easier to steer away from it.
 #
-# **What is tested here.** The paper's five shares and its inverse filter, on the small crawl of the chapter on
+# **What is tested here.** The paper's five fractions and its inverse filter, on the small crawl of the chapter on
 # [quality](quality) and with an open scorer; C4's word list; {term}`random drops <random drop>`; a random choice with the
 # filter's domain mix; a filter of a larger crawl. The quality filters of that chapter are compared in one picture.
 
@@ -73,7 +73,7 @@ seed = 0
 # The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic). A document has the
 # score of the whole, or of its worst passage of at most 20 words that the model knows where that is higher and 0.5 or more: an insult
 # that scores 0.5 by itself is found in a text of any length, and milder words count within the whole. Documents are kept from the least toxic upwards until they hold the stated
-# share of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
+# fraction of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
 # model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
 # of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), runs and documents resampled in
 # pairs, random drops sampled anew for every run and interpolated between the sizes that were run.
@@ -113,10 +113,10 @@ filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-toxicity-mix")
 # Three random documents that go first, that only the strictest filter removes, and that stay (offensive words masked):
 
 # %%
-tables.show(study.removed(3), {"score": ".2f"})
+tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
 
 # %% [markdown]
-# ## Gain by share kept
+# ## Gain by fraction kept
 
 # %%
 from dataworth import claims, published
@@ -238,17 +238,17 @@ claims.write(ledger, evidence=study.evidence(ours, shown), provenance=study.prov
 # %% [markdown]
 # ## Why it could be wrong
 #
-# - **Another scorer.** The paper's commercial service read whole documents, and its thresholds cannot be carried over: shares are
+# - **Another scorer.** The paper's commercial service read whole documents, and its thresholds cannot be carried over: fractions are
 #   equal here, scores at the cut are not (see the table). A linear model sees words and not what is meant: a harmless use of
 #   a rude word goes, a polite insult stays.
-# - **The same scorer twice.** The filter and the judge of the continuations are one model, which flatters the filter. The silver labels
+# - **The same scorer twice.** The filter and the scorer of the continuations are one model, which flatters the filter. The silver labels
 #   come from the word list instead.
 # - **Silver labels.** A sentence with a listed phrase need not be toxic. The test to wish for is a set labelled by people: Civil
 #   Comments is described beside the data cards and can be had where there is a network.
 # - **Small models.** A model of this size predicts letters and phrases. It learns what rude words look like long before it
 #   can answer a question; the paper's loss in question answering may need its 1.5 billion parameters.
 # - **Length.** A document has the toxicity of its worst passage, so that a filter also removes much harmless text, and long
-#   documents first. Our crawl is mostly single sentences; of the mails, which are long, a strict filter leaves few, as does a
+#   documents first. Our crawl is mostly single sentences; of the e-mails, which are long, a strict filter leaves few, as does a
 #   word list, which needs one hit anywhere ({numref}`fig-toxicity-mix`). The random choice with the filter's domain mix
 #   says what that alone costs. Of stretches of 100 words of calm prose the scorer flags one to eight in a hundred at 0.9 and 16 to 38 at
 #   0.5, of such stretches of 1,000 words 12 to 48 and 78 to 98 (`bench/text_scoring.py --calm`).
@@ -260,7 +260,7 @@ claims.write(ledger, evidence=study.evidence(ours, shown), provenance=study.prov
 # line of the ledger says whether the two scores are at odds in *this* crawl, which has no books; and
 # {numref}`fig-toxicity-tradeoff` shows what each filter pays in prediction for what it takes out of the
 # text. Points on the left at the height of the random drops are a bargain. Three ways lie open where there is a price. *Filter less*:
-# the mildest shares remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
+# the mildest filters remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
 # examples). *Filter by both scores*: a document that is toxic and good is worth a second look, one that is toxic and bad is not.
 # *Do not filter, but tell*: conditioning on the score {cite}`korbak2023pretraining`, or steering at inference
 # {cite}`li2025bad`, keeps what toxic text teaches and controls its use. The reason given for it is that a model which
@@ -274,10 +274,10 @@ claims.write(ledger, evidence=study.evidence(ours, shown), provenance=study.prov
 # ```{admonition} Solution
 # :class: dropdown
 # See the column `cut` of `study.sets()`. A threshold means nothing without the scorer, its version, the rule for
-# long documents and the corpus. The share kept, and a sample of what went, say more.
+# long documents and the corpus. The fraction kept, and a sample of what went, say more.
 # ```
 #
-# **2.** Is the word list a milder filter than the linear scorer? Compare shares, toxic bytes and mail before and after.
+# **2.** Is the word list a milder filter than the linear scorer? Compare fractions, toxic bytes and mail before and after.
 #
 # ```{admonition} Solution
 # :class: dropdown

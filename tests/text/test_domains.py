@@ -13,15 +13,8 @@ from scipy import stats
 from cells import cell
 from dataworth.errors import UserError
 from dataworth.stats import correlation
-from dataworth.studies.domains import (
-    FULL,
-    MATCHED,
-    Domains,
-    DomainStudy,
-    fit_mixtures,
-    run,
-    without,
-)
+from dataworth.studies.domain_arms import FULL, MATCHED, without
+from dataworth.studies.domains import Domains, DomainStudy, fit_mixtures, run
 from dataworth.text.pools import DOMAINS
 
 NAMES = tuple(DOMAINS)

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from cells import cell
-from dataworth.studies.domains import Domains, without
+from dataworth.studies.domain_arms import without
+from dataworth.studies.domains import Domains
 from dataworth.studies.proxy_validity import (
     ProxyStudy,
     ProxyValidity,

@@ -17,7 +17,7 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, correlation, estimate, interval
 from dataworth.studies import base
-from dataworth.studies.domains import FULL, DomainArms, loss_draws, without
+from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
 from dataworth.text.models import MODELS
 from dataworth.text.pools import DOMAINS, Pool
 from dataworth.text.tokens import run_text_tasks
