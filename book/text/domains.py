@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # A source is not worth its bytes: what leaving it out costs, beside a random drop of the same size
+# # What leaving a source out costs, beside a random drop of the same size
 #
 # Training text is a mixture: web pages, books, code, papers, e-mails. To learn what a source is good for,
 # leave it out and train again.
@@ -137,6 +137,7 @@ tables.show(
 # %%
 past = (claims.recorded("domains") or {}).get("evidence", {})
 recorded = past and [series(past["harm"], c, "domain") for c in ("removed", "others")]
+r_all, r_rest = study.size_correlation(), study.size_correlation(largest=False)
 share, on_others = "left out (% of the bytes)", "harm on the domains left in (bits per byte)"
 show(
     draw(
@@ -154,6 +155,7 @@ show(
             roles={"Longpre et al., Figure 8": "published"},
         ),
     ),
+    alt=f"Correlation of harm and size {r_all.value:.2f}, without the largest domain {r_rest.value:.2f}.",
     caption="Harm against size. Left: mean change of the loss on the seven domains left in, with 95 % intervals, beside "
     "random drops of the same bytes on the same domains. Right: published, fall of the average "
     "question-answering score of a 1.5B model (one run each).",
@@ -260,7 +262,7 @@ show(
         "published harm to question answering (points)", on_others, cross=(0, 0),
         names="domain left out", roles={"random drop": "control", "domain left out": "real"},
     ),
-    alt=f"Spearman correlation of the two orders: {agreement}.",
+    alt=f"Spearman correlation of the two orders: {tables.text(agreement, '.2f')}.",
     caption="This run against the published order. Vertical: mean change of the loss on the domains left in, with 95 % "
     "intervals. Horizontal: fall of the question-answering average without the counterpart (Longpre et al., Figure 8).",
     name="fig-domains-order",
@@ -315,7 +317,6 @@ strong, edited = (
 )
 weak = [name for name in domains if name not in strong]
 others = study.mean_harm(weak)
-r_all, r_rest = study.size_correlation(), study.size_correlation(largest=False)
 most = max(params.few)
 average = drops.average
 per_percent = average / drops.removed

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Filtering out toxic text costs ability, and ability to recognise it
+# # What filtering out toxic text costs, and what it gains
 #
 # Text that insults or threatens is removed from training sets so that models do not write such text. What else goes
 # with it?
