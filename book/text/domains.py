@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # A source is not worth its bytes: what leaving it out costs, beside a random drop of the same size
+# # What leaving a source out costs, beside a random drop of the same size
 #
-# Training text is a mixture: web pages, books, code, papers, mails. To learn what a source is good for,
+# Training text is a mixture: web pages, books, code, papers, e-mails. To learn what a source is good for,
 # leave it out and train again.
 #
 # **What they found.** Longpre et al. {cite}`longpre2024pretrainer` removed the nine groups of sources of the
@@ -66,165 +66,108 @@ seed = 0
 # A domain's *harm* is the {term}`bits per byte` of the model without it minus those of the model trained on
 # everything, on the same held-out documents: above zero, leaving it out made the model worse. Run $i$ of every arm
 # starts from the same weights, and intervals come from resampling documents and runs
-# in pairs. The {term}`random drop` is drawn anew for every run; domains whose shares lie within one point have one between them.
+# in pairs. The {term}`random drop` is sampled anew for every run; domains whose shares lie within one point have one between them.
 #
-# The average over domains can be taken in several ways, and the sign may hang on it. Leaving a domain out makes its own
+# The average over domains can be taken in several ways, and the sign may depend on it. Leaving a domain out makes its own
 # text harder to predict; the questions of the paper mostly measure *other* domains. Unless said otherwise, harm here is the
 # plain mean over the seven domains that were left in.
 
 # %%
+from dataworth import tables
 from dataworth.studies.domains import Domains, run
 
 params = Domains.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".1f"})
 
 # %% [markdown]
 # What every arm was trained on. The budget of tokens is the same for all, so that a smaller pool is read more often
 # (epochs).
 
 # %%
-study.arms()
+tables.show(study.arms(), {"kB": ",", "epochs": ".2f"}, names={"kB": "kB of text"})
 
 # %% [markdown]
 # ## What leaving one domain out does to every domain
 #
-# Above, one domain left out; below, random documents of as many bytes. Coloured cells: the interval leaves out zero.
+# Above, one domain left out; below, random documents of as many bytes. Pale cells: the interval holds zero.
 
-# %% tags=["hide-input"]
-import numpy as np
-from matplotlib.colors import SymLogNorm
-
+# %%
 from dataworth import claims, published
-from dataworth.figures import COLOURS, show, subplots
-from dataworth.studies.domains import without
+from dataworth.figures import curves, draw, forest, heatmap, scatter, series, show
+from dataworth.studies.domain_arms import without
 
 domains = list(study.domains)
 controls = list(dict.fromkeys(study.control(name) for name in domains))
-upper, lower = study.heat([without(name) for name in domains]), study.heat(controls)
-top = max(np.abs(upper[0]).max(), np.abs(lower[0]).max())
-fig, axes = subplots(2, 1, figsize=(8.0, 7.2), height_ratios=(len(domains), len(controls)))
-for ax, (values, clear), rows in zip(axes, (upper, lower), (domains, controls), strict=True):
-    image = ax.imshow(
-        np.where(clear, values, 0.0),
-        cmap="RdBu_r",
-        norm=SymLogNorm(linthresh=0.02, vmin=-top, vmax=top, base=10),
-        aspect="auto",
-    )
-    for (i, j), value in np.ndenumerate(values):
-        dark = "white" if abs(image.norm(value) - 0.5) > 0.3 else "black"
-        ax.text(
-            j, i, f"{value:+.3f}", ha="center", va="center", fontsize=7.5,
-            color=dark if clear[i, j] else "#777777",
-        )  # fmt: skip
-    ax.set_xticks(range(len(domains)), domains, fontsize=8)
-    ax.set_yticks(range(len(rows)), rows, fontsize=8)
-    ax.grid(False)
-axes[0].set(ylabel="domain left out")
-axes[1].set(ylabel="left out at random", xlabel="held-out text of")
-marks = [m for m in (0.01, 0.1, 1.0) if m < top]
-bar = fig.colorbar(image, ax=axes, label="change of the loss (bits per byte)", shrink=0.6)
-bar.set_ticks([-m for m in reversed(marks)] + [0, *marks])
-bar.ax.set_yticklabels([f"{-m:+g}" for m in reversed(marks)] + ["0"] + [f"{m:+g}" for m in marks])
-bar.minorticks_off()
-own = np.diagonal(upper[0])
-off = upper[0][~np.eye(len(domains), dtype=bool)]
+left_out = study.heat([without(name) for name in domains])
+shared = {"columns": domains, "better": "down", "top": 0.2, "form": "+.3f"}
+change = "change of the loss (bits per byte)"
 show(
-    fig,
-    alt="Heat map of the change in bits per byte on the text of eight domains (columns). Upper part: one "
-    f"domain left out. On the own text the change is {own.min():+.3f} to {own.max():+.3f}, largest for "
-    f"{domains[int(own.argmax())]}; on other domains' text {off.min():+.3f} to {off.max():+.3f}, in "
-    f"{int(upper[1].sum() - np.diagonal(upper[1]).sum())} of {off.size} cells clear of zero. Lower part: random "
-    f"drops of the same sizes, {lower[0].min():+.3f} to {lower[0].max():+.3f}, {int(lower[1].sum())} of "
-    f"{lower[1].size} cells clear of zero.",
-    caption="Change of the held-out loss, in bits per byte, when one domain (above) or as many bytes at random "
-    "(below) are left out, against the whole pool. Red: worse, blue: better, on a scale that is logarithmic beyond 0.02; "
-    "white cells with grey figures: the 95 % interval holds zero.",
+    draw(
+        heatmap(left_out, change, rows=domains, title="one domain left out", **shared),
+        heatmap(study.heat(controls), change, rows=controls, title="left out at random", **shared),
+        columns=1,
+    ),
+    caption="Change of the held-out loss, in bits per byte, on the text of every domain (columns) when one domain "
+    "(above) or as many bytes at random (below) are left out, against the whole pool. Red: worse, blue: better; colours "
+    "are logarithmic beyond 0.02 and end at 0.2. Pale: the 95 % interval holds zero. All cells of a column share the runs "
+    "of the whole pool: a column of one colour may be their luck.",
     name="fig-domains-heat",
 )
 
 # %% [markdown]
 # ## Is it size?
 #
-# If a source were worth its bytes, harm would grow with the share left out, and a domain would do no more harm than random
+# If a source were worth its bytes, harm would grow with the fraction left out, and a domain would do no more harm than random
 # documents of its size. Left, this run; right, the published scores, with their sign turned so that up is worse.
 
 # %%
 harm = study.table()
 drops = published.domain_drops()
-harm[["group", "removed", "own", "others", "all", "random", "per_percent"]].round(4)
+tables.show(
+    harm[["group", "removed", "own", "others", "random", "per_percent"]],
+    {"removed": ".1f", "own": "+.3f", "others": "+.4f", "random": "+.4f", "per_percent": "+.5f"},
+    names={
+        "domain": "domain left out", "group": "counterpart in the Pile", "removed": "% of the bytes",
+        "own": "harm on its own text", "others": "on the domains left in",
+        "random": "of the random drop, there", "per_percent": "of the domain, per % left out",
+    },
+)  # fmt: skip
 
-# %% tags=["hide-input"]
-record = claims.recorded("domains")
-fig, (ax, right) = subplots(1, 2, figsize=(9.6, 4.3))
-for column, marker, colour, face, label in (
-    ("random", "s", COLOURS["published"], "white", "random documents left out"),
-    ("others", "o", COLOURS["real"], COLOURS["real"], "domain left out"),
-):
-    bars = np.clip(
-        [harm[column] - harm[f"{column}_low"], harm[f"{column}_high"] - harm[column]], 0, None
-    )
-    ax.errorbar(
-        harm.removed, harm[column], yerr=bars, fmt=marker, color=colour, mfc=face, ms=5, capsize=2,
-        lw=1, label=label,
-    )  # fmt: skip
-for i, (name, row) in enumerate(harm.sort_values("removed").iterrows()):
-    ax.annotate(
-        name, (row.removed, row.others), xytext=(4, (4, -11)[i % 2]), textcoords="offset points",
-        fontsize=8,
-    )  # fmt: skip
-if record:
-    past = record["evidence"]["harm"]
-    ax.plot(past["removed"], past["others"], "^", color=COLOURS["accent"], ms=4, label="recorded")
-ax.axhline(0, color="#999999", lw=1, ls=":")
-ax.set(xlabel="left out (% of the bytes)", ylabel="harm on the other domains (bits per byte)")
-ax.legend(fontsize=8)
-right.plot(drops.removed, -drops.average, "x", color=COLOURS["published"])
-for group, row in drops.iterrows():
-    right.annotate(
-        group, (row.removed, -row.average), xytext=(4, 4), textcoords="offset points", fontsize=8
-    )
-right.axhline(0, color="#999999", lw=1, ls=":")
-right.set(xlabel="left out (% of the bytes)", ylabel="harm to question answering (points)")
+# %%
+past = (claims.recorded("domains") or {}).get("evidence", {})
+recorded = past and [series(past["harm"], c, "domain") for c in ("removed", "others")]
 r_all, r_rest = study.size_correlation(), study.size_correlation(largest=False)
-order = harm.others.sort_values(ascending=False)
+share, on_others = "left out (% of the bytes)", "harm on the domains left in (bits per byte)"
 show(
-    fig,
-    alt="Two scatter plots of harm against the percentage left out. Left, this run, on the domains left in: from "
-    + ", ".join(f"{name} {value:+.4f}" for name, value in order.items())
-    + f" bits per byte; random drops {harm.random.min():+.4f} to {harm.random.max():+.4f}. Correlation with "
-    f"size {r_all.value:.2f}, without the largest domain {r_rest.value:.2f}. Right, published: "
-    + ", ".join(f"{g} {-v:+.1f}" for g, v in drops.average.sort_values().items())
-    + " points.",
+    draw(
+        scatter(
+            {
+                "random documents left out": (harm.removed, series(harm, "random")),
+                "domain left out": (harm.removed, series(harm, "others")),
+            },
+            share, on_others, names="domain left out", cross=(None, 0), recorded=recorded or None,
+            roles={"random documents left out": "control", "domain left out": "real"},
+        ),
+        scatter(
+            {"Longpre et al., Figure 8": (drops.removed, -drops.average)},
+            share, "harm to question answering (points)", names=True, cross=(None, 0),
+            roles={"Longpre et al., Figure 8": "published"},
+        ),
+    ),
+    alt=f"Correlation of harm and size {r_all.value:.2f}, without the largest domain {r_rest.value:.2f}.",
     caption="Harm against size. Left: mean change of the loss on the seven domains left in, with 95 % intervals, beside "
     "random drops of the same bytes on the same domains. Right: published, fall of the average "
-    "question-answering score of a 1.5B model (Longpre et al., Figure 8; one run each).",
+    "question-answering score of a 1.5B model (one run each).",
     name="fig-domains-size",
-)
+)  # fmt: skip
 
 # %% [markdown]
-# The four averages: over the domains left in or over all, each domain alike or weighted by its share of
+# The harm by four averages: over the domains left in or over all, each domain alike or weighted by its share of
 # the pool.
 
 # %%
-import pandas as pd
-
-
-def words_of(e):
-    return f"{e.value:+.4f} [{e.low:+.4f}, {e.high:+.4f}]"
-
-
-averages = pd.DataFrame(
-    {
-        f"{scope}, {average}": {
-            name: words_of(study.harm(name, own=scope == "all", average=average))
-            for name in domains
-        }
-        for scope in ("left in", "all")
-        for average in ("macro", "bytes")
-    }
-)
-averages
+tables.show(study.averages(), "+.3f")
 
 # %% [markdown]
 # ## Is it variety?
@@ -233,47 +176,22 @@ averages
 # over all domains (left) few domains must lose: they have never seen the others. The right panel asks
 # whether variety is paid for on the text of the largest domain itself, of which the pools with fewer domains hold more.
 
-# %% tags=["hide-input"]
+# %%
 largest = max(study.shares, key=study.shares.get)
-everywhere = study.heterogeneity()
-at_home = study.heterogeneity(largest)
-fig, (ax, right) = subplots(1, 2, figsize=(9.4, 4.0))
-for panel, found, skip in ((ax, everywhere, ()), (right, at_home, (len(domains) - 1,))):
-    kept = [count for count in found if count not in skip]
-    values = np.array([found[count].value for count in kept])
-    bars = np.clip(
-        [
-            values - np.array([found[count].low for count in kept]),
-            np.array([found[count].high for count in kept]) - values,
-        ],
-        0,
-        None,
-    )
-    panel.errorbar(
-        kept, values, yerr=bars, fmt="o-", color=COLOURS["real"], mfc=COLOURS["real"], capsize=3
-    )
-    panel.plot([len(domains)], [0], "s", color=COLOURS["published"], mfc="white", zorder=5)
-    panel.axhline(0, color="#999999", lw=1, ls=":")
-    panel.set(xlabel="domains in the pool", ylabel="loss above all domains (bits per byte)")
-    panel.set_xticks(list(found))
-ax.set_title("all eight domains", fontsize=10)
-right.set_title(f"{largest} text only", fontsize=10)
+everywhere, at_home = study.heterogeneity(), study.heterogeneity(largest)
+axes = ("domains in the pool", "loss above all domains (bits per byte)")
 show(
-    fig,
-    alt="Loss of pools of equal bytes above that of a random pool of all eight domains. Averaged over all domains: "
-    + ", ".join(f"{count} domains {e.value:+.3f}" for count, e in everywhere.items())
-    + f". On {largest} text: "
-    + ", ".join(
-        f"{count} domains {e.value:+.3f}"
-        for count, e in at_home.items()
-        if count != len(domains) - 1
-    )
-    + " bits per byte.",
+    draw(
+        curves(everywhere, *axes, title="text of all eight domains", log="", reference=0,
+               recorded=past.get("heterogeneity")),
+        curves(at_home, *axes, title=f"{largest} text only", log="", reference=0),
+        share=False,
+    ),
     caption="Loss by the number of domains in pools of equal bytes and equal training, against random documents of all "
-    f"eight (square). Seven domains: all but {largest}. 95 % intervals; left, the mean over all eight domains' "
-    f"held-out text; right, that of {largest} text.",
+    f"eight (zero). Seven domains: all but {largest}. 95 % intervals; left, the mean over all eight domains' "
+    f"held-out text; right, that of {largest} text, on an axis of its own.",
     name="fig-domains-variety",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Does it show in a task?
@@ -283,48 +201,33 @@ show(
 # continuation is likelier than the best false one is finer. The questions are from the same eight domains.
 
 # %%
-study.accuracy().round(3)
+tables.show(
+    study.accuracy(), {"accuracy": ".0%", "margin": ".3f"},
+    names={"accuracy": "right answers (chance: 25 %)", "margin": "margin (bits per byte)"},
+)  # fmt: skip
 
-# %% tags=["hide-input"]
+# %%
 task = study.downstream()
-rows = np.arange(len(domains))
-fig, (ax, right) = subplots(1, 2, figsize=(9.4, 4.4), sharey=True, width_ratios=(1.5, 1))
-for column, marker, colour, face, shift, label in (
-    ("own", "^", COLOURS["accent"], COLOURS["accent"], -0.2, "left out, its own questions"),
-    ("others", "o", COLOURS["real"], COLOURS["real"], 0.0, "left out, the others' questions"),
-    ("random", "s", COLOURS["published"], "white", 0.2, "random drop, the others' questions"),
-):
-    bars = np.clip(
-        [task[column] - task[f"{column}_low"], task[f"{column}_high"] - task[column]], 0, None
-    )
-    ax.errorbar(
-        task[column], rows + shift, xerr=bars, fmt=marker, color=colour, mfc=face, ms=5, capsize=2,
-        lw=1, label=label,
-    )  # fmt: skip
-groups = [harm.group[name] for name in domains]
-right.plot(drops.average[groups], rows, "x", color=COLOURS["published"])
-for panel, label in (
-    (ax, "change of the margin (bits per byte; right is better)"),
-    (right, "published change of the QA average (points)"),
-):
-    panel.axvline(0, color="#999999", lw=1, ls=":")
-    panel.set(xlabel=label)
-    panel.xaxis.label.set_size(9)
-ax.set_yticks(rows, [f"{name} ({group})" for name, group in zip(domains, groups, strict=True)])
-ax.invert_yaxis()
-ax.legend(fontsize=7.5)
+words = {
+    "own": "left out, its own questions",
+    "others": "left out, the others' questions",
+    "random": "random drop, the others' questions",
+}
+rows = {name: f"{name} ({group})" for name, group in harm.group.items()}
+qa = drops.average[harm.group].set_axis(domains)
+roles = dict(zip(words.values(), ("mixed", "real", "control"), strict=True))
 show(
-    fig,
-    alt="Change of the multiple-choice margin by domain left out, in bits per byte, on the other domains' questions, with "
-    "that of the random drop in brackets: "
-    + ", ".join(f"{name} {row.others:+.3f} ({row.random:+.3f})" for name, row in task.iterrows())
-    + f". On a domain's own questions {task.own.min():+.3f} to {task.own.max():+.3f}. Right: published changes of the "
-    f"question-answering average, {drops.average[groups].min():+.1f} to {drops.average[groups].max():+.1f} points.",
+    draw(
+        forest({word: series(task, column) for column, word in words.items()},
+               "change of the margin (bits per byte; better →)", rows=rows, reference=0, roles=roles),
+        forest({}, "QA change, points (better →)", rows=rows, reference=0,
+               published={"Longpre et al., Figure 8": qa}),
+        widths=(1.5, 1),
+    ),
     caption="Multiple choice when a domain is left out. Left: change of the margin of the true continuation against the "
-    "whole pool, 95 % intervals. Right: published change of the question-answering average for the counterpart "
-    "(Longpre et al., Figure 8).",
+    "whole pool, 95 % intervals. Right: published change of the question-answering average for the counterpart.",
     name="fig-domains-choice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Beside the published order
@@ -334,50 +237,36 @@ show(
 # eight domains is a weak instrument: its interval, over domains as well as documents and runs, is wide.
 
 # %%
-published_part = drops.loc[
-    groups, ["removed", "average", "toxicity identification", "toxic generation"]
-]
-published_part.index = domains
-beside = pd.concat(
-    {
-        "this run": harm[["group", "removed", "others"]].round({"removed": 1, "others": 4}),
-        "Longpre et al.": published_part,
-    },
-    axis=1,
-)
-beside.sort_values(("Longpre et al.", "average"))
+import pandas as pd
 
-# %% tags=["hide-input"]
-theirs = {name: -float(drops.average[harm.group[name]]) for name in domains}
-agreement = study.agreement(theirs)
-x = np.array([theirs[name] for name in domains])
-fig, ax = subplots(figsize=(6.2, 4.2))
-bars = np.clip([harm.others - harm.others_low, harm.others_high - harm.others], 0, None)
-ax.errorbar(x, harm.others, yerr=bars, fmt="o", color=COLOURS["real"], capsize=2, lw=1)
-ax.plot(x, harm.random, "s", color=COLOURS["published"], mfc="white", ms=5, label="random drop")
-for i, (name, at) in enumerate(sorted(zip(domains, x, strict=True), key=lambda pair: pair[1])):
-    ax.annotate(
-        f"{name} ({harm.group[name]})",
-        (at, harm.others[name]),
-        xytext=(5, (4, -11)[i % 2]),
-        textcoords="offset points",
-        fontsize=8,
-    )
-ax.axhline(0, color="#999999", lw=1, ls=":")
-ax.axvline(0, color="#999999", lw=1, ls=":")
-ax.set(
-    xlabel="published harm to question answering (points)",
-    ylabel="harm on the other domains (bits per byte)",
-)
-ax.legend(fontsize=8)
+theirs = ["removed", "average", "toxicity identification", "toxic generation"]
+beside = {
+    "this run": harm[["group", "removed", "others"]],
+    "Longpre et al.": drops.loc[harm.group, theirs].set_axis(harm.index),
+}
+tables.show(
+    pd.concat(beside, axis=1).sort_values(("Longpre et al.", "average")),
+    {"this run, removed": ".1f", "this run, others": "+.4f", "Longpre et al., removed": ".1f"}
+    | {f"Longpre et al., {name}": "+.1f" for name in theirs[1:]},
+    names={"domain": "domain left out", "this run, group": "counterpart",
+           "this run, removed": "this run, % of the bytes", "this run, others": "this run, harm",
+           "Longpre et al., removed": "published, % of the bytes", "Longpre et al., average": "QA average"}
+    | {f"Longpre et al., {name}": name for name in theirs[2:]},
+)  # fmt: skip
+
+# %%
+agreement = study.agreement(dict(-qa))
 show(
-    fig,
-    alt="Harm of leaving out a domain in this run against the published harm of its counterpart. Spearman correlation "
-    f"{agreement.value:.2f}, 95 % interval {agreement.low:.2f} to {agreement.high:.2f}.",
-    caption="This run against the published order. Vertical: mean change of the loss on the domains left in; squares: random "
-    "drops of the same sizes. Horizontal: fall of the question-answering average (Longpre et al., Figure 8).",
+    scatter(
+        {"random drop": (-qa, harm.random), "domain left out": (-qa, series(harm, "others"))},
+        "published harm to question answering (points)", on_others, cross=(0, 0),
+        names="domain left out", roles={"random drop": "control", "domain left out": "real"},
+    ),
+    alt=f"Spearman correlation of the two orders: {tables.text(agreement, '.2f')}.",
+    caption="This run against the published order. Vertical: mean change of the loss on the domains left in, with 95 % "
+    "intervals. Horizontal: fall of the question-answering average without the counterpart (Longpre et al., Figure 8).",
     name="fig-domains-order",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The mixture as a regression
@@ -387,77 +276,57 @@ show(
 # is leave-one-out: predict an arm from the others. A slope below zero means that more of that source lowers
 # the loss.
 
-# %% tags=["hide-input"]
+# %%
 regression = study.regression
 explained = regression.explained()
-fig, (ax, right) = subplots(1, 2, figsize=(9.8, 4.4), width_ratios=(1, 1.25))
-change = regression.measured - regression.measured.mean(0)
-guess = regression.predicted - regression.measured.mean(0)
-palette = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#8C6D31")
-for j, name in enumerate(domains):
-    ax.plot(
-        guess[:, j], change[:, j], "osD^vP*X"[j], ms=4.5, color=palette[j], alpha=0.8,
-        label=f"{name}, R² {explained[j]:.2f}",
-    )  # fmt: skip
-ends = [min(guess.min(), change.min()), max(guess.max(), change.max())]
-ax.plot(ends, ends, ":", color="#999999")
-ax.set(
-    xlabel="predicted from the other arms (bits per byte)",
-    ylabel="measured, less the arms' mean",
-)
-ax.legend(fontsize=7)
-steepest = np.abs(regression.slopes).max()
-right.imshow(regression.slopes, cmap="RdBu_r", vmin=-steepest, vmax=steepest, aspect="auto")
-for (i, j), value in np.ndenumerate(regression.slopes):
-    right.text(
-        j, i, f"{value:+.2f}", ha="center", va="center", fontsize=7,
-        color="white" if abs(value) > 0.6 * steepest else "black",
-    )  # fmt: skip
-right.set_xticks(range(len(domains)), domains, fontsize=8, rotation=40, ha="right")
-right.set_yticks(range(len(domains)), domains, fontsize=8)
-right.set(xlabel="loss on the text of", ylabel="log share of")
-right.grid(False)
-outside = regression.slopes.copy()
-np.fill_diagonal(outside, np.nan)
-helps = np.nanmean(outside, axis=1)
+lacking, holding = study.predictions(held=False), study.predictions(held=True)
+axes = ("predicted from the other arms", "measured, less the arms' mean")
+past_fit = past.get("regression", {}).get("explained")
 show(
-    fig,
-    alt="Left: loss of every arm on every domain against its prediction from the other arms. Share of squared error saved "
-    "against the mean of the other arms: "
-    + ", ".join(f"{name} {value:.2f}" for name, value in zip(domains, explained, strict=True))
-    + ". Right: heat map of slopes, bits per byte for a unit of the log share. On the diagonal "
-    f"{np.diagonal(regression.slopes).min():+.2f} to {np.diagonal(regression.slopes).max():+.2f}; averaged over other "
-    f"domains' text, {domains[int(helps.argmin())]} has the lowest slope ({helps.min():+.3f}).",
-    caption="Regression of the loss on the mixture, over all arms, the random drops included. Left: every arm predicted from "
-    "the others; R² is against predicting the others' mean. Right: slopes; below zero, more of the source (row) lowers "
-    "the loss on the text of the column.",
+    draw(
+        scatter((lacking.predicted, lacking.measured), *axes, equal=True,
+                title="arms without the domain"),
+        scatter((holding.predicted, holding.measured), *axes, equal=True,
+                title="arms with the domain"),
+        forest(dict(zip(domains, explained, strict=True)), "R² against the arms' mean",
+               reference=0, limits=(-1, 1), recorded=past_fit and dict(zip(domains, past_fit, strict=True))),
+        share=False,
+    ),
+    caption="Regression of the loss (bits per byte) on the mixture, over all arms, the random drops included. Every arm is "
+    "predicted from the others, on the text of the domains that it lacks (left) and holds (middle). Right: the fraction of "
+    "the squared error that this saves against the mean of the other arms; an arrow: below −1.",
     name="fig-domains-regression",
-)
+)  # fmt: skip
+
+# %%
+show(
+    heatmap(regression.slopes, "slope (bits per byte)", rows=domains, columns=domains, better="down",
+            x="loss on the text of", y="log share of", form="+.3f", least=5e-4),
+    caption="Slopes of the regression for a unit of the log share; blue: more of the source (row) lowers the loss on the "
+    "text of the column.",
+    name="fig-domains-slopes",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-from dataworth import stats
-
-strong = [name for name in domains if harm.group[name] in ("CC", "OpenWeb", "Books")]
+strong, edited = (
+    list(harm.index[harm.group.isin(groups)])
+    for groups in (["CC", "OpenWeb", "Books"], ["OpenWeb", "Books"])
+)
 weak = [name for name in domains if name not in strong]
-edited = [name for name in strong if harm.group[name] != "CC"]
-harms = {name: study.harm(name) for name in domains}
-mean = {kind: stats.mean([harms[n] for n in names])
-        for kind, names in (("strong", strong), ("weak", weak), ("edited", edited))}  # fmt: skip
-contrast = mean["strong"].minus(mean["weak"])
-extra = stats.mean([study.harm(name, beyond=True) for name in domains])
+others = study.mean_harm(weak)
 most = max(params.few)
-varied = everywhere[most]
-qa, per_percent = drops.average, drops.average / drops.removed
+average = drops.average
+per_percent = average / drops.removed
 ledger = claims.judge(
     "domains",
     {
-        "strongest-sources": contrast,
-        "openweb-and-books": mean["edited"].minus(mean["weak"]),
-        "heterogeneity": varied,
-        "beyond-own-domain": extra,
+        "strongest-sources": study.mean_harm(strong).minus(others),
+        "openweb-and-books": study.mean_harm(edited).minus(others),
+        "heterogeneity": everywhere[most],
+        "beyond-own-domain": study.mean_harm(domains, beyond=True),
         "order": agreement,
         "size-does-not-explain": r_rest,
         "books-per-percent": study.largest_margin("books", per_percent=True),
@@ -465,15 +334,12 @@ ledger = claims.judge(
         "web-matters-most": study.largest_margin("web"),
     },
     qa={
-        "strong": qa[[harm.group[n] for n in strong]].mean(),
-        "weak": qa[[harm.group[n] for n in weak]].mean(),
-        "edited": qa[["OpenWeb", "Books"]].mean(),
-        "all": qa.mean(),
-        "web": qa["CC"],
-        "academic": drops.loc["Academic", "Academic"],
+        "strong": qa[strong].mean(), "weak": qa[weak].mean(), "edited": qa[edited].mean(),
+        "all": average.mean(), "web": average["CC"], "academic": drops.loc["Academic", "Academic"],
     },
-    r={"all": -drops.removed.corr(qa), "rest": -drops.drop("CC").removed.corr(qa.drop("CC"))},
-    order=", ".join(qa[groups].sort_values().index), lower=(qa < 0).sum(), removals=len(qa),
+    r={"all": -drops.removed.corr(average),
+       "rest": -drops.drop("CC").removed.corr(average.drop("CC"))},
+    order=", ".join(harm.group[qa.sort_values().index]), lower=(average < 0).sum(), removals=len(drops),
     per_percent=per_percent, next=per_percent.drop("Books").min(), most=most,
     strong=", ".join(strong), weak=", ".join(weak), edited=" and ".join(edited),
     largest=largest, r_all=r_all,
@@ -485,7 +351,7 @@ claims.write(
     ledger,
     evidence={
         "harm": {"domain": domains} | {c: harm[c].tolist() for c in harm},
-        "heat": upper[0].tolist(),
+        "heat": left_out[0].tolist(),
         "heterogeneity": {str(k): [e.value, e.low, e.high] for k, e in everywhere.items()},
         "downstream": {c: task[c].tolist() for c in task},
         "regression": {
@@ -504,13 +370,13 @@ claims.write(
 # ## Why it could be wrong
 #
 # - **Other data.** Our counterparts are eight small English corpora: the place of Common Crawl is taken by single sentences of
-#   web text, that of legal text by presidents' speeches, that of OpenWeb by newspapers of 1961, that of Social by mails. Agreement with
+#   web text, that of legal text by presidents' speeches, that of OpenWeb by newspapers of 1961, that of Social by e-mails. Agreement with
 #   Figure 8 would be agreement of *kinds* of text; disagreement may be due to the stand-ins.
 # - **Loss and question answering.** The paper fine-tunes each model and counts right answers. A source can matter for
 #   knowledge and not for the loss, or the other way round. On its own kind of text a domain has to matter for the loss.
 # - **A fixed number of tokens.** A pool without its largest domain is read more often. While a pool is read about once, the
 #   domains that stay gain what the missing one leaves: other text is seen more. That is how harm can be *below* zero. The
-#   random drop has the same number of passes.
+#   random drop has the same number of epochs.
 # - **Small pools, long documents.** Some domains are a handful of documents here; a random drop of whole documents then
 #   changes the mixture by chance, and which documents of a domain the pool holds is fixed. The former is in the intervals (each
 #   run has its own drop), the latter is not.
@@ -548,7 +414,7 @@ claims.write(
 # the weight to the rest: with the left-out domain excluded, the two means weigh the remaining ones differently.
 # ```
 #
-# **2.** A colleague has only one run of each arm and reports that leaving out mails *improves* the model. What do you ask for?
+# **2.** A colleague has only one run of each arm and reports that leaving out e-mails *improves* the model. What do you ask for?
 #
 # ```{admonition} Solution
 # :class: dropdown

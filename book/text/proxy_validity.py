@@ -27,11 +27,11 @@
 # - In the public evaluations of DataComp-LM {cite}`li2024dclm` small and large models agree less, on accuracies with mixed hyperparameters.
 #
 # Longpre et al. {cite}`longpre2024pretrainer`, whose experiments this part of the book repeats, trained their data arms at one size
-# (the age of data also at a second): whether the ranking of sources hangs on the size of the model was not tested.
+# (the age of data also at a second): whether the ranking of sources depends on the size of the model was not tested.
 #
 # **What is tested here.** The arms of the chapter on domains: the whole pool, the pools without one of its eight domains, and a {term}`random drop`.
 # They are trained again with smaller models, from the same documents and as many tokens. How many pairs of arms come in the same
-# order ({term}`decision accuracy`)? The control is the {term}`noise ceiling`: how well one run of the *larger* model foretells
+# order ({term}`decision accuracy`)? The control is the {term}`noise ceiling`: how well one run of the *larger* model predicts
 # another of its own runs.
 
 # %% [markdown]
@@ -65,141 +65,95 @@ seed = 0
 # sides.
 
 # %%
+from dataworth import tables
 from dataworth.studies.proxy_validity import ProxyValidity, run
 
 params = ProxyValidity.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".1f"})
 
 # %%
-study.cost().round(3)
+tables.show(
+    study.cost(),
+    {"parameters": ",", "TFLOP per run": ".3g", "share of the cost": ".0%", "seconds per run": ".1f"},
+    names={"share of the cost": "cost, % of the larger model's"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## Small against large, arm by arm
 #
 # Each point is an arm: the change of the loss when a domain is left out, for the small and for the larger model. On its own
-# text an arm that lacks the domain loses so much, with any model, that it says little about the rest.
+# text an arm that lacks the domain loses so much, with any model, that it says little about the rest: these points are
+# left out of the panels.
 
-# %% tags=["hide-input"]
-import numpy as np
-
+# %%
 from dataworth import claims, published
-from dataworth.figures import COLOURS, plain_ticks, show, subplots
-from dataworth.studies.domains import without
+from dataworth.figures import curves, draw, forest, scatter, show
 
-proxy = params.proxies[0]
-names = list(study.evaluations)
-small, large = study.losses(proxy), study.losses(params.model)
-whole = study.arms.index("full")
-pairs = {name: study.agreement(proxy, name) for name in names}
-fig, axes = subplots(3, 3, figsize=(9.0, 8.4))
-for e, (ax, name) in enumerate(zip(axes.flat, names, strict=True)):
-    x, y = large[:, e] - large[whole, e], small[:, e] - small[whole, e]
-    own = np.array([arm == without(name) for arm in study.arms])
-    control = np.array([arm.startswith("random") for arm in study.arms])
-    rest = ~own & ~control
-    ax.plot(x[rest], y[rest], "o", color=COLOURS["real"], ms=4.5)
-    ax.plot(x[own], y[own], "^", color=COLOURS["synthetic"], ms=6)
-    ax.plot(x[control], y[control], "s", color=COLOURS["published"], mfc="white", ms=5.5)
-    others = ~own if own.any() else np.ones_like(own)
-    low, high = min(x[others].min(), y[others].min()), max(x[others].max(), y[others].max())
-    pad = 0.15 * (high - low)
-    ax.plot([low - pad, high + pad], [low - pad, high + pad], ":", color="#999999", lw=1)
-    ax.set(xlim=(low - pad, high + pad), ylim=(low - pad, high + pad))
-    beyond = ""
-    if own.any():
-        beyond = f"\nown text: {x[own][0]:+.2f}, {y[own][0]:+.2f}"
-    ax.set_title(f"{name}: {pairs[name].value:.2f} of pairs{beyond}", fontsize=9)
-    ax.tick_params(labelsize=8)
-    ax.locator_params(nbins=4)
-fig.supxlabel(f"change of the loss, {params.model} (bits per byte)", fontsize=10)
-fig.supylabel(f"change of the loss, {proxy} (bits per byte)", fontsize=10)
+proxy, larger = params.proxies[0], params.model
+pairs = {name: study.agreement(proxy, name) for name in study.evaluations}
+roles = {"a domain left out": "real", "random drop": "control"}
+panels = [
+    scatter(
+        study.compared(proxy, name), larger, proxy, equal=True, cross=(0, 0), roles=roles,
+        title=f"{name} ({pairs[name].value:.2f})",
+    )
+    for name in study.evaluations
+]  # fmt: skip
 show(
-    fig,
-    alt=f"Nine scatter plots of the change of the loss against the whole pool, {proxy} against {params.model}, for "
-    "eight domains' text and their average. Share of pairs in the same order: "
-    + ", ".join(f"{name} {e.value:.2f}" for name, e in pairs.items())
-    + ".",
-    caption="Change of the loss of every arm against the whole pool, small model against larger one; the square is the random "
-    "drop, the triangle the arm without the very domain (often outside the frame; its two changes, larger and small model, are in the "
-    "title), the dotted line equality.",
+    draw(*panels, columns=3, height=7.4, share=False),
+    caption="Change of the loss of every arm against the whole pool (in bits per byte), small model against larger one, by "
+    "the text they are evaluated on; in brackets, the fraction of all pairs of arms in the same order. Every panel has its "
+    "own axes. The arm without the very domain is not drawn; dotted: no change, and equal changes.",
     name="fig-proxy-arms",
 )
 
 # %% [markdown]
 # ## How often do they agree?
 
-# %% tags=["hide-input"]
-record = claims.recorded("proxy-validity")
+# %%
+past = (claims.recorded("proxy-validity") or {}).get("evidence", {})
 known = published.proxy_agreement()
-sizes = list(params.proxies)
-fig, (ax, right) = subplots(1, 2, figsize=(9.6, 4.3), width_ratios=(1.7, 1), sharey=True)
-x = np.arange(len(names))
-for i, name in enumerate(sizes):
-    found = [study.agreement(name, e) for e in names]
-    values = np.array([e.value for e in found])
-    bars = np.clip(
-        [values - [e.low for e in found], np.array([e.high for e in found]) - values], 0, None
-    )
-    ax.errorbar(
-        x + 0.16 * (i - (len(sizes) - 1) / 2), values, yerr=bars, fmt="os^D"[i % 4], capsize=2,
-        color=(COLOURS["real"], COLOURS["mixed"], COLOURS["synthetic"])[i % 3], lw=1,
-        label=f"{name}, all seeds together",
-    )  # fmt: skip
-ax.set_xticks(x, names, rotation=35, ha="right", fontsize=9)
-if record:
-    past = record["evidence"]["pairs"]
-    ax.plot(x, [past[name] for name in names], "^", ms=4, color=COLOURS["accent"], label="recorded")
-ceiling = study.one_run(params.model)
-single = {name: study.one_run(name) for name in sizes}
-bars_of = {
-    **{f"{name}, one run": e for name, e in single.items()},
-    f"{params.model}, one run": ceiling,
-}
-for i, (name, e) in enumerate(bars_of.items()):
-    right.errorbar(
-        i, e.value, yerr=np.clip([[e.value - e.low], [e.high - e.value]], 0, None), fmt="o", capsize=3,
-        color=COLOURS["published"] if name.startswith(params.model) else COLOURS["real"],
-        mfc="white",
-    )  # fmt: skip
-right.set_xticks(
-    range(len(bars_of)),
-    [f"{m}\nforetells\n{params.model}" for m in (*sizes, params.model)],
-    fontsize=8,
-)
-right.set_xlim(-0.6, len(bars_of) - 0.4)
 decide = float(known[known.measure == "downstream accuracy"].agreement.iloc[0])
 regmix = known[known.measure == "loss on a domain"].agreement
-for panel in (ax, right):
-    panel.axhline(0.5, color="#999999", lw=1, ls=":")
-    panel.axhline(decide, color=COLOURS["published"], lw=1, ls="--")
-    panel.axhspan(regmix.min(), regmix.max(), color=COLOURS["published"], alpha=0.2, lw=0)
-    panel.set_ylim(0.3, 1.03)
-for words, height in (
-    ("RegMix, 1M for 60M, loss", regmix.max()),
-    ("DataDecide, 150M for 1B, accuracy", decide),
-):
-    right.annotate(
-        words, (0.02, height), xytext=(0, 2), xycoords=("axes fraction", "data"), fontsize=7.5,
-        textcoords="offset points", va="bottom", bbox={"fc": "white", "ec": "none", "pad": 0.5},
-    )  # fmt: skip
-ax.set(ylabel="pairs of arms in the same order")
-ax.legend(fontsize=8, loc="lower left")
+literature = {
+    "RegMix, 1M for 60M, loss": (regmix.min(), regmix.max()),
+    "DataDecide, 150M for 1B, accuracy": decide,
+}
+ceiling = study.one_run(larger)
+single = {f"{name} predicts {larger}": study.one_run(name) for name in params.proxies}
+recorded = past and {proxy: {k: (v, *past["pairs interval"][k]) for k, v in past["pairs"].items()}}
+share = "pairs of arms in the same order (chance: 0.5)"
 show(
-    fig,
-    alt="Share of pairs of arms in the same order. Left, by evaluation: "
-    + "; ".join(
-        f"{name}: " + ", ".join(f"{e} {study.agreement(name, e).value:.2f}" for e in names)
-        for name in sizes
-    )
-    + ". Right, one run against one run, mean over domains: "
-    + ", ".join(f"{name} {e.value:.2f}" for name, e in bars_of.items())
-    + f". Published: DataDecide {decide:.2f}, RegMix {regmix.min():.2f} to {regmix.max():.2f}.",
-    caption="Decision accuracy. Left: small against larger model, by the text that judges; 95 % intervals over documents "
-    "and runs. Right: one run against one run of another seed, mean over the domains, with intervals over documents; grey: the larger "
-    "model foretells its own repetition, the noise ceiling. Dashed and shaded: published; dotted: chance.",
+    draw(
+        forest(
+            {name: {e: study.agreement(name, e) for e in study.evaluations} for name in params.proxies},
+            share, reference=0.5, limits=(0.3, 1.03), published=literature, roles={proxy: "this run"},
+            title=f"for {larger}, all seeds together", recorded=recorded or None,
+        ),
+        forest(
+            single | {f"{larger} predicts itself: the noise ceiling": ceiling}, share, reference=0.5,
+            limits=(0.3, 1.03), title="one run for one run of another seed",
+        ),
+        columns=1,
+    ),
+    caption="Decision accuracy. Above: small against larger model, by the text they are evaluated on; 95 % intervals over "
+    "documents and runs. Below: one run against one run of another seed, mean over the domains, with intervals over "
+    "documents. Dotted: chance.",
     name="fig-proxy-agreement",
-)
+)  # fmt: skip
+
+# %% [markdown]
+# What would decide? Errors fall with the square root of the runs and documents; the table says how many times as many it
+# would take, at the agreement found, until the interval lies on one side of chance and of DataDecide's number
+# (∞: more than 64 times).
+
+# %%
+tables.show(
+    study.decisions(proxy, (0.5, decide)), {"pairs": ".2f", 0.5: ".0f", decide: ".0f"},
+    names={"pairs": "pairs in the same order", 0.5: "times as many, to tell from chance",
+           decide: f"times as many, to tell from {decide:g}"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## Which pairs do they disagree on?
@@ -207,87 +161,46 @@ show(
 # A disagreement over two arms that are equally good costs nothing. Here are the same pairs, sorted by how far apart the larger
 # model puts them.
 
-# %% tags=["hide-input"]
-fig, ax = subplots(figsize=(6.4, 3.9))
-tables = {name: study.by_gap(name) for name in sizes}
-for i, (name, table) in enumerate(tables.items()):
-    ax.plot(
-        table.gap, table.agree, "os^D"[i % 4] + "-", label=name,
-        color=(COLOURS["real"], COLOURS["mixed"], COLOURS["synthetic"])[i % 3],
-    )  # fmt: skip
-ax.axhline(0.5, color="#999999", lw=1, ls=":")
-ax.set(
-    xscale="log",
-    ylim=(0.4, 1.02),
-    xlabel=f"difference between two arms, {params.model} (bits per byte; median of a quarter of the pairs)",
-    ylabel="pairs in the same order",
-)
-plain_ticks(ax.xaxis)
-ax.xaxis.label.set_size(9)
-ax.legend(fontsize=8)
-apart = {name: study.told_apart(name) for name in sizes}
+# %%
+gaps = {name: study.by_gap(name) for name in params.proxies}
 show(
-    fig,
-    alt="Share of pairs in the same order against the difference between the two arms: "
-    + "; ".join(
-        f"{name}: " + ", ".join(f"{row.agree:.2f} at {row.gap:.4f}" for row in table.itertuples())
-        for name, table in tables.items()
-    )
-    + ". Of the pairs that the larger model itself tells apart: "
-    + ", ".join(
-        f"{name} agrees on {a:.2f} of them ({s:.0%} of all)" for name, (a, s) in apart.items()
-    )
-    + ".",
+    curves(
+        {name: (table.gap, table.agree) for name, table in gaps.items()},
+        f"difference between two arms, {larger} (bits per byte; median of a quarter of the pairs)",
+        "pairs in the same order", log="x", chance=0.5, limits=(0.4, 1.02), form=".2f",
+        ticks=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3), roles={proxy: "this run"},
+    ),
     caption="Agreement by the size of the difference: all pairs of arms on all domains' text in four equal groups.",
     name="fig-proxy-gap",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # The arm that lacks the very domain of the test text is an easy call; without it agreement is lower. The rank correlations are
-# Spearman's, the mean over domains.
+# Spearman's.
 
 # %%
-import pandas as pd
-
-pd.DataFrame(
-    {
-        name: {
-            "pairs, all arms": str(study.agreement(name)),
-            "pairs, without the own domain's arm": str(study.agreement(name, own=False)),
-            "pairs, average loss": str(study.agreement(name, "average")),
-            "Spearman, all arms": str(study.agreement(name, measure="spearman")),
-            "Spearman, without the own domain's arm": str(
-                study.agreement(name, measure="spearman", own=False)
-            ),
-            "pairs, one run": str(study.one_run(name)),
-            "pairs, noise ceiling": str(ceiling),
-            "agreed, where the larger model tells apart": f"{apart[name][0]:.2f} ({apart[name][1]:.0%} of the pairs)",
-        }
-        for name in sizes
-    }
-)
+tables.show(study.by_measure(), ".2f")
 
 # %% [markdown]
 # ## Verdict
 
 # %%
 setting = (
-    f"{proxy} for {params.model} at {study.cost()['share of the cost'][proxy]:.0%} of the operations, "
+    f"{proxy} for {larger} at {study.cost()['share of the cost'][proxy]:.0%} of the operations, "
     f"{len(study.arms)} arms"
 )
-agree, short = study.agreement(proxy), study.shortfall(proxy)
 ledger = claims.judge(
     "proxy-validity",
     {
         "pairs-by-average": study.agreement(proxy, "average"),
-        "pairs-by-domain": agree,
+        "pairs-by-domain": study.agreement(proxy),
         "ranks-by-domain": study.agreement(proxy, measure="spearman"),
         "better-than-chance": study.agreement(proxy, own=False),
-        "as-good-as-repetition": short,
+        "as-good-as-repetition": study.shortfall(proxy),
     },
     decide=decide, regmix=regmix.agg(["min", "max"]), setting=setting,
     spearman=published.table(paper="RegMix", metric="Spearman").y.agg(["min", "max"]),
-    ceiling=ceiling, single=single[proxy],
+    ceiling=ceiling, single=study.one_run(proxy),
 )  # fmt: skip
 ledger
 
@@ -301,10 +214,10 @@ claims.write(
             name: {
                 "pairs": study.agreement(name).value,
                 "spearman": study.agreement(name, measure="spearman").value,
-                "one run": single[name].value,
-                "told apart": list(apart[name]),
+                "one run": study.one_run(name).value,
+                "told apart": list(study.decided(name)),
             }
-            for name in sizes
+            for name in params.proxies
         },
         "ceiling": [ceiling.value, ceiling.low, ceiling.high],
         "cost": study.cost().to_dict(),
@@ -331,14 +244,14 @@ claims.write(
 # ## Discussion
 #
 # **May conclusions from small models be believed?** Three numbers say how far. The *ceiling*: if the larger model does not
-# foretell its own repetition, no proxy can, and the ranking asked for does not exist at this budget. The *shortfall* from it: what is
+# predict its own repetition, no proxy can, and the ranking asked for does not exist at this budget. The *shortfall* from it: what is
 # lost by being small. And the *gap*: with which differences agreement becomes reliable ({numref}`fig-proxy-gap`). A
 # chapter of this book that reports an effect far to the right of that figure may expect the sign to hold at the next size;
 # one that reports an effect far to the left may not, whatever its interval.
 #
 # **Does the same hold for pictures?** Part I asks the analogous question with curves instead of pairs: whether the order of two
 # data sources at a small number of images is kept at a larger one. A crossing of two scaling curves is a disagreement between a
-# proxy and its target, foretold by a fit. DataDecide found that such fits rank data no better than
+# proxy and its target, predicted by a fit. DataDecide found that such fits rank data no better than
 # the best single small size does.
 #
 # ## Exercises

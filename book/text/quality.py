@@ -31,10 +31,10 @@
 # the filtered set's mix of topics and formats recovers 84 % of the gain of one well-known filter and 35 %
 # of another's {cite}`wettig2025organize`. A filter would then be a way to mix domains.
 #
-# **What is tested here.** A small crawl (sentences of the web and mails, four to one) in the place of C4; the GPT-3
-# classifier at the paper's four shares and its inverse; {term}`random drops <random drop>`; a random choice with the filter's domain
+# **What is tested here.** A small crawl (sentences of the web and e-mails, four to one) in the place of C4; the GPT-3
+# classifier at the paper's four fractions and its inverse; {term}`random drops <random drop>`; a random choice with the filter's domain
 # mix; a filter of a larger crawl, which leaves as much unique text as there was; Pareto sampling, as GPT-3 did it; and
-# rules of thumb made for web pages.
+# heuristic filters made for web pages.
 
 # %% [markdown]
 # ## Scale of this run
@@ -72,76 +72,59 @@ seed = 0
 #
 # The score is a logistic regression on hashed words and pairs of words {cite}`brown2020language`, with edited prose (the Brown corpus)
 # and glosses (WordNet) as positives and web sentences as negatives. **Here 1 is good; the score of Longpre et al. is one
-# minus ours.** Documents are ranked by it, and the best are kept until they hold the stated share of the *bytes*; equal
-# thresholds would keep different shares under different scores.
+# minus ours.** Documents are ranked by it, and the best are kept until they hold the stated fraction of the *bytes*; equal
+# thresholds would keep different fractions under different scores.
 #
 # Every arm has the same number of training tokens, so that a smaller set is read more often. The {term}`gain` of an arm is the
 # percentage by which its {term}`bits per byte` on held-out text lie *below* those of the model trained on the unfiltered
 # crawl: positive is better. Run $i$ of every arm starts from the same weights, and intervals resample documents and
-# runs in pairs. Random drops are drawn anew for every run; between the sizes that were run their losses are
+# runs in pairs. Random drops are sampled anew for every run; between the sizes that were run their losses are
 # interpolated.
 
 # %%
+from dataworth import tables
 from dataworth.studies.filtering import QualityFilter, run
 
 params = QualityFilter.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".1f"})
 
 # %% [markdown]
 # ## What the filter keeps
 #
-# `cut` is the score at which the filter cuts (the best document that an inverse filter keeps); `passes` says how often a run reads its
-# set; `quality` is the mean score over bytes, `toxic` the share of bytes in documents that the toxicity scorer calls
-# toxic, `unscored` that of documents that lack either score. Texts without a word, or not in English, are in no arm.
+# *Score at the cut*: that of the worst document that a filter keeps (of the best, for an inverse filter). *Epochs*: how often
+# a run reads its set. Toxic bytes are those of documents that the toxicity scorer calls toxic. Texts without a word, or not
+# in English, are in no arm.
 
 # %%
-study.sets().round(2)
-
-# %%
-import pandas as pd
-
-from dataworth import claims, published
 from dataworth.figures import draw, filters, forest, heatmap, show
 from dataworth.studies.filter_tasks import TASKS
 from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-mild, strict = study.arm("quality", max(kept)), study.arm("quality", min(kept))
-own_names = list(map(str, study.own_arms))
-show(
-    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
-    caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
-    name="fig-quality-mix",
-)
-
-# %% [markdown]
-# Three random sentences of each fate (offensive words masked):
-
-# %% tags=["hide-input"]
-study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
-
-# %% [markdown]
-# ## Gain by share kept
+filters.table_of_sets(sets)
 
 # %%
-record = claims.recorded("quality")
-past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
-paper = published.longpre_filters("quality")
+own = list(map(str, study.own_arms))
+filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-quality-mix")
+
+# %% [markdown]
+# Three random sentences that go first, that only the strictest filter removes, and that stay (offensive words masked):
+
+# %%
+tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
+
+# %% [markdown]
+# ## Gain by fraction kept
+
+# %%
+from dataworth import claims, published
+
+recorded = (claims.recorded("quality") or {}).get("evidence", {})
 gains = study.gains()
-show(
-    draw(
-        filters.gains(
-            gains.loc[own_names], equal=equal,
-            recorded=past[past.arm.str.startswith("quality")] if record else None,
-        ),
-        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 6"),
-        widths=(1.7, 1), height=4.6,
-    ),
-    caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
-    "in question answering after fine-tuning (one run each).",
-    name="fig-quality-gain",
+filters.show_gains(
+    gains.loc[own], published.longpre_filters("quality"), "Longpre et al., Figure 6",
+    "fig-quality-gain", rule="quality", equal=equal, recorded=recorded.get("gains"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -152,28 +135,28 @@ show(
 # documents of them); code, government and the crawl's own web and mail do not.
 
 # %%
-kinds = {str(arm): arm.kind for arm in study.arms}
 arms = [arm for arm in study.own_arms if arm.kind != "random"]
 beside = [arm for arm in arms if study.has_control(arm)]
-upper = study.by_domain(arms)
 common = {"columns": study.domains, "form": "+.2f"}
 label = "gain in bits per byte (%)"
 show(
     draw(
-        heatmap(upper, label, rows=list(map(str, arms)), title="over the unfiltered crawl", **common),
+        heatmap(study.by_domain(arms), label, rows=list(map(str, arms)), title="over the unfiltered crawl",
+                **common),
         heatmap(study.by_domain(beside, over="control"), label, rows=list(map(str, beside)),
                 title="over the random drop of the same size", **common),
         columns=1,
     ),
     caption="Gain in bits per byte by domain of the held-out text, in percent; blue: better. Colours are logarithmic beyond a tenth of "
-    "the scale; pale: the 95 % interval holds zero.",
+    "the scale; pale: the 95 % interval holds zero. A column of one colour above and not below is the luck of the common "
+    "baseline, the runs of the unfiltered crawl.",
     name="fig-quality-domains",
 )  # fmt: skip
 
 # %% [markdown]
 # ## Is it the filter, or the mix of domains?
 #
-# Five choices that leave the same share of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
+# Five choices that leave the same fraction of the bytes. *Random, with the filter's domain mix* takes as much of web and mail
 # as the filter does, but at random. It can know two domains only; finer mixes of topic and format are out of its reach.
 
 # %%
@@ -204,53 +187,40 @@ show(
 #
 # *Multiple choice*: which of four continuations belongs to a beginning; by likelihood, from all eight domains. *Toxic sentences*:
 # fine-tuned to find held-out sentences with a phrase of the word list (silver labels). *Spam*: fine-tuned
-# on labelled mails. *Toxic continuations*: 25 of each of several beginnings of held-out sentences, top-k 40, temperature 1, toxic if
+# on labelled e-mails. *Toxic continuations*: 25 of each of several beginnings of held-out sentences, top-k 40, temperature 1, toxic if
 # scored 0.9 or more.
 
 # %%
-study.task_words()
+changes = study.changes(study.own_tested)
+filters.table_of_tasks(changes, TASKS)
 
 # %%
-shown = ["margin", "toxic", "spam", "generation"]
-whole = study.arm("whole")
-tested_here = [arm for arm in study.tested if arm != whole]
-changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
-level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
-levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
-show(
-    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
-    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25).",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
-    "seeds. Multiple choice: bits per byte by which the best wrong answer is less likely than the true one.",
-    name="fig-quality-tasks",
-)
+whole, shown = study.arm("whole"), ["margin", "toxic", "spam", "generation"]
+filters.show_tasks(
+    {task: changes[task] for task in shown}, dict(gains.kind), TASKS,
+    {task: study.task(whole, task) for task in TASKS}, "fig-quality-tasks",
+)  # fmt: skip
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
 # %%
-show(
-    heatmap(
-        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
-        rows=list(map(str, tested_here)),
-        columns=study.domains, form="+.3f",
-    ),
-    caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
-    "blue: better. Pale: the 95 % interval holds zero.",
-    name="fig-quality-choice",
-)  # fmt: skip
+tested = study.own_tested
+filters.show_choice(
+    study.tasks_by_domain(tested), list(map(str, tested)), study.domains, "fig-quality-choice"
+)
 
 # %% [markdown]
-# ## Rules of thumb refuse sentences
+# ## Why heuristic filters reject sentences
 #
 # Many crawls are cleaned by rules instead: those of Gopher {cite}`rae2021gopher` and C4 {cite}`raffel2020exploring` ask for
-# fifty words, for five sentences, for stop words. How many documents of the crawl each reason refuses:
+# fifty words, for five sentences, for stop words. How many documents of the crawl each reason rejects:
 
 # %%
-pd.Series(study.reasons(), name="documents").to_frame()
+tables.show(study.reasons())
 
 # %% [markdown]
-# The web card holds single sentences, which pages' rules refuse for their length. What passes is nearly all mail: the
+# The web card holds single sentences, which rules for pages reject for their length. What passes is nearly all mail: the
 # arm *rules for pages* is a re-mix of domains that nobody asked for, and its row in {numref}`fig-quality-domains` shows the
 # price. A rule belongs to the kind of document that it was written for.
 
@@ -258,64 +228,44 @@ pd.Series(study.reasons(), name="documents").to_frame()
 # ## Verdict
 
 # %%
-from dataworth import stats
-
-own = [study.arm("quality", percent) for percent in sorted(kept, reverse=True)]
-tested = [study.arm("quality", percent) for percent in sorted(tasks, reverse=True)]
+mild, strict = study.filters[0], study.filters[-1]
 turned = study.arm("quality", inverse, "inverse")
 same = study.arm("quality", inverse if inverse in kept else equal)
-which = study.gain(same).minus(study.gain(turned))
-changes = {task: stats.mean([study.task_change(arm, task) for arm in tested])
-           for task in ("toxic", "margin", "generation")}  # fmt: skip
+asked = [arm for arm in study.filters if arm in study.tested]
 ledger = claims.judge(
     "quality",
     {
         "quality-helps": study.gain(mild, over="control"),
         "mildest-is-best": study.gain(mild).minus(study.gain(strict)),
-        "which-text": which,
+        "which-text": study.gain(same).minus(study.gain(turned)),
         "books-are-hurt": study.gain(strict, "books", over="control"),
         "beyond-the-mix": study.gain(study.arm("quality", equal)).minus(
             study.gain(study.arm("quality", equal, "matched"))
         ),
-        "identification": changes["toxic"],
-        "question-answering": changes["margin"],
-        "toxic-generation": changes["generation"],
+        "identification": study.mean_change(asked, "toxic"),
+        "question-answering": study.mean_change(asked, "margin"),
+        "toxic-generation": study.mean_change(asked, "generation"),
         "toxic-generation-inverse": study.task_change(turned, "generation"),
     },
-    mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(tested),
-    best=max(own, key=lambda arm: study.gain(arm).value),
+    mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(asked),
+    best=max(study.filters, key=lambda arm: study.gain(arm).value),
 )  # fmt: skip
 ledger
 
 # %% tags=["remove-cell"]
-claims.write(
-    ledger,
-    evidence={
-        "gains": {"arm": list(gains.index)}
-        | {name: gains[name].tolist() for name in ("kept", "gain", "gain_low", "gain_high", "net")},
-        "cuts": {str(arm): study.arms[arm].cut for arm in own},
-        "domains": {
-            "arms": list(map(str, arms)),
-            "columns": list(study.domains),
-            "gain": upper[0].tolist(),
-        },
-        "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": list(map(str, study.tested))},
-    },
-    provenance=study.provenance(),
-)
+claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.provenance())
 
 # %% [markdown]
 # ## Why it could be wrong
 #
-# - **The judge resembles the filter.** Four of the eight domains are other documents of the corpora that the classifier learned to
+# - **The test resembles the filter.** Four of the eight domains are other documents of the corpora that the classifier learned to
 #   like. A gain there shows that the filter finds text like its positives, and not that such text is better. The groups of
 #   {numref}`fig-quality-remix` keep them apart.
 # - **Loss is not ability.** Filters can lift benchmarks and leave the loss on good text where it was. Multiple
 #   choice is closer to the paper's questions, and noisier.
 # - **Sentences, not pages.** A score of seventeen words is a guess. The classifier's negatives are sentences of the very crawl that it
 #   filters (as those of GPT-3 were), so that its scores there are a little too sure.
-# - **One pass.** At the sizes of this book most arms read their text once or twice. Where data are scarce and training is long, a strict filter
+# - **One epoch.** At the sizes of this book most arms read their text once or twice. Where data are scarce and training is long, a strict filter
 #   has to repeat its text, and the order of the arms can turn; the filter of the larger crawl shows the difference.
 # - **Books are not questions about books.** The paper's −6.7 is a score on reading comprehension after fine-tuning. Our *books* are
 #   fiction of 1961, and half of the classifier's positives come from the same corpus.
@@ -340,8 +290,8 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that share is 0.7; that ours differs says only that
-# classifier, positives and crawl differ. Shares can be compared between studies, thresholds cannot.
+# At `1 - study.arms[study.arm("quality", 46)].cut`. The paper's threshold for that fraction is 0.7; that ours differs says only that
+# classifier, positives and crawl differ. Fractions can be compared between studies, thresholds cannot.
 # ```
 #
 # **2.** How much of a document set does Pareto sampling keep if every score is 0.9, and if every score is 0.3? Which

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Filtering out toxic text costs ability, and ability to recognise it
+# # What filtering out toxic text costs, and what it gains
 #
 # Text that insults or threatens is removed from training sets so that models do not write such text. What else goes
 # with it?
@@ -32,7 +32,7 @@
 # generally did *better* {cite}`soldaini2024dolma`. Li et al. {cite}`li2025bad` side with the paper: some toxic text in
 # training makes a model easier to steer away from it.
 #
-# **What is tested here.** The paper's five shares and its inverse filter, on the small crawl of the chapter on
+# **What is tested here.** The paper's five fractions and its inverse filter, on the small crawl of the chapter on
 # [quality](quality) and with an open scorer; C4's word list; {term}`random drops <random drop>`; a random choice with the
 # filter's domain mix; a filter of a larger crawl. The quality filters of that chapter are compared in one picture.
 
@@ -73,77 +73,60 @@ seed = 0
 # The scorer is the linear model of the package alt-profanity-check (0 harmless, 1 toxic). A document has the
 # score of the whole, or of its worst passage of at most 20 words that the model knows where that is higher and 0.5 or more: an insult
 # that scores 0.5 by itself is found in a text of any length, and milder words count within the whole. Documents are kept from the least toxic upwards until they hold the stated
-# share of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
+# fraction of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
 # model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
 # of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), runs and documents resampled in
-# pairs, random drops anew for every run and interpolated between the sizes that were run.
+# pairs, random drops sampled anew for every run and interpolated between the sizes that were run.
 
 # %%
+from dataworth import tables
 from dataworth.studies.filtering import ToxicityFilter, run
 
 params = ToxicityFilter.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".1f"})
 
 # %% [markdown]
 # ## What the filter keeps
 #
-# `cut` is the score at which a filter cuts, `toxic` the share of bytes in documents of score 0.9 or more (where the scorer agrees
-# best with the word list; some passage or other of a harmless mail often reaches 0.5), `quality` the mean
-# quality score over bytes (1 is good), `unscored` the share that lacks a score. Most web sentences score close to zero: a filter that keeps 61 % removes sentences that
-# nobody would call toxic.
+# *Score at the cut*: that of the most toxic document that a filter keeps (of the least, for an inverse filter). Toxic bytes
+# are those of documents of score 0.9 or more (where the scorer agrees
+# best with the word list; some passage or other of a harmless mail often reaches 0.5). Most web sentences score close to
+# zero: a filter that keeps 61 % removes sentences that nobody would call toxic.
 
 # %%
-study.sets().round(2)
-
-# %%
-study.unscored().round(2)
-
-# %%
-import numpy as np
-import pandas as pd
-
-from dataworth import claims, published
-from dataworth.figures import draw, filters, heatmap, scatter, series, show
+from dataworth.figures import draw, filters, heatmap, show
 from dataworth.studies.filter_tasks import TASKS
 from dataworth.text.pools import CRAWL
 
 sets = study.sets()
-strict, turned = study.arm("toxicity", min(kept)), study.arm("toxicity", inverse, "inverse")
-own_names = list(map(str, study.own_arms))
-show(
-    draw(*filters.kept_text(sets.loc[["whole", *own_names]], CRAWL), columns=2),
-    caption="What every arm is trained on: domains, mean length of a document, mean quality score (1 is good) and "
-    "fraction of toxic bytes, of the first seed. Dotted: the unfiltered crawl.",
-    name="fig-toxicity-mix",
-)
-
-# %% [markdown]
-# Three random documents of each fate (offensive words masked):
-
-# %% tags=["hide-input"]
-study.removed(3).style.hide().format({"score": "{:.2f}"}, escape="html")
-
-# %% [markdown]
-# ## Gain by share kept
+filters.table_of_sets(sets)
 
 # %%
-record = claims.recorded("toxicity")
-past = pd.DataFrame(record["evidence"]["gains"]) if record else pd.DataFrame()
+tables.show(study.unscored(), {"documents": ",", "percent of bytes": ".2f"})
+
+# %%
+own = list(map(str, study.own_arms))
+filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-toxicity-mix")
+
+# %% [markdown]
+# Three random documents that go first, that only the strictest filter removes, and that stay (offensive words masked):
+
+# %%
+tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
+
+# %% [markdown]
+# ## Gain by fraction kept
+
+# %%
+from dataworth import claims, published
+
+recorded = (claims.recorded("toxicity") or {}).get("evidence", {})
 paper = published.longpre_filters("toxicity")
 gains = study.gains()
-show(
-    draw(
-        filters.gains(
-            gains.loc[own_names], equal=equal,
-            recorded=past[past.arm.str.startswith("toxicity")] if record else None,
-        ),
-        filters.published_gains(paper[paper.category == "average"], "Longpre et al., Figure 7"),
-        widths=(1.7, 1), height=4.6,
-    ),
-    caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: the published change "
-    "in question answering after fine-tuning (one run each).",
-    name="fig-toxicity-gain",
+filters.show_gains(
+    gains.loc[own], paper, "Longpre et al., Figure 7", "fig-toxicity-gain", rule="toxicity",
+    equal=equal, recorded=recorded.get("gains"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -153,26 +136,27 @@ show(
 # place: Wiki and encyclopedia, web, books, academic.
 
 # %%
-wide = paper.pivot(index="filter", columns="category", values="change")
-order = paper.drop_duplicates("filter").set_index("filter").kept
-theirs = sorted(order.index, key=lambda name: not name.startswith("inverse"))  # inverse ones first
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
-kinds = {str(arm): arm.kind for arm in study.arms}
-ours = [turned, *(study.arm("toxicity", percent) for percent in sorted(kept, reverse=True))]
-ours += [study.arm("word list"), *(arm for arm in study.own_arms if arm.kind == "random")]
+theirs = paper.sort_values(["inverse", "kept"], ascending=False).assign(
+    row=lambda t: t["filter"] + t.kept.map(" ({:.0f} %)".format)
+)
+wide = theirs.pivot(index="row", columns="category", values="change")
+wide = wide.loc[theirs.row.unique(), columns]
+strict, turned = study.filters[-1], study.arm("toxicity", inverse, "inverse")
+ours = [turned, *study.filters, study.arm("word list")]
+ours += [arm for arm in study.own_arms if arm.kind == "random"]
 found = [[*(study.gain(arm, d) for d in study.domains), study.gain(arm)] for arm in ours]
-values, _ = study.by_domain(ours)
-rows = [f"{name} ({order[name]:.0f} %)" for name in theirs]
 show(
     draw(
-        heatmap(wide.loc[theirs, columns].to_numpy(), "QA, change in points", rows=rows, columns=columns,
-                top=5.0, form="+.1f", title="Longpre et al., Figure 7"),
+        heatmap(wide, "QA, change in points", top=5.0, form="+.1f", title="Longpre et al., Figure 7",
+                pale=True),
         heatmap(found, "gain in bits per byte (%)", rows=list(map(str, ours)),
                 columns=[*study.domains, "average"], title="this run"),
         columns=1,
     ),
     caption="The published table (above) and ours (below), random drops last; blue: better than unfiltered. "
-    "Pale: the 95 % interval holds zero. Published values are of single runs, and a column scatters by several points.",
+    "Pale: the 95 % interval holds zero, or is not known: published values are of single runs, and a column scatters by "
+    "several points. A column of one colour below, random drops included, is the luck of the common baseline.",
     name="fig-toxicity-table",
 )  # fmt: skip
 
@@ -184,39 +168,27 @@ show(
 # 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
 
 # %%
-tested_here = [arm for arm in study.tested if arm in study.own_arms]
-study.task_words().loc[list(map(str, tested_here))]
+changes = study.changes(study.own_tested)
+filters.table_of_tasks(changes, TASKS)
 
 # %%
-shown = ["margin", "toxic", "spam", "generation"]
-changes = {t: {str(arm): study.task_change(arm, t) for arm in tested_here} for t in shown}
-whole = study.arm("whole")
-after = {kind: study.task(whole, "generation", kind).value for kind in ("toxic", "other")}
-level = {name: study.task(whole, name) for name in ("accuracy", *shown)}
-levels = ", ".join(f"{name} {e.value:.3g}" for name, e in level.items())
-show(
-    draw(*filters.tasks(changes, kinds, TASKS), columns=2),
-    alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25); toxic "
-    f"continuations after toxic beginnings {after['toxic']:.1f} %, after others {after['other']:.1f} %.",
-    caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over test items and "
-    "seeds.",
-    name="fig-toxicity-tasks",
-)
+whole, shown = study.arm("whole"), ["margin", "toxic", "spam", "generation"]
+after = {kind: study.task(whole, "generation", kind) for kind in ("toxic", "other")}
+filters.show_tasks(
+    {task: changes[task] for task in shown}, dict(gains.kind), TASKS,
+    {task: study.task(whole, task) for task in TASKS}
+    | {f"toxic continuations of {kind} beginnings": e for kind, e in after.items()},
+    "fig-toxicity-tasks",
+)  # fmt: skip
 
 # %% [markdown]
 # Multiple choice by the domain of the question, as far as a small model can tell:
 
 # %%
-show(
-    heatmap(
-        study.tasks_by_domain(tested_here), "change of the margin (bits per byte)",
-        rows=list(map(str, tested_here)),
-        columns=study.domains, form="+.3f",
-    ),
-    caption="Change of the margin of the true answer (bits per byte) from the unfiltered crawl, by domain of the question; "
-    "blue: better. Pale: the 95 % interval holds zero.",
-    name="fig-toxicity-choice",
-)  # fmt: skip
+tested = study.own_tested
+filters.show_choice(
+    study.tasks_by_domain(tested), list(map(str, tested)), study.domains, "fig-toxicity-choice"
+)
 
 # %% [markdown]
 # ## The trade-off between quality and toxicity
@@ -225,99 +197,58 @@ show(
 # Down and to the right is the worst corner; a filter without a price would move to the left and stay level.
 
 # %%
-kind = {"quality": "quality filters", "toxicity": "toxicity filters", "word list": "word list"}
-sort = gains["filter"].map(kind).fillna("random drops and none")
-sort += np.where(gains.index.str.startswith("inverse"), ", inverse", "")
-
-
-def against(x, names):
-    """Gain against x (a mapping by arm), by kind of filter."""
-    parts = {g: [n for n in names if sort[n] == g] for g in sort.unique()}
-    return {
-        group: ({n: x[n] for n in part}, series(gains.loc[part], "gain"))
-        for group, part in parts.items()
-        if part
-    }
-
-
-hues = {"quality filters": "#E69F00", "toxicity filters": "filter", "word list": "#44AA99",
-        "random drops and none": "control", "quality filters, inverse": "#E69F00",
-        "toxicity filters, inverse": "filter"}  # fmt: skip
-options = {"cross": (None, 0.0), "roles": hues, "hollow": [g for g in hues if "inverse" in g]}
 written = {str(arm): study.task(arm, "generation") for arm in study.tested}
-gain_label = "gain in bits per byte (%), mean of 8 domains"
 show(
     draw(
-        scatter(against(sets.toxic, gains.index), "toxic fraction of the bytes read (%)", gain_label,
-                **options),
-        scatter(against(written, written), "toxic fraction of continuations (%)", gain_label,
-                names=True, **options),
+        filters.tradeoff(gains, sets.toxic, "toxic fraction of the bytes read (%)"),
+        filters.tradeoff(gains, written, "toxic fraction of continuations (%)", names=True),
         columns=1,
     ),
     caption="Gain against toxicity: of what was read (above, all arms) and of what is written (below, the arms whose models "
     "did the downstream tasks); lines are 95 % intervals. White: inverse filters.",
     name="fig-toxicity-tradeoff",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-own = [study.arm("toxicity", percent) for percent in sorted(kept, reverse=True)]
-tested = [study.arm("toxicity", percent) for percent in sorted(tasks, reverse=True)]
+asked = [arm for arm in study.filters if arm in study.tested]
 ledger = claims.judge(
     "toxicity",
     {
         "costs-answers": study.slope(
-            {arm: study.task_change(arm, "accuracy") for arm in (whole, *tested)}
+            {arm: study.task_change(arm, "accuracy") for arm in (whole, *asked)}
         ),
-        "costs-loss": study.slope({arm: study.gain(arm) for arm in (whole, *own)}),
+        "costs-loss": study.slope({arm: study.gain(arm) for arm in (whole, *study.filters)}),
         "beyond-size": study.gain(strict, over="control"),
-        "inverse-identifies": study.ahead(turned, [whole, *tested], "toxic"),
+        "inverse-identifies": study.ahead(turned, [whole, *asked], "toxic"),
         "inverse-helps": study.task_change(turned, "accuracy"),
         "writes-less": study.task_change(strict, "generation"),
         "trade-off": study.removed_quality(strict),
     },
-    tested=len(tested), own=len(own), others=1 + len(tested), strict=strict, turned=turned,
-    helped_loss=study.gain(turned, over="control"), level=level["generation"],
+    tested=len(asked), own=len(study.filters), others=1 + len(asked), strict=strict, turned=turned,
+    helped_loss=study.gain(turned, over="control"), level=study.task(whole, "generation"),
 )  # fmt: skip
 ledger
 
 # %% tags=["remove-cell"]
-claims.write(
-    ledger,
-    evidence={
-        "gains": {"arm": own_names}
-        | {
-            name: gains.loc[own_names, name].tolist()
-            for name in ("kept", "gain", "gain_low", "gain_high", "net")
-        },
-        "cuts": {str(arm): study.arms[arm].cut for arm in own},
-        "domains": {
-            "arms": list(map(str, ours)),
-            "columns": list(study.domains),
-            "gain": values.tolist(),
-        },
-        "tasks": {name: study.task_table()[name].tolist() for name in ("kept", *shown)}
-        | {"arm": list(map(str, study.tested))},
-    },
-    provenance=study.provenance(),
-)
+claims.write(ledger, evidence=study.evidence(ours, shown), provenance=study.provenance())
 
 # %% [markdown]
 # ## Why it could be wrong
 #
-# - **Another scorer.** The paper's commercial service read whole documents, and its thresholds cannot be carried over: shares are
+# - **Another scorer.** The paper's commercial service read whole documents, and its thresholds cannot be carried over: fractions are
 #   equal here, scores at the cut are not (see the table). A linear model sees words and not what is meant: a harmless use of
 #   a rude word goes, a polite insult stays.
-# - **The same scorer twice.** The filter and the judge of the continuations are one model, which flatters the filter. The silver labels
+# - **The same scorer twice.** The filter and the scorer of the continuations are one model, which flatters the filter. The silver labels
 #   come from the word list instead.
 # - **Silver labels.** A sentence with a listed phrase need not be toxic. The test to wish for is a set labelled by people: Civil
 #   Comments is described beside the data cards and can be had where there is a network.
 # - **Small models.** A model of this size predicts letters and phrases. It learns what rude words look like long before it
 #   can answer a question; the paper's loss in question answering may need its 1.5 billion parameters.
 # - **Length.** A document has the toxicity of its worst passage, so that a filter also removes much harmless text, and long
-#   documents first. Our crawl is mostly single sentences; of the mails, which are long, a strict filter leaves few, as does a
+#   documents first. Our crawl is mostly single sentences; of the e-mails, which are long, a strict filter leaves few, as does a
 #   word list, which needs one hit anywhere ({numref}`fig-toxicity-mix`). The random choice with the filter's domain mix
 #   says what that alone costs. Of stretches of 100 words of calm prose the scorer flags one to eight in a hundred at 0.9 and 16 to 38 at
 #   0.5, of such stretches of 1,000 words 12 to 48 and 78 to 98 (`bench/text_scoring.py --calm`).
@@ -329,7 +260,7 @@ claims.write(
 # line of the ledger says whether the two scores are at odds in *this* crawl, which has no books; and
 # {numref}`fig-toxicity-tradeoff` shows what each filter pays in prediction for what it takes out of the
 # text. Points on the left at the height of the random drops are a bargain. Three ways lie open where there is a price. *Filter less*:
-# the mildest shares remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
+# the mildest filters remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
 # examples). *Filter by both scores*: a document that is toxic and good is worth a second look, one that is toxic and bad is not.
 # *Do not filter, but tell*: conditioning on the score {cite}`korbak2023pretraining`, or steering at inference
 # {cite}`li2025bad`, keeps what toxic text teaches and controls its use. The reason given for it is that a model which
@@ -343,10 +274,10 @@ claims.write(
 # ```{admonition} Solution
 # :class: dropdown
 # See the column `cut` of `study.sets()`. A threshold means nothing without the scorer, its version, the rule for
-# long documents and the corpus. The share kept, and a sample of what went, say more.
+# long documents and the corpus. The fraction kept, and a sample of what went, say more.
 # ```
 #
-# **2.** Is the word list a milder filter than the linear scorer? Compare shares, toxic bytes and mail before and after.
+# **2.** Is the word list a milder filter than the linear scorer? Compare fractions, toxic bytes and mail before and after.
 #
 # ```{admonition} Solution
 # :class: dropdown

@@ -284,6 +284,8 @@ def test_heatmap_is_pale_where_the_interval_holds_zero():
     assert "largest change is −4.00 (b, y); 2 of 4 intervals exclude zero" in picture.alt
     worse = draw(heatmap(cells, "loss", better="down", **names)).axes[0]
     assert worse.collections[0].get_facecolors()[0, 0] > worse.collections[0].get_facecolors()[0, 2]
+    bare = draw(heatmap([[2.0, -4.0]], "gain", pale=True)).axes[0]
+    np.testing.assert_allclose(bare.collections[0].get_facecolors()[:, 3], 0.3)
     two = draw(heatmap(cells, "gain (%)", **names), heatmap(cells, "gain (%)", **names))
     assert len(two.fig.axes) == 3  # one colour bar for both
     values = (np.array([[0.9, 0.02], [np.nan, 0.5]]), np.ones((2, 2), dtype=bool))
@@ -450,6 +452,18 @@ ARMS = pd.DataFrame(
     },
     index=["quality 91 %", "quality 46 %", "random 73 %", "inverse 73 %", "larger, 73 %", "rules"],
 ).assign(gain_low=lambda t: t.gain - 0.1, gain_high=lambda t: t.gain + 0.1)
+
+
+def test_gain_against_another_number_by_kind_of_filter():
+    table = ARMS.assign(filter=["quality", "quality", "", "quality", "quality", "word list"])
+    x = {"quality 91 %": est(3.0, 2, 4), "inverse 73 %": est(5.0, 4, 6), "random 73 %": 4.0}
+    (ax,) = draw(filters.tradeoff(table, x, "toxic (%)", names=True)).axes
+    assert {(3.0, 0.3), (5.0, -0.6), (4.0, 0.05)} == set(points(ax))
+    assert {t.get_text() for t in ax.texts} == set(x)
+    white = [line.get_xydata() for line in ax.lines if line.get_markerfacecolor() == "white"]
+    np.testing.assert_array_equal(np.concatenate(white), [[5.0, -0.6]])  # inverse
+    (other,) = draw(filters.tradeoff(table, table.kept[:2], "toxic (%)")).axes
+    assert set(points(other)) == {(91.0, 0.3), (46.0, -0.2)}
 
 
 def test_gains_stand_at_the_bytes_removed():

@@ -13,15 +13,8 @@ from scipy import stats
 from cells import cell
 from dataworth.errors import UserError
 from dataworth.stats import correlation
-from dataworth.studies.domains import (
-    FULL,
-    MATCHED,
-    Domains,
-    DomainStudy,
-    fit_mixtures,
-    run,
-    without,
-)
+from dataworth.studies.domain_arms import FULL, MATCHED, without
+from dataworth.studies.domains import Domains, DomainStudy, fit_mixtures, run
 from dataworth.text.pools import DOMAINS
 
 NAMES = tuple(DOMAINS)
@@ -145,6 +138,13 @@ def test_harm_by_every_average(tiny_pile):
     np.testing.assert_allclose(table.own, 0.5)
     np.testing.assert_allclose(table.per_percent, table.others / table.removed)
     np.testing.assert_allclose(table.removed.sum(), 100)
+    by = study.averages().loc["books"]
+    mean = (0.5 + 7 * HARM["books"]) / 8
+    assert by["all eight, each domain alike"].value == pytest.approx(mean)
+    assert by["domains left in, by share of the pool"].value == pytest.approx(HARM["books"])
+    assert study.mean_harm(["web", "books"]).value == pytest.approx(
+        (HARM["web"] + HARM["books"]) / 2
+    )
     values, clear = study.heat([without("web"), study.control("web")])
     assert values.shape == (2, 8) and values[0, 0] == pytest.approx(0.5) and clear.all()
 
@@ -179,6 +179,8 @@ def test_variety_at_equal_bytes(tiny_pile):
         assert found[count].value == pytest.approx(0.1 * (8 - count))
     assert found[7].value == pytest.approx((0.5 + 7 * HARM["web"]) / 8) and found[8].value == 0
     assert study.heterogeneity("web")[2].value == pytest.approx(0.6)
+    assert list(study.heterogeneity("web")) == [1, 2, 4, 8]  # the pool of seven lacks it
+    assert list(study.heterogeneity("mail")) == [1, 2, 4, 7, 8]
 
 
 @settings(max_examples=30, deadline=None)
@@ -231,6 +233,10 @@ def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
     margins = study.accuracy("without web").margin - answered.margin
     assert change == pytest.approx(margins.mean())
     assert study.regression.explained().shape == (8,)
+    lacking, holding = study.predictions(held=False), study.predictions(held=True)
+    assert len(lacking) == 8 + 6 and len(lacking) + len(holding) == 8 * len(study.pools)
+    both = np.concatenate([lacking.measured, holding.measured])
+    assert both.sum() == pytest.approx(0, abs=1e-9) and np.ptp(both) > 0
     assert study.summary().runs.tolist() == [len(arms), len(arms)]
     assert study.provenance()["seeds"] == "0"
 

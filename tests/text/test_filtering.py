@@ -380,12 +380,16 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert sets.toxic["toxicity 61 %"] < sets.toxic["whole"] <= sets.toxic["inverse toxicity 92 %"]
     assert sets.quality["quality 46 %"] > sets.quality["whole"]
     np.testing.assert_allclose(sets[list(CRAWL)].sum(axis=1), 100)
-    table = made.task_table()
-    assert (table.loc["whole", list(TASKS)] == 0).all() and table.notna().all().all()
-    words = made.task_words()
-    assert list(words.index) == [str(arm) for arm in made.tested if arm != WHOLE]
+    changes_ = made.changes(made.tested)
+    assert list(changes_) == list(TASKS)
+    for found in changes_.values():
+        assert list(found) == list(map(str, made.tested)) and found["whole"].value == 0
+        assert all(np.isfinite([e.value, e.low, e.high]).all() for e in found.values())
     random, strict = made.arm("random", 61), made.arm("toxicity", 61)
-    assert made.arm("whole") == WHOLE and str(made.arm("toxicity", 92, "inverse")) in words.index
+    assert made.arm("whole") == WHOLE and made.arm("toxicity", 92, "inverse") in made.tested
+    assert made.own_tested == [
+        arm for arm in made.tested if arm != WHOLE and arm.rule != "quality"
+    ] and list(map(str, made.filters)) == ["toxicity 91 %", "toxicity 61 %"]
     assert {"word list", "toxicity 61 %"} < {
         *map(str, made.own_arms)
     } and WHOLE not in made.own_arms
@@ -393,7 +397,9 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     with pytest.raises(UserError, match="arm: no arm 'quality' keeps 73 %; there are whole, tox"):
         made.arm("quality", 73)
     one = made.task_change(random, "spam")
-    assert words.spam["random 61 %"] == str(one)
+    assert changes_["spam"]["random 61 %"].interval == one.interval
+    both = made.mean_change([random, strict], "spam")
+    assert both.value == pytest.approx((one.value + made.task_change(strict, "spam").value) / 2)
     values, clear = made.tasks_by_domain([WHOLE, random])
     assert values.shape == clear.shape == (2, len(made.domains)) and not clear[0].any()
     np.testing.assert_array_equal(values[0], 0)
@@ -412,8 +418,15 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert len(removed) == 6 and removed.fate.nunique() == 3
     first = removed[removed.fate == removed.fate.iloc[0]].score.min()
     assert first >= removed[removed.fate == "never removed"].score.max()
-    assert "fewer than 50 words" in " ".join(made.reasons())
+    assert "fewer than 50 words" in " ".join(made.reasons().index)
     assert made.unscored().documents.tolist() == [0, 0, 0]
+    kept_for_later = made.evidence([strict, random], ["spam"])
+    assert kept_for_later["tasks"]["spam"] == [e.value for e in changes_["spam"].values()]
+    assert kept_for_later["domains"]["gain"][0] == [
+        made.gain(strict, name).value for name in made.domains
+    ]
+    assert set(kept_for_later["gains"]["arm"]) == set(map(str, made.own_arms))
+    assert list(kept_for_later["cuts"]) == list(map(str, made.filters))
     assert made.summary().runs["language models"] == 2 * len(made.arms)
     assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
     assert made.provenance()["runs"] == (

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from cells import cell
-from dataworth.studies.domains import Domains, without
+from dataworth.studies.domain_arms import without
+from dataworth.studies.domains import Domains
 from dataworth.studies.proxy_validity import (
     ProxyStudy,
     ProxyValidity,
@@ -102,7 +103,7 @@ def test_without_noise_agreement_is_perfect():
         assert found.value == pytest.approx(1) and found.interval == pytest.approx((1, 1))
     assert study.one_run("lm-0.4m").value == study.one_run("lm-0.1m").value == 1
     assert study.shortfall("lm-0.1m").value == 0
-    assert study.told_apart("lm-0.1m") == (1.0, 1.0)
+    assert study.decided("lm-0.1m") == (1.0, 1.0)
     np.testing.assert_allclose(study.losses("lm-0.4m")[:, :8], 2 + truth)
     np.testing.assert_allclose(study.losses("lm-0.4m")[:, 8], 2 + truth.mean(1))
 
@@ -129,10 +130,42 @@ def test_noise_lowers_agreement_and_its_ceiling():
     table = study.by_gap("lm-0.1m")
     assert table.pairs.sum() == 8 * 45 and table.gap.is_monotonic_increasing
     assert table.agree.iloc[-1] > table.agree.iloc[0]
-    agree, share = study.told_apart("lm-0.1m")
+    agree, share = study.decided("lm-0.1m")
     assert share < 1 and agree > study.agreement("lm-0.1m").value
     overall = np.average(table.agree, weights=table.pairs)
     assert overall == pytest.approx(study.agreement("lm-0.1m").value)
+
+
+def test_more_runs_decide():
+    study, _ = known(0.8)
+    found = study.agreement("lm-0.1m", "web")
+    finer = study.agreement("lm-0.1m", "web", fold=64)
+    assert finer.value == found.value
+    assert found.low <= finer.low <= finer.value <= finer.high <= found.high
+    assert finer.high - finer.low < found.high - found.low
+    fold = study.needed("lm-0.1m", "web", edge=0.5)
+    at = study.agreement("lm-0.1m", "web", fold=fold)
+    assert at.low > 0.5 or at.high < 0.5
+    if fold > 1:
+        before = study.agreement("lm-0.1m", "web", fold=fold / 2)
+        assert before.low <= 0.5 <= before.high
+    assert study.needed("lm-0.1m", "web", edge=found.value) == math.inf
+    table = study.decisions("lm-0.1m", (0.5,))
+    assert list(table.index) == [*NAMES, "average"] and table[0.5]["web"] == fold
+
+
+def test_arms_beside_each_other():
+    study, truth = known(0.0)
+    pairs = study.compared("lm-0.1m", "web")
+    large, small = pairs["a domain left out"]
+    assert set(large) == set(small) == {without(name) for name in NAMES if name != "web"}
+    for arm in large:
+        expected = truth[ARMS.index(arm), 0] - truth[0, 0]
+        assert large[arm] == pytest.approx(expected) and small[arm] == pytest.approx(expected / 2)
+    assert list(pairs["random drop"][0]) == ["random 9.9 %"]
+    table = study.by_measure()
+    assert table.columns.tolist() == ["lm-0.1m"] and table.iloc[-1, 0] == 1.0
+    assert table.iloc[0, 0].value == study.agreement("lm-0.1m").value
 
 
 def test_an_interval_of_agreement_holds_both_kinds():

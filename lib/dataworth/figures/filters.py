@@ -1,17 +1,22 @@
-"""Pictures that the chapters on quality and on toxicity have in common; they take tables and
-estimates by arm."""
+"""Pictures and tables that the chapters on quality and on toxicity have in common, and how they are
+shown; they take tables and estimates by arm."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Panel
+from dataworth import tables
+
+from .base import Panel, draw, show
 from .curves import curves
 from .forest import forest, stack
+from .heatmap import heatmap
+from .scatter import scatter
 from .series import Series, series
 
 if TYPE_CHECKING:
+    from IPython.display import HTML
     from pandas import DataFrame
 
 KINDS: Mapping[str, str] = {
@@ -31,6 +36,13 @@ ROLES = {
     "other rules": "#E69F00",
 }
 REMOVED = "bytes removed (%)"
+FILTERS = {
+    "quality": ("quality filters", "#E69F00"),
+    "toxicity": ("toxicity filters", "filter"),
+    "word list": ("word list", "#44AA99"),
+    "": ("random drops and none", "control"),
+}
+"""Name and colour of every filter where several are compared."""
 
 
 def gains(
@@ -119,3 +131,118 @@ def kept_text(table: DataFrame, domains: Sequence[str]) -> list[Panel]:
             )
         )  # fmt: skip
     return panels
+
+
+def tradeoff(table: DataFrame, x: Mapping[str, Any], label: str, *, names: bool = False) -> Panel:
+    """Gain against another number of the same arms, by kind of filter, inverse ones hollow. table:
+    as for `gains`, with the column `filter`; x: numbers or estimates of the arms to be drawn."""
+    pairs, roles, x = {}, {}, dict(x)
+    for inverse in (False, True):
+        for rule, (words, colour) in FILTERS.items():
+            arms = [
+                arm for arm in x
+                if table["filter"][arm] == rule and (table.kind[arm] == "inverse") == inverse
+            ]  # fmt: skip
+            if arms:
+                group = words + (", inverse" if inverse else "")
+                pairs[group] = ({arm: x[arm] for arm in arms}, series(table.loc[arms], "gain"))
+                roles[group] = colour
+    return scatter(
+        pairs, label, "gain in bits per byte (%), mean of 8 domains", names=names, roles=roles,
+        cross=(None, 0.0), hollow=[group for group in pairs if group.endswith("inverse")],
+    )  # fmt: skip
+
+
+# --- On the page --------------------------------------------------------------------------------
+
+
+def table_of_sets(table: DataFrame) -> HTML:
+    """What every arm's set is, beside `show_kept`: `kept`, `documents`, `cut`, `unscored`,
+    `epochs`."""
+    return tables.show(
+        table[["kept", "documents", "cut", "unscored", "epochs"]],
+        {"kept": ".1f", "documents": ",", "cut": ".3f", "unscored": ".2f", "epochs": ".2f"},
+        names={
+            "kept": "% of the bytes kept", "cut": "score at the cut",
+            "unscored": "% of the bytes without a score", "epochs": "epochs of a run",
+        },
+    )  # fmt: skip
+
+
+def table_of_tasks(changes: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> HTML:
+    """Change of every task's score from the unfiltered crawl, by arm, with intervals."""
+    from pandas import DataFrame
+
+    names = {task: f"{about[task].what} ({about[task].unit})" for task in changes}
+    rows = DataFrame(changes).rename_axis("change from the unfiltered crawl")
+    return tables.show(rows, "+.2f", names=names)
+
+
+def show_kept(table: DataFrame, domains: Sequence[str], name: str) -> None:
+    """`kept_text` as the figure of this name."""
+    show(
+        draw(*kept_text(table, domains), columns=2), name=name,
+        caption="What every arm is trained on: domains, mean length of a document, mean quality "
+        "score (1 is good) and fraction of toxic bytes, of the first seed. Dotted: the unfiltered "
+        "crawl.",
+    )  # fmt: skip
+
+
+def show_gains(
+    table: DataFrame,
+    paper: DataFrame,
+    source: str,
+    name: str,
+    *,
+    rule: str,
+    equal: float,
+    recorded: Mapping[str, Any] | None,
+) -> None:
+    """`gains` beside `published_gains` as the figure of this name. recorded: the gains of the
+    recorded run's evidence, of which the filters by `rule` are drawn."""
+    from pandas import DataFrame
+
+    past = DataFrame(recorded or {"arm": []})
+    show(
+        draw(
+            gains(table, equal=equal, recorded=past[past.arm.astype(str).str.startswith(rule)]),
+            published_gains(paper[paper.category == "average"], source),
+            widths=(1.7, 1), height=4.6,
+        ),
+        caption="Left: gain in bits per byte, mean of eight domains, with 95 % intervals. Right: "
+        "the published change in question answering after fine-tuning (one run each).",
+        name=name,
+    )  # fmt: skip
+
+
+def show_tasks(
+    changes: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, str],
+    about: Mapping[str, Any],
+    whole: Mapping[str, Any],
+    name: str,
+) -> None:
+    """`tasks` as the figure of this name. whole: estimates of the unfiltered crawl's scores."""
+    levels = ", ".join(f"{task} {e.value:.3g}" for task, e in whole.items())
+    show(
+        draw(*tasks(changes, kinds, about), columns=2),
+        alt=f"Scores of the unfiltered crawl: {levels} (chance of the accuracy: 25).",
+        caption="Downstream scores against those of the unfiltered crawl, with 95 % intervals over "
+        "test items and seeds. Multiple choice: bits per byte by which the best wrong answer is "
+        "less likely than the true one.",
+        name=name,
+    )
+
+
+def show_choice(cells: Any, rows: Sequence[str], domains: Sequence[str], name: str) -> None:
+    """Multiple choice by arm and domain of the question as the figure of this name."""
+    show(
+        heatmap(
+            cells, "change of the margin (bits per byte)", rows=rows, columns=domains, form="+.3f"
+        ),
+        caption="Change of the margin of the true answer (bits per byte) from the unfiltered "
+        "crawl, by domain of the question; blue: better. Pale: the 95 % interval holds zero. All "
+        "rows share the runs of the unfiltered crawl: a column of one colour, random drop "
+        "included, is the luck of that baseline and not an effect of a filter.",
+        name=name,
+    )

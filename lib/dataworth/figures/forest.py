@@ -101,8 +101,9 @@ def forest(
     told = [
         (f"{how['label']}: " if how["label"] else "")
         + ", ".join(
-            f"{names[row]} {found.told(i, form) if few else number(found.value[i], form)}"
-            for i, row in enumerate(found.at)
+            f"{names[row]} "
+            + (found.told(i, form) if few or np.isnan(value) else number(value, form))
+            for i, (row, value) in enumerate(zip(found.at, found.value, strict=True))
             if row in names
         )
         for found, how in bars

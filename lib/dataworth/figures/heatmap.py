@@ -27,6 +27,7 @@ def heatmap(
     top: float | None = None,
     form: str = "",
     least: float = 0.0,
+    pale: bool = False,
 ) -> Panel:
     """Numbers as colours and text, rows by columns.
 
@@ -35,7 +36,8 @@ def heatmap(
     label: what the colour means, with its unit; panels of one picture with the same label have one
     colour bar. better: "up" (blue above zero), "down" (red above zero), or "" for amounts from zero
     on. top: end of the colours, logarithmic from its tenth on (default: the largest number).
-    least: smaller amounts are not written.
+    least: smaller amounts are not written. pale: all cells are, for numbers without an interval
+    beside such that have one.
     """
     form = form or ("+.2f" if better else ".2f")
     values, clear, row_names, column_names = _cells(cells, rows, columns)
@@ -44,7 +46,7 @@ def heatmap(
     low = (
         least_value if least_value > end / 2 else 0.0
     )  # amounts that differ little: from the least
-    sure = np.ones(values.shape, dtype=bool) if clear is None else clear
+    sure = np.full(values.shape, not pale) if clear is None else clear
 
     def paint(ax: Axes, span: Any) -> Any:
         import seaborn as sns

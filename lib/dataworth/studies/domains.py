@@ -20,13 +20,14 @@ from dataworth.stats import (
     correlation,
     estimate,
     grid,
+    mean,
     over_examples,
     over_seeds,
 )
 from dataworth.studies import base
-from dataworth.studies.text import TextStudy, columns, multiple_choice
+from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
+from dataworth.studies.text import columns, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
-from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import DOMAINS, PILE, Pool, draw
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import LanguageModelSpec
@@ -39,67 +40,7 @@ if TYPE_CHECKING:
 Average = Literal["macro", "bytes"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
 
-FULL = "full"
-MATCHED = 0.01  # shares of the pool that lie within one point have one random drop
 FLOOR = 0.01  # added to shares before their logarithm is taken
-
-
-def without(domain: str) -> str:
-    """Name of the arm that lacks a domain."""
-    return f"without {domain}"
-
-
-class DomainArms(TextStudy):
-    """Parameters of the chapters that leave domains out of the small Pile."""
-
-    @cached_property
-    def whole(self) -> Pool:
-        """The small Pile."""
-        return self.pile()
-
-    def drops(self) -> dict[str, list[Pool]]:
-        """The whole pool and the eight that lack a domain, by arm; the same in every run."""
-        pool = self.whole
-        arms = {without(name): pool.without(name) for name in pool.shares()}
-        return {name: [arm] * self.seeds for name, arm in {FULL: pool, **arms}.items()}
-
-    def random_drops(self) -> dict[str, list[Pool]]:
-        """Random documents left out, as many bytes as a domain has: one pool for every run, so
-        that an interval over runs knows the luck of the draw. Domains whose shares lie within one
-        point have one control between them."""
-        pool, arms = self.whole, {}
-        for name, share in self.matched().values():
-            if name not in arms:
-                arms[name] = [pool.random_drop(1 - share, self.seed + s) for s in range(self.seeds)]
-        return arms
-
-    def matched(self) -> dict[str, tuple[str, float]]:
-        """Of every domain, its control: name of the arm and share of the bytes left out."""
-        shares = self.whole.shares()
-        groups: list[list[str]] = []
-        for name in sorted(shares, key=shares.__getitem__, reverse=True):
-            if groups and shares[groups[-1][0]] - shares[name] <= MATCHED:
-                groups[-1].append(name)
-            else:
-                groups.append([name])
-        found: dict[str, tuple[str, float]] = {}
-        for group in groups:
-            share = float(np.mean([shares[name] for name in group]))
-            found |= dict.fromkeys(group, (f"random {100 * share:.1f} %", share))
-        return {name: found[name] for name in shares}
-
-    def specs(
-        self, pools: Mapping[str, Sequence[Pool]], model: str | None = None
-    ) -> dict[str, list[LanguageModelSpec]]:
-        """Training runs of the arms, one a seed; `model`, by name, in the place of the own one."""
-        changes: dict[str, Any] = {} if model is None else {"model": model}
-        return {
-            arm: [
-                self.language_model(pool, s, keep_weights=True, **changes)
-                for s, pool in enumerate(each)
-            ]
-            for arm, each in pools.items()
-        }
 
 
 class Domains(DomainArms):
@@ -163,7 +104,7 @@ class Domains(DomainArms):
         ]
 
     def preflight(self) -> None:
-        """Raises UserError before anything runs: no data, small pools, short documents."""
+        """Validate before running; raises UserError if the disk or the budget is too small."""
         self.check(runs=self.seeds * (2 * len(DOMAINS) + 1 + len(self.few)))
 
 
@@ -221,6 +162,28 @@ class DomainStudy(base.Study):
         over = self.domains if own else self.others(domain)
         return self.change(without(domain), over, average=average, baseline=baseline)
 
+    def mean_harm(self, domains: Sequence[str], *, beyond: bool = False) -> Estimate:
+        """Mean of the `harm` of several domains, each alike."""
+        return mean([self.harm(name, beyond=beyond) for name in domains])
+
+    def averages(self) -> pd.DataFrame:
+        """The harm of every domain (rows, estimates) by four averages: over the domains left in or
+        all eight, each alike or by its share of the pool."""
+        import pandas as pd
+
+        words: dict[str, Average] = {"each domain alike": "macro", "by share of the pool": "bytes"}
+        return pd.DataFrame(
+            {
+                f"{scope}, {how}": [
+                    self.harm(name, own=scope == "all eight", average=average)
+                    for name in self.domains
+                ]
+                for scope in ("domains left in", "all eight")
+                for how, average in words.items()
+            },
+            index=pd.Index(self.domains, name="domain left out"),
+        )
+
     def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
         """Change in bits per byte, (arms, domains), and where its interval excludes zero."""
         return grid([[self.change(arm, name) for name in self.domains] for arm in arms])
@@ -241,7 +204,7 @@ class DomainStudy(base.Study):
                 "all": self.harm(name, own=True, average=average),
                 "random": self.change(self.control(name), self.others(name), average=average),
             }
-            found["per_percent"] = scaled(found["others"], 1 / removed)
+            found["per_percent"] = found["others"].times(1 / removed)
             about = {"group": DOMAINS[name].group, "removed": removed}
             rows.append(about | columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
@@ -278,7 +241,7 @@ class DomainStudy(base.Study):
         that each leaves in; divided by the percent removed if asked. As the largest of several
         favours luck, the interval is that of `best_of`."""
         harms = {
-            name: scaled(self.harm(name), 0.01 / self.shares[name] if per_percent else 1.0)
+            name: self.harm(name).times(0.01 / self.shares[name] if per_percent else 1.0)
             for name in self.domains
         }
         ahead = {name: harms[name].minus(harms[domain]) for name in self.others(domain)}
@@ -287,14 +250,16 @@ class DomainStudy(base.Study):
 
     def heterogeneity(self, evaluation: str | None = None) -> dict[int, Estimate]:
         """Loss by the number of domains in pools of equal bytes, minus that of all domains at
-        random: the pools of few domains, and the one without its largest. On one domain, or on
-        all averaged."""
+        random: the pools of few domains, and the one without its largest. On all domains averaged,
+        or on one (then without the pool that lacks it)."""
         largest = max(self.shares, key=self.shares.__getitem__)
         baseline = self.control(largest)
         arms = {count: f"{count} of {len(PILE)} domains" for count in self.params.few}
         arms |= {len(PILE) - 1: without(largest), len(PILE): baseline}
         return {
-            count: self.change(arm, evaluation, baseline=baseline) for count, arm in arms.items()
+            count: self.change(arm, evaluation, baseline=baseline)
+            for count, arm in arms.items()
+            if evaluation is None or arm != without(evaluation)
         }
 
     # --- Multiple choice ---------------------------------------------------------------------
@@ -361,20 +326,39 @@ class DomainStudy(base.Study):
     @cached_property
     def regression(self) -> MixtureRegression:
         """Each domain's loss as a function of the shares of all domains, over all arms."""
-        shares = np.array(
+        values, _ = self._losses
+        losses = np.stack([values[arm] for arm in self.pools])
+        return fit_mixtures(self._mixtures, losses)
+
+    def predictions(self, *, held: bool) -> pd.DataFrame:
+        """Loss `predicted` by the regression from the other arms, and `measured`, both less the
+        arms' mean on the domain: a row for every pair of an arm and a domain that it holds, or
+        lacks."""
+        import pandas as pd
+
+        found, pairs = self.regression, (self._mixtures > 0) == held
+        middle = found.measured.mean(0)
+        return pd.DataFrame(
+            {
+                "predicted": (found.predicted - middle)[pairs],
+                "measured": (found.measured - middle)[pairs],
+            }
+        )
+
+    @cached_property
+    def _mixtures(self) -> Array:
+        """Share of every domain in the bytes of every arm, (A, domains), mean over runs."""
+        return np.array(
             [
                 np.mean([[pool.shares().get(d, 0.0) for d in self.domains] for pool in pools], 0)
                 for pools in self.pools.values()
             ]
         )
-        values, _ = self._losses
-        losses = np.stack([values[arm] for arm in self.pools])
-        return fit_mixtures(shares, losses)
 
     # --- What was run ------------------------------------------------------------------------
 
     def arms(self) -> pd.DataFrame:
-        """Every arm's documents, domains, bytes (thousands) and passes, averaged over runs."""
+        """Every arm's documents, domains, bytes (thousands) and epochs, averaged over runs."""
         import pandas as pd
 
         rows = []
@@ -394,9 +378,6 @@ class DomainStudy(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {"language models": self.runs, "multiple choice": self.answers}
-
-    def _answers(self) -> list[Result]:
-        return [r for runs in self.answers.values() for r in runs]
 
     @cached_property
     def _losses(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -418,36 +399,6 @@ class DomainStudy(base.Study):
         return values, draws
 
 
-def loss_draws(
-    arms: Mapping[str, Sequence[Result]],
-    evaluations: Sequence[str],
-    *,
-    resamples: int,
-    seed: int,
-    pick: int = 0,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Bits per byte (E,) and bootstrap versions (B, E) of it, by arm.
-
-    Draw b has the same documents in every arm, and the same runs in arms of one `pick`, so that
-    differences of draws are draws of the paired difference. Raises UserError where the runs of
-    two arms differ in their documents.
-    """
-    values = {arm: np.empty(len(evaluations)) for arm in arms}
-    draws = {arm: np.empty((resamples, len(evaluations))) for arm in arms}
-    for e, name in enumerate(evaluations):
-        document_losses([run for runs in arms.values() for run in runs], name)  # the same ones?
-        for arm, runs in arms.items():
-            nats, n_bytes, _ = document_losses(runs, name)
-            values[arm][e] = bits_per_byte(nats, n_bytes).mean()
-            draws[arm][:, e] = resample(nats, n_bytes, resamples=resamples, seed=seed, arm=pick)
-    return values, draws
-
-
-def scaled(e: Estimate, factor: float) -> Estimate:
-    """An estimate in another unit."""
-    return estimate(e.value * factor, e.draws * factor)
-
-
 @dataclass(frozen=True)
 class MixtureRegression:
     """Ridge regression of losses on log shares, arms by evaluation domains.
@@ -462,8 +413,8 @@ class MixtureRegression:
     slopes: Array
 
     def explained(self) -> Array:
-        """Share of the squared error of `mean` that `predicted` saves, by evaluation domain (E,);
-        below zero where it does worse."""
+        """Fraction of the squared error of `mean` that `predicted` saves, by evaluation domain
+        (E,); below zero where it does worse."""
         error = ((self.predicted - self.measured) ** 2).sum(0)
         return 1 - error / ((self.mean - self.measured) ** 2).sum(0)
 

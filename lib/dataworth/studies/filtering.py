@@ -70,6 +70,11 @@ class Filtered(base.Study):
         others = {*HIGH_IS_GOOD} - {self.params.score}
         return [arm for arm in self.arms if arm != WHOLE and arm.rule not in others]
 
+    @property
+    def filters(self) -> list[Arm]:
+        """The chapter's filter at all its sizes, the mildest first."""
+        return [Arm(self.params.score, kept) for kept in self.params.kept]
+
     def kept(self, arm: Arm) -> float:
         """Unique bytes of an arm in percent of those of the unfiltered crawl."""
         sizes = [pool.bytes for pool in self.arms[arm].pools]
@@ -174,6 +179,11 @@ class Filtered(base.Study):
         """Arms whose models did the downstream tasks."""
         return list(self.answers)
 
+    @property
+    def own_tested(self) -> list[Arm]:
+        """Those of `own_arms`."""
+        return [arm for arm in self.tested if arm in self.own_arms]
+
     @cache  # noqa: B019
     def task(self, arm: Arm, task: str, group: str | None = None) -> Estimate:
         """The score of an arm's models in a task of `filter_tasks.TASKS`; `group`: on the questions
@@ -196,25 +206,15 @@ class Filtered(base.Study):
         best = max(e.value for e in rest)
         return estimate(one.value - best, one.draws - np.max([e.draws for e in rest], axis=0))
 
-    def task_table(self) -> pd.DataFrame:
-        """Change of every task's score from the unfiltered crawl, by name of the arm: columns
-        `kept`, `<task>`, `<task>_low`, `<task>_high`."""
-        return _by_arm(
-            {
-                arm: {"kept": self.kept(arm)}
-                | columns({task: self.task_change(arm, task) for task in TASKS})
-                for arm in self.tested
-            }
-        )
+    def changes(
+        self, arms: Sequence[Arm], tasks: Sequence[str] = tuple(TASKS)
+    ) -> dict[str, dict[str, Estimate]]:
+        """Change of every task's score from the unfiltered crawl, by task and name of the arm."""
+        return {task: {str(arm): self.task_change(arm, task) for arm in arms} for task in tasks}
 
-    def task_words(self) -> pd.DataFrame:
-        """`task_table` for a reader: "change [95 % interval]" by arm and task."""
-        rows = {
-            arm: {task: str(self.task_change(arm, task)) for task in TASKS}
-            for arm in self.tested
-            if arm != WHOLE
-        }
-        return _by_arm(rows).rename_axis("change from the unfiltered crawl")
+    def mean_change(self, arms: Sequence[Arm], task: str) -> Estimate:
+        """Mean of the `task_change` of several arms."""
+        return mean([self.task_change(arm, task) for arm in arms])
 
     def tasks_by_domain(
         self, arms: Sequence[Arm], task: str = "margin"
@@ -229,8 +229,8 @@ class Filtered(base.Study):
         """What every arm's documents are, by its name: `kept` (percent of bytes), `documents` (of
         the first seed), `bytes` of a document on average, `cut` (score), percent of the bytes of
         each domain, `quality` (mean over scored bytes), `toxic` (percent of scored bytes in
-        documents called toxic), `unscored` (percent of bytes that lack either score) and `passes`
-        (epochs over the subset, first seed)."""
+        documents called toxic), `unscored` (percent of bytes that lack either score) and `epochs`
+        (over the subset, first seed)."""
         rows = {}
         for arm, chosen in self.arms.items():
             pool = chosen.pools[0]
@@ -248,7 +248,7 @@ class Filtered(base.Study):
                 "quality": _mean(np.nan_to_num(mine["quality"]), known["quality"]),
                 "toxic": 100 * _mean(flagged.astype(np.float64), known["toxicity"]),
                 "unscored": 100 * float(weights[np.isnan(sum(mine.values()))].sum()),
-                "passes": float(self.runs[arm][0].metrics["epochs"][0]),
+                "epochs": float(self.runs[arm][0].metrics["epochs"][0]),
             }
         return _by_arm(rows)
 
@@ -277,7 +277,9 @@ class Filtered(base.Study):
 
     def removed(self, count: int = 4, characters: int = 90) -> pd.DataFrame:
         """Random documents that the mildest filter removes, that only the strictest removes, and
-        that no filter removes: columns `fate`, `domain`, `score`, `text` (HTML, masked)."""
+        that no filter removes: columns `fate`, `domain`, `score`, `text` (masked)."""
+        from html import unescape  # a page escapes every text itself
+
         import pandas as pd
 
         p, pool = self.params, self.params.whole
@@ -291,7 +293,7 @@ class Filtered(base.Study):
         rng = np.random.default_rng([p.seed, 0xE8])
         long = pool.sizes >= 40
         rows = [
-            (fate, pool.domains[row], scores[row], excerpt(pool.texts[row], characters))
+            (fate, pool.domains[row], scores[row], unescape(excerpt(pool.texts[row], characters)))
             for fate, mask in fates.items()
             for row in rng.permutation(np.flatnonzero(mask & long))[:count].tolist()
         ]
@@ -314,11 +316,33 @@ class Filtered(base.Study):
         index = pd.Index(list(lacks), name="not scored, and left out of")
         return pd.DataFrame(rows, index, ["documents", "percent of bytes"])
 
-    def reasons(self, rows: int = 8) -> dict[str, int]:
+    def reasons(self, rows: int = 8) -> pd.DataFrame:
         """How many documents of the unfiltered crawl the heuristic filters reject, by reason, most
-        frequent first."""
+        frequent first: column `documents`."""
+        import pandas as pd
+
         counts = refusals(self.params.whole.texts).counts()
-        return dict(list(counts.items())[:rows])
+        return pd.Series(counts, name="documents").head(rows).rename_axis("reason").to_frame()
+
+    # --- What is recorded -----------------------------------------------------------------------
+
+    def evidence(self, arms: Sequence[Arm], tasks: Sequence[str]) -> dict[str, object]:
+        """Numbers for the ledger, to be drawn beside later runs: gains of the chapter's arms, cuts
+        of its filters, gains of some `arms` by domain, changes in `tasks` of all tested arms."""
+        gains = self.gains().loc[list(map(str, self.own_arms))]
+        changes = self.changes(self.tested, tasks)
+        return {
+            "gains": {"arm": list(gains.index)}
+            | {c: gains[c].tolist() for c in ("kept", "gain", "gain_low", "gain_high", "net")},
+            "cuts": {str(arm): self.arms[arm].cut for arm in self.filters},
+            "domains": {
+                "arms": list(map(str, arms)),
+                "columns": list(self.domains),
+                "gain": self.by_domain(arms)[0].tolist(),
+            },
+            "tasks": {"arm": list(map(str, self.tested)), "kept": [*map(self.kept, self.tested)]}
+            | {task: [e.value for e in found.values()] for task, found in changes.items()},
+        }
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""

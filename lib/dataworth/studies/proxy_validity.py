@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
+from dataworth.arrays import Array
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, correlation, estimate, interval
 from dataworth.studies import base
-from dataworth.studies.domains import DomainArms, loss_draws, without
+from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
 from dataworth.text.models import MODELS
 from dataworth.text.pools import DOMAINS, Pool
 from dataworth.text.tokens import run_text_tasks
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
 
     from dataworth.studies.text_cost import Training
 
-from dataworth.arrays import Array
-
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Measure = Literal["pairs", "spearman"]
 AVERAGE = "average"
 """The evaluation that is the mean over all domains, each alike."""
+MOST = 64
+"""How many times the runs and documents `ProxyStudy.needed` looks at."""
 
 
 class ProxyValidity(DomainArms):
-    """Parameters of the chapter. `model` is the larger model, whose ranking is to be foretold."""
+    """Parameters of the chapter; the proxies should predict the ranking of `model`, the larger."""
 
     proxies: Names = field("models that stand in for it, by name")
 
@@ -65,7 +66,7 @@ class ProxyValidity(DomainArms):
         ]
 
     def preflight(self) -> None:
-        """Raises UserError before anything runs: no data, pools too small, no disk."""
+        """Validate before running; raises UserError if the disk or the budget is too small."""
         self.check(runs=self.seeds * (len(DOMAINS) + 2) * (1 + len(self.proxies)))
 
 
@@ -86,6 +87,25 @@ class ProxyStudy(base.Study):
         """Bits per byte of the arms (A,) on every domain and on average, (A, E), over seeds."""
         return self._draws(model)[0]
 
+    def changes(self, model: str, evaluation: str) -> dict[str, float]:
+        """Bits per byte of every arm on one evaluation less those of the whole pool."""
+        level = self.losses(model)[:, self.evaluations.index(evaluation)]
+        return dict(zip(self.arms, level - level[self.arms.index(FULL)], strict=True))
+
+    def compared(
+        self, proxy: str, evaluation: str
+    ) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+        """`changes` of the larger model and of a proxy by arm, for two kinds of arm; without the
+        whole pool, and without the arm that lacks the very domain of the evaluation."""
+        arms = [arm for arm in self.arms if arm not in (FULL, without(evaluation))]
+        drops = [arm for arm in arms if arm.startswith("random")]
+        parts = {"a domain left out": [a for a in arms if a not in drops], "random drop": drops}
+        large, small = (self.changes(m, evaluation) for m in (self.params.model, proxy))
+        return {
+            kind: ({a: large[a] for a in part}, {a: small[a] for a in part})
+            for kind, part in parts.items()
+        }
+
     def agreement(
         self,
         proxy: str,
@@ -93,16 +113,21 @@ class ProxyStudy(base.Study):
         *,
         measure: Measure = "pairs",
         own: bool = True,
+        fold: float = 1.0,
     ) -> Estimate:
         """How far a proxy ranks the arms as the larger model does, both averaged over seeds: the
-        share of pairs of arms in the same order (`pairs`), or Spearman's correlation.
+        fraction of pairs of arms in the same order (`pairs`), or Spearman's correlation.
 
         On one evaluation, or the mean over the domains (default). Without `own`, the arm that
         lacks the very domain of the evaluation is left out: it is last with any model. The
-        interval is `both_ways`.
+        interval is `both_ways`; `fold`: that of so many times the runs and documents, if the losses
+        stayed as they are (their errors fall with the square root).
         """
         names = [evaluation] if evaluation else list(DOMAINS)
-        (small, drawn_small), (large, drawn_large) = map(self._draws, (proxy, self.params.model))
+        (small, drawn_small), (large, drawn_large) = (
+            (level, drawn if fold == 1 else level + (drawn - level) / np.sqrt(fold))
+            for level, drawn in map(self._draws, (proxy, self.params.model))
+        )
         values, draws = [], []
         for name in names:
             e, rows = self.evaluations.index(name), self._rows(name, own)
@@ -112,15 +137,61 @@ class ProxyStudy(base.Study):
         lowest = 0.0 if measure == "pairs" else -1.0
         return both_ways(float(np.mean(values)), np.mean(draws, axis=0), lowest)
 
+    def needed(self, proxy: str, evaluation: str | None = None, *, edge: float) -> float:
+        """How many times the runs and held-out documents would be needed for the interval of
+        `agreement` to lie on one side of `edge`, at the agreement found: 1, 2, 4, ... `MOST`, or
+        infinite where even that leaves it open."""
+        folds = 2 ** np.arange(int(np.log2(MOST)) + 1)
+        for fold in folds.tolist():
+            found = self.agreement(proxy, evaluation, fold=fold)
+            if found.low > edge or found.high < edge:
+                return float(fold)
+        return np.inf
+
+    def decisions(self, proxy: str, edges: Sequence[float]) -> pd.DataFrame:
+        """One row per evaluation: `pairs` (estimate) and, for each edge, what is `needed`."""
+        import pandas as pd
+
+        rows = [
+            {"pairs": self.agreement(proxy, name)}
+            | {edge: self.needed(proxy, name, edge=edge) for edge in edges}
+            for name in self.evaluations
+        ]
+        return pd.DataFrame(rows, index=pd.Index(self.evaluations, name="evaluated on"))
+
+    def by_measure(self) -> pd.DataFrame:
+        """One row per way of comparing, one column per proxy, estimates."""
+        import pandas as pd
+
+        ceiling = self.one_run(self.params.model)
+        _, clear = self.decided(self.params.proxies[0])
+        rows: dict[str, Callable[[str], object]] = {
+            "pairs, all arms": self.agreement,
+            "pairs, without the own domain's arm": lambda m: self.agreement(m, own=False),
+            "pairs, average loss": lambda m: self.agreement(m, AVERAGE),
+            "Spearman, all arms": lambda m: self.agreement(m, measure="spearman"),
+            "Spearman, without the own domain's arm": lambda m: self.agreement(
+                m, measure="spearman", own=False
+            ),
+            "pairs, one run": self.one_run,
+            "pairs, noise ceiling": lambda _: ceiling,
+            f"pairs whose order the larger model decides ({clear:.0%} of all)": (
+                lambda m: self.decided(m)[0]
+            ),
+        }
+        return pd.DataFrame(
+            {m: [row(m) for row in rows.values()] for m in self.params.proxies},
+            index=pd.Index(list(rows), name="mean over domains"),
+        )
+
     def one_run(self, model: str, evaluation: str | None = None, *, own: bool = True) -> Estimate:
-        """Pairs of arms in the same order when one run of `model` foretells another run, of another
+        """Pairs of arms in the same order when one run of `model` predicts another run, of another
         seed, of the larger model; averaged over ordered pairs of seeds. With the larger model
-        itself this is the noise ceiling: how well it foretells its own repetition. The interval is
+        itself this is the noise ceiling: how well it predicts its own repetition. The interval is
         over documents, `both_ways`. NaN with one seed."""
         names = [evaluation] if evaluation else list(DOMAINS)
-        (small, drawn_small), (large, drawn_large) = map(
-            self._each_seed, (model, self.params.model)
-        )
+        pair = (model, self.params.model)
+        (small, drawn_small), (large, drawn_large) = map(self._each_seed, pair)
         values, draws = [], []
         for name in names:
             e, rows = self.evaluations.index(name), self._rows(name, own)
@@ -158,24 +229,24 @@ class ProxyStudy(base.Study):
             }
         )
 
-    def told_apart(self, proxy: str) -> tuple[float, float]:
-        """Of the pairs of arms that the larger model tells apart (the interval of the difference
-        leaves out zero), over all domains: the share on which the proxy agrees; and their share of
-        all pairs."""
-        small, large = self.losses(proxy), self.losses(self.params.model)
-        _, draws = self._draws(self.params.model)
+    def decided(self, proxy: str) -> tuple[float, float]:
+        """Of the pairs of arms whose order the larger model decides (the interval of the difference
+        excludes zero), over all domains: the fraction on which the proxy agrees; and their fraction
+        of all pairs."""
+        each = slice(len(DOMAINS))
         first, second = np.triu_indices(len(self.arms), 1)
-        low, high = interval(draws[:, first, : len(DOMAINS)] - draws[:, second, : len(DOMAINS)])
-        clear = (low > 0) | (high < 0)
-        e = slice(len(DOMAINS))
-        same = np.sign(small[first, e] - small[second, e]) == np.sign(
-            large[first, e] - large[second, e]
+        small, large = (
+            losses[first, each] - losses[second, each]
+            for losses in map(self.losses, (proxy, self.params.model))
         )
-        share = float(clear.mean())
-        return (float(same[clear].mean()) if share else np.nan), share
+        _, draws = self._draws(self.params.model)
+        low, high = interval(draws[:, first, each] - draws[:, second, each])
+        clear = (low > 0) | (high < 0)
+        same = np.sign(small) == np.sign(large)
+        return (float(same[clear].mean()) if clear.any() else np.nan), float(clear.mean())
 
     def cost(self) -> pd.DataFrame:
-        """By model: parameters, TFLOP a run, their share of the larger model's, core seconds."""
+        """By model: parameters, TFLOP a run, their fraction of the larger model's, core seconds."""
         import pandas as pd
 
         p, rows = self.params, {}
@@ -227,7 +298,7 @@ class ProxyStudy(base.Study):
 
 
 def pair_accuracy(a: ArrayLike, b: ArrayLike) -> Array:
-    """Share of pairs of items that a and b put in the same order, along the last axis (N > 1).
+    """Fraction of pairs of items that a and b put in the same order, along the last axis (N > 1).
 
     A pair that is tied in one of them counts half: (1 + Kendall's tau-a) / 2.
     """
