@@ -49,6 +49,20 @@ def test_an_unidentified_interval_is_inconclusive(end, region):
         assert verdict_of(interval, region) is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("estimate", "interval", "told"),
+    [
+        (-1.25, [-2.0, "inf"], "−1.25 [−2, ∞] points"),
+        ("inf", [3.0, "inf"], "∞ [3, ∞] points"),
+        ("inf", ["inf", "inf"], "∞ points, at both ends of the interval"),
+        (2.0, [2.0, 2.0], "2 [2, 2] points"),
+    ],
+)
+def test_an_estimate_is_told_with_its_interval(estimate, interval, told):
+    line = {"estimate": estimate, "interval": interval, "unit": "points"}
+    assert claims.estimated(line) == told
+
+
 def test_edges_belong_to_the_region():
     assert verdict_of((1, 2), (1, 2)) is Verdict.SUPPORTED
     assert verdict_of((2, 3), (1, 2)) is Verdict.INCONCLUSIVE

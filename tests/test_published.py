@@ -47,6 +47,29 @@ def test_azizi_mixing():
     assert rows.relative_error[64, 9.0] == pytest.approx(1 - 4.35 / 31.4)
 
 
+def test_azizi_totals():
+    """As printed in Table 4."""
+    rows = published.azizi_totals().set_index(["pixels", "total"])
+    assert len(rows) == 1 + 9 + 9 and not rows.isna().any().any()
+    assert rows.loc[(0, 1.2e6)].tolist() == [76.39, 0.21]
+    assert rows.loc[(1024, 2.4e6)].tolist() == [78.12, 0.05]
+    assert rows.loc[(256, 12e6)].tolist() == [75.04, 0.05]
+
+
+def test_practice_curves():
+    """As printed in Tables 4 and 5 of arXiv 2502.15588."""
+    rows = published.practice_curves()
+    sizes = rows.groupby(["data_set", "sampling"]).size().to_dict()
+    assert sizes == {
+        ("ImageNet-1k", "static"): 6, ("ImageNet-1k", "deliberate practice"): 7,
+        ("ImageNet-100", "static"): 6, ("ImageNet-100", "deliberate practice"): 12,
+    }  # fmt: skip
+    error = rows.set_index(["data_set", "sampling", "images"]).error
+    assert error["ImageNet-1k", "static", 320_000] == pytest.approx(1 - 0.39334)
+    assert error["ImageNet-1k", "deliberate practice", 13_080_000] == pytest.approx(1 - 0.51198)
+    assert error["ImageNet-100", "static", 4_000_000] == pytest.approx(1 - 0.6232)
+
+
 def test_shifted_accuracy():
     """As printed in Table 1 of arXiv 2502.15588."""
     top1 = published.shifted_accuracy().pivot(

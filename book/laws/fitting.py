@@ -50,85 +50,54 @@ seed = 0
 import numpy as np
 import pandas as pd
 
+from dataworth import tables
 from dataworth.fit import allocation_exponent, fit, frontier
+from dataworth.studies import laws
 
-A, B, E, ALPHA, BETA = (
-    np.exp(6.0073404),
-    np.exp(6.0179186),
-    np.exp(0.5267228),
-    0.33917084,
-    0.2849083,
-)
+params = laws.Fitting.from_names(globals())
 rng = np.random.default_rng(seed)
-budget = np.resize(np.repeat(10 ** np.linspace(18.8, 21.5, 9), 27), runs)
-n = np.clip(0.1 * budget**0.5 * 10 ** rng.uniform(-1, 1, runs), 4e7, 1.6e10)
-d = budget / 6 / n
-loss = (E + A * n**-ALPHA + B * d**-BETA) * np.exp(noise * rng.standard_t(3, runs))
-table = pd.DataFrame({"N": n, "D": d, "loss": loss})
-
+table = laws.simulated_runs(params.runs, params.noise, rng)
 model = fit(
-    table,
-    law="chinchilla",
-    x=["N", "D"],
-    y="loss",
-    loss="chinchilla",
-    bootstrap=resamples,
-    seed=seed,
-)
-rows = {"E": E, "A": A, "B": B, "alpha": ALPHA, "beta": BETA}
-pd.DataFrame(
-    {
-        name: {
-            "truth": truth,
-            "estimate": model.params[name],
-            "95 % low": model.interval(name).low,
-            "95 % high": model.interval(name).high,
-        }
-        for name, truth in rows.items()
-    }
-).T.round(3)
+    table, law="chinchilla", x=["N", "D"], y="loss", loss="chinchilla",
+    bootstrap=resamples, seed=seed,
+)  # fmt: skip
+constants = {
+    name: {"truth": truth, "estimate [95 % interval]": model.interval(name)}
+    for name, truth in laws.HOFFMANN.items()
+}
+tables.show(pd.DataFrame(constants).T.rename_axis("constant"))
 
-# %% tags=["hide-input"]
-from dataworth.figures import COLOURS, show, subplots
+# %%
+from dataworth.figures import curves, draw, forest, heatmap, scatter, show  # noqa: F811
 
-budgets = np.geomspace(1e19, 1e25, 13)
-best = frontier(model, budgets)
-best_n = np.array([o.n.value for o in best])
-low, high = np.array([list(o.n) for o in best]).T
-g = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA))
-truth_n = g * (budgets / 6) ** (BETA / (ALPHA + BETA))
-exponent = allocation_exponent(model)
+budgets, sizes = np.geomspace(1e19, 1e25, 13), np.geomspace(2e7, 2e11, 21)
+best = [(o.n.value, *o.n) for o in frontier(model, budgets)]
+valley = model.predict(np.stack([sizes, 1e21 / 6 / sizes], -1))
+at, exponent = frontier(model, 1e21)[0].n, allocation_exponent(model)
+in_billions = {
+    "simulated runs": (6e-21 * table.N * table.D, table.N / 1e9),
+    "fitted optimum": (budgets / 1e21, *np.transpose(best) / 1e9),
+}
+truth = (budgets / 1e21, laws.compute_optimal(laws.HOFFMANN, budgets)[0] / 1e9)
 
-fig, (left, right) = subplots(1, 2, figsize=(9.6, 4))
-left.fill_between(budgets, low, high, color=COLOURS["real"], alpha=0.25, lw=0, label="95 % band")
-left.plot(budgets, best_n, color=COLOURS["real"], label="fitted optimum")
-left.plot(budgets, truth_n, "k:", lw=1.2, label="truth")
-left.scatter(budget, n, s=6, color=COLOURS["published"], label="simulated runs")
-left.axvline(budget.max(), color="#999999", ls="--", lw=0.8)
-left.set(xscale="log", yscale="log", xlabel="compute C (FLOP)", ylabel="parameters N")
-left.legend(fontsize=8)
-c = 1e21
-grid = np.geomspace(2e7, 2e11, 80)
-curve = model.predict(np.stack([grid, c / 6 / grid], -1))
-right.fill_between(grid, curve.low, curve.high, color=COLOURS["real"], alpha=0.25, lw=0)
-right.plot(grid, curve.mean, color=COLOURS["real"])
-at = frontier(model, c)[0]
-right.axvspan(*at.n, color=COLOURS["accent"], alpha=0.25, lw=0, label="N* with 95 % interval")
-right.set(xscale="log", xlabel="parameters N at C = 1e21 FLOP", ylabel="loss", ylim=(2.2, 3.2))
-right.legend(fontsize=8)
+# %%
 show(
-    fig,
-    alt="Left: compute-optimal number of parameters against compute on log-log axes; the fitted line "
-    "follows the true one and its 95 percent band widens beyond the largest simulated budget. Right: "
-    "loss against parameters at a fixed budget, a flat-bottomed valley, with a band that marks the "
-    f"optimum at {at.n.value:.2g} parameters ({at.n.low:.2g} to {at.n.high:.2g}).",
-    caption=f"Left: optimal N for each budget; dots are the simulated runs, the dashed line the largest "
-    f"budget among them. N* grows as C to the power {exponent.value:.3f} "
-    f"({exponent.low:.3f} to {exponent.high:.3f}; truth {BETA / (ALPHA + BETA):.3f}). Right: the valley "
-    "of loss at one budget. Its bottom is flat, so the loss at the optimum is known much better than "
-    "the optimum itself.",
+    draw(
+        curves(in_billions, "compute C (10²¹ FLOP)", "parameters N (billion)", band=True,
+               published={"truth": truth}, measured=(0, in_billions["simulated runs"][0].max()),
+               join=["fitted optimum"], ticks=(0.01, 1, 100, 10_000),
+               roles={"simulated runs": "#CCCCCC"}),
+        curves({"loss at C = 10²¹": (sizes / 1e9, valley.mean, valley.low, valley.high)},
+               "parameters N (billion)", "loss (nats)", at={"N* with 95 % interval": (at.low / 1e9, at.high / 1e9)},
+               band=True, log="x", limits=(2.2, 3.2), ticks=(0.1, 1, 10, 100)),
+        height=4,
+    ),
+    alt=f"The best N there is {at.value / 1e9:.2f} billion ({at.low / 1e9:.2f} to {at.high / 1e9:.2f}).",
+    caption="Left: optimal N for each budget; hollow: beyond the largest simulated one. N* grows as C to the "
+    f"power {exponent.value:.3f} ({exponent.low:.3f} to {exponent.high:.3f}; truth 0.457). Right: the valley of loss "
+    "at one budget. Its bottom is flat, so the loss at the optimum is known much better than the optimum.",
     name="fig-frontier",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## How fits go wrong
@@ -139,42 +108,35 @@ show(
 # depends on where one stops. Below: the same curve $0.3 + 5 D^{-0.4}$ with noise of 1 %, fitted with
 # $a D^{-k}$ and with $E + a D^{-k}$ on all sizes up to the one on the axis.
 
-# %% tags=["hide-input"]
-
+# %%
 size = np.geomspace(1e2, 1e7, 16)
-clean = 0.3 + 5 * size**-0.4
-noisy = clean * np.exp(0.01 * rng.normal(size=len(size)))
+noisy = (0.3 + 5 * size**-0.4) * np.exp(0.01 * rng.normal(size=len(size)))
 ends = range(6, len(size) + 1)
-k = {
-    law: [fit({"x": size[:m], "y": noisy[:m]}, law=law).interval("k") for m in ends]
-    for law in ("power", "shifted")
+k = {law: laws.exponent_by_range(size, noisy, law, ends) for law in ("power", "shifted")}
+data = {f"{m} sizes": (size[:m], noisy[:m]) for m in (len(size), 8)}
+lines = {law: {name: fit({"x": x, "y": y}, law=law) for name, (x, y) in data.items()} for law in k}
+
+# %%
+names = {"power": "power law", "shifted": "law with a floor"}
+largest = size[np.array(ends) - 1]
+exponents = {
+    names[law]: (largest, *zip(*[(i.value, *i) for i in k[law]], strict=True)) for law in k
 }
-fig, (left, right) = subplots(1, 2, figsize=(9.6, 3.8))
-left.loglog(size, noisy, "o", color=COLOURS["real"], ms=4)
-for law, colour in (("power", COLOURS["synthetic"]), ("shifted", COLOURS["real"])):
-    for m, style in ((8, "--"), (len(size), "-")):
-        result = fit({"x": size[:m], "y": noisy[:m]}, law=law)
-        left.plot(size, result.mean(size), style, color=colour, lw=1.2, label=f"{law}, {m} sizes")
-    last = [size[m - 1] for m in ends]
-    high = np.minimum([i.high for i in k[law]], 1.0)
-    right.plot(last, [i.value for i in k[law]], "o-", ms=4, color=colour, label=law)
-    right.fill_between(last, [max(i.low, 0) for i in k[law]], high, color=colour, alpha=0.2, lw=0)
-right.axhline(0.4, color="k", ls=":", lw=1, label="truth")
-left.set(xlabel="size D", ylabel="loss")
-right.set(xscale="log", xlabel="largest size fitted", ylabel="fitted k", ylim=(0, 0.7))
-left.legend(fontsize=8)
-right.legend(fontsize=8)
-power_k = [i.value for i in k["power"]]
 show(
-    fig,
-    alt="Left: a curve that flattens, with power laws that miss it when extended and shifted laws "
-    f"that follow it. Right: the power law's k falls from {power_k[0]:.2f} to {power_k[-1]:.2f} as the "
-    "largest size grows, with narrow intervals that exclude the truth of 0.4; the shifted law's "
-    "interval is wide at first and closes around 0.4.",
-    caption="The exponent of a law without a floor is a property of the range, and its interval is "
-    "narrow and wrong. The law with a floor says how little it knows while the floor is out of sight.",
+    draw(
+        curves(data, "size D", "loss", laws=lines["shifted"], rivals=lines["power"], to=size[-1],
+               ticks=(1e2, 1e4, 1e6)),
+        curves(exponents, "largest size fitted", "fitted k (truth 0.4)", reference=0.4, band=True,
+               log="x", limits=(0, 0.7), ticks=(1e4, 1e5, 1e6, 1e7),
+               roles={"power law": "#44AA99", "law with a floor": "#661100"}),
+        height=3.8,
+    ),
+    caption="Left: the same points, all sizes and the eight smallest, with the law with a floor (dashed beyond "
+    "its points) and the power law (dotted). Right: the exponent of a law without a floor is a property of the "
+    "range, and its interval is narrow and wrong. The law with a floor says how little it knows while the "
+    "floor is out of sight. Bands: 95 % intervals.",
     name="fig-floor",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ### 2. The range
@@ -184,22 +146,17 @@ show(
 # of the larger ones: root mean squared log error, the continuous ranked probability score (CRPS),
 # and how many held-out runs lie in the 90 % prediction interval.
 
-# %% tags=["hide-input"]
+# %%
 from dataworth.fit import rolling_origin
 
-pd.DataFrame(
-    [
-        {
-            "law": law,
-            "fitted up to": f"{o.until:,.0f}",
-            "sizes held out": o.n_test,
-            "RMSLE": round(o.rmsle, 4),
-            "CRPS": round(o.crps, 4),
-            "inside 90 % interval": f"{o.coverage:.0%}",
-        }
-        for law in ("power", "shifted")
-        for o in rolling_origin(fit({"x": size, "y": noisy}, law=law))
-    ]
+heads = ["law", "fitted up to", "sizes held out", "RMSLE", "CRPS", "inside 90 % interval"]
+held_out = [
+    (names[law], o.until, o.n_test, o.rmsle, o.crps, o.coverage)
+    for law in names
+    for o in rolling_origin(lines[law][f"{len(size)} sizes"])
+]
+tables.show(
+    pd.DataFrame(held_out, columns=heads), {"fitted up to": ",.0f", "inside 90 % interval": ".0%"}
 )
 
 # %% [markdown]
@@ -210,18 +167,20 @@ pd.DataFrame(
 # in every domain (root mean squared log error, mean over curves; M1 is the power law and M3 a law with a
 # shifted origin, both by the authors' code).
 
-# %% tags=["hide-input"]
-from dataworth import published as tables
+# %%
+from dataworth import published
 
-domains = {
+kinds = {
     "IC": "image classification",
     "NMT": "translation",
     "LM": "language models",
     "BB": "BIG-Bench",
 }
-tables.measured("extrapolation")[["domain", "curves", "ours", "M1", "M3"]].replace(
-    {"domain": domains}
-).rename(columns={"ours": "M4, this book", "M1": "M1, authors", "M3": "M3, authors"})
+error = published.measured("extrapolation").replace({"domain": kinds})
+tables.show(
+    error[["domain", "curves", "ours", "M1", "M3"]], dict.fromkeys(("ours", "M1", "M3"), ".4f"),
+    names={"ours": "M4, this book", "M1": "M1, authors", "M3": "M3, authors"},
+)  # fmt: skip
 
 # %% [markdown]
 # ### 3. The loss function
@@ -231,31 +190,20 @@ tables.measured("extrapolation")[["domain", "curves", "ours", "M1", "M3"]].repla
 # the choice of {cite}`hoffmann2022training`, is close to least absolute deviations at usual noise.
 # Below, simulated curves of 24 runs in which one run in twenty is off by ten times the noise.
 
-# %% tags=["hide-input"]
-estimates: dict[str, list[float]] = {name: [] for name in ("l2", "huber", "chinchilla")}
-x24 = np.repeat(np.geomspace(250, 64000, 8), 3)
-for _ in range(curves):
-    off = np.where(rng.random(24) < 0.05, 10, 1)
-    y24 = (0.1 + 20 * x24**-0.45) * np.exp(0.02 * off * rng.normal(size=24))
-    for name in estimates:
-        estimates[name].append(fit({"x": x24, "y": y24}, law="shifted", loss=name).params["k"])
-fig, ax = subplots(figsize=(7, 3.4))
-labels = {"l2": "least squares", "huber": "Huber, adaptive", "chinchilla": "Huber, 0.001"}
-edges = np.linspace(0.37, 0.53, 33)
-for (name, values), colour in zip(estimates.items(), COLOURS.values(), strict=False):
-    ax.hist(np.clip(values, edges[0], edges[-1]), edges, histtype="step", lw=1.6, color=colour,
-            label=f"{labels[name]} (sd {np.std(values):.3f})")  # fmt: skip
-ax.axvline(0.45, color="k", ls=":", lw=1)
-ax.set(xlabel="fitted k (truth 0.45)", ylabel="simulated curves")
-ax.legend(fontsize=8)
+# %%
+from dataworth.stats import estimate
+
+kinds = {"l2": "least squares", "huber": "Huber, adaptive", "chinchilla": "Huber, 0.001"}
+by_loss = laws.exponents_by_loss(params.curves, list(kinds), rng)
 show(
-    fig,
-    alt=f"Histograms of the fitted exponent over {curves} simulated curves with outliers. Least squares "
-    f"is widest (standard deviation {np.std(estimates['l2']):.3f}), adaptive Huber narrowest or close to it "
-    f"({np.std(estimates['huber']):.3f}).",
-    caption="Fitted exponents under three losses; the ends of the axis collect what lies beyond.",
+    forest(
+        {name: estimate(np.median(v), v) for name, v in by_loss.items()}, "fitted k (truth 0.45)",
+        rows={name: f"{kinds[name]} (sd {v.std():.3f})" for name, v in by_loss.items()}, reference=0.45,
+    ),
+    caption=f"Fitted exponents of {len(by_loss['l2'])} simulated curves with outliers under three losses: median "
+    "and the middle 95 %; sd: standard deviation.",
     name="fig-losses",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ### 4. The search
@@ -265,57 +213,27 @@ show(
 # 4,500-start grid, and the same optimiser on the *mean* instead of the *sum* of the loss, which
 # divides every gradient by the number of runs and meets the stopping rule long before the minimum.
 
-# %% tags=["hide-input"]
-import itertools
+# %%
+found = laws.searches(model, starts)
+reached = {name: float((ends.excess < 1e-4).mean()) for name, ends in found.items()}
+fraction = np.linspace(0, 1, len(found["sum"]))
+label, ticks = "objective above the best, relative", (1e-8, 1e-4, 1)
 
-from scipy.optimize import minimize
-from scipy.special import huber
-
-log_n, log_d, log_y = np.log(n), np.log(d), np.log(loss)
-
-
-def total(t, divide_by=1.0):
-    terms = [t[0] - t[3] * log_n, t[1] - t[4] * log_d, np.full(runs, t[2])]
-    return huber(1e-3, np.logaddexp.reduce(terms) - log_y).sum() / divide_by
-
-
-published_grid = list(itertools.product(
-    np.arange(0, 30, 5), np.arange(0, 30, 5), np.arange(-1, 1.5, 0.5),
-    np.arange(0, 2.5, 0.5), np.arange(0, 2.5, 0.5),
-))  # fmt: skip
-tried = published_grid[:: max(1, len(published_grid) // starts)]
-sums = [minimize(total, np.array(s), method="L-BFGS-B") for s in tried]
-means = [minimize(total, np.array(s), args=(runs,), method="L-BFGS-B") for s in tried]
-excess = {
-    "sum": np.array([r.fun for r in sums]) / model.objective - 1,
-    "mean": np.array([r.fun * runs for r in means]) / model.objective - 1,
-}
-alpha = {"sum": [r.x[3] for r in sums], "mean": [r.x[3] for r in means]}
-fig, (left, right) = subplots(1, 2, figsize=(9.6, 3.6))
-for (name, values), colour in zip(
-    excess.items(), (COLOURS["real"], COLOURS["synthetic"]), strict=True
-):
-    left.plot(np.sort(np.maximum(values, 1e-9)), np.linspace(0, 1, len(values)), color=colour,
-              label=f"{name} of the loss")  # fmt: skip
-    right.scatter(np.maximum(values, 1e-9), alpha[name], s=10, color=colour, alpha=0.6)
-right.axhline(model.params["alpha"], color="k", ls=":", lw=1)
-right.set_ylim(-0.05, 2.1)
-left.set(xscale="log", xlabel="objective above the best, relative", ylabel="share of starts")
-right.set(xscale="log", xlabel="objective above the best, relative", ylabel="fitted alpha")
-left.legend(fontsize=8)
-reached = {name: float((values < 1e-4).mean()) for name, values in excess.items()}
+# %%
 show(
-    fig,
-    alt=f"Left: share of starts whose objective lies within a given distance of the best; "
-    f"{reached['sum']:.0%} of the starts reach it with the sum and {reached['mean']:.0%} with the mean. "
-    "Right: the exponent alpha against that distance; starts that stop early scatter widely.",
-    caption=f"L-BFGS-B from {len(tried)} starts of the published grid. Within a relative "
+    draw(
+        curves({f"{name} of the loss": (np.sort(ends.excess), fraction) for name, ends in found.items()},
+               label, "fraction of starts", log="x", ticks=ticks),
+        scatter({f"{name} of the loss": (ends.excess, ends.alpha) for name, ends in found.items()},
+                label, "fitted alpha", log="x", cross=(None, model.params["alpha"])),
+    ),
+    caption=f"L-BFGS-B from {len(fraction)} starts of the published grid. Within a relative "
     f"distance of 0.0001 of the minimum end {reached['sum']:.0%} of the starts on the sum and "
-    f"{reached['mean']:.0%} on the mean. Our solver (variable-projection seeds, then batched Newton steps) "
-    f"has the lowest objective of all: {model.objective:.6g}, the best start here "
-    f"{min(r.fun for r in sums):.6g}.",
+    f"{reached['mean']:.0%} on the mean. The dotted line is the alpha of our solver (variable-projection "
+    "seeds, then batched Newton steps), whose objective is the lowest of all: the best start here lies "
+    f"{found['sum'].excess.min():.1e} above it.",
     name="fig-starts",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ### 5. Rounding
@@ -323,54 +241,54 @@ show(
 # Exponents enter as powers of numbers like $10^{12}$. Two digits are not enough.
 
 # %%
-from dataclasses import replace
-
-answers = {}
-for name, (a, b, e, al, be) in {
-    "rounded to two digits": (406.4, 410.7, 1.69, 0.34, 0.28),
-    "digits of the source": (A, B, E, ALPHA, BETA),
-}.items():
-    unscale, shift = model.law.unscale(model.log_x0)
-    natural = np.array([np.log(e), np.log(a), np.log(b), al, be])
-    published = replace(model, phi=np.linalg.solve(unscale, natural - shift), draws_phi=None)
-    answers[name] = frontier(published, 5.76e23, method="wald")[0]
-rounding = answers["rounded to two digits"].ratio / answers["digits of the source"].ratio
-pd.DataFrame(
-    {
-        name: {
-            "N*": f"{o.n.value:.3g}",
-            "D*": f"{o.d.value:.3g}",
-            "tokens per parameter": round(o.ratio, 1),
-        }
-        for name, o in answers.items()
-    }
-).T
+answers = pd.DataFrame(
+    {"rounded to two digits": laws.ROUNDED, "digits of the source": laws.HOFFMANN}
+).apply(lambda constants: pd.Series(laws.compute_optimal(constants, 5.76e23), ["N*", "D*"]))
+answers = answers.T.assign(ratio=lambda t: t["D*"] / t["N*"]).rename_axis("constants")
+rounding = answers.ratio.iloc[0] / answers.ratio.iloc[1]
+tables.show(answers, {"ratio": ".1f"}, names={"ratio": "tokens per parameter"})
 
 # %% [markdown]
 # ## Do the intervals hold what they promise?
 #
 # A 95 % interval should hold the truth in 95 of 100 repetitions, from six runs as well as from two
-# hundred, with outliers and with runs that share their luck. The table counts, on simulated curves
+# hundred, with outliers and with runs that share their luck. The picture shows, on simulated curves
 # $E + a D^{-k}$, how often the default interval (the profile of the same objective that was minimised,
 # with Student's quantile) holds the true exponent, the floor, the loss at ten times the largest size,
 # and the {term}`data-equivalence ratio` to a second curve. An interval may be infinite on one side where the data do
 # not close it.
 #
-# Every setting that was measured is in the table. Noise is relative, with a scale of 2 %: Gaussian;
+# Every setting that was measured is in {numref}`fig-coverage`. Noise is relative, with a scale of 2 %: Gaussian;
 # Student's t with 3 degrees of freedom (t3); Gaussian with one run in twenty ten times as far off
 # (outliers); pairs of runs that share nine tenths of their noise (clusters); Gaussian, with a true floor
 # of 0.01 instead of 0.1, beside the bound at zero (low floor).
 
-# %% tags=["hide-input"]
-coverage = tables.measured("coverage")
-wide = coverage.pivot_table(
-    index=["noise", "loss", "n", "simulations"], columns="quantity", values="coverage", sort=False
+# %%
+coverage = published.measured("coverage")
+settings = ["noise", "loss", "n", "simulations"]
+wide = coverage.pivot_table(index=settings, columns="quantity", values="coverage", sort=False)
+sampling = coverage.pivot_table(
+    index=settings, columns="quantity", values="standard_error", sort=False
 )
-shown = wide.map(lambda v: f"{v:.1%}").rename(columns={"E": "floor E"})
-shown.rename_axis(index={"loss": "fitted loss", "n": "runs"}, columns=None)
+simulations = " or ".join(str(v) for v in sorted(coverage["simulations"].unique()))
+inside = float(coverage["coverage"].between(0.92, 0.98).mean())
+
+# %%
+show(
+    heatmap(
+        (100 * wide - 95, (wide - 0.95).abs() > 1.96 * sampling), "coverage less 95 %, in points",
+        rows=[f"{noise}, {loss}, {n} runs" for noise, loss, n, _ in wide.index],
+        columns=["floor E" if name == "E" else name for name in wide.columns], form="+.1f",
+    ),
+    alt=f"{inside:.0%} of the cells lie between 92 and 98 percent; the lowest is {coverage['coverage'].min():.1%}.",
+    caption="How much more (blue) or less (red) often than in 95 of 100 simulated curves the interval holds the "
+    f"truth, by noise, fitted loss and number of runs, in percentage points; {simulations} curves a "
+    "row. Pale: within sampling error of 95 %.",
+    name="fig-coverage",
+)  # fmt: skip
 
 # %% [markdown]
-# The table is stored with the library as `measured_coverage.csv`; its rows name the seed and the versions
+# The numbers are stored with the library as `measured_coverage.csv`; its rows name the seed and the versions
 # of the library, of numpy and of Python that they were measured with. This measures it again, in about
 # a quarter of an hour on one core:
 #
@@ -383,34 +301,6 @@ shown.rename_axis(index={"loss": "fitted loss", "n": "runs"}, columns=None)
 # cannot be negative. Beside that bound the usual quantile would cover more than it promises, so the
 # interval of a floor follows the ordering of Feldman and Cousins (1998) for a bounded mean, and a floor that
 # is estimated as zero counts as no parameter.
-
-# %% tags=["hide-input"]
-fig, ax = subplots(figsize=(7.5, 3.8))
-styles = {"k": "o", "E": "s", "loss at 10x": "D", "ratio": "^"}
-cells = [cell[:3] for cell in wide.index]
-for j, (quantity, marker) in enumerate(styles.items()):
-    part = coverage[coverage["quantity"] == quantity]
-    at_cell = [
-        cells.index(cell) for cell in zip(part["noise"], part["loss"], part["n"], strict=True)
-    ]
-    ax.errorbar(np.array(at_cell) + 0.16 * (j - 1.5), part["coverage"], yerr=1.96 * part["standard_error"],
-                fmt=marker, ms=4, lw=0.8, color=list(COLOURS.values())[j], label=quantity)  # fmt: skip
-ax.axhspan(0.92, 0.98, color="#BBBBBB", alpha=0.3, lw=0)
-ax.axhline(0.95, color="k", ls=":", lw=1)
-ax.set_xticks(range(len(cells)), [f"{a}, {b}, {m}" for a, b, m in cells], rotation=90, fontsize=7)
-ax.set(ylabel="coverage", ylim=(0.88, 1.002))
-ax.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-simulations = " or ".join(str(v) for v in sorted(coverage["simulations"].unique()))
-inside = float(coverage["coverage"].between(0.92, 0.98).mean())
-show(
-    fig,
-    alt=f"Coverage of 95 percent intervals in {len(cells)} settings for four quantities, with error bars; "
-    f"{inside:.0%} of the points lie between 92 and 98 percent; the lowest is "
-    f"{coverage['coverage'].min():.1%}.",
-    caption=f"Share of {simulations} simulated curves whose interval holds the truth, by noise, fitted "
-    "loss and number of runs (bars: sampling error of the share). The grey band is 92 to 98 %.",
-    name="fig-coverage",
-)
 
 # %% [markdown]
 # ## Verdict
@@ -427,7 +317,7 @@ ledger = claims.judge(
         "floor-free-exponent": k["power"][-1],
         "rounded-constants": Estimate(rounding, rounding, rounding, none),
     },
-    inside=inside, points=len(coverage), first_k=power_k[0], last_k=power_k[-1],
+    inside=inside, points=len(coverage), first_k=k["power"][0].value, last_k=k["power"][-1].value,
 )  # fmt: skip
 ledger
 
@@ -436,7 +326,7 @@ claims.write(
     ledger,
     evidence={
         "coverage": wide.reset_index().to_dict("list"),
-        "power_k_by_range": {"largest": [float(size[m - 1]) for m in ends], "k": power_k},
+        "power_k_by_range": {"largest": largest.tolist(), "k": [i.value for i in k["power"]]},
         "starts_at_minimum": reached,
     },
     provenance={"data": "simulated; no runs", "coverage": f"{simulations} simulations a setting"},

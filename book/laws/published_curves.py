@@ -41,24 +41,23 @@ seed = 0
 import numpy as np
 import pandas as pd
 
-from dataworth import claims, published
+from dataworth import claims, published, tables
 from dataworth.fit import equivalence, fit
+from dataworth.studies import laws
 
 fan = published.fan_exponents()
-wide = fan.pivot_table(
+k = fan.pivot_table(
     index=["model", "training_source"], columns="evaluation_set", values="k", sort=False
 )
-halving = 2 ** (1 / fan.set_index(["model", "training_source", "evaluation_set"])["k"])
-in_domain = [
-    halving.get((m, s, "ImageNet val"), halving.get((m, s, "ImageNet zero-shot")))
-    for m, s in wide.index
-]
-wide = wide.rename_axis(index={"training_source": "trained on"}, columns=None)
-wide = wide.assign(**{"data factor that halves the in-domain loss": np.round(in_domain, 1)})
-wide.astype(object).fillna("")
+halving = 2 ** (1 / k["ImageNet val"].fillna(k["ImageNet zero-shot"]))
+tables.show(
+    k.assign(**{"data factor that halves the in-domain loss": halving}),
+    {"data factor that halves the in-domain loss": ".1f"},
+    names={"training_source": "trained on"},
+)
 
 # %% [markdown]
-# In domain, real images scale best; on sketches and renditions the ranking turns round, and the
+# In domain, real images scale best; on sketches and renditions the ranking reverses, and the
 # templates that are worst in domain are best. A slope is all that was published: no points, no
 # intervals, no floor.
 #
@@ -68,116 +67,82 @@ wide.astype(object).fillna("")
 # practice draws images that the current classifier finds hard.
 
 # %%
-points = published.table(paper="2502.15588", metric="ImageNet")
-series = {
-    "ImageNet-1k, static": ("Table 5", "static", "ImageNet val"),
-    "ImageNet-1k, deliberate practice": ("Table 5", "deliberate", "ImageNet val"),
-    "ImageNet-100, static": ("Table 4", "static", "ImageNet-100 val"),
-    "ImageNet-100, deliberate practice": ("Table 4", "deliberate", "ImageNet-100 val"),
+points = published.practice_curves()
+fits = {
+    (data_set, sampling, law): fit(part, law=law, x="images", y="error", residual="identity")
+    for (data_set, sampling), part in points.groupby(["data_set", "sampling"], sort=False)
+    for law in ("power", "shifted")
 }
-data, fits, rows = {}, {}, []
-for name, (where, kind, metric) in series.items():
-    chosen = points[
-        (points["table_or_figure"] == where)
-        & points["setting"].str.startswith(kind)
-        & points["metric"].str.endswith(metric)
-    ].sort_values("x")
-    data[name] = {"D": chosen["x"].to_numpy(), "error": 1 - chosen["y"].to_numpy() / 100}
-    fits[name] = {
-        law: fit(data[name], law=law, x="D", y="error", residual="identity")
-        for law in ("power", "shifted")
+practice = pd.DataFrame(
+    {
+        "data set": data_set, "sampling": sampling, "points": bent.n,
+        "k of a power law": fits[data_set, sampling, "power"].params["k"],
+        "k with a floor": bent.interval("k", level),
+        "floor E of the error": bent.interval("E", level),
+        "squared error, power law over law with a floor": fits[data_set, sampling, "power"].objective
+        / bent.objective,
     }
-    line, bent = fits[name]["power"], fits[name]["shifted"]
-    k, floor = bent.interval("k", level), bent.interval("E", level)
-    rows.append(
-        {
-            "curve": name,
-            "points": bent.n,
-            "k of a power law": round(line.params["k"], 3),
-            "squared error": f"{2 * line.objective:.1e}",
-            "k with a floor": f"{k.value:.2f} [{k.low:.2f}, {k.high:.2f}]",
-            "floor E of the error": f"{floor.value:.3f} [{floor.low:.3f}, {floor.high:.3f}]",
-            "squared error with a floor": f"{2 * bent.objective:.1e}",
-            "ratio": f"{line.objective / bent.objective:,.0f}",
-        }
+    for (data_set, sampling, law), bent in fits.items() if law == "shifted"
+)  # fmt: skip
+ratio = practice.columns[-1]
+tables.show(practice, {"k with a floor": ".2f", "floor E of the error": ".3f", ratio: ",.0f"})
+
+# %%
+from dataworth.figures import curves, draw, show, split
+
+panels = [
+    curves(
+        split(part, "sampling", at="images", column="error"),
+        "synthetic images D",
+        "top-1 error",
+        title=data_set,
+        ticks=(1e5, 1e6, 1e7),
+        roles={"static": "synthetic"},
+        laws={kind: fits[data_set, kind, "shifted"] for kind in part.sampling.unique()},
+        rivals={kind: fits[data_set, kind, "power"] for kind in part.sampling.unique()},
     )
-pd.DataFrame(rows)
-
-# %% tags=["hide-input"]
-from dataworth.figures import COLOURS, plain_ticks, show, subplots
-
-fig, axes = subplots(1, 2, figsize=(9.6, 4))
-for ax, task in zip(axes, ("ImageNet-1k", "ImageNet-100"), strict=True):
-    for kind, colour in (("static", "synthetic"), ("deliberate practice", "accent")):
-        name = f"{task}, {kind}"
-        x = data[name]["D"]
-        grid = np.geomspace(x.min(), x.max(), 30)
-        band = fits[name]["shifted"].predict(grid, level)
-        ax.loglog(x / 1e6, data[name]["error"], "o", color=COLOURS[colour], ms=5, label=kind)
-        ax.plot(grid / 1e6, band.mean, color=COLOURS[colour])
-        ax.fill_between(grid / 1e6, band.low, band.high, color=COLOURS[colour], alpha=0.2, lw=0)
-        ax.plot(grid / 1e6, fits[name]["power"].mean(grid), ":", color=COLOURS[colour], lw=1.2)
-    ax.set(title=task, xlabel="synthetic images D (million)", ylabel="top-1 error")
-    plain_ticks(ax.xaxis, [0.3, 1, 3, 10] if task == "ImageNet-1k" else [0.1, 0.3, 1, 3])
-    plain_ticks(ax.yaxis, [0.3, 0.34, 0.38, 0.42, 0.46, 0.5, 0.54, 0.58])
-    ax.legend(fontsize=8)
-one_static = fits["ImageNet-1k, static"]
+    for data_set, part in points.groupby("data_set", sort=False)
+]
 show(
-    fig,
-    alt="Top-1 error against the number of synthetic images for ImageNet-1k and ImageNet-100, static "
-    "sampling and deliberate practice. All four curves flatten; dotted straight lines (power laws) cross "
-    "them, solid lines with a floor follow them.",
-    caption="Points of Askari-Hemmat et al., Tables 4 and 5; solid: error = E + a D^-k with its band; "
-    "dotted: power law. Squared errors differ by a factor of "
-    f"{one_static['power'].objective / one_static['shifted'].objective:,.0f} on ImageNet-1k, static.",
+    draw(*panels, height=4),
+    caption="Points of Askari-Hemmat et al., Tables 4 and 5; solid: error = E + a D^-k with its 95 % band; "
+    f"dotted: power law. Squared errors differ by a factor of {practice[ratio].iloc[0]:,.0f} on ImageNet-1k, static.",
     name="fig-practice",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # The exponent of the straight line describes the range, not the method: between neighbouring points of
 # the static curve the local slope falls steadily.
 
-# %% tags=["hide-input"]
-log_d, log_e = (np.log(data["ImageNet-1k, static"][c]) for c in ("D", "error"))
-slopes = -np.diff(log_e) / np.diff(log_d)
-pd.DataFrame(
-    {
-        "from D": [f"{v:,.0f}" for v in data["ImageNet-1k, static"]["D"][:-1]],
-        "to D": [f"{v:,.0f}" for v in data["ImageNet-1k, static"]["D"][1:]],
-        "local slope k": slopes.round(3),
-    }
-)
+# %%
+static = points[(points.data_set == "ImageNet-1k") & (points.sampling == "static")]
+steps = np.log(static[["images", "error"]]).diff()[1:]
+local = -steps.error / steps.images
+tables.show(
+    pd.DataFrame({"from D": static.images[:-1].array, "to D": static.images[1:].array, "slope k": local.array}),
+    {"slope k": ".3f"}, names={"slope k": "local slope k"},
+)  # fmt: skip
 
 # %% [markdown]
 # **How many static images is one of deliberate practice worth?** Read horizontally, at equal
 # error. Where the static curve's floor lies above that error, no number is enough.
 
-# %% tags=["hide-input"]
-answers = {}
-for task, sizes in (
-    ("ImageNet-1k", (320e3, 480e3, 640e3, 1.3e6)),
-    ("ImageNet-100", (80e3, 112e3, 160e3, 416e3)),
-):
-    static, practice = (
-        fits[f"{task}, {kind}"]["shifted"] for kind in ("static", "deliberate practice")
+# %%
+sizes = {"ImageNet-1k": (320e3, 480e3, 640e3, 1.3e6), "ImageNet-100": (80e3, 112e3, 160e3, 416e3)}
+answers = {
+    (data_set, size): equivalence(
+        fits[data_set, "static", "shifted"], fits[data_set, "deliberate practice", "shifted"],
+        at_real=size, level=level,
     )
-    for size in sizes:
-        answers[task, size] = equivalence(static, practice, at_real=size, level=level)
-
-
-pd.DataFrame(
-    [
-        {
-            "data set": task,
-            "images of deliberate practice": f"{size:,.0f}",
-            "error": round(a.loss, 3),
-            "static images per image": claims.number(a.ratio.value),
-            "interval": claims.span(list(a.ratio)),
-            "case": a.case,
-        }
-        for (task, size), a in answers.items()
-    ]
-)
+    for data_set, of_set in sizes.items()
+    for size in of_set
+}  # fmt: skip
+heads = ["data set", "images of deliberate practice", "error", "static images per image", "case"]
+rows = [(*key, a.loss, a.ratio, a.case) for key, a in answers.items()]
+tables.show(
+    pd.DataFrame(rows, columns=heads), {"images of deliberate practice": ",.0f", "error": ".3f"},
+    names={"static images per image": f"static images per image [{100 * level:g} % interval]"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## Azizi: an optimum, not a law
@@ -187,62 +152,49 @@ pd.DataFrame(
 # intervals by drawing from them (between the printed totals, accuracy is interpolated in log total).
 
 # %%
-azizi = published.table(paper="Azizi", metric="top-1 %, ImageNet val")
-azizi = azizi[azizi["table_or_figure"] == "Table 4"]
+azizi = dict(list(published.azizi_totals().groupby("pixels")))
 rng = np.random.default_rng(seed)
+(real,) = azizi[0].itertuples()
+base = real.top1 + real.sd * rng.normal(size=resamples)
+draws = {
+    pixels: azizi[pixels].top1.to_numpy()
+    + azizi[pixels].sd.to_numpy() * rng.normal(size=(resamples, len(azizi[pixels])))
+    for pixels in (1024, 256)
+}
 
+# %%
+from dataworth.stats import estimate
 
-def spread(settings):
-    return settings.str.extract(r"\(\+-([\d.]+)\)")[0].astype(float).to_numpy()
-
-
-real_only = azizi[azizi["setting"].str.contains("real only")]
-base = real_only["y"].iloc[0] + spread(real_only["setting"])[0] * rng.normal(size=resamples)
-azizi_rows, gone = [], {}
-for resolution in ("1024px", "256px"):
-    part = azizi[azizi["setting"].str.contains(resolution)].sort_values("x")
-    totals = part["x"].to_numpy()
-    drawn = part["y"].to_numpy() + spread(part["setting"]) * rng.normal(size=(resamples, len(part)))
-    best = totals[drawn.argmax(1)]
-    # first total at which the drawn accuracy falls below the drawn real-only accuracy
-    below = drawn < base[:, None]
-    at = np.where(below.any(1), below.argmax(1), len(totals) - 1)
-    before = np.maximum(at - 1, 0)
-    row = np.arange(resamples)
-    y0, y1 = drawn[row, before] - base, drawn[row, at] - base
-    share = np.clip(y0 / np.where(y0 == y1, 1, y0 - y1), 0, 1)
-    end = np.exp(np.log(totals[before]) + share * (np.log(totals[at]) - np.log(totals[before])))
-    gone[resolution] = np.where(below.any(1), end, np.inf)
-    low, high = np.quantile(gone[resolution], [(1 - level) / 2, (1 + level) / 2])
-    azizi_rows.append(
-        {
-            "resolution": resolution,
-            "best total": f"{np.median(best):,.0f}",
-            "share of draws with that best": f"{(best == np.median(best)).mean():.1%}",
-            "gain at best": f"{part['y'].max() - real_only['y'].iloc[0]:+.2f} points",
-            "gain gone at": f"{np.median(gone[resolution]):,.0f} [{low:,.0f}, {high:,.0f}]",
-            "at 12 million": f"{part['y'].iloc[-1] - real_only['y'].iloc[0]:+.2f} points",
-        }
-    )
-pd.DataFrame(azizi_rows)
-
-# %% tags=["hide-input"]
-fig, ax = subplots(figsize=(7, 3.8))
-for resolution, colour, marker in (("1024px", "mixed", "D"), ("256px", "accent", "^")):
-    part = azizi[azizi["setting"].str.contains(resolution)].sort_values("x")
-    ax.errorbar(part["x"] / 1e6, part["y"], yerr=1.96 * spread(part["setting"]), fmt=f"{marker}-",
-                color=COLOURS[colour], ms=4, capsize=2, label=f"real + synthetic at {resolution}")  # fmt: skip
-ax.axhline(real_only["y"].iloc[0], color=COLOURS["real"], lw=1.4, label="1.2 million real only")
-ax.set(xlabel="total training images (million)", ylabel="top-1 accuracy (%)")
-ax.legend(fontsize=8)
-show(
-    fig,
-    alt="Accuracy of ResNet-50 against the total number of training images. Both curves start above the "
-    "real-only line at 2.4 million, fall steadily, and lie below it from about five to six million on.",
-    caption="Azizi et al., Table 4 (bars: 1.96 published standard deviations). The best mixture is the "
-    "smallest one that was tried; at 64 pixels, by contrast, the gain still grows at 10.8 million (+4.35).",
-    name="fig-azizi",
+ends = {n: laws.break_even(azizi[n].total.to_numpy(), found, base) for n, found in draws.items()}
+gone = {n: estimate(np.median(found), found, level) for n, found in ends.items()}
+best = {n: azizi[n].total.to_numpy()[found.argmax(1)] for n, found in draws.items()}
+azizi_rows = pd.DataFrame(
+    {
+        "pixels": n,
+        "best total": np.median(best[n]),
+        "draws with that best": (best[n] == np.median(best[n])).mean(),
+        "gain at best": azizi[n].top1.max() - real.top1,
+        f"gain gone at [{100 * level:g} % interval]": gone[n],
+        "gain at 12 million": azizi[n].top1.iloc[-1] - real.top1,
+    }
+    for n in draws
 )
+formats = ["d", ",.0f", ".1%", "+.2f", ",.0f", "+.2f"]
+tables.show(azizi_rows, dict(zip(azizi_rows, formats, strict=True)))
+
+# %%
+bars = {f"real + synthetic at {n} px": (azizi[n].total / 1e6, azizi[n].top1, azizi[n].top1 - 1.96 * azizi[n].sd,
+                                        azizi[n].top1 + 1.96 * azizi[n].sd) for n in draws}  # fmt: skip
+show(
+    curves(
+        bars, "total training images (million)", "top-1 accuracy (%)", log="", reference=real.top1,
+        form=".4g", roles="mixed",
+    ),
+    caption="Azizi et al., Table 4 (bars: 1.96 published standard deviations); dotted: 1.2 million real images alone. "
+    "The best mixture is the smallest one that was tried; at 64 pixels, by contrast, the gain still grows at 10.8 "
+    "million (+4.35).",
+    name="fig-azizi",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Mikami: an exchange rate that depends on how much real data there is
@@ -252,47 +204,28 @@ show(
 # from the scatter of the real-only runs around a fitted sigmoidal law (one run per setting, so this is all
 # the noise one can see).
 
-# %% tags=["hide-input"]
+# %%
 exchange = published.measured("exchange")
-exchange["rate"] = [claims.number(v) for v in exchange["fitted"]]
-exchange["interval"] = [
-    claims.span(ends) for ends in zip(exchange["low"], exchange["high"], strict=True)
-]
-shown = exchange.assign(**{c: exchange[c].map("{:,}".format) for c in ("synthetic", "real")})
-shown[["synthetic", "real", "interpolated", "rate", "interval", "case"]].rename(
-    columns={"rate": "fitted", "interpolated": "by interpolation", "real": "real images n",
-             "synthetic": "synthetic images s"}
-).round(2).astype(object).fillna("none")  # fmt: skip
+exchange["interval"] = list(zip(exchange.low, exchange.high, strict=True))
+tables.show(
+    exchange[["synthetic", "real", "interpolated", "fitted", "interval", "case"]],
+    names={"synthetic": "synthetic images s", "real": "real images n", "interpolated": "by interpolation"},
+)  # fmt: skip
 
-# %% tags=["hide-input"]
-fig, ax = subplots(figsize=(7, 3.8))
-for synthetic, colour, marker in ((16000, "accent", "^"), (64000, "synthetic", "s")):
-    part = exchange[exchange["synthetic"] == synthetic]
-    if synthetic == 16000:  # a step aside, so that bars and open marks do not overlap
-        part = part.assign(real=part["real"] * 0.94)
-    ok = part[part["case"] == "identified"]
-    value = ok["fitted"].to_numpy()
-    ends = [value - ok["low"], np.minimum(ok["high"], 100) - value]
-    ax.errorbar(ok["real"] / 1e3, value, yerr=ends, fmt=f"{marker}-", color=COLOURS[colour], ms=5, capsize=2,
-                label=f"{synthetic:,} synthetic images")  # fmt: skip
-    hidden = part[part["case"] == "unidentified"]
-    ax.plot(hidden["real"] / 1e3, np.full(len(hidden), 40 if synthetic == 64000 else 33), marker, mfc="white",
-            color=COLOURS[colour], ms=5)  # fmt: skip
-ax.text(13, 36, "open marks: not identified", fontsize=8)
-ax.set(xscale="log", yscale="log", ylim=(0.5, 50), xlabel="real images n (thousand)",
-       ylabel="synthetic per extra real image")  # fmt: skip
-plain_ticks(ax.xaxis, [13, 50, 200, 1300])
-plain_ticks(ax.yaxis, [1, 2, 5, 10, 20])
-ax.legend(fontsize=8, loc="lower left")
+# %%
+known = exchange.case == "identified"
+drawn = exchange.assign(fitted=exchange.fitted.where(known))
 show(
-    fig,
-    alt="Synthetic images per extra real image against the number of real images. With 64 thousand "
-    "synthetic images about four to six at small n, with intervals that widen; with 16 thousand about one to two. "
-    "At the largest real sizes the rate is not identified.",
+    curves(
+        split(drawn, "synthetic", at="real", column="fitted", name="{:,} synthetic images"),
+        "real images n", "synthetic per extra real image", limits=(0.5, 50), roles="synthetic",
+        reference=1, join=False, ticks=(13e3, 50e3, 200e3, 1.3e6),
+    ),
     caption="Exchange rates from the error grid of Mikami et al. (derived; interval from the scatter of the "
-    "real-only runs). Four times as many synthetic images are worth far less than four times as much.",
+    "real-only runs). Bars without a mark: not identified; an arrow: beyond the edge. Four times as many synthetic "
+    "images are worth far less than four times as much.",
     name="fig-mikami",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Longpre: what filtering text does
@@ -302,59 +235,48 @@ show(
 # comes from their scatter.
 
 # %%
-from scipy import stats
-
-longpre = published.table(paper="Longpre", metric="QA score change vs unfiltered, average")
-slopes_by_filter, filter_rows = {}, []
-for name in ("quality", "toxicity"):
-    part = longpre[
-        longpre["setting"].str.contains(f"{name} filter")
-        & ~longpre["setting"].str.contains("inverse")
-    ]
-    removed = 100 - part["x"].to_numpy()
-    keep = removed > 0  # the unfiltered row is the reference itself
-    line = stats.linregress(removed[keep], part["y"].to_numpy()[keep])
-    half = stats.t.ppf((1 + level) / 2, keep.sum() - 2) * line.stderr
-    slopes_by_filter[name] = (10 * line.slope, 10 * (line.slope - half), 10 * (line.slope + half))
-    filter_rows.append(
-        {
-            "filter": name,
-            "points": int(keep.sum()),
-            "mean change": round(part["y"].to_numpy()[keep].mean(), 2),
-            "change per further 10 % removed": round(10 * line.slope, 2),
-            "interval": "[{:.2f}, {:.2f}]".format(*slopes_by_filter[name][1:]),
-        }
-    )
-pd.DataFrame(filter_rows)
+longpre = {name: published.longpre_filters(name) for name in ("quality", "toxicity")}
+cut = {  # the unfiltered row is the reference itself
+    name: rows[(rows.category == "average") & ~rows.inverse & (rows.kept < 100)]
+    for name, rows in longpre.items()
+}
+slopes = {
+    name: laws.slope(100 - rows.kept, rows.change, level).times(10) for name, rows in cut.items()
+}
+filter_rows = [(name, len(cut[name]), cut[name].change.mean(), slopes[name]) for name in cut]
+heads = ["filter", "points", "mean change", "change per further 10 % removed"]
+tables.show(
+    pd.DataFrame(filter_rows, columns=heads), {"mean change": ".2f", heads[-1]: ".2f"},
+    names={heads[-1]: f"{heads[-1]} [{100 * level:g} % interval]"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-from dataworth.stats import Estimate, estimate
+from scipy.stats import norm
 
-static, none = fits["ImageNet-1k, static"], np.empty(0)
+from dataworth.stats import Estimate
+
+none = np.empty(0)  # no draws: closed forms
 first = answers["ImageNet-1k", 640e3]
-last = azizi[azizi["setting"].str.contains("1024px")].sort_values("x").iloc[[-1]]
-much = last["y"].iloc[0] - real_only["y"].iloc[0]
-deviations = np.r_[spread(last["setting"]), spread(real_only["setting"])]
-half = stats.norm.ppf((1 + level) / 2) * np.hypot(*deviations)
-rate = exchange[(exchange["synthetic"] == 64000) & (exchange["real"] == 128117)].iloc[0]
+last = azizi[1024].iloc[-1]
+much, half = last.top1 - real.top1, norm.ppf((1 + level) / 2) * np.hypot(last.sd, real.sd)
+rate = exchange[(exchange.synthetic == 64000) & (exchange.real == 128117)].iloc[0]
 ledger = claims.judge(
     "published-curves",
     {
-        "synthetic-no-floor": static["shifted"].interval("E", level),
+        "synthetic-no-floor": fits["ImageNet-1k", "static", "shifted"].interval("E", level),
         "practice-20x": first.ratio,
         "azizi-too-much": Estimate(much, much - half, much + half, none),
         "exchange-rate": Estimate(*rate[["fitted", "low", "high"]], none),
-        "toxicity-filter-costs": Estimate(*slopes_by_filter["toxicity"], none),
+        "toxicity-filter-costs": slopes["toxicity"],
     },
-    times=static["power"].objective / static["shifted"].objective,
+    times=practice[ratio].iloc[0],
     effect="infinite: the floor of the static curve lies above that error"
     if first.case == "infinite"
     else f"{first.case}: at an error of {first.loss:.3f}",
-    gone=estimate(np.median(gone["1024px"]) / 1.2e6, gone["1024px"] / 1.2e6, level),
-    quality=slopes_by_filter["quality"][0],
+    gone=gone[1024].times(1 / 1.2e6), quality=slopes["quality"].value,
 )  # fmt: skip
 ledger
 
@@ -364,9 +286,15 @@ claims.write(
     ledger,
     evidence={
         "fan": {"real": k_fan["real"], "synthetic": k_fan.drop("real").tolist()},
-        "practice": rows,
-        "azizi": azizi_rows,
-        "filters": {name: list(v) for name, v in slopes_by_filter.items()},
+        "practice": {
+            ", ".join(key): {**found.params, "squared error": 2 * found.objective}
+            for key, found in fits.items()
+        },
+        "azizi": {
+            str(n): {"best": float(np.median(best[n])), "gone": [e.value, *e.interval]}
+            for n, e in gone.items()
+        },
+        "filters": {name: [e.value, *e.interval] for name, e in slopes.items()},
     },
     provenance={"data": "published numbers; sources in dataworth.published.table()"},
 )
@@ -378,9 +306,9 @@ claims.write(
 # primary (printed by the authors), digitised (read off a figure) or third-party (quoted by someone
 # else). What is only remembered is left out.
 
-# %% tags=["hide-input"]
-everything = published.table()
-everything.groupby(["paper", "confidence"]).size().rename("rows").reset_index()
+# %%
+counted = published.table().groupby(["paper", "confidence"]).size().rename("rows")
+tables.show(counted.reset_index())
 
 # %% [markdown]
 # ## Why it could be wrong

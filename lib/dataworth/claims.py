@@ -26,6 +26,7 @@ from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.paths import project_root, recorded_runs
 from dataworth.sealed import Damaged, read_sealed, seal
+from dataworth.tables import signed
 
 OTHER = "recorded under an older definition"
 
@@ -379,12 +380,16 @@ def badge(verdict: str) -> str:
 
 
 def _safe(text: str) -> str:
-    return escape(plain(text))
+    return escape(signed(plain(text)))
 
 
 def estimated(line: Line) -> str:
-    """Estimate, interval and unit of a line of a ledger."""
-    return f"{number(line['estimate'])} {span(line['interval'])} {line['unit']}".strip()
+    """Estimate, interval and unit of a line of a ledger; words instead of an interval whose ends
+    are both infinite, as the estimate is."""
+    middle, ends = number(line["estimate"]), span(line["interval"])
+    if ends == f"[{middle}, {middle}]" and "∞" in ends:
+        return f"{middle} {line['unit']}, at both ends of the interval".replace(" ,", ",")
+    return signed(f"{middle} {ends} {line['unit']}".strip())
 
 
 def counts(claims: Sequence[Line]) -> str:

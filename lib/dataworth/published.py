@@ -72,6 +72,30 @@ def fan_exponents() -> pd.DataFrame:
     )
 
 
+def azizi_totals() -> pd.DataFrame:
+    """ResNet-50 on ImageNet's 1.2 million images and growing numbers of synthetic ones.
+
+    Azizi et al. 2023 (arXiv 2304.08466), Table 4. Columns: `pixels` (256 or 1024; 0 for the real
+    images alone), `total` (real and synthetic images), `top1` (percent) and its standard deviation
+    over runs, `sd`; ordered by them.
+    """
+    rows = table(paper="Azizi et al. 2023", setting="ResNet-50, ")
+    rows = rows[rows["table_or_figure"] == "Table 4"]
+    found = pd.DataFrame(
+        {
+            "pixels": rows["setting"]
+            .str.extract(r"at (\d+)px")[0]
+            .astype(float)
+            .fillna(0)
+            .astype(int),
+            "total": rows["x"],
+            "top1": rows["y"],
+            "sd": rows["setting"].str.extract(r"\(\+-([\d.]+)\)")[0].astype(float),
+        }
+    )
+    return found.sort_values(["pixels", "total"], ignore_index=True)
+
+
 def azizi_mixing() -> pd.DataFrame:
     """ImageNet's training set with growing numbers of synthetic images beside it, ResNet-50.
 
@@ -79,24 +103,23 @@ def azizi_mixing() -> pd.DataFrame:
     gain over a baseline of about 68.6 %). Columns: `pixels`, `ratio` (synthetic images per real
     image), `top1` (percent) and `relative_error` (error divided by that of real images alone).
     """
-    rows = table(paper="Azizi et al. 2023", setting="ResNet-50, ")
-    sums = rows[rows["table_or_figure"] == "Table 4"]
-    real = sums[sums["setting"].str.contains("real only")].iloc[0]
-    added = sums[sums["setting"].str.contains("synthetic at")]
+    sums = azizi_totals()
+    real = sums[sums["pixels"] == 0].iloc[0]
+    added = sums[sums["pixels"] > 0]
     large = pd.DataFrame(
         {
-            "pixels": added["setting"].str.extract(r"at (\d+)px")[0].astype(int),
-            "ratio": added["x"] / real["x"] - 1,
-            "top1": added["y"],
-            "relative_error": (100 - added["y"]) / (100 - real["y"]),
+            "pixels": added["pixels"],
+            "ratio": added["total"] / real["total"] - 1,
+            "top1": added["top1"],
+            "relative_error": (100 - added["top1"]) / (100 - real["top1"]),
         }
     )
-    gains = rows[rows["table_or_figure"] == "Figure 6"]
+    gains = table(paper="Azizi et al. 2023", setting="ResNet-50, real + synthetic at 64px")
     baseline = gains["setting"].str.extract(r"about ([\d.]+)")[0].astype(float)
     small = pd.DataFrame(
         {
             "pixels": 64,
-            "ratio": gains["x"] / real["x"],
+            "ratio": gains["x"] / real["total"],
             "top1": baseline + gains["y"],
             "relative_error": 1 - gains["y"] / (100 - baseline),
         }
@@ -132,6 +155,29 @@ def shifted_accuracy() -> pd.DataFrame:
             "top1": chosen["y"],
         }
     )
+
+
+def practice_curves() -> pd.DataFrame:
+    """Error of classifiers trained on synthetic images that were sampled in advance ("static") or
+    for the current classifier ("deliberate practice").
+
+    Askari-Hemmat et al. 2025 (arXiv 2502.15588), Tables 5 (ImageNet-1k) and 4 (ImageNet-100).
+    Columns: `data_set`, `sampling`, `images` and the top-1 `error` (0 to 1), ordered by them.
+    """
+    rows = table(paper="2502.15588", metric="val")
+    rows = rows[rows["table_or_figure"].isin(("Table 4", "Table 5"))]
+    static = rows["setting"].str.startswith("static")
+    found = pd.DataFrame(
+        {
+            "data_set": rows["table_or_figure"].map(
+                {"Table 5": "ImageNet-1k", "Table 4": "ImageNet-100"}
+            ),
+            "sampling": static.map({True: "static", False: "deliberate practice"}),
+            "images": rows["x"].astype(int),
+            "error": 1 - rows["y"] / 100,
+        }
+    )
+    return found.sort_values(["data_set", "sampling", "images"], ascending=[False, False, True])
 
 
 MODEL_DOMAINS = ("wiki", "web", "books", "dialog", "code", "academic")

@@ -83,17 +83,17 @@ def text(value: Any, form: Format | None = None) -> str:
     form: as in `show`; it serves both ends of an interval.
     """
     if callable(form):
-        return _signed(form(value))
+        return signed(form(value))
     if hasattr(value, "low") and hasattr(value, "high"):
         return f"{text(value.value, form)} {text((value.low, value.high), form)}"
     if isinstance(value, tuple) and len(value) == 2:
         return f"[{text(value[0], form)}, {text(value[1], form)}]"
     if isinstance(value, str):
-        return _signed(value)
+        return signed(value)
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
         return "yes" if value else "no"
     if not isinstance(value, Real):  # None, NaT, pandas.NA; a path, a date
-        return EMPTY if value is None or str(value) in ("NaT", "<NA>") else _signed(str(value))
+        return EMPTY if value is None or str(value) in ("NaT", "<NA>") else signed(str(value))
     if math.isnan(value):
         return EMPTY
     if math.isinf(value):
@@ -103,7 +103,7 @@ def text(value: Any, form: Format | None = None) -> str:
         return "<0.001" if chance < 0.001 else format(chance, "#.2g" if chance < 0.1 else ".2f")
     if form is None:
         form = "d" if isinstance(value, Integral) else _three(float(value))
-    shown = _signed(format(value, form)).replace("%", "\u00a0%")
+    shown = signed(format(value, form)).replace("%", "\u00a0%")
     if re.fullmatch(r"−[0.,]+(\s%)?", shown):  # no minus zero
         shown = shown[1:]
     return re.sub(r"e[+]?([-−]?)0*(\d+)$", _power, shown)
@@ -142,7 +142,8 @@ def _with_index(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return flat.reset_index(), len(levels)
 
 
-def _signed(shown: str) -> str:
+def signed(shown: str) -> str:
+    """With a true minus sign before every number that has a hyphen there."""
     return _HYPHEN.sub("−", shown)
 
 

@@ -230,6 +230,66 @@ def test_curves_draw_and_tell_the_same_numbers():
     assert ax.collections[0].get_facecolor()[0][3] < 0.5  # the band of the recorded run
 
 
+class Law:
+    """a n^-0.5 with a band of 10 %."""
+
+    def __init__(self, a=3.0):
+        self.a = a
+
+    def mean(self, n):
+        return self.a * np.asarray(n) ** -0.5
+
+    def predict(self, n):
+        mean = self.mean(n)
+        return type("Prediction", (), {"mean": mean, "low": 0.9 * mean, "high": 1.1 * mean})
+
+
+def test_a_law_has_a_band_where_runs_are_and_is_dashed_beyond():
+    runs = ([10, 100, 1000], [1.0, 0.3, 0.1])
+    panel = curves({"synthetic": runs}, "n", "loss", laws={"synthetic": Law()},
+                   rivals={"synthetic": Law(2)}, to=5000)  # fmt: skip
+    (ax,) = draw(panel).axes
+    law, beyond, rival, marks, _ = ax.get_lines()
+    assert {to_hex(line.get_color()).upper() for line in ax.get_lines()} == {COLOURS["synthetic"]}
+    for line, style, a, low, high in (
+        (law, "-", 3, 10, 1000), (beyond, "--", 3, 1000, 5000), (rival, ":", 2, 10, 5000)
+    ):  # fmt: skip
+        x = np.asarray(line.get_xdata())
+        np.testing.assert_allclose([x[0], x[-1]], [low, high])
+        np.testing.assert_allclose(line.get_ydata(), a * x**-0.5)
+        assert line.get_linestyle() == style
+    assert np.array_equal([marks.get_xdata(), marks.get_ydata()], runs)
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    ratio = corners[:, 1] / (3 * corners[:, 0] ** -0.5)
+    np.testing.assert_allclose(sorted({round(r, 6) for r in ratio}), [0.9, 1.1])
+    assert corners[:, 0].min() >= 10 * (1 - 1e-9) and corners[:, 0].max() <= 1000 * (1 + 1e-9)
+    (near,) = draw(curves(runs, "n", "loss", laws={"this run": Law()}, to=50)).axes
+    assert len(near.get_lines()) == 3 and len(near.collections) == 1  # nothing lies beyond
+
+
+def test_a_law_of_a_real_fit_follows_the_truth_beyond_the_runs():
+    from dataworth import fit
+
+    n = np.geomspace(10, 1e4, 8)
+    noisy = (0.2 + 5 * n**-0.6) * np.exp(0.01 * np.random.default_rng(0).normal(size=8))
+    found = fit.fit({"n": n, "loss": noisy}, law="shifted", x="n", y="loss")
+    (ax,) = draw(curves((n, noisy), "n", "loss", laws={"this run": found}, to=1e5)).axes
+    for line in ax.get_lines()[:2]:
+        x = np.asarray(line.get_xdata())
+        np.testing.assert_allclose(line.get_ydata(), 0.2 + 5 * x**-0.6, rtol=0.05)
+
+
+def test_upright_lines_and_bands_are_named():
+    panel = curves(Curve([1, 10, 100], [3, 2, 1]), "n", "loss",
+                   at={"here": 10, "about here": (2.0, 5.0)})  # fmt: skip
+    picture = draw(panel)
+    assert {"here", "about here"} <= {t.get_text() for t in picture.fig.legends[0].get_texts()}
+    (band,) = picture.axes[0].patches
+    assert band.get_x() == 2 and band.get_width() == 3
+
+
 def test_points_outside_the_measured_range_are_marked_as_extrapolated():
     found = Curve([10, 100, 1000], [1, 2, 3])
     picture = draw(curves(found, "n", "ratio", measured=(50, 500)))

@@ -25,6 +25,7 @@ def curves(
     *,
     title: str = "",
     laws: Mapping[str, Fit] | None = None,
+    rivals: Mapping[str, Fit] | None = None,
     to: float | None = None,
     recorded: Any = None,
     size: str = "",
@@ -49,11 +50,13 @@ def curves(
 
     groups: a curve (anything that `series` takes with sizes), or several by arm. x, y: labels.
     laws: fitted laws by arm, drawn over the sizes of the runs with their 95 % band instead of
-    intervals of points, and dashed beyond, up to `to`. recorded: the recorded run, by arm if there
+    intervals of points, and dashed beyond, up to `to`. rivals: other laws of the same points,
+    dotted up to `to`. recorded: the recorded run, by arm if there
     are several; drawn first, bold, with its interval; size: of that run ("20,480 images").
     published: points by source. slopes: published exponents by arm, dotted from its first point.
     measured: sizes that were run; points outside are hollow and dotted, marked as extrapolated.
-    chance: level of guessing. reference: a dotted line (no difference). at: upright lines by label.
+    chance: level of guessing. reference: a dotted line (no difference). at: upright lines, or
+    bands, by label.
     range_: (low, high, label) of a published range. band: bands, not bars. join: lines between
     points (of which arms). names: texts at the points of an arm. limits: where y is cut off;
     infinite values always are, with an arrow. log: which axes are logarithmic ("xy", "x", "y", "").
@@ -73,8 +76,12 @@ def curves(
             ax.axhspan(*range_[:2], color=COLOURS["published"], alpha=0.16, lw=0, label=range_[2])
         if reference is not None:
             ax.axhline(reference, color=GUIDE, lw=1, ls=":")
-        for name, place in ((n, v) for n, v in (at or {}).items() for v in np.atleast_1d(v)):
-            ax.axvline(place, color=GUIDE, lw=1, ls=":", label=name)
+        for name, place in (at or {}).items():
+            if isinstance(place, tuple):
+                ax.axvspan(*place, color=GUIDE, alpha=0.25, lw=0, label=name)
+            else:
+                for line in np.atleast_1d(place):
+                    ax.axvline(line, color=GUIDE, lw=1, ls=":", label=name)
         for name, found in past.items():
             colour = COLOURS["recorded"] if name == "this run" else styles[name][0]
             text = (
@@ -95,6 +102,8 @@ def curves(
             }
             if laws and name in laws:
                 _law(ax, found, laws[name], colour, to)
+                if rivals and name in rivals:
+                    _rival(ax, found, rivals[name], colour, to)
                 marks(ax, _places(found), _bare(found), label=name, **how)
                 continue
             outside = _outside(found, measured)
@@ -195,6 +204,13 @@ def _law(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> No
     if to and to > sizes.max():
         beyond = np.geomspace(sizes.max(), to, 30)
         ax.plot(beyond, law.mean(beyond), color=colour, lw=1.2, ls="--")
+
+
+def _rival(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> None:
+    """Another law of the same points, dotted."""
+    sizes = _places(found)
+    whole = np.geomspace(sizes.min(), max(sizes.max(), to or 0), 80)
+    ax.plot(whole, law.mean(whole), ":", color=colour, lw=1.3)
 
 
 def scaling_curve(
