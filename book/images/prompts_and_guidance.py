@@ -99,7 +99,7 @@ from dataworth.studies.prompts_and_guidance import HELD, METRICS, PromptsAndGuid
 
 params = PromptsAndGuidance.from_names(globals())
 study = run(params)
-tables.show(study.summary())
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %%
 table = study.table()

@@ -85,7 +85,7 @@ from dataworth.studies.synthetic_scaling import PURE, SyntheticScaling, run
 
 params = SyntheticScaling.from_names(globals())
 study = run(params)
-tables.show(study.summary())
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ### What the generators make
@@ -220,7 +220,7 @@ tables.show(compared.loc[four, ["slope"]], ".2f", names={"slope": "local slope"}
 worth = study.worth()
 tables.show(
     worth, {"ratio": ".2f", "infinite": ".0%"},
-    names={"ratio": "synthetic per real", "infinite": "draws without an answer (infinite)"},
+    names={"ratio": "synthetic per real", "infinite": "draws in which no number is enough"},
 )  # fmt: skip
 
 # %%
