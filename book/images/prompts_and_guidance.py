@@ -105,7 +105,7 @@ tables.show(study.summary(), {"core minutes": ".2f"})
 table = study.table()
 with_interval = table.assign(loss=[c.one(-1) for c in study.curves.values()])
 tables.show(
-    with_interval[["loss", "top1", *METRICS]], {"loss": ".2f", "top1": ".1f"},
+    with_interval[["loss", "top1", *METRICS]], dict.fromkeys(("loss", *METRICS), ".2f") | {"top1": ".1f"},
     names={**METRICS, "loss": f"test loss, {sizes[-1]} images", "top1": "top-1 %"}, sort="configurations",
 )  # fmt: skip
 

@@ -114,8 +114,8 @@ show(
 # {term}`recognizability` (how often a classifier trained on real images agrees with the prompt's class) and
 # the Fréchet distance to real images in that classifier's features. More steps need not make images more
 # recognizable: in the default run recognizability even falls a little, since an image with less detail is no harder to
-# name. Steps are enough where the Fréchet distance stops falling. Each doubling also halves the speed, and the number
-# used here (dotted) is a compromise with the time of a default build.
+# name. Steps are enough where the Fréchet distance stops falling. Each doubling also doubles the time, and the number
+# used here (dotted) is a compromise with that of a default build.
 
 # %%
 quality, chance = study.quality(), 1 / len(params.pool().names)
@@ -124,11 +124,10 @@ show(
     draw(
         curves(series(quality, "recognizability", "steps"), "solver steps", "recognizability (top-1)",
                limits=(0, 1), chance=chance, **common),
-        curves(series(quality, "frechet", "steps"), "solver steps", "Fréchet distance", **common),
-        curves(series(quality, "images_per_second", "steps"), "solver steps", "images per second", **common),
+        curves(series(quality, "frechet", "steps"), "solver steps", "Fréchet distance to real", **common),
     ),
-    caption=f"What solver steps buy and cost: {curve_images} images per point; recognizability with 95 % "
-    "intervals; speed on one core or device.",
+    caption=f"Image quality against solver steps ({curve_images} images per point); recognizability with "
+    "95 % intervals.",
     name="fig-steps",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.generators.named import GENERATORS
-from dataworth.images.parts import SHARD, RealPart, SyntheticPart
+from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
@@ -212,18 +212,16 @@ class Study(base.Study):
 
     def quality(self) -> pd.DataFrame:
         """Columns steps, recognizability with recognizability_low and recognizability_high (95 %,
-        binomial), frechet, images_per_second (one core or device, with guidance; median over
-        tasks)."""
+        binomial), frechet."""
         import pandas as pd
 
         rows = []
         for steps, result in self.fidelity.items():
             p = result.metrics["recognizability"]
             half = 1.96 * np.sqrt(p * (1 - p) / self.params.curve_images)
-            seconds = np.median([r.provenance["wall_seconds"] for r in self.shards[steps]])
-            rows.append((steps, p, p - half, p + half, result.metrics["frechet"], SHARD / seconds))
+            rows.append((steps, p, p - half, p + half, result.metrics["frechet"]))
         names = [f"recognizability{end}" for end in ("", "_low", "_high")]
-        return pd.DataFrame(rows, columns=["steps", *names, "frechet", "images_per_second"])
+        return pd.DataFrame(rows, columns=["steps", *names, "frechet"])
 
     def accuracy(self, split: str = "test") -> pd.DataFrame:
         """Top-1 in percent by arm and size, as estimates; NaN where an arm lacks the size."""
