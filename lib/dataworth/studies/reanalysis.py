@@ -54,3 +54,10 @@ class Reanalysis(ImageStudy):
         """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
         scaling = self.scaling()
         return scaling.trainings(scaling.arms()[arm] for arm in PURE)
+
+    def further(self, kind: str, sets: int, steps: int) -> Training:
+        """The training of one more experiment: so many training sets, each for so many steps."""
+        from dataworth.studies.image_cost import Training
+
+        runs = sets * self.seeds
+        return Training(kind, self.model, runs, runs * steps * self.batch)
