@@ -123,23 +123,24 @@ guess = len(params.pool().names)
 common = {"ticks": real_sizes[::2], "height": 3.2}
 show(
     draw(*(
-        curves(study.top1(s), "training images", "top-1 accuracy (%)", title=name, chance=100 / guess,
-               log="x", form=".1f", **common)
+        curves(study.top1(s), "training images", "top-1 accuracy (%)", title=name,
+               chance=100 / guess, log="x", form=".1f", **common)
         for s, name in NAMES.items()
     )),
-    caption="Top-1 accuracy on the test set and the shifted sets, by training source, with 95 % intervals.",
+    caption="Top-1 accuracy on the test set and the shifted sets, by training source, "
+    "with 95 % intervals.",
     name="fig-ood-accuracy",
 )  # fmt: skip
 
 # %%
 show(
     draw(*(
-        curves({arm: study.curve(arm, split=s) for arm in study.runs}, "training images", "loss (nats)",
-               title=name, chance=np.log(guess), **common)
+        curves({arm: study.curve(arm, split=s) for arm in study.runs}, "training images",
+               "loss (nats)", title=name, chance=np.log(guess), **common)
         for s, name in NAMES.items()
     )),
-    caption="Loss on the test set and the shifted sets, by training source, with 95 % intervals. A line "
-    "that rises means that more training data made wrong answers more confident.",
+    caption="Loss on the test set and the shifted sets, by training source, with 95 % "
+    "intervals. A line that rises means that more training data made wrong answers more confident.",
     name="fig-ood-loss",
 )  # fmt: skip
 
@@ -149,7 +150,7 @@ from dataworth import tables
 heads = {arm: f"{arm}, {sizes[-1]:,}" for arm, sizes in study.sizes.items()}
 tables.show(
     study.accuracy().rename(index=NAMES), ".1f", names=heads,
-    caption="Top-1 accuracy (%) with 95 % intervals, by source and its largest number of training images",
+    caption="Top-1 accuracy (%) with 95 % intervals, by source and its largest number of images",
 )  # fmt: skip
 
 # %% [markdown]
@@ -166,23 +167,22 @@ past = (claims.recorded("out-of-distribution") or {}).get("evidence", {})
 past_k = {s: {arm: of[s] for arm, of in past.get("k", {}).items()} for s in NAMES}
 
 # %%
-IMAGENET = {"test": "ImageNet val", "v2": "ImageNet-V2", "a": "ImageNet-A", "sketch": "ImageNet-Sketch",
-            "r": "ImageNet-R"}  # fmt: skip
+IMAGENET = {s: f"ImageNet-{name}" for s, name in NAMES.items()} | {"test": "ImageNet val"}
 fan = published.fan_exponents()
 fan = fan[fan.model == "supervised ViT-B"]
 k_fan = fan.pivot(index="training_source", columns="evaluation_set", values="k")
+rows = list(dict.fromkeys([*study.runs, *k_fan.index]))
 show(
     draw(*(
         forest(
-            k[s], "k", title=name, reference=0,
-            rows=list(dict.fromkeys([*study.runs, *k_fan.index])), recorded=past_k[s], size=past.get("size", ""),
-            published=k_fan.get(IMAGENET[s]),
+            k[s], "k", title=name, reference=0, rows=rows, recorded=past_k[s],
+            size=past.get("size", ""), published=k_fan.get(IMAGENET[s]),
         )
         for s, name in NAMES.items()
     ), columns=5, height=3.4),
-    caption=f"Scaling ability k, {other_sizes[0]:,} to {other_sizes[-1]:,} images, by training source and evaluation "
-    "set, with 95 % intervals. Bold: the recorded larger run. Grey: supervised classifiers on ImageNet as published "
-    "(not for V2 and A).",
+    caption=f"Scaling ability k, {other_sizes[0]:,} to {other_sizes[-1]:,} images, by training "
+    "source and evaluation set, with 95 % intervals. Bold: the recorded larger run. Grey: "
+    "supervised classifiers on ImageNet as published (not for V2 and A).",
     name="fig-ood-k",
 )  # fmt: skip
 
@@ -204,18 +204,19 @@ best = {s: best_of(advantage[s]) for s in NAMES}
 top1 = published.shifted_accuracy().pivot(
     index="evaluation_set", columns="training_source", values="top1"
 )
-gaps = top1.sub(top1["real, 1.3M"], axis=0).loc[list(IMAGENET.values())].set_axis(list(IMAGENET))
+gaps = top1.sub(top1["real, 1.3M"], axis=0).loc[[*IMAGENET.values()]].set_axis([*IMAGENET])
 show(
     forest(
         {arm: {s: advantage[s][arm] for s in NAMES} for arm in sources}
         | {"best source": {s: best[s][1] for s in NAMES}},
-        "synthetic minus real, top-1 points", rows=NAMES, reference=0, form="+.1f", roles={"best source": "this run"},
-        recorded={"best source": past["advantage"]} if past else None, size=past.get("size", ""),
-        published={f"published: {s}": gaps[s] for s in ("Fan et al., 64M", "deliberate practice, 9.1M")},
+        "synthetic minus real, top-1 points", rows=NAMES, reference=0, form="+.1f",
+        roles={"best source": "this run"}, size=past.get("size", ""),
+        recorded={"best source": past["advantage"]} if past else None,
+        published=gaps[["Fan et al., 64M", "deliberate practice, 9.1M"]].to_dict(),
     ),
-    caption=f"Advantage of synthetic over real training images at {other_sizes[-1]:,} images each, with "
-    "95 % intervals; that of the best source allows for its choice. Bold: the recorded larger run. Grey: published "
-    "differences on ImageNet, there with more synthetic than real images.",
+    caption=f"Advantage of synthetic over real training images at {other_sizes[-1]:,} images "
+    "each, with 95 % intervals; that of the best source allows for its choice. Bold: the recorded "
+    "larger run. Grey: published differences on ImageNet, there with more synthetic images.",
     name="fig-flip",
 )  # fmt: skip
 
@@ -236,14 +237,14 @@ show(
 # %%
 examples = study.cell_examples(10)
 pools = {without_drawings: "without drawings", with_drawings: "with drawings"}
+rows = {f"{pools[g]}\n{prompts}": images for (g, prompts), images in examples.items()}
 show(
-    image_grid(
-        {f"{pools[g]}\n{prompts}": images for (g, prompts), images in examples.items()}, size=0.57
-    ),
-    alt="Four rows of ten images, one of each class, by the generator without drawings (upper two "
-    "rows) and with drawings (lower two), with photo prompts and with style prompts in turn.",
-    caption="The four training sets of the 2×2: drawings in the generator's pool and prompt set. Columns show the "
-    "same class; with style prompts about half of the images were asked for as drawings.",
+    image_grid(rows, size=0.57),
+    alt="Four rows of ten images, one of each class, by the generator without drawings (upper "
+    "two rows) and with drawings (lower two), with photo and style prompts in turn.",
+    caption="The four training sets of the 2×2: drawings in the generator's pool, and prompt "
+    "set. Columns show the same class; with style prompts about half of the images were asked "
+    "for as drawings.",
     name="fig-cells",
     raster=True,
 )
@@ -258,14 +259,15 @@ on_drawings = study.effects(("sketch", "r"))
 show(
     draw(*(
         curves(
-            study.interaction(s), "prompt set", "top-1 accuracy (%)", title=name, chance=100 / guess, log="",
-            form=".1f", roles={"without drawings": "control", "with drawings": "#E69F00"}, height=3.0,
+            study.interaction(s), "prompt set", "top-1 accuracy (%)", title=name,
+            chance=100 / guess, log="", form=".1f", height=3.0,
+            roles={"without drawings": "control", "with drawings": "#E69F00"},
         )
         for s, name in CELLS.items()
     )),
-    caption=f"The 2×2 at {cause_size:,} training images: each line is a generator, each step along it "
-    "adds style words. Parallel lines mean no interaction. Blue: as many real images. *Sketch, dark* is Sketch "
-    "with black and white exchanged. Bars: 95 % intervals.",
+    caption=f"The 2×2 at {cause_size:,} training images: each line is a generator, each step "
+    "along it adds style words. Parallel lines mean no interaction. Blue: as many real images. "
+    "*Sketch, dark* is Sketch with black and white exchanged. Bars: 95 % intervals.",
     name="fig-cause",
 )  # fmt: skip
 
@@ -275,13 +277,14 @@ past_effects = pd.DataFrame(past.get("effects", {}))
 show(
     draw(*(
         forest(
-            every.loc[effect].to_dict(), "points of top-1", title=effect, reference=0, form="+.1f",
-            rows=CELLS | {"both": "Sketch and R"}, size=past.get("size", ""),
+            every.loc[effect].to_dict(), "points of top-1", title=effect, reference=0,
+            form="+.1f", rows=CELLS | {"both": "Sketch and R"}, size=past.get("size", ""),
             recorded=past_effects.loc[effect].to_dict() if past else None,
         )
         for effect in every.index
     )),
-    caption="Main effects and interaction of the 2×2, with 95 % intervals. Bold: the recorded larger run.",
+    caption="Main effects and interaction of the 2×2, with 95 % intervals. Bold: the recorded "
+    "larger run.",
     name="fig-effects",
 )  # fmt: skip
 
@@ -294,8 +297,9 @@ show(
 from dataworth.stats import rank_agreement
 
 fastest = {
-    s: best_of({arm: k[s][arm].minus(k[s]["real"]) for arm in sources}) for s in ("sketch", "r")
-}
+    s: best_of({arm: k[s][arm].minus(k[s]["real"]) for arm in sources})
+    for s in ("sketch", "r")
+}  # fmt: skip
 k_gap = k_fan.drop("real").max() - k_fan.loc["real"]
 white = effects["sketch"]["interaction"].minus(effects["sketch-dark"]["interaction"])
 ledger = claims.judge(
@@ -315,8 +319,8 @@ ledger = claims.judge(
     },
     gap=gaps["Fan et al., 64M"],
     k_gap={s: k_gap[IMAGENET[s]] for s in fastest},
-    rho=k_fan[["ImageNet val", "ImageNet-R"]].corr("spearman").iloc[0, 1], sources=len(k_fan),
-    best=best, fastest=fastest, effects=effects, arms=len(study.runs),
+    rho=k_fan[["ImageNet val", "ImageNet-R"]].corr("spearman").iloc[0, 1],
+    sources=len(k_fan), best=best, fastest=fastest, effects=effects, arms=len(study.runs),
     smallest=other_sizes[0], largest=other_sizes[-1],
 )  # fmt: skip
 ledger
@@ -326,16 +330,12 @@ claims.write(
     ledger,
     evidence={
         "size": f"{other_sizes[-1]:,} images",
-        "k": {
-            arm: {s: [k[s][arm].value, *k[s][arm].interval] for s in NAMES} for arm in study.runs
-        },
+        "k": {arm: {s: [k[s][arm].value, *k[s][arm].interval] for s in NAMES} for arm in study.runs},
         "advantage": {s: [best[s][1].value, *best[s][1].interval] for s in NAMES},
-        "effects": {
-            s: {name: [e.value, *e.interval] for name, e in effects[s].items()} for s in CELLS
-        },
+        "effects": {s: {name: [e.value, *e.interval] for name, e in effects[s].items()} for s in CELLS},
     },
     provenance=study.provenance(),
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Why it could be wrong
@@ -377,8 +377,9 @@ DRAWINGS = {
     "R": ("r",),
     "Sketch and R": ("sketch", "r"),
 }
+steps = pd.DataFrame({name: study.steps(sets) for name, sets in DRAWINGS.items()})
 tables.show(
-    pd.DataFrame({name: study.steps(sets) for name, sets in DRAWINGS.items()}).rename_axis("step"), "+.1f",
+    steps.rename_axis("step"), "+.1f",
     caption="Each step of the 2×2 on its own: change of top-1 in points, with 95 % intervals",
 )  # fmt: skip
 
@@ -387,13 +388,15 @@ from IPython.display import Markdown
 
 Markdown(
     "**Strokes or white paper?** " + (
-        "The interaction is above zero on the dark sketches too: the strokes themselves are recognised better."
+        "The interaction is above zero on the dark sketches too: the strokes themselves are "
+        "recognised better."
         if effects["sketch-dark"]["interaction"].low > 0
-        else "The interaction is smaller on the dark sketches, where its interval includes zero or lies below: most of "
-        "what was learned is that garments may stand on white paper."
+        else "The interaction is smaller on the dark sketches, where its interval includes zero "
+        "or lies below: most of what was learned is that garments may stand on white paper."
         if white.low > 0
         else "This run cannot tell the learning of strokes from getting used to white paper."
-    ) + ("" if "sketch-dark" in past_effects or not past else " The recorded run was made before this control.")
+    )
+    + (" The recorded run lacks this control." if past and "sketch-dark" not in past_effects else "")
 )  # fmt: skip
 
 # %% [markdown]

@@ -90,7 +90,7 @@ heads = {
     "first": "top-1, smallest size",
     "last": "top-1, largest size",
     "k": "k of the loss",
-    "agreed": "draws in it",
+    "agreed": "draws that agree",
 }
 tables.show(study.table("synthetic"), how, names=heads, caption="Synthetic training images")
 
@@ -103,19 +103,26 @@ from dataworth.figures import curves, draw, forest, heatmap, image_grid, scatter
 
 past = (claims.recorded("per-class") or {}).get("evidence", {})
 classes = {arm: study.classes(arm) for arm in study.runs}
+recorded = {
+    name: {arm: series(kept, name).map(lambda top1: 100 * top1)
+           for arm, kept in past.get("accuracy", {}).items() if name in kept}
+    for name in study.names
+}  # fmt: skip
+
+# %%
 show(
     draw(*(
         curves(
             {arm: study.curve(arm, label, metric="error").top1() for arm in study.runs},
-            "training images", "top-1 of the class (%)", title=f"{name}: {classes['synthetic'][name].group}",
-            recorded={arm: series(kept, name).map(lambda top1: 100 * top1)
-                      for arm, kept in past.get("accuracy", {}).items() if name in kept},
-            log="x", chance=100 / len(study.names), ticks=real_sizes[::3], form=".0f",
+            "training images", "top-1 of the class (%)", log="x", ticks=real_sizes[::3],
+            title=f"{name}: {classes['synthetic'][name].group}", recorded=recorded[name],
+            chance=100 / len(study.names), form=".0f",
         )
         for label, name in enumerate(study.names)
     ), columns=5, height=4.6),
-    caption="Top-1 accuracy by class against training images of all classes, with 95 % intervals; the group named "
-    "above each panel is that of the synthetic arm. Bold: the recorded larger run.",
+    caption="Top-1 accuracy by class against training images of all classes, with 95 % "
+    "intervals; the group named above each panel is that of the synthetic arm. Bold: the "
+    "recorded larger run.",
     name="fig-classes",
 )  # fmt: skip
 
@@ -129,17 +136,21 @@ show(
 # %%
 weak = study.weak_classes()
 tables.show(
-    weak[["taken_for", "taken"]], ".0%", names={"class": "weakest class", "taken": "of its test images"},
+    weak[["taken_for", "taken"]], ".0%",
+    names={"class": "weakest class", "taken": "of its test images"},
     caption="What the weakest classes are most often taken for, synthetic arm",
 )  # fmt: skip
 
 # %%
+gallery = {f"{name}, {kind}": images for (name, kind), images in study.gallery(10).items()}
+taken = "; ".join(f"{c}, taken for {rival}" for c, rival in weak.taken_for.items())
 show(
-    image_grid({f"{name}, {kind}": images for (name, kind), images in study.gallery(10).items()}, size=0.5),
-    alt="Rows of ten images of each weakest class and of the class it is taken for, real, synthetic and as replaced: "
-    + "; ".join(f"{c}, taken for {rival}" for c, rival in weak.taken_for.items()) + ".",
-    caption="The weakest classes of the synthetic arm and the class that each is most often taken for: "
-    "real images, synthetic images, and the weak class with other prompts and with other guidance.",
+    image_grid(gallery, size=0.5),
+    alt="Rows of ten images of each weakest class and of the class it is taken for, real, "
+    f"synthetic and as replaced: {taken}.",
+    caption="The weakest classes of the synthetic arm and the class that each is most often "
+    "taken for: real images, synthetic images, and the weak class with other prompts and with "
+    "other guidance.",
     name="fig-poor",
     raster=True,
 )  # fmt: skip
@@ -151,15 +162,15 @@ show(
 show(
     draw(*(
         heatmap(
-            100 * study.confusion(arm), "% of the class's test images", rows=study.names, columns=study.names,
-            x="answer", y="class", title=f"trained on {sizes[-1]:,} {arm} images", better="", form=".0f", least=5,
+            100 * study.confusion(arm), "% of the class's test images", rows=study.names,
+            columns=study.names, x="answer", y="class", better="", form=".0f", least=5,
+            title=f"trained on {sizes[-1]:,} {arm} images",
         )
         for arm, sizes in study.sizes.items()
     ), height=3.9),
-    alt="Weakest classes, synthetic: "
-    + "; ".join(f"{100 * r.taken:.0f} % of {c} taken for {r.taken_for}" for c, r in weak.iterrows()) + ".",
-    caption="What the test images of each class are taken for, in percent (numbers from 5 % on), at "
-    "the largest training set of each arm, mean over seeds.",
+    alt=f"Weakest classes: {taken}.",
+    caption="What the test images of each class are taken for, in percent (numbers from 5 % "
+    "on), at the largest training set of each arm, mean over seeds.",
     name="fig-confusion",
 )  # fmt: skip
 
@@ -173,14 +184,15 @@ show(
 # %%
 causes = study.causes()
 heads = {
-    "k": "k of the loss, synthetic",
-    "accuracy": "top-1, most synthetic images",
-    "accuracy_real": "top-1, most real images",
-    "recognizability": "recognizability (F1)",
-    "diversity": "diversity (feature deviation)",
-    "real_f1": "the reference's F1 on real images",
+    "k": "k, synthetic",
+    "accuracy": "top-1, synthetic",
+    "accuracy_real": "top-1, real",
+    "recognizability": "recognizability",
+    "diversity": "diversity",
+    "real_f1": "F1 on real images",
 }
-tables.show(causes, ".2f", names=heads)
+caption = "k of the loss, top-1 at the largest size of each arm, and the reference's scores"
+tables.show(causes, ".2f", names=heads, caption=caption)
 
 # %%
 from dataworth.stats import best_of, rank_correlation
@@ -192,12 +204,15 @@ pairs = [
     ("real_f1", "accuracy"),
 ]
 rho = {(x, y): rank_correlation(causes[x], causes[y]) for x, y in pairs}
-parts = {"weakest classes": causes.loc[weak.index], "other classes": causes.drop(weak.index)}
+parts = {
+    "weakest classes": causes.loc[weak.index],
+    "other classes": causes.drop(weak.index),
+}
 show(
     draw(*(
         scatter(
-            {who: (rows[x], rows[y]) for who, rows in parts.items()}, heads[x], heads[y], names=True, height=3.4,
-            title=f"rank correlation {tables.text(rho[x, y], '.2f')}",
+            {who: (rows[x], rows[y]) for who, rows in parts.items()}, heads[x], heads[y],
+            names=True, height=3.4, title=f"rank correlation {tables.text(rho[x, y], '.2f')}",
         )
         for x, y in pairs
     ), columns=2, share=False),
@@ -219,14 +234,14 @@ show(
 WHO = {"weak": "weakest classes", "other": "other classes", "all": "all classes"}
 fixes = [name for name in study.fixes if name != "as before"]
 effect = {who: {fix: study.fix_effect(fix, who) for fix in fixes} for who in WHO}
-past_fixes = past.get("fixes", {})
 show(
     forest(
-        {WHO[who]: of for who, of in effect.items()}, "change of top-1, points", reference=0, form="+.1f",
-        recorded={WHO[who]: {fix: of[who] for fix, of in past_fixes.items()} for who in WHO} if past_fixes else None,
+        {WHO[who]: of for who, of in effect.items()}, "change of top-1, points", reference=0,
+        recorded={WHO[who]: {fix: of[who] for fix, of in past["fixes"].items()}
+                  for who in WHO if past}, form="+.1f",
     ),
-    caption=f"Effect of replacing the weakest classes' images, at {fix_size:,} training images, with "
-    "95 % intervals. Bold: the recorded larger run.",
+    caption=f"Effect of replacing the weakest classes' images, at {fix_size:,} training images, "
+    "with 95 % intervals. Bold: the recorded larger run.",
     name="fig-fixes",
 )  # fmt: skip
 
@@ -300,9 +315,7 @@ claims.write(
 
 # %%
 shown = weak.drop(columns=["taken_for", "taken"])
-tables.show(
-    shown, ".2f", names=heads, caption="The weakest classes: with synthetic and with real images"
-)
+tables.show(shown, ".2f", names=heads, caption="The weakest classes")
 
 # %%
 from IPython.display import Markdown
@@ -312,14 +325,15 @@ from dataworth.markdown import literal
 undrawable = weak.index[weak.real_f1 - weak.recognizability > 0.05]
 cured, spared = effect["weak"]["real images"], effect["other"]["real images"]
 Markdown(
-    f"Real images of the weakest classes change their top-1 by {tables.text(cured, '+.1f')} points and that of the other "
-    f"classes by {tables.text(spared, '+.1f')}. By these signs, the reference "
-    + (
-        f"knows real images of {', '.join(map(literal, undrawable))} better than synthetic ones: the generator's part"
-        if len(undrawable)
-        else "errs on the real images of these classes as often as on synthetic ones: not the generator's part"
+    f"Real images of the weakest classes change their top-1 by {tables.text(cured, '+.1f')} "
+    f"points and that of the other classes by {tables.text(spared, '+.1f')}. By these signs, "
+    "the reference " + (
+        f"knows real images of {', '.join(map(literal, undrawable))} better than synthetic "
+        "ones: the generator's part" if len(undrawable)
+        else "errs on the real images of these classes as often as on synthetic ones: not the "
+        "generator's part"
     )
-    + ("; real images cure them." if cured.low > 0 else "; real images do not cure them, or not beyond chance.")
+    + f"; real images {'cure them' if cured.low > 0 else 'do not cure them, or not beyond chance'}."
 )  # fmt: skip
 
 # %% [markdown]

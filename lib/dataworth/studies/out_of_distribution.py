@@ -128,14 +128,7 @@ class OutOfDistribution(Reanalysis):
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the four cells of the 2x2; *synthetic scaling* counts the other
         arms."""
-        from dataworth.studies.image_cost import Drawing
-
-        images = self.seeds * self.cause_size
-        cells = [
-            Drawing(generator, prompts, images, self.sampling_steps(generator))
-            for generator, prompts in self.cell_names()
-        ]
-        return [*super().drawings(), *cells]
+        return [*super().drawings(), *self.sampled(self.cell_names(), self.cause_size)]
 
     def trainings(self) -> list[Training]:
         """The main arms and the 2x2 with its row of real images."""

@@ -103,14 +103,8 @@ class PerClass(Reanalysis):
 
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the pools of the intervention."""
-        from dataworth.studies.image_cost import Drawing
-
-        images = self.seeds * self.fix_size
-        fixes = [
-            Drawing(self.generator, prompts, images, self.solver_steps)
-            for prompts in (self.fix_prompt_set, self.prompt_set)
-        ]
-        return [*super().drawings(), *fixes]
+        fixes = [(self.generator, prompts) for prompts in (self.fix_prompt_set, self.prompt_set)]
+        return [*super().drawings(), *self.sampled(fixes, self.fix_size)]
 
     def trainings(self) -> list[Training]:
         """The main arms and the four sets of the intervention."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
@@ -49,6 +49,13 @@ class Reanalysis(ImageStudy):
         """The synthetic arm, shared with *synthetic scaling*; chapters add what they sample."""
         scaling = self.scaling()
         return scaling.drawings(scaling.arms()[arm] for arm in PURE)
+
+    def sampled(self, pools: Iterable[tuple[str, str]], size: int) -> list[Drawing]:
+        """`size` images for every seed from each pool, given by generator and prompt set."""
+        from dataworth.studies.image_cost import Drawing
+
+        images = self.seeds * size
+        return [Drawing(g, prompts, images, self.sampling_steps(g)) for g, prompts in pools]
 
     def trainings(self) -> list[Training]:
         """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
