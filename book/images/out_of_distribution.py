@@ -16,7 +16,7 @@
 # A classifier meets images that its training set does not look like. Whoever trains on synthetic images
 # may hope that a generator that has seen the whole web teaches more than one data set can.
 #
-# **What they found.** Fan et al. {cite}`fan2024scaling` tested their ImageNet classifiers on four
+# **What was found.** Fan et al. {cite}`fan2024scaling` tested their ImageNet classifiers on four
 # {term}`shifted sets <shifted set>`:
 #
 # - On fresh photographs (ImageNet-V2 {cite}`recht2019imagenet`) and on natural adversarial ones
@@ -29,8 +29,8 @@
 #   The {term}`scaling ability` turns with it: 0.253 against 0.239 on sketches and 0.308 against 0.207
 #   on renditions, for Stable Diffusion with CLIP templates, the *worst* of the synthetic sources in domain.
 #
-# **What is tested here.** Whether real images win on -V2 and -A, and whether any synthetic source wins on
-# -Sketch and -R; then the question that the paper leaves open: *why*. A generator may know drawings from its
+# **What is tested here.** Whether real images win on V2 and A, and whether any synthetic source wins on
+# Sketch and R (short for the four sets' names); then the question that the paper leaves open: *why*. A generator may know drawings from its
 # training data, and prompts may ask for them. A 2×2 experiment separates the two.
 
 # %% [markdown]
@@ -71,15 +71,15 @@ seed = 0
 # evaluation set, so nothing is trained again for the scaling curves. The shifted sets follow the four of
 # ImageNet, and share no image with any generator or classifier:
 #
-# - **-V2**: fresh photographs, drawn so that they are as typical of their class as the test set's.
-# - **-A**: photographs that three models of other families (neighbours, linear, kernel) all get wrong.
-# - **-Sketch**: edges of photographs by an extractor that no generator learned from, and line icons
+# - **V2**: fresh photographs, sampled so that they are as typical of their class as the test set's.
+# - **A**: photographs that three models of other families (neighbours, linear, kernel) all get wrong.
+# - **Sketch**: edges of photographs by an extractor that no generator learned from, and line icons
 #   drawn by people.
-# - **-R**: colour emoji and silhouettes, from icon sets that no generator has seen.
+# - **R**: colour emoji and silhouettes, from icon sets that no generator has seen.
 #
-# The icon sets and their licences are listed in the card `fashion-icons`. Chance is 10 % where all ten classes
-# occur, and a loss above $\ln 10 = 2.3$ nats is worse than not looking: near chance, $k$ measures how overconfident
-# a classifier is rather than how much it recognises.
+# The icon sets and their licences are listed in the card `fashion-icons`; some classes have no icon. A guess among the
+# ten classes is right in 10 % of cases, and a loss above $\ln 10 = 2.3$ nats is worse than that of a guess: near chance,
+# $k$ measures how overconfident a classifier is rather than how much it recognises.
 
 # %%
 from dataworth.studies.out_of_distribution import OutOfDistribution, run
@@ -91,19 +91,19 @@ study.summary()
 # %% [markdown]
 # ### What the shifted sets look like
 #
-# One image of every class, drawn at random.
+# One image of every class, sampled at random.
 
-# %% tags=["hide-input"]
-from dataworth.figures import image_grid, show
+# %%
+from dataworth.figures import curves, draw, forest, image_grid, show
 
-NAMES = {"test": "test", "v2": "-V2", "a": "-A", "sketch": "-Sketch", "r": "-R"}
+NAMES = {"test": "test", "v2": "V2", "a": "A", "sketch": "Sketch", "r": "R"}
 examples = study.shifted_examples()
 show(
     image_grid({NAMES[s]: images for s, images in examples.items()}, size=0.65),
-    alt="Five rows of small grey images, one image for each class that the set has: "
+    alt="Rows of small grey images, one image for each class that the set has: "
     + ", ".join(f"{NAMES[s]} {len(images)}" for s, images in examples.items())
-    + ". Test, -V2 and -A hold photographs of garments on black, those of -A of unusual shape; "
-    "-Sketch holds dark strokes on white; -R holds filled drawings on black.",
+    + ". Test, V2 and A hold photographs of garments on black, those of A of unusual shape; "
+    "Sketch holds dark strokes on white; R holds filled drawings on black.",
     caption="A random image of every class from the test set and the four shifted sets.",
     name="fig-shifts",
     raster=True,
@@ -112,188 +112,113 @@ show(
 # %% [markdown]
 # ## Scaling on the shifted sets
 #
-# Accuracy and loss of the same classifiers on each set. Bands are 95 % intervals from resampling
-# training seeds and test images together; a set of few images has a wide band.
+# Accuracy and loss of the same classifiers on each set, with 95 % intervals from resampling training seeds and test
+# images together; a set of few images has wide ones. *synthetic* is the main generator with its photo prompts; the
+# other sources change the generator or the prompt set and are named after it.
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
 
-from dataworth import claims, published
-from dataworth.figures import COLOURS, plain_ticks, subplots
-
-SPARE = ["#56B4E9", "#009E73", "#882255", "#E69F00", "#F0E442", "#000000"]
-arms = list(study.runs)
-others = [arm for arm in arms if arm not in ("real", "synthetic")]
-colour = {"real": COLOURS["real"], "synthetic": COLOURS["synthetic"]}
-colour |= {arm: SPARE[i % len(SPARE)] for i, arm in enumerate(others)}
-label = {arm: arm for arm in arms} | {"synthetic": f"{generator}, {prompt_set}"}
-curves = {
-    (arm, s, m): study.curve(arm, split=s, metric=m)
-    for s in NAMES
-    for m in ("error", "loss")
-    for arm in arms
-}
-
-
-def panels(metric, scale, axis_label):
-    """One panel for each evaluation set, one curve with its band for each arm."""
-    fig, axes = subplots(2, 3, figsize=(9.0, 5.2), sharex=True)
-    for ax, s in zip(axes.ravel(), NAMES, strict=False):
-        for arm in arms:
-            c = curves[arm, s, metric]
-            low, high = c.interval()
-            ax.plot(c.sizes, scale(c.means), "o-", ms=3, lw=1.3, color=colour[arm])
-            ax.fill_between(c.sizes, scale(low), scale(high), color=colour[arm], alpha=0.15, lw=0)
-        ax.set(xscale="log", title=NAMES[s])
-        plain_ticks(ax.xaxis, [real_sizes[0], real_sizes[-1]])
-    lines = [axes[0, 0].plot([], [], "o-", color=colour[arm])[0] for arm in arms]
-    axes[1, 2].axis("off")
-    axes[1, 2].legend(lines, [label[arm] for arm in arms], loc="center", fontsize=9)
-    fig.supxlabel("training images D", fontsize=10)
-    fig.supylabel(axis_label, fontsize=10)
-    return fig
-
-
-def percent(error):
-    return 100 * (1 - error)
-
-
+guess = len(params.pool().names)
+common = {"ticks": real_sizes[::2], "height": 3.2}
 show(
-    panels("error", percent, "top-1 accuracy (%)"),
-    alt="Top-1 accuracy against the number of training images, one panel for each evaluation set. "
-    + "; ".join(
-        f"{NAMES[s]}: real {percent(curves['real', s, 'error'].means[-1]):.0f} percent at "
-        f"{real_sizes[-1]} images, synthetic {percent(curves['synthetic', s, 'error'].means[-1]):.0f} "
-        f"at {synthetic_sizes[-1]}"
-        for s in NAMES
-    )
-    + ".",
-    caption="Top-1 accuracy on the test set and the shifted sets, by training source, with 95 % bands.",
+    draw(*(
+        curves(study.top1(s), "training images", "top-1 accuracy (%)", title=name,
+               chance=100 / guess, log="x", form=".1f", **common)
+        for s, name in NAMES.items()
+    )),
+    caption="Top-1 accuracy on the test set and the shifted sets, by training source, "
+    "with 95 % intervals.",
     name="fig-ood-accuracy",
-)
+)  # fmt: skip
 
-# %% tags=["hide-input"]
-fig = panels("loss", lambda loss: loss, "loss (nats)")
-for ax in fig.axes[: len(NAMES)]:
-    ax.set_yscale("log")
-    plain_ticks(ax.yaxis)
+# %%
 show(
-    fig,
-    alt="Loss against the number of training images on log-log axes, one panel for each evaluation "
-    "set. "
-    + "; ".join(
-        f"{NAMES[s]}: real from {curves['real', s, 'loss'].means[0]:.2f} to "
-        f"{curves['real', s, 'loss'].means[-1]:.2f} nats, synthetic from "
-        f"{curves['synthetic', s, 'loss'].means[0]:.2f} to "
-        f"{curves['synthetic', s, 'loss'].means[-1]:.2f}"
-        for s in NAMES
-    )
-    + ".",
-    caption="Loss on the test set and the shifted sets, by training source, with 95 % bands. A line "
-    "that rises means that more training data made wrong answers more confident.",
+    draw(*(
+        curves({arm: study.curve(arm, split=s) for arm in study.runs}, "training images",
+               "loss (nats)", title=name, chance=np.log(guess), **common)
+        for s, name in NAMES.items()
+    )),
+    caption="Loss on the test set and the shifted sets, by training source, with 95 % "
+    "intervals. A line that rises means that more training data made wrong answers more confident.",
     name="fig-ood-loss",
-)
+)  # fmt: skip
 
-# %% tags=["hide-input"]
-study.accuracy().rename(index=NAMES)
+# %%
+from dataworth import tables
+
+heads = {arm: f"{arm}, {sizes[-1]:,}" for arm, sizes in study.sizes.items()}
+tables.show(
+    study.accuracy().rename(index=NAMES), ".1f", names=heads,
+    caption="Top-1 accuracy (%) with 95 % intervals, by source and its largest number of images",
+)  # fmt: skip
 
 # %% [markdown]
 # ### Scaling ability on each set
 #
-# $k$ of a pure power law, every arm fitted on the same sizes. A negative $k$ is possible: the loss on a
+# $k$ of a pure power law, every source fitted on the same sizes. A negative $k$ is possible: the loss on a
 # shifted set may grow with the training set.
 
 # %%
-k = {(arm, s): study.exponent(arm, s) for s in NAMES for arm in arms}
+from dataworth import claims, published
 
-# %% tags=["hide-input"]
-IMAGENET = {"test": "ImageNet val", "sketch": "ImageNet-Sketch", "r": "ImageNet-R"}
+k = {s: {arm: study.exponent(arm, s) for arm in study.runs} for s in NAMES}
+past = (claims.recorded("out-of-distribution") or {}).get("evidence", {})
+past_k = {s: {arm: of[s] for arm, of in past.get("k", {}).items()} for s in NAMES}
+
+# %%
+IMAGENET = {s: f"ImageNet-{name}" for s, name in NAMES.items()} | {"test": "ImageNet val"}
 fan = published.fan_exponents()
 fan = fan[fan.model == "supervised ViT-B"]
 k_fan = fan.pivot(index="training_source", columns="evaluation_set", values="k")
-record = claims.recorded("out-of-distribution")
-
-fig, axes = subplots(1, len(NAMES), figsize=(9.6, 3.4), sharey=True)
-for ax, s in zip(axes, NAMES, strict=True):
-    for y, arm in enumerate(arms):
-        i = k[arm, s]
-        ax.plot(i.value, y, "o", color=colour[arm])
-        ax.plot(i.interval, (y, y), color=colour[arm], lw=1.5)
-        if record and arm in record["evidence"]["k"]:
-            ax.plot(record["evidence"]["k"][arm][s], y - 0.25, "^", ms=4, color=COLOURS["accent"])
-    for y, source in enumerate(k_fan.index, start=len(arms)):
-        if s in IMAGENET:
-            ax.plot(k_fan.loc[source, IMAGENET[s]], y, "x", color=COLOURS["published"])
-    ax.axvline(0, color="#999999", lw=1, ls=":")
-    ax.set(title=NAMES[s])
-axes[0].set_yticks(
-    range(len(arms) + len(k_fan)),
-    [label[arm] for arm in arms] + [f"published: {source}" for source in k_fan.index],
-    fontsize=8,
-)
-fig.supxlabel(f"scaling ability k ({other_sizes[0]} to {other_sizes[-1]} images)", fontsize=9)
+rows = list(dict.fromkeys([*study.runs, *k_fan.index]))
 show(
-    fig,
-    alt="Scaling ability k with 95 percent intervals, one panel for each evaluation set. "
-    + "; ".join(f"{NAMES[s]}: " + ", ".join(f"{arm} {k[arm, s]}" for arm in arms) for s in NAMES)
-    + f". Published for ImageNet-R: real {k_fan.loc['real', 'ImageNet-R']:.3f}, Stable Diffusion with "
-    f"CLIP templates {k_fan.loc['SD, CLIP templates', 'ImageNet-R']:.3f}.",
-    caption="Scaling ability by training source and evaluation set: this run (dots with 95 % "
-    "intervals), the recorded larger run where there is one (triangles), and ImageNet as published "
-    "(crosses; not published for -V2 and -A).",
+    draw(*(
+        forest(
+            k[s], "k", title=name, reference=0, rows=rows, recorded=past_k[s],
+            size=past.get("size", ""), published=k_fan.get(IMAGENET[s]),
+        )
+        for s, name in NAMES.items()
+    ), columns=5, height=3.4),
+    caption=f"Scaling ability k, {other_sizes[0]:,} to {other_sizes[-1]:,} images, by training "
+    "source and evaluation set, with 95 % intervals. Bold: the recorded larger run. Grey: "
+    "supervised classifiers on ImageNet as published (not for V2 and A).",
     name="fig-ood-k",
-)
+)  # fmt: skip
 
 # %% [markdown]
-# ## Does the order turn round?
+# ## Does the ranking reverse?
 #
-# The advantage of each synthetic source over as many real images, in points of top-1. Among several
-# sources the best is partly the luckiest; the verdicts below use an interval that allows for the
+# The advantage of each synthetic source over as many real images, in points of top-1. The best of several
+# sources is partly the luckiest (the *winner's curse*); the verdicts below use an interval that allows for the
 # choice (Bonferroni over the sources).
 
 # %%
 from dataworth.stats import best_of
 
-drawn_arms = [arm for arm in arms if arm != "real"]
-advantage = {s: {arm: study.advantage(arm, s) for arm in drawn_arms} for s in NAMES}
+sources = [arm for arm in study.runs if arm != "real"]
+advantage = {s: {arm: study.advantage(arm, s) for arm in sources} for s in NAMES}
 best = {s: best_of(advantage[s]) for s in NAMES}
 
-# %% tags=["hide-input"]
-SETS_OF_IMAGENET = dict(IMAGENET, v2="ImageNet-V2", a="ImageNet-A")
+# %%
 top1 = published.shifted_accuracy().pivot(
     index="evaluation_set", columns="training_source", values="top1"
 )
-gap_published = {s: top1.drop(columns="real, 1.3M").loc[n] - top1.loc[n, "real, 1.3M"]
-                 for s, n in SETS_OF_IMAGENET.items()}  # fmt: skip
-fig, ax = subplots(figsize=(7.5, 3.9))
-for x, s in enumerate(NAMES):
-    for i, arm in enumerate(drawn_arms):
-        at, e = x - 0.3 + 0.3 * (i + 0.5) / len(drawn_arms), advantage[s][arm]
-        ax.plot(at, e.value, "o", ms=5, color=colour[arm], label=label[arm] if x == 0 else None)
-        ax.plot((at, at), e.interval, color=colour[arm], lw=1.5)
-    if record:
-        ax.plot(x + 0.1, record["evidence"]["advantage"][s], "^", color=COLOURS["accent"],
-                label="recorded larger run, best source" if x == 0 else None)  # fmt: skip
-    for source, mark in (("Fan et al., 64M", "x"), ("deliberate practice, 9.1M", "+")):
-        ax.plot(x + 0.25, gap_published[s][source], mark, color=COLOURS["published"],
-                label=f"published: {source}" if x == 0 else None)  # fmt: skip
-ax.axhline(0, color="#999999", lw=1, ls=":")
-ax.set_xticks(range(len(NAMES)), list(NAMES.values()))
-ax.set(ylabel="synthetic minus real, top-1 points")
-ax.legend(fontsize=8)
+gaps = top1.sub(top1["real, 1.3M"], axis=0).loc[[*IMAGENET.values()]].set_axis([*IMAGENET])
 show(
-    fig,
-    alt=f"Synthetic minus real top-1 in points, {other_sizes[-1]} training images each, by evaluation "
-    "set; the best source with an interval that allows for choosing it: "
-    + "; ".join(f"{NAMES[s]} {best[s][0]} {best[s][1]}" for s in NAMES)
-    + ". Published for 64 million Stable Diffusion images against 1.3 million real ones: "
-    + ", ".join(f"{NAMES[s]} {gap_published[s]['Fan et al., 64M']:.1f}" for s in NAMES)
-    + ".",
-    caption=f"Advantage of synthetic over real training images at {other_sizes[-1]} images each, with "
-    "95 % intervals, beside the published differences on ImageNet (there with more synthetic than real "
-    "images).",
+    forest(
+        {arm: {s: advantage[s][arm] for s in NAMES} for arm in sources}
+        | {"best source": {s: best[s][1] for s in NAMES}},
+        "synthetic minus real, top-1 points", rows=NAMES, reference=0, form="+.1f",
+        roles={"best source": "this run"}, size=past.get("size", ""),
+        recorded={"best source": past["advantage"]} if past else None,
+        published=gaps[["Fan et al., 64M", "deliberate practice, 9.1M"]].to_dict(),
+    ),
+    caption=f"Advantage of synthetic over real training images at {other_sizes[-1]:,} images "
+    "each, with 95 % intervals; that of the best source allows for its choice. Bold: the recorded "
+    "larger run. Grey: published differences on ImageNet, there with more synthetic images.",
     name="fig-flip",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## The cause: drawings in the pool, or words in the prompt?
@@ -304,80 +229,77 @@ show(
 # photographs alone, are each sampled in two ways: with the plain photo prompt, and with a prompt set that
 # asks for a sketch, a rendition or a negative in half of the images. Everything else is equal.
 #
-# -Sketch differs from photographs in two ways: it holds strokes, and it is white where they are black. A generator
-# that can draw sketches and negatives teaches both. The same sketches with black and white exchanged (*-Sketch,
+# Sketch differs from photographs in two ways: it holds strokes, and it is white where they are black. A generator
+# that can draw sketches and negatives teaches both. The same sketches with black and white exchanged (*Sketch,
 # dark*) tell them apart: what is gained there too is gained on strokes, what is gained on white paper alone is
 # polarity.
 
-# %% tags=["hide-input"]
-cells = study.cell_examples(10)
+# %%
+examples = study.cell_examples(10)
+pools = {without_drawings: "without drawings", with_drawings: "with drawings"}
+rows = {f"{pools[g]}\n{prompts}": images for (g, prompts), images in examples.items()}
 show(
-    image_grid(cells, size=0.65),
-    alt="Four rows of ten images, one of each class, drawn by the generator without drawings (upper two "
-    "rows) and with drawings (lower two), with photo prompts and with style prompts in turn.",
-    caption="The four training sets of the 2×2: generator and prompt set. Columns show the same class; "
-    "with style prompts about half of the images were asked for as drawings.",
+    image_grid(rows, size=0.57),
+    alt="Four rows of ten images, one of each class, by the generator without drawings (upper "
+    "two rows) and with drawings (lower two), with photo and style prompts in turn.",
+    caption="The four training sets of the 2×2: drawings in the generator's pool, and prompt "
+    "set. Columns show the same class; with style prompts about half of the images were asked "
+    "for as drawings.",
     name="fig-cells",
     raster=True,
 )
 
 # %%
-CELLS = NAMES | {"sketch-dark": "-Sketch, dark"}
-effects = {s: study.effects((s,)) for s in CELLS}
-on_drawings = study.effects(("sketch", "r"))
-
-# %% tags=["hide-input"]
-fig, axes = subplots(2, 3, figsize=(9.4, 5.6), sharex=True)
-rows = {"without drawings": (0, 1, COLOURS["published"]), "with drawings": (2, 3, COLOURS["mixed"])}
-words = []
-for ax, s in zip(axes.ravel(), CELLS, strict=True):
-    means, draws = study.cell_accuracy((s,))
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    for offset, (name, (plain, styled, shade)) in zip((-0.04, 0.04), rows.items(), strict=True):
-        at = [plain, styled]
-        bars = np.clip([means[at] - low[at], high[at] - means[at]], 0, None)
-        ax.errorbar(
-            [offset, 1 + offset], means[at], yerr=bars, fmt="o-", color=shade, capsize=3, label=name
-        )
-    ax.axhspan(low[4], high[4], color=COLOURS["real"], alpha=0.12, lw=0)
-    ax.axhline(means[4], color=COLOURS["real"], lw=1.2, label="real images")
-    ax.set_xticks([0, 1], [prompt_set, style_prompt_set])
-    ax.set(title=CELLS[s], xlim=(-0.3, 1.3))
-    words.append(
-        f"{CELLS[s]}: without drawings {means[0]:.1f} to {means[1]:.1f}, with drawings "
-        f"{means[2]:.1f} to {means[3]:.1f}, real {means[4]:.1f}"
-    )
-fig.supylabel("top-1 accuracy (%)", fontsize=10)
-fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
-show(
-    fig,
-    alt="Interaction plot: top-1 in percent with photo and then style prompts, for a generator "
-    "trained without and with drawings, one panel for each evaluation set. "
-    + "; ".join(words)
-    + ".",
-    caption=f"The 2×2 at {cause_size} training images: each line is a generator, each step along it "
-    "adds style words. Parallel lines mean no interaction. The blue band is the accuracy with as many "
-    "real images. *-Sketch, dark* is -Sketch with black and white exchanged. Bars and band are 95 % intervals.",
-    name="fig-cause",
-)
-
-# %% tags=["hide-input"]
 import pandas as pd
 
-pd.DataFrame(
-    {CELLS[s]: {name: str(e) for name, e in effects[s].items()} for s in CELLS}
-    | {"-Sketch and -R": {name: str(e) for name, e in on_drawings.items()}}
-).rename_axis("effect on top-1, points [95 % interval]")
+sets = ("test", "v2", "a", "sketch", "sketch-dark", "r")
+CELLS = {s: NAMES.get(s, "Sketch, dark") for s in sets}
+effects = {s: study.effects((s,)) for s in CELLS}
+on_drawings = study.effects(("sketch", "r"))
+show(
+    draw(*(
+        curves(
+            study.interaction(s), "prompt set", "top-1 accuracy (%)", title=name,
+            chance=100 / guess, log="", form=".1f", height=3.0,
+            roles={"without drawings": "control", "with drawings": "#E69F00"},
+        )
+        for s, name in CELLS.items()
+    )),
+    caption=f"The 2×2 at {cause_size:,} training images: each line is a generator, each step "
+    "along it adds style words. Parallel lines mean no interaction. Blue: as many real images. "
+    "*Sketch, dark* is Sketch with black and white exchanged. Bars: 95 % intervals.",
+    name="fig-cause",
+)  # fmt: skip
+
+# %%
+every = pd.DataFrame(effects | {"both": on_drawings})
+past_effects = pd.DataFrame(past.get("effects", {}))
+show(
+    draw(*(
+        forest(
+            every.loc[effect].to_dict(), "points of top-1", title=effect, reference=0,
+            form="+.1f", rows=CELLS | {"both": "Sketch and R"}, size=past.get("size", ""),
+            recorded=past_effects.loc[effect].to_dict() if past else None,
+        )
+        for effect in every.index
+    )),
+    caption="Main effects and interaction of the 2×2, with 95 % intervals. Bold: the recorded "
+    "larger run.",
+    name="fig-effects",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
+#
+# The claims call the sets -V2, -A, -Sketch and -R, as they were worded before any run.
 
 # %%
 from dataworth.stats import rank_agreement
 
 fastest = {
-    s: best_of({a: k[a, s].minus(k["real", s]) for a in drawn_arms}) for s in ("sketch", "r")
-}
+    s: best_of({arm: k[s][arm].minus(k[s]["real"]) for arm in sources})
+    for s in ("sketch", "r")
+}  # fmt: skip
 k_gap = k_fan.drop("real").max() - k_fan.loc["real"]
 white = effects["sketch"]["interaction"].minus(effects["sketch-dark"]["interaction"])
 ledger = claims.judge(
@@ -389,16 +311,16 @@ ledger = claims.judge(
         "accuracy-r": best["r"][1],
         "scaling-sketch": fastest["sketch"][1],
         "scaling-r": fastest["r"][1],
-        "ranking-flips": rank_agreement([k[a, "test"] for a in arms], [k[a, "r"] for a in arms]),
+        "ranking-flips": rank_agreement(list(k["test"].values()), list(k["r"].values())),
         "cause-pool": on_drawings["drawings in the pool"],
         "cause-words": on_drawings["style words"],
         "cause-both": on_drawings["interaction"],
         "cause-polarity": white,
     },
-    gap={s: points["Fan et al., 64M"] for s, points in gap_published.items()},
+    gap=gaps["Fan et al., 64M"],
     k_gap={s: k_gap[IMAGENET[s]] for s in fastest},
-    rho=k_fan[["ImageNet val", "ImageNet-R"]].corr("spearman").iloc[0, 1], sources=len(k_fan),
-    best=best, fastest=fastest, effects=effects, arms=len(arms),
+    rho=k_fan[["ImageNet val", "ImageNet-R"]].corr("spearman").iloc[0, 1],
+    sources=len(k_fan), best=best, fastest=fastest, effects=effects, arms=len(study.runs),
     smallest=other_sizes[0], largest=other_sizes[-1],
 )  # fmt: skip
 ledger
@@ -407,27 +329,26 @@ ledger
 claims.write(
     ledger,
     evidence={
-        "k": {arm: {s: k[arm, s].value for s in NAMES} for arm in arms},
-        "advantage": {s: best[s][1].value for s in NAMES},
-        "effects": {
-            s: {name: [e.value, e.low, e.high] for name, e in effects[s].items()} for s in CELLS
-        },
+        "size": f"{other_sizes[-1]:,} images",
+        "k": {arm: {s: [k[s][arm].value, *k[s][arm].interval] for s in NAMES} for arm in study.runs},
+        "advantage": {s: [best[s][1].value, *best[s][1].interval] for s in NAMES},
+        "effects": {s: {name: [e.value, *e.interval] for name, e in effects[s].items()} for s in CELLS},
     },
     provenance=study.provenance(),
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Why it could be wrong
 #
 # - **The title is the published claim.** Whether it holds here is what the table of verdicts says.
-# - **Small sets.** -R and the icons of -Sketch are few, and some classes have none. Their intervals are
+# - **Small sets.** R and the icons of Sketch are few, and some classes have none. Their intervals are
 #   wide for that reason; a verdict of *inconclusive* there is a statement about the size of the set.
-# - **A mean hides its parts.** The verdicts on the cause are about the mean of -Sketch and -R; the sets apart, and
-#   the dark sketches, stand in the same lines. Where an interaction is clear, a *main* effect is a mean over two
+# - **A mean hides its parts.** The verdicts on the cause are about the mean of Sketch and R; {numref}`fig-effects` shows the sets apart,
+#   and the dark sketches. Where the interval of an interaction excludes zero, a *main* effect is a mean over two
 #   unlike halves: {numref}`fig-cause` shows each half.
 # - **Icons are not paintings.** ImageNet-R holds art, cartoons and toys; ours are flat drawings of one
 #   object. A model that has learned outlines may do well on them and badly on art.
-# - **-A is hard by construction**, for models that learned from real images. That could favour training on
+# - **A is hard by construction**, for models that learned from real images. That could favour training on
 #   anything else; a real arm that still wins there wins against this handicap.
 # - **Our drawings are copies.** The generator's drawings are filtered photographs of its pool, those of the web
 #   are drawn by people and differ more. The effect measured here is that of *style*, not of new content.
@@ -447,43 +368,36 @@ claims.write(
 # of real images leans on, so the classifier learns shapes instead; then even the generator without
 # drawings, plainly prompted, does better on drawings than real images do. {numref}`fig-cause` puts a number
 # on each: the gap between the *left* ends of the two lines (plain prompts), the slope of one line against the other,
-# and the left end of the line without drawings against the blue band.
+# and the left end of the line without drawings against the blue one.
 
-# %% tags=["hide-input"]
+# %%
+DRAWINGS = {
+    "Sketch": ("sketch",),
+    "Sketch, dark": ("sketch-dark",),
+    "R": ("r",),
+    "Sketch and R": ("sketch", "r"),
+}
+steps = pd.DataFrame({name: study.steps(sets) for name, sets in DRAWINGS.items()})
+tables.show(
+    steps.rename_axis("step"), "+.1f",
+    caption="Each step of the 2×2 on its own: change of top-1 in points, with 95 % intervals",
+)  # fmt: skip
+
+# %%
 from IPython.display import Markdown
 
-from dataworth.stats import estimate
-
-means, draws = study.cell_accuracy(("sketch", "r"))
-
-
-def apart(a, b):
-    """Points of top-1 between two cells (rows of the 2x2, real images in row 4)."""
-    return estimate(means[a] - means[b], draws[:, a] - draws[:, b])
-
-
-both, dark = effects["sketch"]["interaction"], effects["sketch-dark"]["interaction"]
 Markdown(
-    f"In this run, on -Sketch and -R together: with plain prompts, drawings in the pool change top-1 by "
-    f"{apart(2, 0)} points; style words change it by {apart(1, 0)} without drawings in the pool and by "
-    f"{apart(3, 2)} with them (interaction {on_drawings['interaction']}). The generator that saw no drawing, "
-    f"plainly prompted, differs from real images by {apart(0, 4)}. An interval that includes 0 leaves its "
-    f"answer open. On -Sketch alone the interaction is {both}; on the same sketches in black and white exchanged it "
-    f"is {dark}. "
-    + (
-        "So the strokes themselves are recognised better, not only the white paper."
-        if dark.low > 0
-        else "So what was learned is, for the most part, that garments may stand on white paper: with black and white "
-        "exchanged, little or nothing of the gain is left."
+    "**Strokes or white paper?** " + (
+        "The interaction is above zero on the dark sketches too: the strokes themselves are "
+        "recognised better."
+        if effects["sketch-dark"]["interaction"].low > 0
+        else "The interaction is smaller on the dark sketches, where its interval includes zero "
+        "or lies below: most of what was learned is that garments may stand on white paper."
         if white.low > 0
-        else "So this run cannot tell the learning of strokes from getting used to white paper."
+        else "This run cannot tell the learning of strokes from getting used to white paper."
     )
-    + (
-        " The recorded run was made before this control, and its verdicts on the cause stand under the same doubt."
-        if record and "sketch-dark" not in record["evidence"]["effects"]
-        else ""
-    )
-)
+    + (" The recorded run lacks this control." if past and "sketch-dark" not in past_effects else "")
+)  # fmt: skip
 
 # %% [markdown]
 # ## Exercises
@@ -494,11 +408,11 @@ Markdown(
 # ```{admonition} Solution
 # :class: dropdown
 # `study.effects(("test",))["style words"]`. The classifier sees half as many photographs, so the effect
-# should be negative in domain wherever it is positive on drawings: the training set's share of styles
+# should be negative in domain wherever it is positive on drawings: the training set's fraction of styles
 # trades one for the other.
 # ```
 #
-# **2.** -Sketch holds edges of photographs and icons drawn by people. On which of them do drawings in
+# **2.** Sketch holds edges of photographs and icons drawn by people. On which of them do drawings in
 # the pool help more?
 #
 # ```{admonition} Solution

@@ -11,12 +11,12 @@
 # ---
 
 # %% [markdown]
-# # Some classes scale, some are easy, and some stay poor: what the generator cannot draw, it cannot teach
+# # Which classes gain from synthetic images, which do not, and can the rest be helped?
 #
 # A mean over classes hides most of what happens in it. With ten times as many synthetic images one class may
 # gain thirty points and another none.
 #
-# **What they found.** Fan et al. {cite}`fan2024scaling` looked at ImageNet's classes one by one and
+# **What was found.** Fan et al. {cite}`fan2024scaling` looked at ImageNet's classes one by one and
 # describe three groups: *easy* classes are good from the start, *scaling* classes are bad at first and
 # improve with data, *poor* classes hardly improve at all. They blame the last on "the inability of
 # off-the-shelf text-to-image models to generate certain concepts". No thresholds are given, and, as far as we
@@ -67,7 +67,7 @@ seed = 0
 # The classifiers are those of the chapter on synthetic scaling, their logits split by the true class of the
 # test image. A class is *easy* if its top-1 reaches `easy_accuracy` at the smallest size; *poor* if it is not
 # easy, its top-1 at the largest size is below `poor_accuracy`, and the 95 % interval of its $k$ (of the
-# loss on its test images) includes 0; *scaling* otherwise. The share of bootstrap draws in the same group
+# loss on its test images) includes 0; *scaling* otherwise. The fraction of bootstrap draws in the same group
 # says how sure the label is.
 
 # %%
@@ -80,137 +80,122 @@ study.summary()
 # %% [markdown]
 # ## Three groups
 #
-# Synthetic training images:
+# By training source: top-1 accuracy at its smallest and largest size and $k$, with 95 % intervals.
 
 # %%
-study.table("synthetic")
+from dataworth import tables
 
-# %% [markdown]
-# Real training images:
+how = {"first": ".0%", "last": ".0%", "k": ".2f", "agreed": ".0%"}
+heads = {
+    "first": "top-1, smallest size",
+    "last": "top-1, largest size",
+    "k": "k of the loss",
+    "agreed": "draws that agree",
+}
+tables.show(study.table("synthetic"), how, names=heads, caption="Synthetic training images")
 
 # %%
-study.table("real")
+tables.show(study.table("real"), how, names=heads, caption="Real training images")
 
-# %% tags=["hide-input"]
+# %%
 from dataworth import claims
-from dataworth.figures import COLOURS, plain_ticks, show, subplots
+from dataworth.figures import curves, draw, forest, heatmap, image_grid, scatter, series, show
 
-record = claims.recorded("per-class")
-scaling = {arm: study.classes(arm) for arm in ("real", "synthetic")}
-fig, axes = subplots(2, 5, figsize=(9.8, 4.8), sharex=True, sharey=True)
-for label, (ax, name) in enumerate(zip(axes.ravel(), study.names, strict=False)):
-    for arm in ("real", "synthetic"):
-        c = study.curve(arm, label, metric="error")
-        low, high = c.interval()
-        ax.plot(c.sizes, 1 - c.means, "o-", ms=3, lw=1.3, color=COLOURS[arm], label=arm)
-        ax.fill_between(c.sizes, 1 - high, 1 - low, color=COLOURS[arm], alpha=0.15, lw=0)
-        if record and name in record["evidence"]["accuracy"].get(arm, {}):
-            kept = record["evidence"]["accuracy"][arm]
-            ax.plot(kept["sizes"], kept[name], "-", color=COLOURS[arm], lw=0.8, alpha=0.5)
-    ax.set_title(f"{name}: {scaling['synthetic'][name].group}", fontsize=10)
-    ax.set_xscale("log")
-    plain_ticks(ax.xaxis, [real_sizes[0], real_sizes[-1]])
-fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
-fig.supxlabel("training images D (all classes)", fontsize=9)
-fig.supylabel("top-1 on the class", fontsize=9)
+past = (claims.recorded("per-class") or {}).get("evidence", {})
+classes = {arm: study.classes(arm) for arm in study.runs}
+recorded = {
+    name: {arm: series(kept, name).map(lambda top1: 100 * top1)
+           for arm, kept in past.get("accuracy", {}).items() if name in kept}
+    for name in study.names
+}  # fmt: skip
+
+# %%
 show(
-    fig,
-    alt="Top-1 on the test images of each class against the number of training images, real and "
-    "synthetic. Synthetic: "
-    + "; ".join(
-        f"{name} from {c.first.value:.2f} to {c.last.value:.2f}, {c.group}"
-        for name, c in scaling["synthetic"].items()
-    )
-    + ".",
-    caption="Accuracy by class with 95 % bands; the group named above each panel is that of the synthetic "
-    "arm. Thin lines without points, where there are any, are the recorded larger run.",
+    draw(*(
+        curves(
+            {arm: study.curve(arm, label, metric="error").top1() for arm in study.runs},
+            "training images", "top-1 of the class (%)", log="x", ticks=real_sizes[::3],
+            title=f"{name}: {classes['synthetic'][name].group}", recorded=recorded[name],
+            chance=100 / len(study.names), form=".0f",
+        )
+        for label, name in enumerate(study.names)
+    ), columns=5, height=4.6),
+    caption="Top-1 accuracy by class against training images of all classes, with 95 % "
+    "intervals; the group named above each panel is that of the synthetic arm. Bold: the "
+    "recorded larger run.",
     name="fig-classes",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## What the weakest classes look like
 #
 # The classes with the lowest top-1 on the *validation* set after training on the most synthetic images
-# (chosen there, so that the test set can judge what is done about them), and what each is most often taken
+# (chosen there, so that the test set can measure what is done about them), and what each is most often taken
 # for. Real and synthetic images, none chosen; and the images of the interventions below.
 
 # %%
-weak = [study.names[c] for c in study.weak]
-rivals = [study.names[study.rival(c)] for c in study.weak]
-dict(zip(weak, rivals, strict=True))
+weak = study.weak_classes()
+tables.show(
+    weak[["taken_for", "taken"]], ".0%",
+    names={"class": "weakest class", "taken": "of its test images"},
+    caption="What the weakest classes are most often taken for, synthetic arm",
+)  # fmt: skip
 
-# %% tags=["hide-input"]
-from dataworth.figures import image_grid
-
-gallery = study.gallery(10)
+# %%
+gallery = {f"{name}, {kind}": images for (name, kind), images in study.gallery(10).items()}
+taken = "; ".join(f"{c}, taken for {rival}" for c, rival in weak.taken_for.items())
 show(
-    image_grid(gallery, size=0.6),
-    alt="Rows of ten images: "
-    + ", ".join(gallery)
-    + ". "
-    + "; ".join(f"{w} is most often taken for {r}" for w, r in zip(weak, rivals, strict=True))
-    + ", and resembles it in outline at this resolution.",
-    caption="The weakest classes of the synthetic arm and the class that each is most often taken for: "
-    "real images, synthetic images, and the weak class drawn with other prompts and with other guidance.",
+    image_grid(gallery, size=0.5),
+    alt="Rows of ten images of each weakest class and of the class it is taken for, real, "
+    f"synthetic and as replaced: {taken}.",
+    caption="The weakest classes of the synthetic arm and the class that each is most often "
+    "taken for: real images, synthetic images, and the weak class with other prompts and with "
+    "other guidance.",
     name="fig-poor",
     raster=True,
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ### What they are taken for
 
-# %% tags=["hide-input"]
-fig, axes = subplots(1, 2, figsize=(10, 4.6), sharey=True)
-for ax, arm in zip(axes, ("real", "synthetic"), strict=True):
-    shares = study.confusion(arm)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, of_class in enumerate(shares):
-        for column, share in enumerate(of_class):
-            if share >= 0.05:
-                ax.text(
-                    column,
-                    row,
-                    f"{100 * share:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color="white" if share > 0.5 else "black",
-                )
-    ax.grid(False)
-    ax.set_xticks(range(len(study.names)), study.names, rotation=60, ha="right", fontsize=8)
-    ax.set_title(f"trained on {study.sizes[arm][-1]} {arm} images", fontsize=10)
-    ax.set_xlabel("answer")
-axes[0].set_yticks(range(len(study.names)), study.names, fontsize=8)
-axes[0].set_ylabel("class")
+# %%
 show(
-    fig,
-    alt="Confusion matrices in percent of each class, trained on real (left) and synthetic images "
-    "(right). Synthetic, weakest classes: "
-    + "; ".join(
-        f"{study.names[c]} {100 * study.confusion('synthetic')[c, c]:.0f} percent right, "
-        f"{100 * study.confusion('synthetic')[c, study.rival(c)]:.0f} taken for "
-        f"{study.names[study.rival(c)]}"
-        for c in study.weak
-    )
-    + ".",
-    caption="What the test images of each class are taken for, in percent (shares of 5 % and more), at "
-    "the largest training set of each arm, mean over seeds.",
+    draw(*(
+        heatmap(
+            100 * study.confusion(arm), "% of the class's test images", rows=study.names,
+            columns=study.names, x="answer", y="class", better="", form=".0f", least=5,
+            title=f"trained on {sizes[-1]:,} {arm} images",
+        )
+        for arm, sizes in study.sizes.items()
+    ), height=3.9),
+    alt=f"Weakest classes: {taken}.",
+    caption="What the test images of each class are taken for, in percent (numbers from 5 % "
+    "on), at the largest training set of each arm, mean over seeds.",
     name="fig-confusion",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Do recognizability and diversity of a class explain its scaling?
 #
-# Recognizability is the F1 of a classifier trained on real images when it is shown the synthetic ones;
+# Recognizability is the F1 of a reference classifier, trained on real images, on the synthetic ones;
 # diversity their mean standard deviation in its feature space. The last column is the same classifier's F1 on
-# *real* validation images: where that is low, the class is hard to tell, whoever drew it.
+# *real* validation images: where that is low, the class is ambiguous regardless of the generator.
 
 # %%
 causes = study.causes()
-causes.round(3)
+heads = {
+    "k": "k, synthetic",
+    "accuracy": "top-1, synthetic",
+    "accuracy_real": "top-1, real",
+    "recognizability": "recognizability",
+    "diversity": "diversity",
+    "real_f1": "F1 on real images",
+}
+caption = "k of the loss, top-1 at the largest size of each arm, and the reference's scores"
+tables.show(causes, ".2f", names=heads, caption=caption)
 
-# %% tags=["hide-input"]
-from dataworth.stats import rank_correlation
+# %%
+from dataworth.stats import best_of, rank_correlation
 
 pairs = [
     ("recognizability", "k"),
@@ -218,37 +203,23 @@ pairs = [
     ("recognizability", "accuracy"),
     ("real_f1", "accuracy"),
 ]
-TITLES = {
-    "k": "k of the loss",
-    "accuracy": "top-1, most synthetic images",
-    "recognizability": "recognizability (F1)",
-    "diversity": "diversity (feature deviation)",
-    "real_f1": "F1 of the judge on real images",
+rho = {(x, y): rank_correlation(causes[x], causes[y]) for x, y in pairs}
+parts = {
+    "weakest classes": causes.loc[weak.index],
+    "other classes": causes.drop(weak.index),
 }
-rho = {pair: rank_correlation(causes[pair[0]], causes[pair[1]]) for pair in pairs}
-fig, axes = subplots(2, 2, figsize=(9.4, 7.4))
-for ax, (x, y) in zip(axes.ravel(), pairs, strict=True):
-    for i, (name, row) in enumerate(causes.sort_values(x).iterrows()):
-        shade = COLOURS["accent" if name in weak else "synthetic"]
-        ax.plot(row[x], row[y], "s", ms=5, color=shade)
-        ax.annotate(
-            name,
-            (row[x], row[y]),
-            fontsize=8,
-            xytext=(4, (4, -11)[i % 2]),
-            textcoords="offset points",
-        )
-    ax.set(xlabel=TITLES[x], ylabel=TITLES[y])
-    ax.set_title(f"rank correlation {rho[x, y]}", fontsize=9)
-    ax.margins(x=0.2, y=0.12)
 show(
-    fig,
-    alt="Four scatter plots with one point for each class. Rank correlations with 95 percent "
-    "intervals: " + "; ".join(f"{TITLES[x]} with {TITLES[y]} {rho[x, y]}" for x, y in pairs) + ".",
+    draw(*(
+        scatter(
+            {who: (rows[x], rows[y]) for who, rows in parts.items()}, heads[x], heads[y],
+            names=True, height=3.4, title=f"rank correlation {tables.text(rho[x, y], '.2f')}",
+        )
+        for x, y in pairs
+    ), columns=2, share=False),
     caption="Each class of the synthetic arm: its scaling ability and its accuracy against properties of "
-    "its images. The weakest classes stand out in colour; intervals of Bonett and Wright.",
+    "its images; intervals of Bonett and Wright.",
     name="fig-causes",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## An intervention
@@ -259,43 +230,27 @@ show(
 # that; it also has a trap. Where only some classes are real, a classifier can learn "looks real" for them,
 # and takes real images of other classes for them; so the other classes are shown too.
 
-# %% tags=["hide-input"]
+# %%
+WHO = {"weak": "weakest classes", "other": "other classes", "all": "all classes"}
 fixes = [name for name in study.fixes if name != "as before"]
-effect = {(f, who): study.fix_effect(f, who) for f in fixes for who in ("weak", "other", "all")}
-shades = {"weak": COLOURS["accent"], "other": COLOURS["published"], "all": COLOURS["mixed"]}
-fig, ax = subplots(figsize=(7.5, 3.6))
-for y, f in enumerate(fixes):
-    for shift_y, who in zip((0.2, 0, -0.2), shades, strict=True):
-        e = effect[f, who]
-        text = {"weak": "weakest classes", "other": "other classes", "all": "all classes"}[who]
-        ax.plot(e.value, y + shift_y, "o", color=shades[who], label=text if y == 0 else None)
-        ax.plot(e.interval, (y + shift_y, y + shift_y), color=shades[who], lw=1.5)
-ax.axvline(0, color="#999999", lw=1, ls=":")
-ax.set_yticks(range(len(fixes)), fixes)
-ax.set(xlabel="change of top-1, points")
-fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+effect = {who: {fix: study.fix_effect(fix, who) for fix in fixes} for who in WHO}
 show(
-    fig,
-    alt=f"Change of top-1 in points when the images of {', '.join(weak)} are replaced: "
-    + "; ".join(
-        f"{f}: weakest classes {effect[f, 'weak']}, other classes {effect[f, 'other']}, all "
-        f"{effect[f, 'all']}"
-        for f in fixes
-    )
-    + ".",
-    caption=f"Effect of replacing the weakest classes' images, at {fix_size} training images, with "
-    "95 % intervals.",
+    forest(
+        {WHO[who]: of for who, of in effect.items()}, "change of top-1, points", reference=0,
+        recorded={WHO[who]: {fix: of[who] for fix, of in past["fixes"].items()}
+                  for who in WHO if past}, form="+.1f",
+    ),
+    caption=f"Effect of replacing the weakest classes' images, at {fix_size:,} training images, "
+    "with 95 % intervals. Bold: the recorded larger run.",
     name="fig-fixes",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-from dataworth.stats import best_of
-
 three = study.filled_groups("synthetic")
-chosen, cure = best_of({f: effect[f, "weak"] for f in fixes if f != "real images"})
+chosen, cure = best_of({fix: e for fix, e in effect["weak"].items() if fix != "real images"})
 ledger = claims.judge(
     "per-class",
     {
@@ -306,8 +261,8 @@ ledger = claims.judge(
         "cure": cure,
     },
     agreed=100 * (three.draws == three.value).mean(),
-    groups=", ".join(f"{name} {c.group}" for name, c in scaling["synthetic"].items()),
-    classes=len(causes), weak=", ".join(weak), chosen=chosen,
+    groups=", ".join(f"{name} {c.group}" for name, c in classes["synthetic"].items()),
+    classes=len(causes), weak=", ".join(weak.index), chosen=chosen,
 )  # fmt: skip
 ledger
 
@@ -315,19 +270,14 @@ ledger
 claims.write(
     ledger,
     evidence={
-        "accuracy": {
-            arm: {"sizes": list(study.sizes[arm])}
-            | {
-                name: (1 - study.curve(arm, label, metric="error").means).tolist()
-                for label, name in enumerate(study.names)
-            }
-            for arm in scaling
+        "accuracy": {arm: study.evidence(arm) for arm in study.runs},
+        "groups": {arm: {n: c.group for n, c in of.items()} for arm, of in classes.items()},
+        "fixes": {
+            fix: {who: [effect[who][fix].value, *effect[who][fix].interval] for who in WHO} for fix in fixes
         },
-        "groups": {arm: {n: c.group for n, c in of.items()} for arm, of in scaling.items()},
-        "fixes": {f: {w: effect[f, w].value for w in shades} for f in fixes},
     },
     provenance=study.provenance(),
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Why it could be wrong
@@ -339,65 +289,52 @@ claims.write(
 #   which is not among the interventions of the default; see the second exercise.
 # - **Other classes gain, too.** Replacing the images of two classes changes what the classifier learns of all; where
 #   the others gain as much as the treated ones, the cure is not one of these classes.
-# - **Ten classes.** Over ten classes only a rank correlation beyond about ±0.65 can be told from zero.
+# - **Ten classes.** Over ten classes only a rank correlation beyond about ±0.65 has an interval that excludes zero.
 #   ImageNet has a thousand.
 # - **A closed domain.** Our generator learned from the same ten classes. A concept that it *cannot* draw, as
 #   Stable Diffusion cannot draw certain species or tools, may not exist here; then the weakest class is weak
 #   for another reason.
-# - **The judge errs too.** Recognizability is measured by a classifier that confuses the same classes. Compare
+# - **The reference errs too.** Recognizability is measured by a classifier that confuses the same classes. Compare
 #   with its F1 on real images before blaming the generator.
-# - **Thresholds decide the groups.** The share of draws says how firmly; other thresholds, other groups. The
+# - **Thresholds decide the groups.** The fraction of draws says how firmly; other thresholds, other groups. The
 #   interval of the first verdict covers thresholds 0.1 to either side of ours, since the paper gives none.
-# - **Loss and accuracy part ways.** With few images and many passes a classifier is confidently wrong, so its
+# - **Loss and accuracy part ways.** With few images and many epochs a classifier is confidently wrong, so its
 #   loss falls with more data even where its accuracy stays; a class can be flat in accuracy and not *poor*.
 # - **Chosen for being weak.** The weakest classes were chosen on validation images; runs are the same as those
-#   judged on the test set, so a part of their weakness may still be chance of those runs.
+#   evaluated on the test set, so a part of their weakness may still be chance of those runs.
 
 # %% [markdown]
 # ## Discussion
 #
 # **Why are the "poor" classes so difficult?** Three causes can be told apart by what would cure
 # them. *The generator cannot draw the concept*: then the class loses more than others by going from real to
-# synthetic images, its recognizability is low although the judge knows the real ones, and real
+# synthetic images, its recognizability is low although the reference knows the real ones, and real
 # images cure it. *The generator draws it too uniformly*: then recognizability is high, diversity low, and
 # other prompts or weaker guidance help. *The class is hard to tell from another*: then it is weak with real
 # images too, one rival takes most of its errors, and nothing in the images' making helps much.
 
-# %% tags=["hide-input"]
+# %%
+shown = weak.drop(columns=["taken_for", "taken"])
+tables.show(shown, ".2f", names=heads, caption="The weakest classes")
+
+# %%
 from IPython.display import Markdown
 
 from dataworth.markdown import literal
 
-
-def conclusion():
-    """Which of the three causes the signs above speak for."""
-    undrawable = [name for name in weak if (causes.real_f1 - causes.recognizability)[name] > 0.05]
-    if undrawable:
-        first = f"the judge knows real images of {', '.join(map(literal, undrawable))} better than drawn ones: the generator's part"
-    else:
-        first = "the judge errs on the real images of these classes as often as on the drawn ones: not the generator's part"
-    cured = effect["real images", "weak"]
-    second = (
-        "real images of them cure them"
-        if cured.low > 0
-        else "real images of them do not cure them, or not beyond chance"
-    )
-    return f"By the signs above: {first}; {second}."
-
-
+undrawable = weak.index[weak.real_f1 - weak.recognizability > 0.05]
+cured, spared = effect["weak"]["real images"], effect["other"]["real images"]
 Markdown(
-    "In this run: "
-    + "; ".join(
-        f"**{literal(study.names[c])}** reaches {100 * causes.accuracy.iloc[c]:.0f} % with the most synthetic and "
-        f"{100 * causes.accuracy_real.iloc[c]:.0f} % with the most real images, "
-        f"{100 * study.confusion('synthetic')[c, study.rival(c)]:.0f} % of it is taken for "
-        f"{literal(study.names[study.rival(c)])}, and the judge's F1 is {causes.recognizability.iloc[c]:.2f} on "
-        f"its synthetic and {causes.real_f1.iloc[c]:.2f} on its real images"
-        for c in study.weak
+    f"Real images of the weakest classes change their top-1 by {tables.text(cured, '+.1f')} "
+    f"points and that of the other classes by {tables.text(spared, '+.1f')}. By these signs, "
+    "the reference " + (
+        f"knows real images of {', '.join(map(literal, undrawable))} better than synthetic "
+        "ones: the generator's part" if len(undrawable)
+        else "errs on the real images of these classes as often as on synthetic ones: not the "
+        "generator's part"
     )
-    + f". Real images of the weakest classes change their top-1 by {effect['real images', 'weak']} "
-    f"points, and that of the other classes by {effect['real images', 'other']}. " + conclusion()
-)
+    + f"; real images {'cure them' if cured.low > 0 else 'do not cure them, or not beyond chance'}."
+)  # fmt: skip
 
 # %% [markdown]
 # ## Exercises

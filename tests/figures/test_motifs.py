@@ -290,6 +290,20 @@ def test_upright_lines_and_bands_are_named():
     assert band.get_x() == 2 and band.get_width() == 3
 
 
+def test_named_conditions_stand_in_order_at_equal_steps():
+    pairs = {
+        "real": {"photo": est(10, 9, 11), "styles": est(10, 9, 11)},
+        "mixed": {"photo": est(5, 4, 6), "styles": est(8, 7, 9)},
+    }
+    picture = draw(curves(pairs, "prompt set", "top-1 (%)"))
+    (ax,) = picture.axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["photo", "styles"]
+    assert ax.get_xscale() == "linear" and list(ax.get_xticks()) == [0, 1]
+    lines = {tuple(line.get_ydata()): list(line.get_xdata()) for line in ax.lines}
+    assert lines[(5.0, 8.0)] == [0, 1]
+    assert "mixed 5 [4, 6] at photo, 8 [7, 9] at styles" in picture.alt
+
+
 def test_points_outside_the_measured_range_are_marked_as_extrapolated():
     found = Curve([10, 100, 1000], [1, 2, 3])
     picture = draw(curves(found, "n", "ratio", measured=(50, 500)))

@@ -19,6 +19,7 @@ from dataworth.studies.out_of_distribution import (
     DRAWN,
     EFFECTS,
     SETS,
+    STEPS,
     OutOfDistribution,
     factorial_effects,
     run,
@@ -155,10 +156,31 @@ def test_a_study_from_end_to_end(done, monkeypatch):
     for effect in EFFECTS:
         assert effects[effect].value == pytest.approx(np.mean([e[effect].value for e in by_set]))
 
+    drawn = done.steps(DRAWN)
+    for step, (a, b) in STEPS.items():
+        assert drawn[step].value == pytest.approx(means[a] - means[b])
+        np.testing.assert_allclose(drawn[step].draws, draws[:, a] - draws[:, b])
+    lines = done.interaction("r")
+    names = (params.prompt_set, params.style_prompt_set)
+    assert all(tuple(line) == names for line in lines.values())
+    (bare, words), (both, styled), (real, same) = (line.values() for line in lines.values())
+    of_r = done.cell_accuracy(("r",))[0]
+    assert [e.value for e in (bare, words, both, styled, real)] == of_r.tolist() and real == same
+    interaction = (styled.value - both.value) - (words.value - bare.value)
+    assert done.effects(("r",))["interaction"].value == pytest.approx(interaction)
+    curves = done.top1("v2")
+    for arm, c in curves.items():
+        error = done.curve(arm, split="v2", metric="error")
+        low, high = error.interval()
+        np.testing.assert_allclose(c.means, 100 * (1 - error.means))
+        np.testing.assert_allclose(c.interval(), (100 * (1 - high), 100 * (1 - low)))
+
     examples = done.shifted_examples()
     assert {s: x.shape for s, x in examples.items()} == dict.fromkeys(SETS, (10, 28, 28))
     assert [x.shape for x in done.cell_examples(3).values()] == [(3, 28, 28)] * 4
-    assert list(done.accuracy().index) == list(SETS)
+    table = done.accuracy()
+    assert list(table.index) == list(SETS) and list(table) == list(done.runs)
+    assert table.loc["v2", "two"].value == curves["two"].means[-1]
     assert "classifiers, 2x2" in done.summary().index
     assert done.provenance()["runs"].startswith("32 classifier")
 

@@ -164,7 +164,14 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
     for c in scaling.values():
         assert c.group in per_class.GROUPS and c.groups.shape == (100,)
         assert 0 <= c.last.value <= 1 and c.last.low <= c.last.high
-    assert list(study.table("real").index) == list(study.names)
+    table = study.table("real")
+    assert list(table.index) == list(study.names)
+    assert table.agreed.between(0, 1).all() and set(table.group) <= set(per_class.GROUPS)
+    kept = study.evidence("synthetic")
+    for name, c in scaling.items():
+        ends = [kept[name + end][-1] for end in ("", "_low", "_high")]
+        assert ends == pytest.approx([c.last.value, c.last.low, c.last.high])
+    assert kept["sizes"] == [10, 20, 30, 40] and len(kept) == 1 + 3 * 10
 
     # Other thresholds than these can fill another number of groups: the interval says so.
     count = study.filled_groups("synthetic")
@@ -224,6 +231,12 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
     assert study.rival(3) != 3
     causes = study.causes()
     assert len(causes) == 10 and causes.recognizability.dropna().between(0, 1).all()
+    worst = study.weak_classes()
+    assert list(worst.index) == [study.names[c] for c in study.weak]
+    assert list(worst.taken_for) == [study.names[study.rival(c)] for c in study.weak]
+    for c, taken in zip(study.weak, worst.taken, strict=True):
+        others = np.delete(study.confusion("synthetic")[c], c)
+        assert taken == others.max()
     gallery = study.gallery(2)
     assert all(images.shape == (2, 28, 28) for images in gallery.values())
     assert study.provenance()["runs"].startswith("24 classifier")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def curves(
 ) -> Panel:
     """Curves of one or several arms, with intervals.
 
-    groups: a curve (anything that `series` takes with sizes), or several by arm. x, y: labels.
+    groups: a curve (anything that `series` takes with sizes), or several by arm; where its places
+    are words (conditions, not sizes), they stand in order at equal steps. x, y: labels.
     laws: fitted laws by arm, drawn over the sizes of the runs with their 95 % band instead of
     intervals of points, and dashed beyond, up to `to`. rivals: other laws of the same points,
     dotted up to `to`. recorded: the recorded run, by arm if there
@@ -66,7 +68,21 @@ def curves(
     past = grouped(recorded, next(iter(own)) if len(own) == 1 else "")
     known = grouped(published, "published")
     styles = looks([*own, *(name for name in past if name not in own)], roles)
+    told = [_told(name, s, form, bool(join)) for name, s in own.items()]
+    told += [
+        _told(f"{RECORDED}, {n}" if n != "this run" else RECORDED, s, form) for n, s in past.items()
+    ]
+    told += [_told(name, s, form) for name, s in known.items()]
+    told += [f"chance is {number(chance, form)}"] if chance is not None else []
     shown = [*own.values(), *past.values(), *known.values()]
+    words = list(dict.fromkeys(at for s in shown for at in s.at if isinstance(at, str)))
+    if words:
+        log = log.replace("x", "")
+        own, past, known = (
+            {name: replace(s, at=tuple(map(words.index, s.at))) for name, s in found.items()}
+            for found in (own, past, known)
+        )
+        shown = [*own.values(), *past.values(), *known.values()]
 
     def paint(ax: Axes, span: Span | None) -> None:
         ax.set_xscale("log" if "x" in log else "linear")
@@ -131,13 +147,10 @@ def curves(
             ax.axhline(chance, color="#555555", lw=1, ls=(0, (1, 2)), label="chance", zorder=1)
         if span:
             ax.set_ylim(span)
+        if words:
+            ax.set_xticks(range(len(words)), words)
+            ax.set_xlim(-0.4, len(words) - 0.6)
 
-    told = [_told(name, s, form, bool(join)) for name, s in own.items()]
-    told += [
-        _told(f"{RECORDED}, {n}" if n != "this run" else RECORDED, s, form) for n, s in past.items()
-    ]
-    told += [_told(name, s, form) for name, s in known.items()]
-    told += [f"chance is {number(chance, form)}"] if chance is not None else []
     named = tuple(
         (float(a), float(v), text)
         for name, texts in (names or {}).items()
@@ -155,12 +168,11 @@ def _told(name: str, found: Series, form: str, joined: bool = True) -> str:
     """First and last number of a curve, the last with its interval; all of up to three points, and
     of those that make no curve."""
     last = len(found.at) - 1
-    parts = [f"{found.told(i, form)} at {number(found.at[i], 'n')}" for i in range(len(found.at))]
+    places = [at if isinstance(at, str) else number(at, "n") for at in found.at]
+    parts = [f"{found.told(i, form)} at {place}" for i, place in enumerate(places)]
     if last < 3 or not joined:
         return f"{name} " + ", ".join(parts)
-    return (
-        f"{name} from {number(found.value[0], form)} at {number(found.at[0], 'n')} to {parts[-1]}"
-    )
+    return f"{name} from {number(found.value[0], form)} at {places[0]} to {parts[-1]}"
 
 
 def _aside(found: Series, place: int, count: int, log: str) -> np.ndarray:

@@ -44,6 +44,10 @@ class Curve:
         rows = [self.sizes.tolist().index(n) for n in sizes]
         return Curve(self.sizes[rows], self.values[rows], self.draws[:, rows])
 
+    def top1(self) -> Curve:
+        """A curve of errors as one of top-1 accuracies, in percent."""
+        return Curve(self.sizes, 100 * (1 - self.values), 100 * (1 - self.draws))
+
     def one(self, at: int) -> Estimate:
         """The mean at one position."""
         return estimate(self.means[at], self.draws[:, at])

@@ -41,6 +41,13 @@ DRAWN = ("sketch", "r")  # the shifted sets that hold drawings
 EFFECTS = ("drawings in the pool", "style words", "interaction")
 # Per cell: (without, plain), (without, styles), (with, plain), (with, styles).
 CONTRASTS = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, -0.5, 0.5], [1.0, -1.0, -1.0, 1.0]])
+# Single steps between rows of `factorial`, of which the last holds real images.
+STEPS = {
+    "drawings in the pool, plain prompts": (2, 0),
+    "style words, no drawings in the pool": (1, 0),
+    "style words, drawings in the pool": (3, 2),
+    "no drawings, plain prompts, less real images": (0, 4),
+}
 
 
 class OutOfDistribution(Reanalysis):
@@ -106,37 +113,26 @@ class OutOfDistribution(Reanalysis):
 
     def factorial(self) -> list[list[ClassifierSpec]]:
         """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row; they
-        are judged on the dark sketches too."""
-        judged = (*self.evaluations(), DARK)
+        are evaluated on the dark sketches too."""
+        evaluations = (*self.evaluations(), DARK)
         budget = Budget(amount=self.cause_budget, batch=self.batch)
         size, seeds = self.cause_size, range(self.seeds)
         parts: list[Sequence[RealPart | SyntheticPart]] = []
         parts += [[self.synthetic(pool, size, s) for s in seeds] for pool in self.cells().values()]
         parts += [[self.real(size, s) for s in seeds]]
         return [
-            [self.classifier(row[s], seed=s, budget=budget, evaluations=judged) for s in seeds]
+            [self.classifier(row[s], seed=s, budget=budget, evaluations=evaluations) for s in seeds]
             for row in parts
         ]
 
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the four cells of the 2x2; *synthetic scaling* counts the other
         arms."""
-        from dataworth.studies.image_cost import Drawing
-
-        images = self.seeds * self.cause_size
-        cells = [
-            Drawing(generator, prompts, images, self.sampling_steps(generator))
-            for generator, prompts in self.cell_names()
-        ]
-        return [*super().drawings(), *cells]
+        return [*super().drawings(), *self.sampled(self.cell_names(), self.cause_size)]
 
     def trainings(self) -> list[Training]:
         """The main arms and the 2x2 with its row of real images."""
-        from dataworth.studies.image_cost import Training
-
-        runs = 5 * self.seeds
-        samples = runs * self.cause_budget * self.batch
-        return [*super().trainings(), Training("2x2", self.model, runs, samples)]
+        return [*super().trainings(), self.further("2x2", 5, self.cause_budget)]
 
     def preflight(self) -> None:
         """Raises UserError before anything runs: no data, a small pool, no generator."""
@@ -168,6 +164,11 @@ class Study(base.Study):
             resamples=p.resamples,
             seed=p.seed,
         )
+
+    def top1(self, split: str) -> dict[str, Curve]:
+        """Top-1 in percent of every arm on an evaluation set."""
+        arms = self.runs
+        return {arm: self.curve(arm, split=split, metric="error").top1() for arm in arms}
 
     def exponent(self, arm: str, split: str) -> Estimate:
         """k of loss = a D^-k over `other_sizes`; negative where loss grows with D. It depends on
@@ -204,6 +205,26 @@ class Study(base.Study):
         value, resampled = factorial_effects(means[:4]), factorial_effects(draws[:, :4])
         return {e: estimate(value[i], resampled[:, i]) for i, e in enumerate(EFFECTS)}
 
+    def steps(self, splits: Sequence[str]) -> dict[str, Estimate]:
+        """Each of `STEPS` on top-1, in points, mean over `splits`."""
+        means, draws = self.cell_accuracy(splits)
+        return {
+            step: estimate(means[a] - means[b], draws[:, a] - draws[:, b])
+            for step, (a, b) in STEPS.items()
+        }
+
+    def interaction(self, split: str) -> dict[str, dict[str, Estimate]]:
+        """Top-1 in percent of the 2x2 on an evaluation set, by generator and prompt set, and of as
+        many real images, which have no prompts (twice the same)."""
+        p, (means, draws) = self.params, self.cell_accuracy((split,))
+        cells = [estimate(mean, draws[:, i]) for i, mean in enumerate(means)]
+        lines = {"without drawings": (0, 1), "with drawings": (2, 3), "real": (4, 4)}
+        prompts = (p.prompt_set, p.style_prompt_set)
+        return {
+            line: {name: cells[i] for name, i in zip(prompts, rows, strict=True)}
+            for line, rows in lines.items()
+        }
+
     def shifted_examples(self) -> dict[str, NDArray[np.uint8]]:
         """Of each evaluation set, one image of every class that it has: (classes, H, W)."""
         from dataworth.images.shifts import evaluation_set
@@ -217,25 +238,17 @@ class Study(base.Study):
             )
         return rows
 
-    def cell_examples(self, count: int) -> dict[str, NDArray[np.uint8]]:
-        """The first `count` images of each cell of the 2x2."""
-        return {
-            f"{generator}, {prompts}": pool.load(np.arange(count), self.store)[0]
-            for (generator, prompts), pool in self.params.cells().items()
-        }
+    def cell_examples(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
+        """The first `count` images of each cell of the 2x2, by generator and prompt set."""
+        cells = self.params.cells().items()
+        return {cell: pool.load(np.arange(count), self.store)[0] for cell, pool in cells}
 
     def accuracy(self) -> pd.DataFrame:
-        """Top-1 in percent, mean and 95 % interval, by evaluation set and arm, largest size."""
+        """Estimates of top-1 in percent, by evaluation set and arm, at the arm's largest size."""
         import pandas as pd
 
-        table: dict[str, dict[str, str]] = {}
-        for split in SETS:
-            for arm in self.runs:
-                c = self.curve(arm, split=split, metric="error")
-                e = estimate(100 * (1 - c.means[-1]), 100 * (1 - c.draws[:, -1]))
-                column = f"{arm} ({c.sizes[-1]})"
-                table.setdefault(column, {})[split] = f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"
-        return pd.DataFrame(table).rename_axis("evaluation set")
+        found = {s: {arm: c.one(-1) for arm, c in self.top1(s).items()} for s in SETS}
+        return pd.DataFrame.from_dict(found, orient="index").rename_axis("evaluation set")
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""

@@ -46,7 +46,7 @@ class PerClass(Reanalysis):
         "poor: a class whose top-1 stays below this at the largest size", gt=0, le=1
     )
     judged_images: int = field(
-        "synthetic images judged by the reference classifier", "images", ge=20, le=10**9
+        "synthetic images evaluated by the reference classifier", "images", ge=20, le=10**9
     )
     weakest: int = field("classes treated by the intervention", "classes", ge=1, le=10**6)
     fix_prompt_set: str = field("intervention: other prompts for the weakest classes")
@@ -59,7 +59,7 @@ class PerClass(Reanalysis):
     _prompts = field_validator("fix_prompt_set")(check_prompt_sets)
 
     def fidelity(self, reference: ClassifierSpec) -> FidelitySpec:
-        """The pool of the synthetic arm, judged by a classifier trained on real images."""
+        """The pool of the synthetic arm, evaluated by a classifier trained on real images."""
         size = min(self.judged_images, max(self.synthetic_sizes))
         return FidelitySpec(pool=self.pool(), size=size, reference=reference)
 
@@ -103,22 +103,12 @@ class PerClass(Reanalysis):
 
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the pools of the intervention."""
-        from dataworth.studies.image_cost import Drawing
-
-        images = self.seeds * self.fix_size
-        fixes = [
-            Drawing(self.generator, prompts, images, self.solver_steps)
-            for prompts in (self.fix_prompt_set, self.prompt_set)
-        ]
-        return [*super().drawings(), *fixes]
+        fixes = [(self.generator, prompts) for prompts in (self.fix_prompt_set, self.prompt_set)]
+        return [*super().drawings(), *self.sampled(fixes, self.fix_size)]
 
     def trainings(self) -> list[Training]:
         """The main arms and the four sets of the intervention."""
-        from dataworth.studies.image_cost import Training
-
-        runs = 4 * self.seeds
-        samples = runs * self.fix_budget * self.batch
-        return [*super().trainings(), Training("intervention", self.model, runs, samples)]
+        return [*super().trainings(), self.further("intervention", 4, self.fix_budget)]
 
     def preflight(self) -> None:
         """Raises UserError before anything runs: no data, a small pool, no generator."""
@@ -174,22 +164,18 @@ class Study(base.Study):
         return found
 
     def table(self, arm: str) -> pd.DataFrame:
-        """Groups of an arm: top-1 at the smallest and largest size, k, group, and the share of
-        bootstrap draws in that group."""
+        """Groups of an arm by class: top-1 at the smallest (`first`) and largest size (`last`),
+        `k` of the loss, `group`, and `agreed`, the fraction of bootstrap draws in that group."""
         import pandas as pd
 
+        columns = ("first", "last", "k", "group")
         return pd.DataFrame(
             {
-                name: {
-                    f"top-1 at {self.sizes[arm][0]}": str(c.first),
-                    f"top-1 at {self.sizes[arm][-1]}": str(c.last),
-                    "k of the loss": str(c.k),
-                    "group": c.group,
-                    "share of draws": f"{(c.groups == c.group).mean():.2f}",
-                }
+                name: {column: getattr(c, column) for column in columns}
+                | {"agreed": (c.groups == c.group).mean()}
                 for name, c in self.classes(arm).items()
             }
-        ).T
+        ).T.rename_axis("class")
 
     def filled_groups(self, arm: str) -> Estimate:
         """How many of the groups hold a class. The paper gives no thresholds, so the interval
@@ -213,9 +199,10 @@ class Study(base.Study):
         import pandas as pd
 
         arrays = self.fidelity.arrays
-        judge = self.runs["real"][-1][0].arrays
-        labels = np.asarray(judge["labels_validation"])
-        _, real_f1 = recall_and_f1(judge["logits_validation"].argmax(1), labels, len(self.names))
+        reference = self.runs["real"][-1][0].arrays
+        labels = np.asarray(reference["labels_validation"])
+        answers = reference["logits_validation"].argmax(1)
+        _, real_f1 = recall_and_f1(answers, labels, len(self.names))
         synthetic, real = self.classes("synthetic"), self.classes("real")
         return pd.DataFrame(
             {
@@ -231,7 +218,7 @@ class Study(base.Study):
 
     def excess_gap(self) -> Estimate:
         """Real minus synthetic top-1 at the largest common size, of the `weak` classes less that
-        of the others, in points: above 0 if the weak classes lose more by being drawn."""
+        of the others, in points: above 0 if the weak classes lose more by being synthetic."""
         at = max(set(self.sizes["real"]) & set(self.sizes["synthetic"]), default=None)
         at = at or min(self.sizes["real"][-1], self.sizes["synthetic"][-1])
         gaps = {}
@@ -262,11 +249,19 @@ class Study(base.Study):
         return estimate(means[0] - means[1], draws[:, 0] - draws[:, 1])
 
     def confusion(self, arm: str) -> Array:
-        """(classes, classes): share of a class's test images (row) given each answer (column), at
-        the largest size, mean over seeds."""
+        """(classes, classes): fraction of a class's test images (row) given each answer (column),
+        at the largest size, mean over seeds."""
         answers = [r.arrays["logits_test"].argmax(1) for r in self.runs[arm][-1]]
-        shares = [confusion(self.labels(), a, len(self.names)) for a in answers]
-        return np.mean(shares, axis=0)
+        return np.mean([confusion(self.labels(), a, len(self.names)) for a in answers], axis=0)
+
+    def weak_classes(self) -> pd.DataFrame:
+        """`causes` of the weak classes; before them the class that each is most often `taken_for`
+        and the fraction `taken`."""
+        shares, rivals = self.confusion("synthetic"), [self.rival(c) for c in self.weak]
+        table = self.causes().iloc[list(self.weak)]
+        table.insert(0, "taken_for", [self.names[r] for r in rivals])
+        table.insert(1, "taken", shares[list(self.weak), rivals])
+        return table
 
     def rival(self, label: int, arm: str = "synthetic") -> int:
         """The class that a class is taken for most often."""
@@ -274,25 +269,33 @@ class Study(base.Study):
         row[label] = -1
         return int(row.argmax())
 
-    def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
+    def gallery(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
         """Of each weak class and its rival: `count` real images, `count` synthetic ones, and, for
-        the weak class, `count` of every intervention; rows by name."""
+        the weak class, `count` of every intervention; by class and kind."""
         from dataworth.data import load_images
 
         real = load_images(self.params.card, POOL)
         pools = {"synthetic": self.params.pool(), **self.params.fix_pools()}
         classes, rows = len(self.names), {}
         for label in self.weak:
-            rival = self.rival(label)
-            for c in (label, rival):
-                rows[f"{self.names[c]}, real"] = real.images[np.flatnonzero(real.labels == c)][
-                    :count
-                ]
+            for c in (label, self.rival(label)):
+                name = self.names[c]
+                rows[name, "real"] = real.images[np.flatnonzero(real.labels == c)[:count]]
                 for kind, pool in pools.items():
                     if c == label or kind == "synthetic":
                         ids = c + classes * np.arange(count)
-                        rows[f"{self.names[c]}, {kind}"] = pool.load(ids, self.store)[0]
+                        rows[name, kind] = pool.load(ids, self.store)[0]
         return rows
+
+    def evidence(self, arm: str) -> dict[str, list[float]]:
+        """What a ledger keeps of an arm: `sizes`, and top-1 of every class with its interval."""
+        kept: dict[str, list[float]] = {"sizes": list(self.sizes[arm])}
+        for label, name in enumerate(self.names):
+            error = self.curve(arm, label, metric="error")
+            high, low = error.interval()
+            columns = {name: error.means, f"{name}_low": low, f"{name}_high": high}
+            kept |= {column: (1 - values).tolist() for column, values in columns.items()}
+        return kept
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
@@ -347,7 +350,7 @@ def _group(first: ArrayLike, last: ArrayLike, k: Estimate, p: PerClass) -> NDArr
 
 
 def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Array:
-    """(classes, classes): share of the examples of a class (row) that get each answer (column);
+    """(classes, classes): fraction of the examples of a class (row) that get each answer (column);
     a row without examples is 0."""
     counts = np.zeros((classes, classes))
     np.add.at(counts, (labels, answers), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
@@ -50,7 +50,21 @@ class Reanalysis(ImageStudy):
         scaling = self.scaling()
         return scaling.drawings(scaling.arms()[arm] for arm in PURE)
 
+    def sampled(self, pools: Iterable[tuple[str, str]], size: int) -> list[Drawing]:
+        """`size` images for every seed from each pool, given by generator and prompt set."""
+        from dataworth.studies.image_cost import Drawing
+
+        images = self.seeds * size
+        return [Drawing(g, prompts, images, self.sampling_steps(g)) for g, prompts in pools]
+
     def trainings(self) -> list[Training]:
         """The two main arms, shared with *synthetic scaling*; chapters add what they train."""
         scaling = self.scaling()
         return scaling.trainings(scaling.arms()[arm] for arm in PURE)
+
+    def further(self, kind: str, sets: int, steps: int) -> Training:
+        """The training of one more experiment: so many training sets, each for so many steps."""
+        from dataworth.studies.image_cost import Training
+
+        runs = sets * self.seeds
+        return Training(kind, self.model, runs, runs * steps * self.batch)
