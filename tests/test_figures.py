@@ -11,7 +11,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
 from dataworth import figures
 from dataworth.figures import (
@@ -19,7 +18,6 @@ from dataworth.figures import (
     MARKERS,
     image_grid,
     plain_ticks,
-    scaling_curve,
     show,
     subplots,
 )
@@ -135,63 +133,6 @@ def test_image_grid():
     assert [row[0].texts[0].get_text() for row in axes] == ["real", "synthetic"]
     assert [ax.get_title() for ax in axes[0]] == ["a", "b", "c"]
     assert image_grid({"one": rows["real"][:1]}).axes[0].get_images()
-
-
-class Law:
-    """3 n^-0.5 with a band of 10 %."""
-
-    def mean(self, n):
-        return 3 * np.asarray(n) ** -0.5
-
-    def predict(self, n):
-        mean = self.mean(n)
-        return type("Prediction", (), {"mean": mean, "low": 0.9 * mean, "high": 1.1 * mean})
-
-
-def test_scaling_curve():
-    _, ax = subplots()
-    sizes, losses = [1000, 10, 100], [0.1, 1.0, 0.3]
-    scaling_curve(ax, "synthetic", sizes, losses, Law(), to=5000)
-    points, law, beyond = ax.get_lines()
-    np.testing.assert_array_equal(points.get_xdata(), sizes)
-    np.testing.assert_array_equal(points.get_ydata(), losses)
-    assert points.get_marker() == MARKERS["synthetic"] and points.get_linestyle() == "None"
-    assert points.get_label() == "synthetic"
-    assert {to_hex(line.get_color()).upper() for line in ax.get_lines()} == {COLOURS["synthetic"]}
-    for line, low, high in ((law, 10, 1000), (beyond, 1000, 5000)):
-        x = line.get_xdata()
-        np.testing.assert_allclose([x[0], x[-1]], [low, high])
-        np.testing.assert_allclose(line.get_ydata(), 3 * x**-0.5)
-    assert beyond.get_linestyle() == "--" and law.get_linestyle() == "-"
-    assert ax.get_xscale() == ax.get_yscale() == "log"
-    (band,) = ax.collections
-    corners = band.get_paths()[0].vertices
-    ratio = corners[:, 1] / (3 * corners[:, 0] ** -0.5)
-    np.testing.assert_allclose(sorted({round(r, 6) for r in ratio}), [0.9, 1.1])
-    assert corners[:, 0].min() >= 10 * (1 - 1e-9) and corners[:, 0].max() <= 1000 * (1 + 1e-9)
-
-
-def test_scaling_curve_without_a_law():
-    _, ax = subplots()
-    scaling_curve(ax, "real", [10, 100], [2, 1], label="ours", filled=False)
-    (points,) = ax.get_lines()
-    assert points.get_label() == "ours" and points.get_markerfacecolor() == "white"
-    scaling_curve(ax, "real", [10, 100], [2, 1], Law(), to=50)  # nothing lies beyond
-    assert len(ax.get_lines()) == 3 and len(ax.collections) == 1
-
-
-def test_scaling_curve_of_a_real_fit():
-    from dataworth import fit
-
-    n = np.geomspace(10, 1e4, 8)
-    noisy = (0.2 + 5 * n**-0.6) * np.exp(0.01 * np.random.default_rng(0).normal(size=8))
-    found = fit.fit({"n": n, "loss": noisy}, law="shifted", x="n", y="loss")
-    _, ax = subplots()
-    scaling_curve(ax, "real", n, noisy, found, to=1e5)
-    _, law, beyond = ax.get_lines()
-    for line in (law, beyond):
-        x = np.asarray(line.get_xdata())
-        np.testing.assert_allclose(line.get_ydata(), 0.2 + 5 * x**-0.6, rtol=0.05)
 
 
 def test_every_arm_has_a_colour_and_a_marker_of_its_own():

@@ -94,7 +94,7 @@ from dataworth.studies.clip_scaling import ARMS, ClipScaling, run
 
 params = ClipScaling.from_names(globals())
 study = run(params)
-tables.show(study.summary())
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ## Scaling curves
@@ -109,8 +109,8 @@ from dataworth.figures import curves, draw, forest, image_grid, series, show
 
 zero_shot = {arm: study.curve(arm) for arm in ARMS}
 supervised = {arm: study.classifier(arm) for arm in ("real", "synthetic")}
-laws = {arm: c.power_law() for arm, c in zero_shot.items()}
-supervised_laws = {arm: c.power_law() for arm, c in supervised.items()}
+laws = {arm: c.fit("power") for arm, c in zero_shot.items()}
+supervised_laws = {arm: c.fit("power") for arm, c in supervised.items()}
 past = (claims.recorded("clip-scaling") or {}).get("evidence", {})
 
 # %%

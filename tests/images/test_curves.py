@@ -133,7 +133,7 @@ def test_interval():
 def test_a_power_law_is_refitted_to_every_draw():
     """Through two sizes it is exact: k is the slope of the log means."""
     found = curve(arm(3), (10, 100), resamples=20)
-    law = found.power_law()
+    law = found.fit("power")
     slope = -np.diff(np.log(found.means)) / np.log(10)
     assert law.params["k"] == pytest.approx(slope[0], abs=1e-6)
     slopes = -np.diff(np.log(found.draws), axis=1)[:, 0] / np.log(10)

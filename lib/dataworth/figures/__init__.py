@@ -13,7 +13,7 @@ from .base import (
     style,
     subplots,
 )
-from .curves import curves, scaling_curve
+from .curves import curves
 from .forest import forest, stack
 from .heatmap import heatmap
 from .labels import label_points
@@ -33,7 +33,6 @@ __all__ = [
     "image_grid",
     "label_points",
     "plain_ticks",
-    "scaling_curve",
     "scatter",
     "series",
     "shades",

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import COLOURS, GUIDE, MARKERS, Panel, Roles, looks
+from .base import COLOURS, GUIDE, Panel, Roles, looks
 from .marks import RECORDED, Span, cut, marks
 from .series import Series, grouped, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
     from dataworth.fit import Fit
 
@@ -211,36 +210,3 @@ def _rival(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> 
     sizes = _places(found)
     whole = np.geomspace(sizes.min(), max(sizes.max(), to or 0), 80)
     ax.plot(whole, law.mean(whole), ":", color=colour, lw=1.3)
-
-
-def scaling_curve(
-    ax: Axes,
-    arm: str,
-    sizes: ArrayLike,
-    losses: ArrayLike,
-    fit: Fit | None = None,
-    *,
-    label: str | None = None,
-    filled: bool = True,
-    to: float | None = None,
-) -> None:
-    """Draw runs as points (one per run) and a fitted law with its 95 % band, on log-log axes.
-
-    sizes, losses: (n,). The band covers the sizes that were run; beyond them, up to `to`, the law
-    is drawn dashed.
-    """
-    x, y = np.asarray(sizes, dtype=float), np.asarray(losses, dtype=float)
-    colour = COLOURS[arm]
-    ax.loglog(
-        x, y, MARKERS[arm], color=colour, mfc=colour if filled else "white", ms=5, alpha=0.85,
-        label=label or arm,
-    )  # fmt: skip
-    if fit is None:
-        return
-    inside = np.geomspace(x.min(), x.max(), 80)
-    predicted = fit.predict(inside)
-    ax.plot(inside, predicted.mean, color=colour, lw=1.6)
-    ax.fill_between(inside, predicted.low, predicted.high, color=colour, alpha=0.16, lw=0)
-    if to and to > x.max():
-        beyond = np.geomspace(x.max(), to, 30)
-        ax.plot(beyond, fit.mean(beyond), color=colour, lw=1.2, ls="--")

@@ -54,12 +54,6 @@ class Curve:
         columns = {"sizes": self.sizes, "means": self.means, "low": low, "high": high}
         return {name: column.tolist() for name, column in columns.items()}
 
-    def power_law(self) -> Fit:
-        """a n^-k through the means, refitted to every draw."""
-        from dataworth.fit import fit
-
-        return fit(self.table(), law="power", x="n", y="loss", draws=self.draws)
-
     def table(self) -> dict[str, Array]:
         """Columns `n` and `loss`, for `dataworth.fit.fit(..., draws=self.draws)`."""
         return {"n": self.sizes.astype(float), "loss": self.means}
