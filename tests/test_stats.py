@@ -96,3 +96,11 @@ def test_arithmetic_of_estimates_is_that_of_their_draws(draws, factor):
         np.testing.assert_allclose(
             found.interval, np.quantile(wanted, [0.025, 0.975]), rtol=1e-9, atol=1e-9
         )
+
+
+def test_the_side_of_a_value_on_which_an_interval_lies():
+    low, wide, high = (estimate(v, np.array([v - 0.1, v, v + 0.1])) for v in (0.5, 1.05, 2))
+    assert [e.side(1) for e in (low, wide, high)] == [-1, 0, 1]
+    assert low.side() == 1 and low.minus(high).side() == -1
+    assert estimate(np.nan, np.full(3, np.nan)).side(1) == 0
+    assert low.evidence() == {"value": 0.5, "low": low.low, "high": low.high}

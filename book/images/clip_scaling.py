@@ -19,7 +19,7 @@
 #
 # **What Fan et al. {cite}`fan2024scaling` found** (zero-shot loss on ImageNet; ViT-B/16 towers):
 #
-# - On real pairs the {term}`scaling ability` is $k = 0.387$; on synthetic images, drawn by Stable
+# - On real pairs the {term}`scaling ability` is $k = 0.387$; on synthetic images, sampled by Stable
 #   Diffusion from the data set's own captions at {term}`guidance scale` 1.5, it is 0.356: 8 % less (read
 #   off their figure, ±0.002). For classifiers real images scale 2.0 to 2.7 times faster.
 # - Real and synthetic pairs together help while there are few of them.
@@ -75,7 +75,7 @@ seed = 0
 # *patterned*, *long-sleeved*, ...). It stands for web alt text: right, short, and rarely complete.
 #
 # **Pairs.** A real pair is an image of the classifier pool and its caption. A synthetic pair is a
-# caption of some real image of that pool and an image drawn from it; the prompt has the class name in
+# caption of some real image of that pool and an image sampled from it; the prompt has the class name in
 # front (prompt set *IN-Captions*), the pair's text has not. *Real + synthetic* at size $D$ is $D$ of
 # each.
 #
@@ -89,11 +89,12 @@ seed = 0
 # {term}`linear probe` (ridge regression on frozen features of labelled real images).
 
 # %%
-from dataworth.studies.clip_scaling import ClipScaling, run
+from dataworth import tables
+from dataworth.studies.clip_scaling import ARMS, ClipScaling, run
 
 params = ClipScaling.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ## Scaling curves
@@ -103,65 +104,33 @@ study.summary()
 # nothing of them is trained again.
 
 # %%
-from dataworth.fit import fit
+from dataworth import claims, published
+from dataworth.figures import curves, draw, forest, image_grid, series, show
 
-arms = ["real", "synthetic", "real + synthetic"]
-zero_shot = {arm: study.curve(arm) for arm in arms}
+zero_shot = {arm: study.curve(arm) for arm in ARMS}
 supervised = {arm: study.classifier(arm) for arm in ("real", "synthetic")}
+laws = {arm: c.fit("power") for arm, c in zero_shot.items()}
+supervised_laws = {arm: c.fit("power") for arm, c in supervised.items()}
+past = (claims.recorded("clip-scaling") or {}).get("evidence", {})
 
-
-def power(c):
-    return fit(c.table(), law="power", x="n", y="loss", draws=c.draws)
-
-
-laws = {arm: power(c) for arm, c in zero_shot.items()}
-supervised_laws = {arm: power(c) for arm, c in supervised.items()}
-
-# %% tags=["hide-input"]
+# %%
 import numpy as np
 
-from dataworth import claims, published
-from dataworth.figures import COLOURS, plain_ticks, scaling_curve, show, subplots
-
-record = claims.recorded("clip-scaling")
-colours = {"real": "real", "synthetic": "synthetic", "real + synthetic": "mixed"}
-fig, (left, right) = subplots(1, 2, figsize=(9, 4.2), sharex=True)
-for arm, c in zero_shot.items():
-    scaling_curve(
-        left, colours[arm], np.repeat(c.sizes, seeds), c.values.ravel(), laws[arm], label=arm
-    )
-    if record:
-        old = record["evidence"]["zero_shot"][arm]
-        left.plot(
-            old["sizes"], old["means"], ".-", color=COLOURS[colours[arm]], lw=0.8, alpha=0.6,
-            label=f"recorded larger run, {arm}",
-        )  # fmt: skip
-for arm, c in supervised.items():
-    scaling_curve(
-        right, arm, np.repeat(c.sizes, seeds), c.values.ravel(), supervised_laws[arm], label=arm
-    )
-left.set(xlabel="pairs D (of each kind)", ylabel="test loss (nats)", title="CLIP, zero-shot")
-right.set(xlabel="training images D", title="classifiers")
-shown = sorted({*sizes, *(record["evidence"]["zero_shot"]["real"]["sizes"] if record else ())})
-for ax in (left, right):
-    plain_ticks(ax.xaxis, shown)
-    plain_ticks(ax.yaxis)
-    ax.legend(fontsize=8)
+recorded = past.get("zero_shot", {})
+size = f"up to {recorded['real']['sizes'][-1]:,} pairs" if recorded else ""
+panels = [
+    curves(c, "training images or pairs D", "test loss (nats)", title=f"CLIP, {arm}",
+           laws={"this run": laws[arm]}, recorded=recorded.get(arm), size=size, chance=np.log(10))
+    for arm, c in zero_shot.items()
+]  # fmt: skip
+panels.append(
+    curves(supervised, "training images or pairs D", "test loss (nats)", title="classifiers",
+           laws=supervised_laws, chance=np.log(10))
+)  # fmt: skip
 show(
-    fig,
-    alt="Two panels of test loss against training size on log-log axes. Left, zero-shot loss of CLIP "
-    "towers: "
-    + "; ".join(
-        f"{arm} from {c.means[0]:.2f} at {c.sizes[0]} to {c.means[-1]:.2f} at {c.sizes[-1]} pairs"
-        for arm, c in zero_shot.items()
-    )
-    + ". Right, classifiers: "
-    + "; ".join(
-        f"{arm} from {c.means[0]:.2f} to {c.means[-1]:.2f}" for arm, c in supervised.items()
-    )
-    + ".",
-    caption="Loss on real test images, one point per run, with power laws and 95 % bands. Left: zero-shot "
-    "loss of the towers. Right: classifiers on the same numbers of images.",
+    draw(*panels, columns=2, height=5.2),
+    caption="Loss on real test images, mean of the seeds, with power laws and 95 % bands; chance: ln 10. CLIP: zero-shot "
+    "loss of towers trained on D pairs of each kind. Classifiers on the same numbers of images.",
     name="fig-clip-curves",
 )
 
@@ -172,62 +141,27 @@ show(
 # quantity. The ratio $k_\text{real} / k_\text{synthetic}$ can; 1 means no gap.
 
 # %%
-from dataworth.stats import estimate
+from dataworth.studies.curves import exponent_ratio
 
+ratio_clip = exponent_ratio(laws["real"], laws["synthetic"])
+ratio_supervised = exponent_ratio(supervised_laws["real"], supervised_laws["synthetic"])
+ratio_of_ratios = ratio_supervised.over(ratio_clip)
+fan = published.fan_exponents().set_index(["evaluation_set", "training_source"]).k
+k_real, k_synthetic = fan["ImageNet zero-shot"]
+of_classifiers = fan["ImageNet val"]["real"] / fan["ImageNet val"].drop("real")
+supervised_range = (of_classifiers.min(), of_classifiers.max())
 
-def k_ratio(laws):
-    draws = laws["real"].draws["k"] / laws["synthetic"].draws["k"]
-    return estimate(laws["real"].params["k"] / laws["synthetic"].params["k"], draws)
-
-
-ratio_clip, ratio_supervised = k_ratio(laws), k_ratio(supervised_laws)
-ratio_of_ratios = estimate(
-    ratio_supervised.value / ratio_clip.value, ratio_supervised.draws / ratio_clip.draws
-)
-
-# %% tags=["hide-input"]
-fan = published.fan_exponents()
-clip_k = fan.query("evaluation_set == 'ImageNet zero-shot'").k.to_list()
-k_real, k_synthetic = max(clip_k), min(clip_k)
-fan_supervised = fan.query("evaluation_set == 'ImageNet val'").set_index("training_source").k
-supervised_range = [
-    fan_supervised["real"] / fan_supervised.drop("real").max(),
-    fan_supervised["real"] / fan_supervised.drop("real").min(),
-]
-fig, ax = subplots(figsize=(7, 2.8))
-rows = [
-    ("classifiers", ratio_supervised, supervised_range),
-    ("CLIP", ratio_clip, [k_real / k_synthetic] * 2),
-]
-for y, (name, own, paper) in enumerate(rows):
-    ax.plot(own.value, y, "o", color=COLOURS["accent"], label="this run" if y == 0 else None)
-    ax.plot(own.interval, (y, y), color=COLOURS["accent"], lw=1.5)
-    ax.plot(
-        paper,
-        (y + 0.2,) * 2,
-        "x-",
-        color=COLOURS["published"],
-        label="published" if y == 0 else None,
-    )
-    if record:
-        old = record["evidence"]["k_ratio"][name]
-        ax.plot(
-            old["value"], y - 0.2, "s", color=COLOURS["accent"], mfc="white",
-            label="recorded larger run" if y == 0 else None,
-        )  # fmt: skip
-ax.axvline(1, color="#999999", lw=1, ls=":")
-ax.set_yticks([0, 1], [name for name, *_ in rows])
-ax.set(xlabel="k on real / k on synthetic images", ylim=(-0.5, 1.6))
-ax.legend(fontsize=8)
+# %%
 show(
-    fig,
-    alt=f"Ratio of the exponents on real and synthetic images. Classifiers: {ratio_supervised} in this run, "
-    f"published {supervised_range[0]:.1f} to {supervised_range[1]:.1f}. CLIP: {ratio_clip} in this run, published "
-    f"{k_real / k_synthetic:.2f}.",
-    caption="How much faster loss falls with real than with synthetic images, for classifiers and for CLIP: "
-    "this run with 95 % intervals, and as published for ImageNet.",
+    forest(
+        {"classifiers": ratio_supervised, "CLIP": ratio_clip}, "k on real / k on synthetic images",
+        recorded=past.get("k_ratio"), size=size, reference=1, limits=(0, 5),
+        published={"classifiers": supervised_range, "CLIP": k_real / k_synthetic},
+    ),
+    caption="How much faster loss falls with real than with synthetic images, for classifiers and for CLIP; "
+    "95 % intervals, cut off with an arrow at 0 and 5. Published: for ImageNet.",
     name="fig-clip-ratio",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Does adding synthetic pairs help, and when?
@@ -235,45 +169,16 @@ show(
 # The loss of $D$ real and $D$ synthetic pairs together, over that of the $D$ real ones alone, at an equal
 # number of training steps. Below 1, mixing helps.
 
-# %% tags=["hide-input"]
-mix_draws = zero_shot["real + synthetic"].draws / zero_shot["real"].draws
-gains = [
-    estimate(value, mix_draws[:, i])
-    for i, value in enumerate(zero_shot["real + synthetic"].means / zero_shot["real"].means)
-]
-fig, ax = subplots(figsize=(7, 3.4))
-ax.errorbar(
-    sizes,
-    [g.value for g in gains],
-    yerr=[[g.value - g.low for g in gains], [g.high - g.value for g in gains]],
-    fmt="D-",
-    color=COLOURS["mixed"],
-    capsize=3,
-    label="this run",
-)
-if record:
-    old = record["evidence"]["mixing"]
-    ax.plot(
-        old["sizes"],
-        old["value"],
-        ".-",
-        lw=0.8,
-        color=COLOURS["mixed"],
-        alpha=0.6,
-        label="recorded larger run",
-    )
-ax.axhline(1, color="#999999", lw=1, ls=":")
-ax.set(xscale="log", xlabel="real pairs D", ylabel="loss, real + synthetic / real")
-plain_ticks(ax.xaxis, shown)
-ax.legend(fontsize=8)
+# %%
+gains = study.mixing()
 show(
-    fig,
-    alt="Zero-shot loss with synthetic pairs added over loss without, against the number of real pairs: "
-    + "; ".join(f"{g} at {n}" for n, g in zip(sizes, gains, strict=True))
-    + ".",
+    curves(
+        gains, "real pairs D", "loss, real + synthetic / real", log="x", reference=1,
+        recorded=past.get("mixing"), size=size,
+    ),
     caption="Zero-shot loss of D real and D synthetic pairs over that of the D real pairs, with 95 % intervals.",
     name="fig-clip-mixing",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Zero-shot, retrieval and linear probe
@@ -282,61 +187,49 @@ show(
 # retrieval. By chance, zero-shot is right in 10 % and the first of the retrieved is a hit about as often as a
 # caption occurs among the queries, some tenths of a percent.
 
-# %% tags=["hide-input"]
-study.scores().style.format("{:.1f}", na_rep="", escape="html")
+# %%
+tables.show(study.scores(), ".1f")
 
 # %% [markdown]
 # ### Several images per caption
 #
-# Images of the multi-positive arm, each row drawn from the one caption beside it:
+# Images of the multi-positive arm, each column sampled from the one caption above it:
 
-# %% tags=["hide-input"]
-from dataworth.figures import image_grid
+# %%
+import textwrap
 
-shown = study.gallery(6)
-fig = image_grid(shown, size=0.85)
+shown = study.gallery(7)
+copies = {
+    f"{i + 1}": np.stack([images[i] for images in shown.values()])
+    for i in range(images_per_caption)
+}
 show(
-    fig,
-    alt=f"{len(shown)} rows of {images_per_caption} synthetic garments, each row drawn from one caption: "
-    + "; ".join(shown)
-    + ".",
-    caption=f"{images_per_caption} synthetic images of each of {len(shown)} captions (guidance scale {clip_guidance}).",
+    image_grid(copies, columns=[textwrap.fill(text, 15) for text in shown], size=0.75),
+    alt=f"{images_per_caption} synthetic garments of each of {len(shown)} captions: {'; '.join(shown)}.",
+    caption=f"{images_per_caption} synthetic images of each caption (guidance scale {clip_guidance}).",
     name="fig-clip-groups",
     raster=True,
-)
+)  # fmt: skip
 
-# %% tags=["hide-input"]
+# %%
 probe = {
     arm: study.curve(arm, split="probe", metric="error")
     for arm in ("real", "synthetic", "multi-positive")
 }
-fig, ax = subplots(figsize=(7, 3.6))
-for arm, c in probe.items():
-    low, high = c.interval()
-    colour = COLOURS.get(arm, COLOURS["accent"])
-    ax.errorbar(
-        c.sizes, 100 * (1 - c.means), yerr=100 * np.array([high - c.means, c.means - low]).clip(0),
-        fmt="o-", color=colour, capsize=3, label=f"CLIP, {arm}" if arm != "multi-positive" else "multi-positive, synthetic",
-    )  # fmt: skip
-pixels = 100 * study.pixel_probe()
-ax.axhline(pixels, color="#999999", lw=1, ls="--", label="raw pixels")
-ax.set(xscale="log", xlabel="training images D", ylabel="linear probe, top-1 %")
-plain_ticks(ax.xaxis, sizes)
-ax.legend(fontsize=8)
+top1 = {
+    f"towers, {arm}": series(c).map(lambda error: 100 * (1 - error)) for arm, c in probe.items()
+}
+pixels = (sizes, [100 * study.pixel_probe()] * len(sizes))
 show(
-    fig,
-    alt="Linear-probe accuracy against training images: "
-    + "; ".join(
-        f"{arm} {100 * (1 - c.means[0]):.1f} percent at {c.sizes[0]}, {100 * (1 - c.means[-1]):.1f} at "
-        f"{c.sizes[-1]}"
-        for arm, c in probe.items()
-    )
-    + f"; raw pixels {pixels:.1f} percent.",
-    caption=f"Top-1 of a ridge classifier on frozen features ({probe_images} labelled real images), by what "
-    "the features were trained on. Dashed: the same ridge classifier on the pixels themselves, which features worth "
-    "having must beat; towers trained as briefly as these may not.",
+    curves(
+        {**top1, "raw pixels": pixels}, "training images D", "linear probe, top-1 %", log="x", chance=10,
+        roles={"towers, real": "real", "towers, synthetic": "synthetic", "raw pixels": "control"},
+    ),
+    caption=f"Top-1 of a ridge classifier on frozen features ({probe_images:,} labelled real images), by what the towers "
+    "were trained on; 95 % intervals. Raw pixels: the same classifier on the pixels themselves, which features worth having "
+    "must beat; towers trained as briefly as these may not.",
     name="fig-clip-probe",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## Why should there be a gap between classification and representation learning?
@@ -350,43 +243,31 @@ show(
 
 # %%
 recognised, filtering, agreement = study.recognised(), study.filtering(), study.agreement()
-agreement.round(3)
-
-# %% tags=["hide-input"]
-fig, (left, right) = subplots(1, 2, figsize=(9, 3.2))
-for y, (name, colour) in enumerate([("clip", "accent"), ("classifier", "synthetic")]):
-    e = filtering[name]
-    left.plot(e.value, y, "o", color=COLOURS[colour])
-    left.plot(e.interval, (y, y), color=COLOURS[colour], lw=1.5)
-left.axvline(1, color="#999999", lw=1, ls=":")
-left.set_yticks([0, 1], ["CLIP", "classifier"])
-left.set(xlabel="loss after / before dropping", ylim=(-0.6, 1.6))
-for y, (_, row) in enumerate(agreement.iterrows()):
-    right.plot(
-        row.share, y, "o", color=COLOURS["synthetic"], label="its own image" if y == 0 else None
-    )
-    right.plot((row.low, row.high), (y, y), color=COLOURS["synthetic"], lw=1.5)
-    right.plot(
-        row.chance, y, "x", color=COLOURS["published"],
-        label="another image of its class" if y == 0 else None,
-    )  # fmt: skip
-right.set_yticks(range(len(agreement)), agreement.index)
-right.set(xlabel="share of attribute words that hold", xlim=(0, 1), ylim=(-0.6, 1.6))
-right.legend(fontsize=8)
-show(
-    fig,
-    alt=f"Left: loss after dropping unrecognised images over loss before; classifier {filtering['classifier']}, "
-    f"CLIP {filtering['clip']}. Right: share of the captions' attribute words that hold in the image; "
-    + "; ".join(
-        f"{name} images {row.share:.2f} (by chance {row.chance:.2f})"
-        for name, row in agreement.iterrows()
-    )
-    + ".",
-    caption="Left: what dropping the synthetic images of unrecognised class does to the loss of a classifier "
-    "and of the towers. Right: do images show what their caption says apart from the class? Crosses: the "
-    "same words held against another synthetic image of the class.",
-    name="fig-clip-labels",
+words = {name: (row.share, row.low, row.high) for name, row in agreement.iterrows()}
+tables.show(
+    agreement.assign(share=words.values())[["images", "words", "share", "chance"]],
+    names={"share": "fraction of the words that hold [95 % interval]", "chance": "by chance"},
 )
+
+# %%
+show(
+    draw(
+        forest(
+            {name: filtering[name] for name in ("classifier", "clip")}, "loss after / before dropping",
+            rows={"classifier": "classifier", "clip": "CLIP"}, reference=1, recorded=past.get("filtering"), size=size,
+        ),
+        forest(
+            {"its own image": words, "another image of its class": agreement.chance.to_dict()},
+            "fraction of attribute words that hold", limits=(0, 1),
+            roles={"its own image": "synthetic", "another image of its class": "control"},
+        ),
+        height=2.2,
+    ),
+    caption="Left: what dropping the synthetic images of unrecognised class does to the loss of a classifier "
+    "and of the towers. Right: do images show what their caption says apart from the class? The same words are also "
+    "held against another synthetic image of the class. 95 % intervals.",
+    name="fig-clip-labels",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Verdict
@@ -402,15 +283,15 @@ ledger = claims.judge(
     {
         "clip-gap-small": ratio_clip,
         "clip-gap-smaller-than-supervised": ratio_of_ratios,
-        "clip-mixing-helps": gains[0],
-        "clip-mixing-fades": gains[0].over(gains[-1]),
+        "clip-mixing-helps": gains[sizes[0]],
+        "clip-mixing-fades": gains[sizes[0]].over(gains[sizes[-1]]),
         "label-noise-hurts-classifiers-more": filtering["ratio"],
         "multi-positive-better-features": probe["multi-positive"].one(-1).over(plain),
     },
     k_real=k_real, k_synthetic=k_synthetic, k_ratio=k_real / k_synthetic,
     times=[ratio * k_synthetic / k_real for ratio in supervised_range],
     laws=laws, clip=ratio_clip, supervised=ratio_supervised,
-    first=gains[0], last=gains[-1], smallest=sizes[0], largest=sizes[-1],
+    first=gains[sizes[0]], last=gains[sizes[-1]], smallest=sizes[0], largest=sizes[-1],
     dropped=100 * (1 - recognised.value), common=common, per_caption=images_per_caption,
     synclr=published.table(
         paper="SynCLR", metric="linear probe top-1 %, ImageNet", setting="LAION-400M"
@@ -423,19 +304,10 @@ claims.write(
     ledger,
     evidence={
         "zero_shot": {arm: c.evidence() for arm, c in zero_shot.items()},
-        "k_ratio": {
-            name: {"value": e.value, "low": e.low, "high": e.high}
-            for name, e in {"CLIP": ratio_clip, "classifiers": ratio_supervised}.items()
-        },
-        "mixing": {
-            "sizes": list(sizes),
-            "value": [g.value for g in gains],
-            "low": [g.low for g in gains],
-            "high": [g.high for g in gains],
-        },
-        "filtering": {
-            name: {"value": e.value, "low": e.low, "high": e.high} for name, e in filtering.items()
-        },
+        "k_ratio": {"CLIP": ratio_clip.evidence(), "classifiers": ratio_supervised.evidence()},
+        "mixing": {"sizes": sizes}
+        | {name: [e.evidence()[name] for e in gains.values()] for name in ("value", "low", "high")},
+        "filtering": {name: e.evidence() for name, e in filtering.items()},
         "agreement": agreement.to_dict("index"),
     },
     provenance=study.provenance(),
@@ -446,7 +318,7 @@ claims.write(
 #
 # - **Captions that know the class.** Every caption here holds a class word. Web captions often do not, so
 #   real CLIP data is noisier than ours, which makes synthetic pairs look better there.
-# - **The class name in the prompt.** A synthetic image was drawn with the class name before its caption.
+# - **The class name in the prompt.** A synthetic image was sampled with the class name before its caption.
 #   That raises recognizability a little over captions alone.
 # - **Leaked captions.** Captions describe real images of the classifier pool, as in the paper. Synthetic
 #   pairs are not free of real data.
@@ -459,8 +331,8 @@ claims.write(
 # - **The reference is not an oracle.** What it does not recognise may be an odd image of the right
 #   class; dropping it removes variety too.
 # - **Features that do not beat pixels.** On small grey images a linear classifier on the pixels is strong. Where the
-#   towers stay below it (dashed in {numref}`fig-clip-probe`), the comparison between arms is one of poor features.
-# - **The smallest set anchors the law.** With 80 pairs the zero-shot loss can lie above that of guessing (2.3 nats); a
+#   towers stay below it (`raw pixels` in {numref}`fig-clip-probe`), the comparison between arms is one of poor features.
+# - **The smallest set anchors the law.** With 80 pairs the zero-shot loss can lie above that of guessing (2.3 nats, the chance line); a
 #   steep $k$ from there is recovery from overconfidence as much as learning.
 # - **Few sizes, few seeds.** A ratio of exponents from three sizes has a wide interval.
 
@@ -477,29 +349,25 @@ claims.write(
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
-
-def direction(e, low, high, unclear):
-    """Words for an estimate by where its interval lies about 1."""
-    return low if e.high < 1 else high if e.low > 1 else unclear
-
-
 odd = agreement.loc["not recognised"]
-Markdown(
-    f"""
-1. *Wrong labels.* The reference does not recognise {100 * (1 - recognised.value):.0f} % of the synthetic
-   images. Dropping them multiplies the classifier's loss by {filtering["classifier"]}
-   ({direction(filtering["classifier"], "so they were wrong labels to it", "so even they taught it something: variety that only they held", "which is within chance")})
-   and that of CLIP by {filtering["clip"]}; relative to CLIP, the classifier
-   {direction(filtering["ratio"], "gains more, as label noise would have it", "gains less, against the explanation by label noise", "shows no difference that this run can tell from chance")}.
-2. *Targets that stay right.* A caption says more than a class. In the images of unrecognised class
-   ({int(odd.images)} of them) {100 * odd.share:.0f} % of the other words of the caption hold
-   (interval {100 * odd.low:.0f} to {100 * odd.high:.0f} %), where {100 * odd.chance:.0f} % would hold in another
-   image of the class. What exceeds chance is a signal that contrastive training can use and
-   a class label cannot carry.
+labels = ("is within chance", "means that even they taught it something: variety that only they held",
+          "means that they were wrong labels to it")[filtering["classifier"].side(1)]  # fmt: skip
+noise = ("shows no difference that this run can tell from chance",
+         "gains less, against the explanation by label noise",
+         "gains more, as label noise would have it")[filtering["ratio"].side(1)]  # fmt: skip
+gap = ("cannot tell whether the gap is smaller for CLIP", "supports a smaller gap for CLIP",
+       "contradicts a smaller gap for CLIP")[ratio_of_ratios.side(1)]  # fmt: skip
+Markdown(f"""
+1. *Wrong labels.* The reference does not recognise {100 * (1 - recognised.value):.0f} % of the synthetic images. Dropping
+   them multiplies the classifier's loss by {filtering["classifier"]}, which {labels}, and that of CLIP by
+   {filtering["clip"]}; relative to CLIP, the classifier {noise}.
+2. *Targets that stay right.* A caption says more than a class. In the images of unrecognised class ({int(odd.images)} of
+   them) {100 * odd.share:.0f} % of the other words of the caption hold (interval {100 * odd.low:.0f} to
+   {100 * odd.high:.0f} %), where {100 * odd.chance:.0f} % would hold in another image of the class. What exceeds chance is
+   a signal that contrastive training can use and a class label cannot carry.
 3. *The measure.* For classifiers the gap in *k* is {ratio_supervised}, for CLIP {ratio_clip}; their ratio is
-   {ratio_of_ratios}, so this run {direction(ratio_of_ratios, "contradicts a smaller gap for CLIP", "bears out a smaller gap for CLIP", "cannot tell whether the gap is smaller for CLIP")}.
-"""
-)
+   {ratio_of_ratios}, so this run {gap}.
+""")
 
 # %% [markdown]
 # ## Exercises

@@ -46,6 +46,14 @@ class Estimate:
         value, low, high = (factor * x for x in (self.value, *self.interval))
         return Estimate(value, low, high, factor * self.draws)
 
+    def side(self, of: float = 0.0) -> int:
+        """1 where the interval lies above `of`, -1 below, 0 where it holds it."""
+        return int(self.low > of) - int(self.high < of)
+
+    def evidence(self) -> dict[str, float]:
+        """What a ledger keeps of it: `value`, `low`, `high`."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
     def __str__(self) -> str:
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"

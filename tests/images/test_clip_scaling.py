@@ -136,6 +136,11 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
     assert filtering["ratio"].value == pytest.approx(
         filtering["classifier"].value / filtering["clip"].value
     )
+    both, real = study.curve("real + synthetic"), study.curve("real")
+    gains = study.mixing()
+    assert list(gains) == [10, 20, 40]
+    assert [e.value for e in gains.values()] == pytest.approx(both.means / real.means)
+    np.testing.assert_allclose(gains[20].draws, both.draws[:, 1] / real.draws[:, 1])
     agreement = study.agreement()
     assert agreement.images.sum() == 2 * 40
     assert agreement[["share", "chance"]].stack().dropna().between(0, 1).all()

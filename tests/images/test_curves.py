@@ -128,3 +128,13 @@ def test_interval():
     np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.002)
     wider = c.interval()
     assert (wider[0] < low).all() and (high < wider[1]).all()
+
+
+def test_a_power_law_is_refitted_to_every_draw():
+    """Through two sizes it is exact: k is the slope of the log means."""
+    found = curve(arm(3), (10, 100), resamples=20)
+    law = found.fit("power")
+    slope = -np.diff(np.log(found.means)) / np.log(10)
+    assert law.params["k"] == pytest.approx(slope[0], abs=1e-6)
+    slopes = -np.diff(np.log(found.draws), axis=1)[:, 0] / np.log(10)
+    np.testing.assert_allclose(law.draws["k"], slopes, atol=1e-6)

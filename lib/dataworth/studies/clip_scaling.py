@@ -251,32 +251,29 @@ class Study(base.Study):
         p = self.params
         return curve(runs, sizes, split=split, metric=metric, resamples=p.resamples, seed=p.seed)
 
+    def mixing(self) -> dict[int, Estimate]:
+        """Zero-shot loss of as many synthetic beside the real pairs over that of the real pairs
+        alone, by size."""
+        both, real = self.curve("real + synthetic"), self.curve("real")
+        return {n: both.one(i).over(real.one(i)) for i, n in enumerate(self.params.sizes)}
+
     def filtering(self) -> dict[str, Estimate]:
         """Loss after dropping the images that the reference does not recognise, over the loss
         before: of `classifier` and `clip`, and `ratio` of the two."""
         size = [max(self.params.sizes)]
-        found = {name: self._curve(rows, size) for name, rows in self.diagnosis.items()}
-        ratios = {}
-        for name in ("classifier", "clip"):
-            after, before = found[f"{name}, filtered"], found[name]
-            ratios[name] = estimate(
-                float(after.means[0] / before.means[0]), after.draws[:, 0] / before.draws[:, 0]
-            )
-        ratios["ratio"] = estimate(
-            ratios["classifier"].value / ratios["clip"].value,
-            ratios["classifier"].draws / ratios["clip"].draws,
-        )
-        return ratios
+        found = {name: self._curve(rows, size).one(0) for name, rows in self.diagnosis.items()}
+        ratios = {n: found[f"{n}, filtered"].over(found[n]) for n in ("classifier", "clip")}
+        return ratios | {"ratio": ratios["classifier"].over(ratios["clip"])}
 
     def recognised(self) -> Estimate:
-        """Share of the synthetic images that the reference recognises."""
+        """Fraction of the synthetic images that the reference recognises."""
         shown = np.concatenate([r.arrays["recognised"] for r in self.judged])
         return self._share(shown.astype(float), np.ones(len(shown)))
 
     def agreement(self) -> pd.DataFrame:
         """Do images keep what their caption says apart from the class? By recognised or not: the
         share of the captions' attribute words that hold in the image (95 % interval over images),
-        and the share that would hold by chance, captions being dealt out anew within each class.
+        and the share that would hold by chance, with captions permuted within class.
         Columns images, words, share, low, high, chance."""
         import pandas as pd
 
@@ -305,7 +302,8 @@ class Study(base.Study):
                 "high": found.high,
                 "chance": _ratio(luck[rows_of].sum(), count[rows_of].sum()),
             }
-        return pd.DataFrame(rows).T.astype({"images": int, "words": int})
+        table = pd.DataFrame(rows).T.astype({"images": int, "words": int})
+        return table.rename_axis("by the reference")
 
     def _share(self, part: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate:
         """sum(part) / sum(whole), with an interval from resampling images."""
@@ -343,8 +341,7 @@ class Study(base.Study):
                 strict=True,
             )
         }
-        table = pd.DataFrame(rows).T.round(1)
-        return table.rename_axis(["arm", "pairs"])
+        return pd.DataFrame(rows).T.round(1).rename_axis(["arm", "pairs"])
 
     def pixel_probe(self) -> float:
         """Test top-1 of the towers' linear probe on raw pixels: what features have to beat."""
