@@ -78,7 +78,7 @@ from dataworth.studies.domains import Domains, run
 
 params = Domains.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # What every arm was trained on. The budget of tokens is the same for all, so that a smaller pool is read more often
@@ -129,8 +129,8 @@ tables.show(
     {"removed": ".1f", "own": "+.3f", "others": "+.4f", "random": "+.4f", "per_percent": "+.5f"},
     names={
         "domain": "domain left out", "group": "counterpart in the Pile", "removed": "% of the bytes",
-        "own": "harm on its own text", "others": "on the domains left in",
-        "random": "of the random drop, there", "per_percent": "of the domain, per % left out",
+        "own": "harm on its own text", "others": "on the others",
+        "random": "random drop, on the others", "per_percent": "harm per % left out",
     },
 )  # fmt: skip
 

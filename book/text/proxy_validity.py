@@ -70,7 +70,7 @@ from dataworth.studies.proxy_validity import ProxyValidity, run
 
 params = ProxyValidity.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %%
 tables.show(

@@ -87,7 +87,7 @@ from dataworth.studies.filtering import QualityFilter, run
 
 params = QualityFilter.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # ## What the filter keeps

@@ -84,7 +84,7 @@ from dataworth.studies.filtering import ToxicityFilter, run
 
 params = ToxicityFilter.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # ## What the filter keeps
