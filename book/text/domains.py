@@ -78,7 +78,7 @@ from dataworth.studies.domains import Domains, run
 
 params = Domains.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # What every arm was trained on. The budget of tokens is the same for all, so that a smaller pool is read more often
@@ -129,31 +129,26 @@ tables.show(
     {"removed": ".1f", "own": "+.3f", "others": "+.4f", "random": "+.4f", "per_percent": "+.5f"},
     names={
         "domain": "domain left out", "group": "counterpart in the Pile", "removed": "% of the bytes",
-        "own": "harm on its own text", "others": "on the domains left in",
-        "random": "of the random drop, there", "per_percent": "of the domain, per % left out",
+        "own": "harm on its own text", "others": "on the others",
+        "random": "random drop, on the others", "per_percent": "harm per % left out",
     },
 )  # fmt: skip
 
 # %%
 past = (claims.recorded("domains") or {}).get("evidence", {})
-recorded = past and [series(past["harm"], c, "domain") for c in ("removed", "others")]
+recorded = [series(past["harm"], c, "domain") for c in ("removed", "others")] if past else None
 r_all, r_rest = study.size_correlation(), study.size_correlation(largest=False)
 share, on_others = "left out (% of the bytes)", "harm on the domains left in (bits per byte)"
+roles = {"random drop": "control", "domain left out": "real", "Longpre et al.": "published"}
+
+# %%
+harms = {"random drop": series(harm, "random"), "domain left out": series(harm, "others")}
 show(
     draw(
-        scatter(
-            {
-                "random documents left out": (harm.removed, series(harm, "random")),
-                "domain left out": (harm.removed, series(harm, "others")),
-            },
-            share, on_others, names="domain left out", cross=(None, 0), recorded=recorded or None,
-            roles={"random documents left out": "control", "domain left out": "real"},
-        ),
-        scatter(
-            {"Longpre et al., Figure 8": (drops.removed, -drops.average)},
-            share, "harm to question answering (points)", names=True, cross=(None, 0),
-            roles={"Longpre et al., Figure 8": "published"},
-        ),
+        scatter({name: (harm.removed, found) for name, found in harms.items()}, share, on_others,
+                names="domain left out", cross=(None, 0), recorded=recorded, roles=roles),
+        scatter({"Longpre et al.": (drops.removed, -drops.average)}, share,
+                "harm to question answering (points)", names=True, cross=(None, 0), roles=roles),
     ),
     alt=f"Correlation of harm and size {r_all.value:.2f}, without the largest domain {r_rest.value:.2f}.",
     caption="Harm against size. Left: mean change of the loss on the seven domains left in, with 95 % intervals, beside "
@@ -208,18 +203,15 @@ tables.show(
 
 # %%
 task = study.downstream()
-words = {
-    "own": "left out, its own questions",
-    "others": "left out, the others' questions",
-    "random": "random drop, the others' questions",
-}
+words = {"own": "left out, its own questions", "others": "left out, the others' questions",
+         "random": "random drop, the others' questions"}  # fmt: skip
 rows = {name: f"{name} ({group})" for name, group in harm.group.items()}
 qa = drops.average[harm.group].set_axis(domains)
-roles = dict(zip(words.values(), ("mixed", "real", "control"), strict=True))
+hues = dict(zip(words.values(), ("mixed", "real", "control"), strict=True))
 show(
     draw(
         forest({word: series(task, column) for column, word in words.items()},
-               "change of the margin (bits per byte; better →)", rows=rows, reference=0, roles=roles),
+               "change of the margin (bits per byte; better →)", rows=rows, reference=0, roles=hues),
         forest({}, "QA change, points (better →)", rows=rows, reference=0,
                published={"Longpre et al., Figure 8": qa}),
         widths=(1.5, 1),
@@ -260,7 +252,7 @@ show(
     scatter(
         {"random drop": (-qa, harm.random), "domain left out": (-qa, series(harm, "others"))},
         "published harm to question answering (points)", on_others, cross=(0, 0),
-        names="domain left out", roles={"random drop": "control", "domain left out": "real"},
+        names="domain left out", roles=roles,
     ),
     alt=f"Spearman correlation of the two orders: {tables.text(agreement, '.2f')}.",
     caption="This run against the published order. Vertical: mean change of the loss on the domains left in, with 95 % "

@@ -70,7 +70,7 @@ from dataworth.studies.proxy_validity import ProxyValidity, run
 
 params = ProxyValidity.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %%
 tables.show(
@@ -120,21 +120,22 @@ literature = {
     "RegMix, 1M for 60M, loss": (regmix.min(), regmix.max()),
     "DataDecide, 150M for 1B, accuracy": decide,
 }
+recorded = past and {proxy: {k: (v, *past["pairs interval"][k]) for k, v in past["pairs"].items()}}
+
+# %%
 ceiling = study.one_run(larger)
 single = {f"{name} predicts {larger}": study.one_run(name) for name in params.proxies}
-recorded = past and {proxy: {k: (v, *past["pairs interval"][k]) for k, v in past["pairs"].items()}}
 share = "pairs of arms in the same order (chance: 0.5)"
+common = {"reference": 0.5, "limits": (0.3, 1.03)}
 show(
     draw(
         forest(
             {name: {e: study.agreement(name, e) for e in study.evaluations} for name in params.proxies},
-            share, reference=0.5, limits=(0.3, 1.03), published=literature, roles={proxy: "this run"},
-            title=f"for {larger}, all seeds together", recorded=recorded or None,
+            share, published=literature, roles={proxy: "this run"}, recorded=recorded or None,
+            title=f"for {larger}, all seeds together", **common,
         ),
-        forest(
-            single | {f"{larger} predicts itself: the noise ceiling": ceiling}, share, reference=0.5,
-            limits=(0.3, 1.03), title="one run for one run of another seed",
-        ),
+        forest(single | {f"{larger} predicts itself: the noise ceiling": ceiling}, share,
+               title="one run for one run of another seed", **common),
         columns=1,
     ),
     caption="Decision accuracy. Above: small against larger model, by the text they are evaluated on; 95 % intervals over "

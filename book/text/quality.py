@@ -87,7 +87,7 @@ from dataworth.studies.filtering import QualityFilter, run
 
 params = QualityFilter.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # ## What the filter keeps
@@ -167,10 +167,11 @@ five = {
     study.arm("quality", equal): "filter",
     study.arm("quality", equal, "equal"): "filter of a larger crawl",
 }
+curated = ["books", "news", "academic", "encyclopedia"]
 groups = {
-    "curated text": ["books", "news", "academic", "encyclopedia"],
+    "curated text": curated,
     "code, government": ["code", "government"],
-    "web, mail": ["web", "mail"],
+    "web, mail": list(CRAWL),
 }
 show(
     forest(

@@ -84,7 +84,7 @@ from dataworth.studies.filtering import ToxicityFilter, run
 
 params = ToxicityFilter.from_names(globals())
 study = run(params)
-tables.show(study.summary(), {"core minutes": ".1f"})
+tables.show(study.summary())
 
 # %% [markdown]
 # ## What the filter keeps
@@ -142,6 +142,8 @@ theirs = paper.sort_values(["inverse", "kept"], ascending=False).assign(
 )
 wide = theirs.pivot(index="row", columns="category", values="change")
 wide = wide.loc[theirs.row.unique(), columns]
+
+# %%
 strict, turned = study.filters[-1], study.arm("toxicity", inverse, "inverse")
 ours = [turned, *study.filters, study.arm("word list")]
 ours += [arm for arm in study.own_arms if arm.kind == "random"]
