@@ -23,7 +23,12 @@ TOOLS = {"dataworth", "make", "papermill", "jupytext"}
 FENCE = re.compile(r"^( *)```(\{\w+\})?.*?\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 # What the texts write for "one of yours".
-STANDS_FOR = {"CHAPTER": "mixing", "name=value": "seeds=3", "PROFILE=<name>": "PROFILE=smoke"}
+STANDS_FOR = {
+    "CHAPTER": "mixing",
+    "name=value": "seeds=3",
+    "PROFILE=<name>": "PROFILE=smoke",
+    "C=<id>": "C=mixing",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,11 @@ def check(words):
 
 def _check_dataworth(words):
     command, context = typer.main.get_command(app), None
-    context = command.make_context("dataworth", list(words))
+    try:
+        context = command.make_context("dataworth", list(words))
+    except SystemExit as done:  # --version and the like
+        assert not done.code
+        return
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(
             context, [*context._protected_args, *context.args]
