@@ -168,12 +168,14 @@ if before.shape == maps["slices"].shape:  # the recorded run, if it has as many 
 tables.show(study.matrix("slices", centred=False), ".3f")
 
 # %%
+top = max(abs(table).max(axis=None) for table in maps.values())
+panels = [
+    heatmap(table, "bits per byte, less the column's mean", better="down", top=top, title=title,
+            x="era of evaluation", y="training text")
+    for title, table in maps.items()
+]  # fmt: skip
 show(
-    draw(*(
-        heatmap(table, "bits per byte, less the column's mean", better="down", title=title,
-                top=max(abs(m).max(axis=None) for m in maps.values()), x="era of evaluation", y="training text")
-        for title, table in maps.items()
-    ), columns=2),
+    draw(*panels, columns=2),
     caption="Loss by training text and era of evaluation, less the mean of each column; blue is better. All "
     "models have the same amount of text and of training. Placebo: samples of all years, the control.",
     name="fig-age-matrix",

@@ -177,7 +177,7 @@ picture = draw(
         {
             "reference scorer": (reference, table[toxic]),
             "without the whole card": (less_card, table[toxic]),
-            "without the domain": (study.by_domain(scorers[-1]), study.by_domain("toxicity")),
+            "without the domain": (study.by_domain(scorers[-1]), table[toxic]),
         },
         "quality (mean of pieces; 1: like curated text)", toxic, names="without the domain",
         hollow=["reference scorer"], recorded=(before.quality, before.toxicity) if past else None,
@@ -197,7 +197,8 @@ show(
     picture,
     caption="Left: domains by quality and toxicity; a grey line joins the scores of one domain by three quality "
     "scorers. Right: Spearman's correlation in each domain, their mean (within), over all text with equal weights "
-    "(pooled), and of the eight means (between). 95 % intervals over documents.",
+    "(pooled), and of the eight means (between). 95 % intervals over documents; those of toxicity stand in "
+    "the figure of the domains.",
     name="fig-characteristics-quality-toxicity",
 )
 
@@ -219,7 +220,7 @@ dated = [
 trends = {measure: study.trend(measure) for measure in dated}
 constant = [MEASURES[m].label for m, e in trends.items() if e.value != e.value]
 labels = {m: MEASURES[m].label for m in dated if MEASURES[m].label not in constant}
-none = f" Not drawn, since all speeches are alike: {', '.join(constant)}." if constant else ""
+none = f" Not shown, since all speeches are alike: {', '.join(constant)}." if constant else ""
 
 # %%
 show(
@@ -274,28 +275,25 @@ tables.show(study.cards().drop(columns=["source"]), sort="score-cards", caption=
 # ## Verdict
 
 # %%
-inside = study.correlations["pieces"]
-contrasts = {
-    domain: {kind: study.contrast(domain, kind) for kind in (*scorers, "toxicity")}
-    for domain in ("books", "code", "academic")
-}
+inside, own = study.correlations["pieces"], "quality_without_domain"
 ledger = claims.judge(
     "data-characteristics",
     {
         "inverse": inside["within"],
         "inverse-between": inside["between"],
         "not-opposites": inside["pooled"],
-        "books-quality": contrasts["books"]["quality_without_domain"],
-        "books-toxicity": contrasts["books"]["toxicity"],
-        "code-quality": contrasts["code"]["quality_without_domain"],
-        "academic-quality": contrasts["academic"]["quality_without_domain"],
+        "books-quality": study.contrast("books", own),
+        "books-toxicity": study.contrast("books", "toxicity"),
+        "code-quality": study.contrast("code", own),
+        "academic-quality": study.contrast("academic", own),
         "non-ascii-grows": trends["non_ascii"],
         "quality-falls": trends["quality"],
     },
-    contrasts=contrasts,
-    standing={domain: study.standing(domain, "quality_without_domain") for domain in contrasts},
-    toxic=study.standing("books", "toxic_pieces"), letters=study.trend("non_ascii_letters"),
-    years=[study.years.min(), study.years.max()],
+    own=study.by_domain(own), own_rank=study.ranks(own), domains=len(study.domains),
+    full={domain: study.contrast(domain, "quality") for domain in study.domains},
+    card={domain: study.contrast(domain, "quality_without_card") for domain in study.domains},
+    toxic=study.by_domain("toxic_pieces"), toxic_rank=study.ranks("toxic_pieces"),
+    letters=study.trend("non_ascii_letters"), years=[study.years.min(), study.years.max()],
 )  # fmt: skip
 ledger
 
@@ -339,7 +337,7 @@ claims.write(
 # correlations in {numref}`fig-characteristics-quality-toxicity` say how far they do: near zero means that two filters work on
 # two different sets of documents, and that the price of one in the currency of the other is small on average. The price
 # is paid in places: in the domain whose documents are flagged most. The panel *toxic documents* of
-# {numref}`fig-characteristics-domains` names it, and a filter at that threshold would take out that share of it. Three
+# {numref}`fig-characteristics-domains` names it, and a filter at that threshold would take out that fraction of it. Three
 # remedies follow from the measurements: score passages, not documents, so that one line does not cost a
 # novel; set thresholds per domain, so that the mixture stays what it was; and report the mixture after
 # every filter. What the filters cost a model is measured in the chapters on the quality and the toxicity
@@ -370,7 +368,7 @@ claims.write(
 # government, mail) keep their scores and can still change rank, because the others move.
 # ```
 #
-# **3.** Which of the characteristics in `study.table()` would still differ between books and mail if all mails
+# **3.** Which of the characteristics in `study.table()` would still differ between books and mail if all e-mails
 # were joined into documents of 2,000 words?
 #
 # ```{admonition} Solution

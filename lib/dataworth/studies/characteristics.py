@@ -60,7 +60,7 @@ class DataCharacteristics(Parameters):
         return names
 
     def spec(self, domain: str) -> CharacteristicsSpec:
-        """Measurements of held-out documents of a domain, drawn at random if there are too many.
+        """Measurements of held-out documents of a domain, sampled at random if there are too many.
 
         Where the domain is among the quality scorer's positives, scorers without it are fitted.
         """
@@ -265,12 +265,6 @@ class Characteristics(base.Study):
             float(np.mean([e.value for e in others])), np.mean([e.draws for e in others], axis=0)
         )
         return found[domain].minus(mean)
-
-    def standing(self, domain: str, measure: str) -> str:
-        """A domain's measure and its rank from the top, in words."""
-        found = {name: e.value for name, e in self.by_domain(measure).items()}
-        rank = 1 + sum(value > found[domain] for value in found.values())
-        return f"{found[domain]:.2f}, rank {rank} of {len(found)}"
 
     def pii(self) -> pd.DataFrame:
         """Kinds of personal data per 10,000 words: rows domains, columns `PII`."""
