@@ -118,14 +118,15 @@ import numpy as np
 
 recorded = past.get("zero_shot", {})
 size = f"up to {recorded['real']['sizes'][-1]:,} pairs" if recorded else ""
+ticks = sorted({*sizes, *(recorded["real"]["sizes"] if recorded else ())})
 panels = [
     curves(c, "training images or pairs D", "test loss (nats)", title=f"CLIP, {arm}",
-           laws={"this run": laws[arm]}, recorded=recorded.get(arm), size=size, chance=np.log(10))
+           laws={"this run": laws[arm]}, recorded=recorded.get(arm), size=size, chance=np.log(10), ticks=ticks)
     for arm, c in zero_shot.items()
 ]  # fmt: skip
 panels.append(
     curves(supervised, "training images or pairs D", "test loss (nats)", title="classifiers",
-           laws=supervised_laws, chance=np.log(10))
+           laws=supervised_laws, chance=np.log(10), ticks=ticks)
 )  # fmt: skip
 show(
     draw(*panels, columns=2, height=5.2),
@@ -188,7 +189,8 @@ show(
 # caption occurs among the queries, some tenths of a percent.
 
 # %%
-tables.show(study.scores(), ".1f")
+scores = study.scores()
+tables.show(scores, dict.fromkeys(scores, ".1f"))
 
 # %% [markdown]
 # ### Several images per caption
@@ -242,10 +244,15 @@ show(
 # own measurements. Dropping uses real data: this is a diagnosis, not a recipe.
 
 # %%
+from dataworth.stats import Estimate
+
 recognised, filtering, agreement = study.recognised(), study.filtering(), study.agreement()
-words = {name: (row.share, row.low, row.high) for name, row in agreement.iterrows()}
+words = {
+    name: Estimate(row.share, row.low, row.high, np.empty(0)) for name, row in agreement.iterrows()
+}
 tables.show(
-    agreement.assign(share=words.values())[["images", "words", "share", "chance"]],
+    agreement.assign(share=list(words.values()))[["images", "words", "share", "chance"]],
+    {"share": ".2f", "chance": ".2f"},
     names={"share": "fraction of the words that hold [95 % interval]", "chance": "by chance"},
 )
 
