@@ -582,3 +582,14 @@ def test_what_every_arm_keeps():
     ]  # fmt: skip
     assert axes[1].get_xscale() == "log" and axes[2].get_xscale() == "linear"
     assert [x for x, _ in points(axes[3])] == [5, 1]
+
+
+def test_recorded_evidence_meets_this_run_though_its_keys_are_text():
+    """A results file is JSON: the sizes that key a mapping come back as text."""
+    now = {1: 0.4, 2: 0.3, 8: 0.1}
+    then = {str(size): {"value": value, "low": 0.0, "high": 1.0} for size, value in now.items()}
+    picture = draw(curves(now, "domains", "loss", recorded=then, log=""))
+    drawn = [
+        line.get_xdata().tolist() for line in picture.axes[0].lines if len(line.get_xdata()) == 3
+    ]
+    assert drawn and all(places == [1, 2, 8] for places in drawn)

@@ -105,7 +105,7 @@ def series(source: Any, column: str = "", at: str = "") -> Series:
     if isinstance(source, Mapping):
         if any(name in source for name in (at, *SIZES)) and all(map(_flat, source.values())):
             return _table(source, column, at, ())
-        return _estimates(list(source), list(source.values()))
+        return _estimates([_key(key) for key in source], list(source.values()))
     if isinstance(source, (tuple, list)) and len(source) in (2, 4):
         return _series(*source)
     raise ValueError(f"cannot draw a {type(source).__name__}: give estimates, a curve or a table")
