@@ -73,11 +73,12 @@ seed = 0
 # sixteen synthetic images beside each real one, a real image is seen a seventeenth as often as alone.
 
 # %%
+from dataworth import claims, published, tables
 from dataworth.studies.mixing import Mixing, run
 
 params = Mixing.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ## More synthetic images beside the same real ones
@@ -88,10 +89,13 @@ study.summary()
 
 # %%
 loss, error = study.relative("loss"), study.relative("error")
-loss.round(3)
+tables.show(
+    loss, {"ratio": ".3g", "value": ".3f", "low": ".3f", "high": ".3f"},
+    names={"ratio": "synthetic per real", "value": "loss over that of the real alone",
+           "low": "95 % low", "high": "95 % high"},
+)  # fmt: skip
 
 # %%
-from dataworth import claims, published
 from dataworth.figures import curves, draw, heatmap, scatter, series, show, split
 
 azizi = published.azizi_mixing()
@@ -128,9 +132,14 @@ show(
 # it: every image counts as a real one ($n + m$), and mixing gains nothing over the better set.
 
 # %%
+import numpy as np
+
 predictions, errors = study.predictions(), study.errors()
 own = predictions[predictions.rule == "n + m/ρ"].drop(columns="rule")
-own.rename(columns={"low": "measured / predicted, low", "high": "high"}).round(3)
+tables.show(
+    own.assign(covered=np.where(own.covered, "yes", "no")), ".3f",
+    names={"low": "measured / predicted, low", "high": "high", "covered": "holds 1"},
+)  # fmt: skip
 
 # %%
 rules = predictions.groupby("rule", sort=False)
@@ -164,11 +173,12 @@ show(
 # %%
 worth = study.worth()
 surface = study.surface
-worth.round(2)
+tables.show(
+    worth, ".2f",
+    names={f"{q}_{end}": f"{q}, {end}" for q in ("added", "replaced") for end in ("low", "high")},
+)  # fmt: skip
 
 # %%
-import numpy as np
-
 per = worth.assign(ratio=worth.synthetic / worth.real)
 grid = np.array([[(n, m) for m in synthetic_sizes] for n in mixed_sizes], dtype=float)
 show(

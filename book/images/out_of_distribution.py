@@ -82,11 +82,12 @@ seed = 0
 # $k$ measures how overconfident a classifier is rather than how much it recognises.
 
 # %%
+from dataworth import tables
 from dataworth.studies.out_of_distribution import OutOfDistribution, run
 
 params = OutOfDistribution.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ### What the shifted sets look like
@@ -145,8 +146,6 @@ show(
 )  # fmt: skip
 
 # %%
-from dataworth import tables
-
 heads = {arm: f"{arm}, {sizes[-1]:,}" for arm, sizes in study.sizes.items()}
 tables.show(
     study.accuracy().rename(index=NAMES), ".1f", names=heads,

@@ -71,11 +71,12 @@ seed = 0
 # says how sure the label is.
 
 # %%
+from dataworth import tables
 from dataworth.studies.per_class import PerClass, run
 
 params = PerClass.from_names(globals())
 study = run(params)
-study.summary()
+tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
 # ## Three groups
@@ -83,8 +84,6 @@ study.summary()
 # By training source: top-1 accuracy at its smallest and largest size and $k$, with 95 % intervals.
 
 # %%
-from dataworth import tables
-
 how = {"first": ".0%", "last": ".0%", "k": ".2f", "agreed": ".0%"}
 heads = {
     "first": "top-1, smallest size",
