@@ -233,7 +233,7 @@ show(
 exchanged = study.exchanged()
 tables.show(
     exchanged.rename(index=LABELS),
-    {"slope": ".4f", "spread": ".4f", "p": "p"},
+    {"slope": ".2g", "spread": ".2g", "p": "p"},
     names={"arm": "training text", "slope": "slope, order as it is", "spread": "95 % of the slopes of all orders"},
     caption="Bits per byte per decade.",
 )  # fmt: skip
