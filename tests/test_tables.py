@@ -126,3 +126,17 @@ def test_three_significant_digits_are_those_of_the_number(value):
 def test_whole_numbers_of_a_column_are_grouped_alike():
     assert texts(show(pd.DataFrame({"n": [80, 1280, 10240]})))[1:] == ["80", "1,280", "10,240"]
     assert texts(show(pd.DataFrame({"year": [1790, 2021]})))[1:] == ["1790", "2021"]
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "shown"),
+    [
+        (0.00003, "+.4f", "+3 × 10⁻⁵"),
+        (-0.00004, ".4f", "−4 × 10⁻⁵"),
+        (0.0, ".4f", "0"),
+        (0.00006, ".4f", "0.0001"),
+        (0.003, ".2f", "0.00"),
+    ],
+)
+def test_a_cell_of_four_digits_shows_one_of_its_number(value, form, shown):
+    assert text(value, form) == shown

@@ -103,7 +103,10 @@ def text(value: Any, form: Format | None = None) -> str:
         return "<0.001" if chance < 0.001 else format(chance, "#.2g" if chance < 0.1 else ".2f")
     if form is None:
         form = "d" if isinstance(value, Integral) else _three(float(value))
-    shown = signed(format(value, form)).replace("%", "\u00a0%")
+    shown = format(value, form)
+    if "0.0000" in shown and not re.search("[1-9]", shown):  # no digit of it: two, or a plain zero
+        shown = format(value, form.partition(".")[0] + (".2g" if value else ".0f"))
+    shown = signed(shown).replace("%", "\u00a0%")
     if re.fullmatch(r"−[0.,]+(\s%)?", shown):  # no minus zero
         shown = shown[1:]
     return re.sub(r"e[+]?([-−]?)0*(\d+)$", _power, shown)
