@@ -103,11 +103,10 @@ def check(words):
 
 def _check_dataworth(words):
     command, context = typer.main.get_command(app), None
-    try:
-        context = command.make_context("dataworth", list(words))
-    except SystemExit as done:  # --version and the like
-        assert not done.code
+    # An option that acts at once, such as --install-completion, would do so here.
+    if {*words} <= {name for p in command.params if p.is_eager for name in p.opts}:
         return
+    context = command.make_context("dataworth", list(words))
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(
             context, [*context._protected_args, *context.args]
