@@ -104,7 +104,8 @@ def check(words):
 def _check_dataworth(words):
     command, context = typer.main.get_command(app), None
     # An option that acts at once, such as --install-completion, would do so here.
-    if {*words} <= {name for p in command.params if p.is_eager for name in p.opts}:
+    if words in (["--install-completion"], ["--show-completion"]):
+        assert app._add_completion
         return
     context = command.make_context("dataworth", list(words))
     while hasattr(command, "resolve_command"):
