@@ -194,13 +194,14 @@ def set_deterministic() -> None:
         deterministic.fill_uninitialized_memory = False
 
 
-def reproducible_attention() -> AbstractContextManager:
+def reproducible_attention(where: torch.device) -> AbstractContextManager:
     """For training on a GPU: attention by plain matrix products, whose backward pass adds up in one
     order. Under `warn_only` the backward passes of the flash, cuDNN and memory-efficient kernels do
-    not (torch warns); without it torch would raise at operations that have no such kernel."""
+    not (torch warns); without it torch would raise at operations that have no such kernel. where:
+    the model's device."""
     import torch
 
-    if device().type != "cuda":
+    if where.type != "cuda":
         return nullcontext()
     return torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
 

@@ -141,7 +141,7 @@ class Descent:
         or `save`; it must not change the model, nor torch's random numbers if the loss uses them.
         """
         while self.done < self.steps:
-            with compute.reproducible_attention():
+            with compute.reproducible_attention(self.losses.device):
                 self.step(loss(self.done))
             if checkpoint and (self.done == self.steps or (every and self.done % every == 0)):
                 checkpoint(self.done, self.evaluated())

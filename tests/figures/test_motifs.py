@@ -36,13 +36,6 @@ from dataworth.figures.series import number
 from dataworth.stats import Estimate
 
 
-@pytest.fixture(autouse=True)
-def restore_style():
-    with matplotlib.rc_context():
-        yield
-    plt.close("all")
-
-
 def est(value, low, high):
     return Estimate(value, low, high, np.zeros(1))
 

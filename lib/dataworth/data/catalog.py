@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dataworth.errors import UserError
+from dataworth.parameters import Value
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PackageSource(_Frozen):
+class PackageSource(Value):
     """A data set inside a Debian, npm or PyPI package.
 
     `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
@@ -65,7 +62,7 @@ class IconPackage(PackageSource):
     attribution: str
 
 
-class IconSource(_Frozen):
+class IconSource(Value):
     """Several icon packages that make up one data set; `icons.yaml` names the icons it takes."""
 
     kind: Literal["icons"]
@@ -81,7 +78,7 @@ class IconSource(_Frozen):
         return sum(p.size for p in self.packages)
 
 
-class HubSource(_Frozen):
+class HubSource(Value):
     """A data set repository of the Hugging Face hub; `version` is a git commit of it.
 
     The commit pins the files, so there is no checksum of an archive.
@@ -92,7 +89,7 @@ class HubSource(_Frozen):
     version: str
 
 
-class LocalSource(_Frozen):
+class LocalSource(Value):
     """A folder that `datasets.load_dataset(folder)` reads: parquet files or an imagefolder."""
 
     kind: Literal["local"] = "local"
@@ -102,18 +99,18 @@ class LocalSource(_Frozen):
 Source = PackageSource | IconSource | HubSource | LocalSource
 
 
-class Licence(_Frozen):
+class Licence(Value):
     spdx: str
     attribution: str
     redistribution: str
 
 
-class Citation(_Frozen):
+class Citation(Value):
     key: str
     bibtex: str
 
 
-class ContentSplit(_Frozen):
+class ContentSplit(Value):
     """A rule that divides one source split by the content of its examples.
 
     Of the source split `divide`, exact copies are merged, and examples whose content also occurs
@@ -132,7 +129,7 @@ class ContentSplit(_Frozen):
         return (*self.per_class, self.rest, self.keep)
 
 
-class HeldOut(_Frozen):
+class HeldOut(Value):
     """A rule that divides the documents of a text set by their content.
 
     Within each domain (and decade, where documents are dated) documents are ranked by content
@@ -145,7 +142,7 @@ class HeldOut(_Frozen):
     test: float = Field(gt=0, lt=0.5)
 
 
-class Card(_Frozen):
+class Card(Value):
     """One data set, of images or of texts.
 
     Images: `image_shape` is (H, W) or (H, W, 3). `source_splits` are the splits as published, with

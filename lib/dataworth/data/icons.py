@@ -19,21 +19,19 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from dataworth.data.catalog import Card
 from dataworth.data.formats import FormatError
 from dataworth.data.splits import Decoded, Labelled
 from dataworth.errors import UserError
+from dataworth.parameters import Value
 
 FINE = 224  # width in pixels of the rendering that is reduced: 8 for each of 28
 GROUND = 12  # darker than the ground by 5 % of 255: ink
 
 
-class IconChoice(BaseModel):
+class IconChoice(Value):
     """Which icons of one set show which class; `ink` says how they are drawn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ink: Literal["line", "colour"]
     icons: dict[str, tuple[str, ...]]

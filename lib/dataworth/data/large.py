@@ -12,29 +12,26 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from dataworth.errors import UserError
+from dataworth.parameters import Value
 
 
-class Place(BaseModel):
+class Place(Value):
     """A split of a large data set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     card: str
     split: str
 
 
-class LargeCard(BaseModel):
+class LargeCard(Value):
     """One data set of a hub.
 
     `revision`: commit, or `main` for the reason in `note`. `splits`: numbers of images. `classes`:
     timm's table of its synset ids. `evaluations`: by evaluation name, the split that serves.
     `unverified`: fields for which no primary page was read.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     title: str
@@ -44,7 +41,7 @@ class LargeCard(BaseModel):
     splits: dict[str, PositiveInt]
     classes: str
     licence: str
-    evaluations: dict[str, Place] = {}
+    evaluations: dict[str, Place] = Field(default_factory=dict)
     unverified: tuple[str, ...] = ()
 
     @property

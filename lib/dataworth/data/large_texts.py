@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataworth.data.documents import UNDATED, Document, clean
 from dataworth.data.formats import import_datasets
 from dataworth.data.text import Corpus, corpus_of
 from dataworth.data.text_formats import without_duplicates
 from dataworth.errors import UserError
+from dataworth.parameters import Value
 
 
-class LargeTexts(BaseModel):
+class LargeTexts(Value):
     """One corpus of a hub.
 
     `text`, `year`, `domain` and the values of `labels` are columns, nested ones with dots; the
     first four-digit number of the year's column counts. `unverified` names fields for which no
     primary page was read.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     title: str
@@ -41,7 +40,7 @@ class LargeTexts(BaseModel):
     text: str
     year: str | None = None
     domain: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     licence: str
     note: str
     unverified: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with any colour vision. A colour has one meaning in the whole
-# book; "accent" goes as soon as no chapter uses it.
+# book.
 COLOURS = {
     "real": "#0072B2",
     "synthetic": "#D55E00",
@@ -30,7 +30,6 @@ COLOURS = {
     "control": "#8C8C8C",
     "filter": "#332288",
     "inverse filter": "#882255",
-    "accent": "#CC79A7",
 }
 MARKERS = {
     "real": "o",
@@ -42,7 +41,6 @@ MARKERS = {
     "control": "h",
     "filter": "p",
     "inverse filter": "d",
-    "accent": "^",
 }
 SPARE = ("#56B4E9", "#E69F00", "#44AA99", "#999933", "#661100", "#B8A200", "#6699CC", "#117733")
 SPARE_MARKERS = "^<>*8HX4"

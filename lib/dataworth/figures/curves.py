@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
-from .marks import RECORDED, Span, cut, marks
+from .marks import Span, cut, marks, recorded_name
 from .series import Series, grouped, number
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def curves(
     known = grouped(published, "published")
     styles = looks([*own, *(name for name in past if name not in own)], roles)
     told = [_told(name, s, form, bool(join)) for name, s in own.items()]
-    told += [
-        _told(f"{RECORDED}, {n}" if n != "this run" else RECORDED, s, form) for n, s in past.items()
-    ]
+    told += [_told(recorded_name("" if n == "this run" else n), s, form) for n, s in past.items()]
     told += [_told(name, s, form) for name, s in known.items()]
     told += [f"chance is {number(chance, form)}"] if chance is not None else []
     shown = [*own.values(), *past.values(), *known.values()]
@@ -99,11 +97,7 @@ def curves(
                     ax.axvline(line, color=GUIDE, lw=1, ls=":", label=name)
         for name, found in past.items():
             colour = COLOURS["recorded"] if name == "this run" else styles[name][0]
-            text = (
-                RECORDED
-                + (f", {name}" if name != "this run" else "")
-                + (f" ({size})" if size else "")
-            )
+            text = recorded_name("" if name == "this run" else name, size)
             _band(ax, found, colour, span, 0.22)
             marks(ax, _places(found), _bare(found), colour=colour, marker=styles[name][1],
                   label=text, bold=True, line="-", span=span)  # fmt: skip

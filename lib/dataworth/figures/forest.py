@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
-from .marks import RECORDED, Span, cut, marks
+from .marks import Span, cut, marks, recorded_name
 from .series import Series, grouped, number
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def forest(
         colour, marker = styles[group]
         if group in past:
             kept = COLOURS["recorded"] if group == "this run" else colour
-            text = (
-                RECORDED + (f", {group}" if len(own) > 1 else "") + (f" ({size})" if size else "")
-            )
+            text = recorded_name(group if len(own) > 1 else "", size)
             bars.append(
                 (past[group], {"colour": kept, "marker": marker, "bold": True, "label": text})
             )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dataworth.stats import grid
+
 from .base import Panel
 from .series import number
 
@@ -103,8 +105,7 @@ def _cells(
     elif isinstance(cells, tuple):
         values, clear = np.asarray(cells[0], dtype=float), np.asarray(cells[1], dtype=bool)
     elif hasattr(cells[0][0], "low"):
-        values = np.array([[e.value for e in row] for row in cells])
-        clear = np.array([[e.low > 0 or e.high < 0 for e in row] for row in cells])
+        values, clear = grid(cells)
     else:
         values = np.asarray(cells, dtype=float)
     names = [

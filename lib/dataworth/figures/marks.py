@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 Span = tuple[float, float]
 RECORDED = "recorded larger run"
-"""Name of the recorded run in legends."""
+
+
+def recorded_name(group: str = "", size: str = "") -> str:
+    """Name of the recorded run in legends and alt texts; of one group, with the run's size."""
+    return RECORDED + (f", {group}" if group else "") + (f" ({size})" if size else "")
 
 
 def cut(found: Iterable[Series], limits: Span | None, log: bool) -> Span | None:

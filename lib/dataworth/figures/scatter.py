@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
-from .marks import RECORDED
+from .marks import recorded_name
 from .series import Series, number, series
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def scatter(
     styles = looks(list(own), roles)
     extra = {}
     if recorded is not None:
-        extra[RECORDED + (f" ({size})" if size else "")] = (recorded, "recorded")
+        extra[recorded_name(size=size)] = (recorded, "recorded")
     if published is not None:
         extra["published"] = (published, "published")
     beside = {n: (series(pair[0]), series(pair[1]), role) for n, (pair, role) in extra.items()}

@@ -59,9 +59,9 @@ def number(value: float, form: str = ".3g") -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     if form == "n":
-        return f"{value:,.{10 if value % 1 == 0 else 3}g}".replace("-", "−")
-    if form == ".3g" and abs(value) >= 1000:
-        return f"{value:,.0f}".replace("-", "−")
+        form = f",.{10 if value % 1 == 0 else 3}g"
+    elif form == ".3g" and abs(value) >= 1000:
+        form = ",.0f"
     shown = f"{value:{form}}".replace("-", "−")
     return shown if re.search("[1-9]", shown) else shown.lstrip("−+")  # no −0.00
 

@@ -125,7 +125,8 @@ def resample(
 
 
 def hash_of(runs: Sequence[Sequence[Result]]) -> int:
-    """Seed derived from the run keys, so that arms are resampled independently."""
+    """Seed derived from the fields of an arm's first run (`Spec.identity`, which no edit moves, not
+    its key), so that arms are resampled independently."""
     return int(runs[0][0].spec.identity[:8], 16)
 
 

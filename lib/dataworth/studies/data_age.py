@@ -32,7 +32,7 @@ from dataworth.studies.party_task import (
     held_out,
     slope_table,
 )
-from dataworth.studies.text import TextStudy
+from dataworth.studies.text import TextStudy, check_model
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.losses import document_losses
 from dataworth.text.models import MODELS
@@ -91,12 +91,7 @@ class DataAge(TextStudy):
         "excess loss at which old data are said to hurt", "fraction of loss"
     )
 
-    @field_validator("second_model")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        if name not in MODELS:
-            raise ValueError(f"must be one of {', '.join(MODELS)}")
-        return name
+    _exists = field_validator("second_model")(check_model)
 
     @field_validator("steps", "margins")
     @classmethod

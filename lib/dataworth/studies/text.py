@@ -32,6 +32,13 @@ BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 LONG = 4  # bytes per token that a document of a question has at least
 
 
+def check_model(name: str) -> str:
+    """Raises ValueError for a language model that does not exist."""
+    if name not in MODELS:
+        raise ValueError(f"must be one of {', '.join(MODELS)}")
+    return name
+
+
 class TextStudy(Parameters):
     """Parameters of every text chapter that trains models."""
 
@@ -50,12 +57,7 @@ class TextStudy(Parameters):
     resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
     seed: int = field("base seed of pools, training and bootstrap", ge=0, le=2**32 - 1)
 
-    @field_validator("model")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in MODELS:
-            raise ValueError(f"must be one of {', '.join(MODELS)}")
-        return name
+    _known = field_validator("model")(check_model)
 
     def pile(self) -> Pool:
         """The small Pile of the parameters: eight domains with the Pile's own shares."""

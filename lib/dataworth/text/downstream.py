@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.optimisation import Descent, Optimisation
+from dataworth.parameters import Value
 from dataworth.runs import Outcome, Spec, Store
 from dataworth.text.tokens import (
     TextPart,
@@ -259,11 +260,9 @@ def _pool(
 # --- Choosing the true continuation ------------------------------------------------------------
 
 
-class Questions(BaseModel):
+class Questions(Value):
     """Documents that questions are made of. groups: one name for each of the part's ids (its
     domain, say); places: questions from one document at most."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     part: TextPart
     groups: tuple[str, ...]

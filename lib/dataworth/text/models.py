@@ -10,18 +10,17 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataworth.kernels import linear_class, matmul
+from dataworth.parameters import Value
 
 if TYPE_CHECKING:
     import torch
 
 
-class Decoder(BaseModel):
+class Decoder(Value):
     """Shape of a decoder: widths in channels, `head_width` even. `build` makes the module."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(96, ge=2)
     layers: int = Field(2, ge=1)

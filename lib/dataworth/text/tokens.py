@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from dataworth.errors import UserError
+from dataworth.parameters import Value
 from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
 TOKEN = np.uint16
 
 
-class TextPart(BaseModel):
+class TextPart(Value):
     """Documents of a corpus, by content id.
 
     `weight`: the part's share of the training tokens, up to a common factor; without it (in every
     part) each document is seen equally often, so that a part weighs what it holds.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     card: str
     split: str | None = None

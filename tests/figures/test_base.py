@@ -23,13 +23,6 @@ from dataworth.figures import (
 )
 
 
-@pytest.fixture(autouse=True)
-def restore_style():
-    with matplotlib.rc_context():
-        yield
-    plt.close("all")
-
-
 @pytest.fixture
 def shown(monkeypatch):
     """What reaches the notebook: (data, metadata) of each display."""
