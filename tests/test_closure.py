@@ -37,6 +37,12 @@ def forget() -> None:
         cached.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    """No closure is left over from the test before, in whichever order a worker takes them."""
+    forget()
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the package, whose files may be changed; closures are taken of it."""
@@ -86,7 +92,6 @@ def notebooks() -> dict[str, tuple[Any, str | None]]:
 
 @pytest.mark.parametrize("room", sorted({name.split(".")[1] for name in MODULES if "." in name}))
 def test_one_changed_line_changes_the_keys_that_reach_it_and_no_other(copy: Path, room: str):
-    forget()
     before = contents(EVERY)
     reached = {spec.kind: set(spec.content["modules"]) for spec in EVERY}
     for module in (name for name in MODULES if f"{name}.".startswith(f"dataworth.{room}.")):
@@ -103,7 +108,6 @@ def test_one_changed_line_changes_the_keys_that_reach_it_and_no_other(copy: Path
 
 
 def test_comments_and_docstrings_change_no_key(copy: Path):
-    forget()
     before = contents(EVERY)
     originals = {name: file_of(copy, name).read_text() for name in MODULES}
     for name, text in originals.items():
@@ -115,7 +119,6 @@ def test_comments_and_docstrings_change_no_key(copy: Path):
 
 
 def test_a_data_file_that_code_reads_changes_the_keys(copy: Path):
-    forget()
     before = contents(EVERY)
     path = copy / "images" / "prompts" / "templates.json"
     original = path.read_bytes()
