@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dataworth.display import console, plain, say, table
+from dataworth.book.options import (
+    AsJson,
+    Override,
+    Profile,
+    Root,
+    chapter_ids,
+    completed,
+)
+from dataworth.display import plain, say, table
 from dataworth.errors import UserError
 
 INTERRUPTED = 130
@@ -22,7 +30,20 @@ UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its ow
 
 # Commands of other rooms, which load scipy or pydantic: listed by these lines, imported when one
 # is asked for.
+CHAPTERS = "dataworth.book.cli"  # listed first
 BROUGHT = {
+    "book": (
+        CHAPTERS,
+        "Execute what changed, render the book, check the pages, print the path of its first page.",
+    ),
+    "run": (
+        CHAPTERS,
+        "Execute one chapter, also with changed parameters, without rendering the book.",
+    ),
+    "record": (
+        CHAPTERS,
+        "Keep a finished run of a chapter in book/recorded/; every build shows it beside its own.",
+    ),
     "fit": (
         "dataworth.fit.cli",
         "Fit a scaling law to a table of runs; parameters with intervals.",
@@ -72,7 +93,8 @@ class Commands(TyperGroup):
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *BROUGHT]
+        first = [name for name, (room, _) in BROUGHT.items() if room == CHAPTERS]
+        return [*first, *super().list_commands(ctx), *(n for n in BROUGHT if n not in first)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -123,84 +145,10 @@ data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, 
 app.add_typer(data_app, name="data")
 
 
-def _completed(what: Callable[[typer.Context], Iterable[str]]) -> Callable[..., list[str]]:
-    """A shell completion that offers nothing where there is no book, or it does not read well."""
-
-    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        try:
-            return [word for word in what(ctx) if word.startswith(incomplete)]
-        except UserError:
-            return []
-
-    return complete
-
-
-def _book(ctx: typer.Context) -> Path:
-    from dataworth.book import layout
-
-    root = ctx.params.get("root")  # not converted yet
-    return layout.open_layout(layout.QUICK, root and Path(root)).root
-
-
-def _chapters(ctx: typer.Context) -> Iterator[str]:
-    from dataworth.book import chapters
-
-    return (c.id for c in chapters.find(_book(ctx)))
-
-
-def _profiles(ctx: typer.Context) -> list[str]:
-    from dataworth.book import layout
-
-    return layout.profiles(_book(ctx))
-
-
-def _names(ctx: typer.Context) -> Iterator[str]:
-    from dataworth.book import chapters, parameters
-
-    # "-p" still without its value ends the parsing, so the chapter is looked up in the line itself.
-    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
-    words = [word.replace("_", "-") for word in line.split()]
-    for c in chapters.find(_book(ctx)):
-        if c.id in words:
-            return (f"{name}=" for name in parameters.cell_defaults(c, chapters.read(c)))
-    return iter(())
-
-
 def _cards(ctx: typer.Context) -> Iterator[str]:
     from dataworth import data
 
     return (card.id for card in data.cards())
-
-
-ChapterId = Annotated[
-    str,
-    typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=_completed(_chapters)),
-]
-Profile = Annotated[
-    str,
-    typer.Option(
-        "--profile",
-        help="Scale: quick, or a folder of params/.",
-        autocompletion=_completed(_profiles),
-    ),
-]
-Root = Annotated[
-    Path | None,
-    typer.Option(
-        "--root", help="Folder with book/ and params/ (default: this clone).", hidden=True
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Override = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        "-p",
-        metavar="KEY=VALUE",
-        help="Change one parameter (YAML value).",
-        autocompletion=_completed(_names),
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -227,61 +175,6 @@ def _program(
 
         os.environ[logs.LEVEL] = "INFO" if verbose == 1 else "DEBUG"
         logs.start()
-
-
-@app.command()
-def book(profile: Profile = "quick", root: Root = None) -> None:
-    """Execute what changed, render the book, check the pages, print the path of its first page."""
-    from dataworth.book.layout import open_layout
-
-    layout = open_layout(profile, root)
-    _refuse_paper(profile)
-    from dataworth.book import tasks
-
-    tasks.build(layout, console())
-    first = layout.html / "index.html"
-    say(f"The book: {first}")
-    say(f"To open it: python3 -m webbrowser {first.as_uri()}")
-
-
-@app.command()
-def run(
-    chapter: ChapterId,
-    profile: Profile = "quick",
-    param: Override = None,
-    page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
-    root: Root = None,
-) -> None:
-    """Execute one chapter, also with changed parameters, without rendering the book."""
-    from dataworth.book.layout import open_layout
-
-    layout = open_layout(profile, root)
-    _refuse_paper(profile)
-    from dataworth.book import execute, parameters, tasks
-
-    overrides = dict(parameters.parse_override(p) for p in param or [])
-    executed = tasks.run(layout, chapter, overrides, console())
-    made = execute.products(executed, layout)
-    say(f"notebook: {layout.show(made.notebook)}")
-    if made.results.is_file():
-        say(f"claims: {layout.show(made.results)}")
-    if page:
-        say(f"page: {tasks.page(layout, executed, overrides)}")
-
-
-@app.command()
-def record(
-    chapter: ChapterId,
-    profile: Profile = "full",
-    root: Root = None,
-) -> None:
-    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own."""
-    from dataworth.book.layout import open_layout
-
-    layout = open_layout(profile, root)
-    from dataworth.book import chapters, execute
-
-    say(f"recorded: {layout.show(execute.keep(chapters.get(layout.root, chapter), layout))}")
 
 
 @app.command("list")
@@ -323,7 +216,7 @@ def why(
         str,
         typer.Argument(
             help="Chapter id, or the first digits of a run's key.",
-            autocompletion=_completed(_chapters),
+            autocompletion=completed(chapter_ids),
         ),
     ],
     profile: Profile = "quick",
@@ -455,7 +348,7 @@ def _claims_history(root: Path | None) -> None:
 
 CardId = Annotated[
     str | None,
-    typer.Argument(help="Data set id (default: all).", autocompletion=_completed(_cards)),
+    typer.Argument(help="Data set id (default: all).", autocompletion=completed(_cards)),
 ]
 
 
@@ -476,14 +369,6 @@ def data_fetch(card: CardId = None) -> None:
 
     for name in [c.id for c in data.cards()] if card is None else [card]:
         say(f"{name}: {data.fetch(name)}")
-
-
-def _refuse_paper(profile: str) -> None:
-    if profile == "paper":
-        raise UserError(
-            "The profile 'paper' is checked and costed, not run; "
-            "use: dataworth check --profile paper"
-        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Errors that are meant to be read by the person at the keyboard."""
 
+from collections.abc import Iterable
+
 from dataworth.display import plain
 
 
@@ -31,3 +33,12 @@ def quoted(value: object, limit: int = 80) -> str:
         return short(repr(value), limit)
     except (RecursionError, ValueError):  # nested too deep; a number of too many digits inside
         return f"a {type(value).__name__}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'seeds'?", to follow a sentence about the unknown `name`; empty where none of
+    `known` is near."""
+    from difflib import get_close_matches  # rarely needed
+
+    near = get_close_matches(name[:80].lower(), list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

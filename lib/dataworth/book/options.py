@@ -1,0 +1,87 @@
+"""Options that several commands take, and what the shell offers for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataworth.errors import UserError
+
+
+def completed(what: Callable[[typer.Context], Iterable[str]]) -> Callable[..., list[str]]:
+    """A shell completion that offers nothing where there is no book, or it does not read well."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        try:
+            return [word for word in what(ctx) if word.startswith(incomplete)]
+        except UserError:
+            return []
+
+    return complete
+
+
+def _book(ctx: typer.Context) -> Path:
+    from dataworth.book import layout
+
+    root = ctx.params.get("root")  # not converted yet
+    return layout.open_layout(layout.QUICK, root and Path(root)).root
+
+
+def chapter_ids(ctx: typer.Context) -> Iterator[str]:
+    """Every chapter of the book that the command is about."""
+    from dataworth.book import chapters
+
+    return (c.id for c in chapters.find(_book(ctx)))
+
+
+def _profiles(ctx: typer.Context) -> list[str]:
+    from dataworth.book import layout
+
+    return layout.profiles(_book(ctx))
+
+
+def _names(ctx: typer.Context) -> Iterator[str]:
+    from dataworth.book import chapters, parameters
+
+    # "-p" still without its value ends the parsing, so the chapter is looked up in the line itself.
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    words = [word.replace("_", "-") for word in line.split()]
+    for c in chapters.find(_book(ctx)):
+        if c.id in words:
+            return (f"{name}=" for name in parameters.cell_defaults(c, chapters.read(c)))
+    return iter(())
+
+
+ChapterId = Annotated[
+    str,
+    typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=completed(chapter_ids)),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="Scale: quick, or a folder of params/.",
+        autocompletion=completed(_profiles),
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", help="Folder with book/ and params/ (default: this clone).", hidden=True
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="KEY=VALUE",
+        help="Change one parameter (YAML value).",
+        autocompletion=completed(_names),
+    ),
+]
