@@ -135,6 +135,14 @@ class Run(TypedDict):
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
+class RecordedRun(Run):
+    """A `Run` that is kept: with all parameters and the chapter's key, which older ones lack."""
+
+    parameters: NotRequired[dict[str, Any]]
+    key: NotRequired[dict[str, Any]]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
 class Ledger(TypedDict):
     """A results file: what one run of a chapter says. `run` only in a recorded one."""
 
@@ -144,7 +152,7 @@ class Ledger(TypedDict):
     claims: list[Annotated[Line, AfterValidator(lambda line: _follows(line))]]
     evidence: dict[str, Any]
     provenance: dict[str, Any]
-    run: NotRequired[Run]
+    run: NotRequired[RecordedRun]
 
 
 LEDGER = TypeAdapter(Ledger)
@@ -214,9 +222,12 @@ _WHERE = {
 
 
 def results_dir() -> Path:
-    """Where `write` puts ledgers: `DATAWORTH_RESULTS` (set by the book's runner), else
-    `build/results` of the working folder."""
-    return Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
+    """Where `write` puts ledgers: `DATAWORTH_RESULTS` (set by the book's runner); else
+    build/notebooks/results of the clone, whatever the working folder; else build/results of it."""
+    if folder := os.environ.get("DATAWORTH_RESULTS"):
+        return Path(folder)
+    root = project_root()
+    return root / "build" / "notebooks" / "results" if root else Path("build/results")
 
 
 def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> Path:
@@ -225,12 +236,11 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
     and drawn beside this one (`recorded`).
 
-    The folder is `DATAWORTH_RESULTS` (set by the book's runner), else `build/results`. Infinite and
-    missing numbers become "inf", "-inf" and null, so that the file is plain JSON; it ends with its
-    checksum. Raises UserError where the content is not a `Ledger`.
+    Infinite and missing numbers become "inf", "-inf" and null, so that the file is plain JSON; it
+    ends with its checksum. Raises UserError where the content is not a `Ledger` or cannot be
+    written.
     """
     folder = results_dir()
-    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "chapter": judged.chapter,
         "title": judged.title,
@@ -242,10 +252,16 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
     path = folder / f"{judged.chapter}.json"
     temporary = path.with_suffix(".tmp")
     try:
-        temporary.write_text(seal(_plain(content), LEDGER), encoding="utf-8")
+        text = seal(_plain(content), LEDGER)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     except Damaged as error:
         raise UserError(f"What {judged.chapter} found is not a ledger: {error}.") from None
-    temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}; DATAWORTH_RESULTS names another folder."
+        ) from None
     return path
 
 

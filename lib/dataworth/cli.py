@@ -38,7 +38,15 @@ BROUGHT = {
     ),
     "run": (
         CHAPTERS,
-        "Execute one chapter, also with changed parameters, without rendering the book.",
+        "Execute one chapter without rendering the book; with other parameters, as a variant.",
+    ),
+    "runs": (
+        CHAPTERS,
+        "List the finished runs of a chapter: of the profiles, recorded ones, variants.",
+    ),
+    "compare": (
+        CHAPTERS,
+        "Hold two runs of a chapter against each other, here and as a page with their figures.",
     ),
     "record": (
         CHAPTERS,

@@ -15,6 +15,10 @@ class UserError(ValueError):
     def __str__(self) -> str:
         return plain(super().__str__())
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the sentence."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def short(text: str, limit: int = 80) -> str:
     """At most `limit` characters of `text`, on one line, for a sentence that quotes it."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+VARIANT = "variant of "
+"""And a profile: the scale that DATAWORTH_PROFILE names where a chapter runs as a variant."""
+
 
 def project_root() -> Path | None:
     """The clone this package runs from, or None when it was installed from a wheel."""

@@ -67,10 +67,10 @@ def test_from_names():
     names["other_sizes"] = list(names["other_sizes"])  # as a notebook's parameters cell may have it
     made = SyntheticScaling.from_names(names)
     assert made == cell(SyntheticScaling, guidance=3.0)
-    with pytest.raises(ValidationError, match="guidance"):
+    with pytest.raises(UserError, match="'guidance' is -1: input should be greater"):
         SyntheticScaling.from_names(names | {"guidance": -1})
     del names["shift"]
-    with pytest.raises(KeyError, match="shift"):
+    with pytest.raises(UserError, match="The parameters cell does not set shift"):
         SyntheticScaling.from_names(names)
 
 

@@ -1,18 +1,20 @@
-"""Commands about chapters: `dataworth book`, `run` and `record`."""
+"""Commands that run chapters and hold their runs against each other."""
 
 # What other rooms and extras bring is imported by the command: `--help` and the sentence for a
 # missing book need none of it.
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
-from dataworth.book.layout import open_layout
-from dataworth.book.options import ChapterId, Override, Profile, Root
+from dataworth.book.layout import Variant, open_layout
+from dataworth.book.options import AsJson, ChapterId, Files, Override, Profile, Root
 from dataworth.display import console, say
 from dataworth.errors import UserError
+from dataworth.why import summary
 
 
 def book(profile: Profile = "quick", root: Root = None) -> None:
@@ -31,22 +33,104 @@ def run(
     chapter: ChapterId,
     profile: Profile = "quick",
     param: Override = None,
+    file: Files = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Keep the result as a variant of this name.")
+    ] = None,
     page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
     root: Root = None,
 ) -> None:
-    """Execute one chapter, also with changed parameters, without rendering the book."""
+    """Execute one chapter without rendering the book; with other parameters, as a variant."""
     layout = open_layout(profile, root)
     _refuse_paper(profile)
-    from dataworth.book import execute, parameters, tasks
+    from dataworth.book import chapters, execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    executed = tasks.run(layout, chapter, overrides, console())
+    if overrides or file or name is not None:
+        from dataworth.book import variants
+
+        layout = variants.run(layout, chapter, overrides, file or [], name, console())
+    else:
+        tasks.run(layout, chapter, console())
+    executed = chapters.get(layout.root, chapter)
     made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
         say(f"claims: {layout.show(made.results)}")
+    if isinstance(layout, Variant):
+        say(f"beside the profile's own: dataworth compare {executed.id} {layout.name}")
     if page:
-        say(f"page: {tasks.page(layout, executed, overrides)}")
+        say(f"page: {tasks.page(layout, executed, overrides, file or [])}")
+
+
+def runs(chapter: ChapterId, as_json: AsJson = False, root: Root = None) -> None:
+    """List the finished runs of a chapter: of the profiles, recorded ones, variants."""
+    layout = open_layout("quick", root)
+    from dataworth.book import chapters, variants
+    from dataworth.claims import counts
+
+    of = chapters.get(layout.root, chapter)
+    found = variants.runs(layout.root, of)
+    rows: list[dict[str, Any]] = []
+    for one, today in zip(found, variants.standings(layout.root, of, found), strict=True):
+        other: dict[str, tuple[Any, Any]] | None = None
+        if one.parameters is not None and today.own is not None:
+            other = variants.differing(one.parameters, today.own)
+        rows.append(
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "profile": one.profile,
+                "finished": one.finished,
+                "differs": other,  # name -> value, the profile's value
+                "changed": today.changed,
+                "verdicts": counts(one.ledger["claims"]) if one.ledger else None,
+                "folder": layout.show(one.folder) if one.folder else None,
+            }
+        )
+        if as_json:
+            continue
+        base = f", profile {one.profile}" if one.kind == "variant" else ""
+        say(f"{one.name}{base}, finished {one.finished[:16].replace('T', ' ')}")
+        say(f"    {rows[-1]['verdicts'] or 'no claims'}")
+        if other is None:
+            say("    its parameters were not kept")
+        elif other:
+            say(f"    {variants.told(other)}")
+        if today.changed:
+            say(f"    changed since: {summary(today.changed)}")
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    elif not rows:
+        say(f"{of.id}: no finished run yet; run: dataworth run {of.id}")
+
+
+def compare(
+    chapter: ChapterId,
+    a: Annotated[str, typer.Argument(help="A variant, a profile, or recorded:PROFILE.")],
+    b: Annotated[
+        str | None, typer.Argument(help="What to hold it against (default: its profile's own).")
+    ] = None,
+    as_json: AsJson = False,
+    root: Root = None,
+) -> None:
+    """Hold two runs of a chapter against each other, here and as a page with their figures."""
+    layout = open_layout("quick", root)
+    from dataworth.book import chapters, variants
+    from dataworth.book import compare as comparing
+
+    of = chapters.get(layout.root, chapter)
+    found = variants.runs(layout.root, of)
+    one = variants.named(found, a, of)
+    two = comparing.other(found, one, of) if b is None else variants.named(found, b, of)
+    told = comparing.compare(of, one, two)
+    path = comparing.page(of, layout.root, one, two, told)
+    if as_json:
+        print(json.dumps({**told, "page": str(path)}, indent=1))
+        return
+    for line in comparing.text(told, console().width):
+        say(line)
+    say(f"page: {path}")
 
 
 def record(
@@ -56,9 +140,11 @@ def record(
 ) -> None:
     """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own."""
     layout = open_layout(profile, root)
-    from dataworth.book import chapters, execute
+    from dataworth.book import execute, tasks
 
-    say(f"recorded: {layout.show(execute.keep(chapters.get(layout.root, chapter), layout))}")
+    plan = tasks.make_plan(layout, chapter, checked=False)
+    of = plan.chapters[0]
+    say(f"recorded: {layout.show(execute.keep(of, layout, plan.keys[of.id]))}")
 
 
 def _refuse_paper(profile: str) -> None:
@@ -71,5 +157,5 @@ def _refuse_paper(profile: str) -> None:
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (book, run, record):
+    for command in (book, run, runs, compare, record):
         program.command()(command)

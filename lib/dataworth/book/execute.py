@@ -95,27 +95,35 @@ def _record(chapter: Chapter, layout: Layout) -> Record:
         raise
     except OSError as error:
         raise UserError(f"{layout.show(path)} cannot be read: {error.strerror}.") from None
-    if (record["chapter"], record["profile"]) != (chapter.id, layout.profile):
+    if (record["chapter"], record["profile"]) != (chapter.id, layout.label):
         raise Damaged(f"it is of chapter '{record['chapter']}' with profile '{record['profile']}'")
     return record
 
 
-def keep(chapter: Chapter, layout: Layout) -> Path:
-    """Keep the ledger of the chapter's last execution as its recorded run of the profile.
+def keep(chapter: Chapter, layout: Layout, key: dict[str, Any]) -> Path:
+    """Keep the ledger of the chapter's last execution as its recorded run of the profile, with all
+    parameters and `key`, the chapter's key of today.
 
-    Every profile shows it beside its own. Raises UserError where nothing was executed or what was
-    made is damaged.
+    Every profile shows it beside its own. Raises UserError where nothing was executed, and where
+    what was made is damaged, or is not what the profile and the chapter of today would make.
     """
     made, record = products(chapter, layout), read_record(chapter, layout)
+    again = f"run: dataworth run {chapter.id} --profile {layout.profile}"
     if record is None or not made.results.is_file():
         raise UserError(
-            f"Chapter '{chapter.id}' has no finished run with profile '{layout.profile}'; "
-            f"run: dataworth run {chapter.id} --profile {layout.profile}"
+            f"Chapter '{chapter.id}' has no finished run with profile '{layout.profile}'; {again}"
+        )
+    # Which runs were kept before decides what a page shows, and no estimate.
+    if why := why_stale(chapter, layout, {**key, "recorded": record["key"].get("recorded")}):
+        raise UserError(
+            f"The result of chapter '{chapter.id}' is not the one of profile '{layout.profile}' "
+            f"today ({why}); {again}"
         )
     ledger = read_ledger(made.results, layout.show(made.results))
     ledger["run"] = {
         "started": record["started"], "finished": record["finished"], "wall_s": record["wall_s"],
         "versions": record["versions"], "device": record["device"], "commit": record["commit"],
+        "parameters": record["parameters"], "key": record["key"],
     }  # fmt: skip
     target = layout.book / "recorded" / layout.profile / f"{chapter.id}.json"
     write_atomic(target, sealed_ledger(ledger))
@@ -233,7 +241,7 @@ def execute(
         made.results.unlink(missing_ok=True)
     record: Record = {
         "chapter": chapter.id,
-        "profile": layout.profile,
+        "profile": layout.label,
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_s": round(wall_s, 2),
@@ -306,7 +314,7 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
         "DATAWORTH_HOME": str(home()),
-        "DATAWORTH_PROFILE": layout.profile,
+        "DATAWORTH_PROFILE": layout.label,
         "DATAWORTH_RESULTS": str(results),
         "DATAWORTH_PROGRESS": str(progress),
     }

@@ -10,6 +10,7 @@ from dataworth import paths
 from dataworth.errors import UserError
 
 QUICK = "quick"  # the profile that every chapter's own parameters cell is; it has no files
+MAKING = "_making"  # no chapter's id has an underscore
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class Layout:
 
     root: Path
     profile: str
+
+    @property
+    def label(self) -> str:
+        """What results say of their scale: the profile's name alone where they are its own."""
+        return self.profile
+
+    @property
+    def called(self) -> str:
+        return f"profile {self.profile}"
 
     @property
     def book(self) -> Path:
@@ -56,6 +66,11 @@ class Layout:
         """Jupyter Book always writes to `_build/html` under the output folder it is given."""
         return self.build / "_build" / "html"
 
+    @property
+    def alone(self) -> Path:
+        """Where a chapter is rendered without the others."""
+        return self.build / "page"
+
     def recorded(self, chapter_id: str) -> list[Path]:
         """The kept ledgers of a chapter's larger runs (`dataworth record`), by profile."""
         return paths.recorded_runs(self.root, chapter_id)
@@ -67,16 +82,61 @@ class Layout:
         )
 
 
-class OnePage(Layout):
-    """The same book, of which one chapter is rendered alone, below build/<profile>/page."""
+@dataclass(frozen=True)
+class Variant(Layout):
+    """One chapter with other parameters than its profile's, or kept apart under a name.
+
+    Everything that a finished one consists of lies in one folder, build/variants/<chapter>/<name>;
+    what is in the making lies in `build` and becomes that folder as a whole.
+    """
+
+    chapter_id: str
+    name: str
+    finished: bool = True
+
+    @property
+    def label(self) -> str:
+        return f"{paths.VARIANT}{self.profile}"
+
+    @property
+    def called(self) -> str:
+        return f"variant '{self.name}' of {self.chapter_id}"
 
     @property
     def build(self) -> Path:
-        return self.whole.build / "page"
+        return variants_of(self.root, MAKING) / self.chapter_id / self.name
 
     @property
-    def whole(self) -> Layout:
-        return Layout(self.root, self.profile)
+    def folder(self) -> Path:
+        return variants_of(self.root, self.chapter_id) / self.name
+
+    @property
+    def executed(self) -> Path:
+        return self.folder if self.finished else self.build / "made"
+
+    @property
+    def results(self) -> Path:
+        return self.executed
+
+    @property
+    def alone(self) -> Path:
+        return self.folder / "page"
+
+
+def variants_of(root: Path, chapter_id: str) -> Path:
+    """The folder of a chapter's variants."""
+    return root / "build" / "variants" / chapter_id
+
+
+@dataclass(frozen=True)
+class OnePage(Layout):
+    """The same book, of which one chapter is rendered alone."""
+
+    whole: Layout
+
+    @property
+    def build(self) -> Path:
+        return self.whole.alone
 
     @property
     def executed(self) -> Path:
@@ -85,6 +145,10 @@ class OnePage(Layout):
     @property
     def results(self) -> Path:
         return self.whole.results
+
+    @property
+    def label(self) -> str:
+        return self.whole.label
 
 
 def open_layout(profile: str, root: Path | None = None) -> Layout:

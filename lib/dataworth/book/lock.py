@@ -34,7 +34,7 @@ def locked(layout: Layout, chapter_ids: Iterable[str]) -> Iterator[None]:
                 write_atomic(owner, json.dumps(_me()))
             except Timeout:
                 raise UserError(
-                    f"another build of profile {layout.profile} is running{_who(owner)}; "
+                    f"another build of {layout.called} is running{_who(owner)}; "
                     "wait for it or stop it."
                 ) from None
             except (OSError, NotImplementedError) as error:

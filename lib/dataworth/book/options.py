@@ -85,3 +85,12 @@ Override = Annotated[
         autocompletion=completed(_names),
     ),
 ]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file",
+        "-f",
+        metavar="FILE",
+        help="A parameter file (YAML, as papermill's -f); the last one wins, -p over all.",
+    ),
+]

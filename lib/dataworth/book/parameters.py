@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -15,13 +13,11 @@ from dataworth import strict_yaml
 from dataworth.book import chapters
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import QUICK, Layout, open_layout
-from dataworth.errors import UserError, quoted, short
-from dataworth.parameters import strictly
+from dataworth.errors import UserError, did_you_mean, quoted, short
+from dataworth.parameters import NotLiteral, faults, literals, strictly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-MOST_FAULTS = 5  # of the values of one file, in one sentence
 
 
 @dataclass(frozen=True)
@@ -53,46 +49,31 @@ def cell_defaults(chapter: Chapter, notebook: Any) -> dict[str, Any]:
             f"it has {len(cells)}."
         )
     defaults: dict[str, Any] = {}
-    for node in ast.parse(cells[0].source).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                pass
-            case _:
-                raise _not_literal(chapter, node)
-        if name in defaults:
-            raise UserError(
-                f"The parameters cell of book/{chapter.docname}.py sets '{name}' more than once."
-            )
-        try:
-            defaults[name] = json.loads(json.dumps(ast.literal_eval(value), allow_nan=False))
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise _not_literal(chapter, node) from None
+    try:
+        for name, value in literals(cells[0].source):
+            if name in defaults:
+                raise UserError(
+                    f"The parameters cell of book/{chapter.docname}.py sets '{name}' more than "
+                    "once."
+                )
+            defaults[name] = value
+    except NotLiteral as error:
+        raise UserError(
+            f"The parameters cell of book/{chapter.docname}.py may only hold lines "
+            f"'name = literal', not '{short(str(error))}'."
+        ) from None
     return defaults
 
 
-def _not_literal(chapter: Chapter, node: ast.AST) -> UserError:
-    return UserError(
-        f"The parameters cell of book/{chapter.docname}.py may only hold lines 'name = literal', "
-        f"not '{short(ast.unparse(node))}'."
-    )
-
-
-def read_profile(
-    chapter: Chapter, layout: Layout, defaults: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a profile changes in a chapter's cell (`defaults`), and the file and line of each name.
+def profile_files(chapter: Chapter, layout: Layout) -> list[Path]:
+    """The files that say what a profile changes in a chapter's cell, the winning one last.
 
     params/<profile>/_<part>.yaml holds what chapters of a part, a folder of book/, have in common;
     the chapter's own file, params/<profile>/<stem>.yaml, wins. The profile quick is the cell.
-    Raises UserError where the own file is missing, one of the two is not flat, or has a name that
-    the chapter (the shared file: every chapter of the part) lacks.
+    Raises UserError where the own file is missing.
     """
-    values: dict[str, Any] = {}
-    places: dict[str, str] = {}
     if layout.profile == QUICK:
-        return values, places
+        return []
     part = chapter.source.parent
     shared, own = layout.params / f"_{part.name}.yaml", layout.params / f"{chapter.stem}.yaml"
     if not own.is_file():
@@ -100,15 +81,32 @@ def read_profile(
             f"Chapter '{chapter.id}' has no parameters for profile '{layout.profile}': "
             f"{layout.show(own)} is missing (an empty file means those of the chapter's cell)."
         )
-    for path in [shared, own] if shared.is_file() else [own]:
+    return [shared, own] if shared.is_file() else [own]
+
+
+def read_files(
+    chapter: Chapter, layout: Layout, files: Iterable[Path], defaults: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What parameter files change in a chapter's cell (`defaults`), the later the more it holds,
+    and the file and line of each name. In a file that a part shares (_<part>.yaml), what other
+    chapters of the part have is left alone.
+
+    Raises UserError where a file is not flat, or a shared one has a name that no chapter of the
+    part has.
+    """
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for path in files:
         found = strict_yaml.read(path, layout.show(path))
         if not isinstance(found.value, dict | None):
             raise UserError(f"{layout.show(path)} must hold a flat mapping 'name: value'.")
-        places |= {name: f"{layout.show(path)}, line {line}" for name, line in found.lines.items()}
-        values |= found.value or {}
-        if path == shared:
-            _check_shared(chapter, set(values) - set(defaults), places)
-            values = {name: value for name, value in values.items() if name in defaults}
+        lines = {name: f"{layout.show(path)}, line {line}" for name, line in found.lines.items()}
+        given = found.value or {}
+        if path.name == f"_{chapter.source.parent.name}.yaml":
+            _check_shared(chapter, set(given) - set(defaults), lines)
+            given = {name: value for name, value in given.items() if name in defaults}
+        values |= given
+        places |= lines
     return values, places
 
 
@@ -145,20 +143,22 @@ def resolve(
     header: Header,
     layout: Layout,
     overrides: Mapping[str, Any] | None = None,
+    files: Sequence[Path] = (),
 ) -> Parameters:
-    """Defaults of the cell, then the profile's files, then `overrides`; validated.
+    """Defaults of the cell, then the profile's files, then `files`, then `overrides`; validated.
 
     Raises UserError naming the parameter, its value and what is allowed.
     """
     defaults = cell_defaults(chapter, notebook)
-    given, places = read_profile(chapter, layout, defaults)
+    own = profile_files(chapter, layout)
+    given, places = read_files(chapter, layout, [*own, *files], defaults)
     given |= overrides or {}
     places |= dict.fromkeys(overrides or {}, "-p")
     for name in given:
         if name not in defaults:
             raise UserError(
                 f"Unknown parameter '{short(name)}' for chapter '{chapter.id}' ({places[name]}); "
-                f"it has {', '.join(defaults)}."
+                f"it has {', '.join(defaults)}.{did_you_mean(name, defaults)}"
             )
     for name in header.main:
         if name not in defaults:
@@ -220,7 +220,7 @@ def _resolve_model(
     try:
         validated = strictly(model, {**defaults, **given})
     except ValidationError as error:
-        raise UserError(_sentence(chapter, error.errors(), places)) from None
+        raise UserError(f"Chapter '{chapter.id}': {faults(error, places)}.") from None
     values = validated.model_dump(mode="json")
     rows = []
     for name in defaults:
@@ -242,25 +242,6 @@ def load_model(chapter: Chapter, reference: str) -> type[BaseModel]:
             f"which cannot be imported: {error}."
         ) from error
     return model
-
-
-def _sentence(chapter: Chapter, errors: list[Any], places: dict[str, str]) -> str:
-    parts = []
-    for error in errors:
-        name = ".".join(str(p) for p in error["loc"])
-        message = str(error["msg"]).removeprefix("Value error, ")
-        if not name:  # a check over several fields
-            parts.append(message)
-            continue
-        message = message[:1].lower() + message[1:]
-        place = places.get(str(error["loc"][0]))
-        where = f" ({place})" if place else ""
-        parts.append(
-            f"parameter '{short(name)}' is {quoted(error['input'])}{where}: {short(message, 400)}"
-        )
-    more = f"; and {len(parts) - MOST_FAULTS} more" if len(parts) > MOST_FAULTS else ""
-    text = "; ".join(p.rstrip(".") for p in parts[:MOST_FAULTS])
-    return f"Chapter '{chapter.id}': {text}{more}."
 
 
 def preflight(parameters: Parameters) -> None:

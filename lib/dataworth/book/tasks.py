@@ -7,7 +7,7 @@ last and atomically.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,10 @@ def make_plan(
     only: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     checked: bool = True,
+    files: Sequence[Path] = (),
 ) -> Plan:
-    """Read and validate every chapter (or `only` one) of the book.
+    """Read and validate every chapter (or `only` one) of the book, with the parameters of the
+    profile but for those in `files` (later ones win) and `overrides`, which win over all.
 
     With `checked`, the stale chapters' own preflight checks run too. Raises UserError.
     """
@@ -57,7 +59,7 @@ def make_plan(
     for c in found:
         notebook = plan.notebooks[c.id] = chapter_files.read(c)
         header = plan.headers[c.id] = chapter_files.header(c, notebook)
-        resolved = params.resolve(c, notebook, header, layout, overrides)
+        resolved = params.resolve(c, notebook, header, layout, overrides, files)
         plan.parameters[c.id] = resolved
         plan.keys[c.id] = chapter_key(c.id, notebook, resolved.values, layout, header.params)
         if why := execution.why_stale(c, layout, plan.keys[c.id]):
@@ -68,13 +70,13 @@ def make_plan(
     return plan
 
 
-def run(layout: Layout, chapter_id: str, overrides: Mapping[str, Any], console: Console) -> Chapter:
+def run(layout: Layout, chapter_id: str, console: Console) -> Chapter:
     """Execute one chapter if it must be, and give it. Raises UserError."""
     wanted = chapter_files.get(layout.root, chapter_id)
     display = Display(console)
     with locked(layout, [wanted.id]):
         execution.clear(wanted, layout)
-        plan = make_plan(layout, only=wanted.id, overrides=overrides)
+        plan = make_plan(layout, only=wanted.id)
         warn(plan, display)
         if wanted.id in plan.stale:
             run_chapter(plan, wanted, display)
@@ -83,11 +85,13 @@ def run(layout: Layout, chapter_id: str, overrides: Mapping[str, Any], console: 
     return wanted
 
 
-def page(layout: Layout, chapter: Chapter, overrides: Mapping[str, Any]) -> Path:
+def page(
+    layout: Layout, chapter: Chapter, overrides: Mapping[str, Any], files: Sequence[Path] = ()
+) -> Path:
     """Render one executed chapter without the others and give its page. Links to other chapters
     lead nowhere there, so warnings are no errors; the check of the whole book is `build`."""
-    plan = make_plan(layout, chapter.id, overrides, checked=False)
-    alone = OnePage(layout.root, layout.profile)
+    plan = make_plan(layout, chapter.id, overrides, checked=False, files=files)
+    alone = OnePage(layout.root, layout.profile, layout)
     with locked(layout, ["page"]):
         site.write_site(alone, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
         beside = "".join(f"  - file: {name}\n" for name in ("glossary", "references"))
