@@ -143,9 +143,10 @@ class Parameters(BaseModel):
 
 
 def _chapter(cls: type[BaseModel]) -> Path | None:
-    """The source of the chapter of these parameters in the clone: its header names the class."""
-    root = project_root()
-    named = re.compile(rf"\b{re.escape(cls.__module__)}:{cls.__name__}\b")
+    """The source of the chapter of these parameters in the clone: its header names the class (and
+    a module of ours that has it, which need not be the one that defines it)."""
+    root = project_root() if cls.__module__.startswith("dataworth.") else None
+    named = re.compile(rf"\bdataworth\.[\w.]+:{cls.__name__}\b")
     for path in sorted((root / "book").glob("*/*.py")) if root else ():
         if named.search(path.read_text(encoding="utf-8").partition("# %%")[0]):
             return path

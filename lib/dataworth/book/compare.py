@@ -29,7 +29,8 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; }
+td { overflow-wrap: anywhere; }
 tr.moved td { background: var(--moved); }
 figure { margin: 1rem 0; }
 img { max-width: 100%; background: #fff; }
@@ -129,14 +130,17 @@ def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
         yield fill(f"not the same either: {summary(compared['changed'])}", width)
     for claim in compared["claims"]:
         yield ""
-        mark = " (the verdict moved)" if claim["moved"] else ""
-        yield fill(f"{claim['statement']}{mark}", width)
+        yield fill(_statement(claim), width)
         yield from both(
             f"{verdict(line):12}  {estimated(line)}" if line else verdict(line)
             for line in claim["lines"]
         )
     yield ""
     yield moved(compared)
+
+
+def _statement(claim: Mapping[str, Any]) -> str:
+    return f"{claim['statement']}{' (the verdict moved)' if claim['moved'] else ''}"
 
 
 def _minute(stamp: str) -> str:
@@ -167,7 +171,7 @@ def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
         body.append(f"<p>What else is not the same:</p><ul>{said}</ul>")
     if compared["claims"]:
         rows = [
-            [c["statement"], *(f"{verdict(x)}: {estimated(x)}" if x else "" for x in c["lines"])]
+            [_statement(c), *(f"{verdict(x)}: {estimated(x)}" if x else "" for x in c["lines"])]
             for c in compared["claims"]
         ]
         marked = [claim["moved"] for claim in compared["claims"]]

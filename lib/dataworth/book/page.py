@@ -20,6 +20,7 @@ from dataworth.claims import OTHER, Ledger, comparable, counts
 from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
+from dataworth.paths import VARIANT
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -226,6 +227,7 @@ def table(head: list[str], body: list[list[str]], css: str = "") -> str:
 def scale_block(header: Header, rows: list[Row], record: Record) -> str:
     """What this run was: profile, device, time, and the parameter table."""
     profile = record["profile"]
+    scale = profile if profile.startswith(VARIANT) else f"profile {profile}"
     expected = header.expected_minutes.get(profile)
     machine = record["device"]
     time_line = f"Executed in {spell(record['wall_s'])}"
@@ -233,7 +235,7 @@ def scale_block(header: Header, rows: list[Row], record: Record) -> str:
         time_line += f" (with nothing stored: about {spell(60 * expected)} expected)"
     return "\n".join(
         [
-            f":::{{admonition}} This page: profile {profile}",
+            f":::{{admonition}} This page: {scale}",
             ":class: dataworth-scale",
             f"{time_line} on {count(machine['cores'], 'core')} of {literal(machine['processor'])}"
             f"{', GPU ' + literal(machine['gpu']) if machine['gpu'] else ', no GPU'}. "
