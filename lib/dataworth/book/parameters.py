@@ -15,7 +15,7 @@ from dataworth import strict_yaml
 from dataworth.book import chapters
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import QUICK, Layout, open_layout
-from dataworth.errors import UserError, quoted, short
+from dataworth.errors import UserError, did_you_mean, quoted, short
 from dataworth.parameters import strictly
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def resolve(
         if name not in defaults:
             raise UserError(
                 f"Unknown parameter '{short(name)}' for chapter '{chapter.id}' ({places[name]}); "
-                f"it has {', '.join(defaults)}."
+                f"it has {', '.join(defaults)}.{did_you_mean(name, defaults)}"
             )
     for name in header.main:
         if name not in defaults:
