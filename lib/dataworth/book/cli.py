@@ -10,21 +10,21 @@ from typing import Annotated
 import typer
 
 from dataworth.book.layout import open_layout
-from dataworth.book.options import ChapterId, Override, Profile, Root
+from dataworth.book.options import ChapterId, Override, Profile, Quiet, Root
 from dataworth.display import console, say
 from dataworth.errors import UserError
 
 
-def book(profile: Profile = "quick", root: Root = None) -> None:
+def book(profile: Profile = "quick", quiet: Quiet = False, root: Root = None) -> None:
     """Execute what changed, render the book, check the pages, print the path of its first page."""
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     from dataworth.book import tasks
 
-    tasks.build(layout, console())
+    tasks.build(layout, console(informs=True))
     first = layout.html / "index.html"
     say(f"The book: {first}")
-    say(f"To open it: python3 -m webbrowser {first.as_uri()}")
+    say(f"To open it: python3 -m webbrowser {first.as_uri()}", informs=True)
 
 
 def run(
@@ -32,6 +32,7 @@ def run(
     profile: Profile = "quick",
     param: Override = None,
     page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
+    quiet: Quiet = False,
     root: Root = None,
 ) -> None:
     """Execute one chapter, also with changed parameters, without rendering the book."""
@@ -40,7 +41,7 @@ def run(
     from dataworth.book import execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    executed = tasks.run(layout, chapter, overrides, console())
+    executed = tasks.run(layout, chapter, overrides, console(informs=True))
     made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")
     if made.results.is_file():
