@@ -6,10 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -18,14 +20,19 @@ from dataworth.book.options import (
     AsJson,
     Override,
     Profile,
+    Quiet,
     Root,
     chapter_ids,
     completed,
 )
-from dataworth.display import plain, say, table
-from dataworth.errors import UserError
+from dataworth.display import console, folded, hush, plain, say, table
+from dataworth.errors import NOT_WRITABLE, UserError, did_you_mean
 
-INTERRUPTED = 130
+REFUSED, INTERRUPTED = 2, 130
+STATUS = (
+    "Exit status: 0 done; 2 refused or failed, with one sentence on stderr that says what to do; "
+    "130 interrupted (Ctrl-C)."
+)
 UsageError: Any = typer.BadParameter.__base__  # typer carries a click of its own
 
 # Commands of other rooms, which load scipy or pydantic: listed by these lines, imported when one
@@ -117,20 +124,54 @@ class Commands(TyperGroup):
             error.message = plain(error.message)
             raise
         except UserError as error:
-            say(f"Error: {error}", stderr=True)
-            sys.exit(2)
+            _end(f"Error: {error}", REFUSED)
         except ModuleNotFoundError as error:
             if not (sentence := missing_extra(error)):
                 raise
-            say(f"Error: {sentence}", stderr=True)
-            sys.exit(2)
+            _end(f"Error: {sentence}", REFUSED)
         except KeyboardInterrupt:
-            say(
+            _end(
                 "Interrupted: finished runs and executed chapters are kept; "
                 "the same command goes on from there.",
-                stderr=True,
+                INTERRUPTED,
             )
-            sys.exit(INTERRUPTED)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As typer's, but every letter can be shown in every locale, a reader who has left
+        (`dataworth list | head -1`) is no failure, and a full disk is one sentence."""
+        streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                for stream in streams:
+                    stream.flush()
+        except SystemExit as end:
+            # Only a closed pipe ends with 1, in rich and in typer: nothing else asks for it.
+            sys.exit(0 if end.code == 1 else end.code)
+        except BrokenPipeError:
+            _deafen()
+            sys.exit(0)
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            what = f"'{plain(str(error.filename))}'" if error.filename else "the output"
+            _deafen()
+            _end(f"Error: {what} cannot be read or written: {error.strerror}.", REFUSED)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    with suppress(OSError, SystemExit):  # nobody there to be told
+        say(sentence, stderr=True, hang=4)
+    sys.exit(status)
+
+
+def _deafen() -> None:
+    """What is still buffered for stdout goes nowhere: Python would fail on it once more."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
@@ -148,6 +189,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="What is training data worth? Run chapters, build the book, read its claims.",
+    epilog=STATUS,
 )
 data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
 app.add_typer(data_app, name="data")
@@ -177,7 +219,9 @@ def _program(
         int,
         typer.Option("--verbose", "-v", count=True, help="Log to stderr; -vv says more."),
     ] = 0,
+    quiet: Quiet = False,
 ) -> None:
+    hush(quiet)
     if verbose:
         from dataworth import logs
 
@@ -191,31 +235,19 @@ def list_chapters(profile: Profile = "quick", as_json: AsJson = False, root: Roo
     from dataworth.book.layout import open_layout
 
     layout = open_layout(profile, root)
-    from dataworth.book import tasks
+    from dataworth.book import listings, tasks
 
     plan = tasks.make_plan(layout, checked=False)
-    rows: list[dict[str, Any]] = []
+    if as_json:
+        _print_json(listings.chapters(plan))
+        return
     for c in plan.chapters:
         header = plan.headers[c.id]
         minutes = header.expected_minutes.get(profile)
-        rows.append(
-            {
-                "chapter": c.id,
-                "title": header.title,
-                "device": header.device,
-                "expected_minutes": minutes,
-                "state": plan.stale.get(c.id, "current"),
-                "parameters": plan.parameters[c.id].values,
-            }
-        )
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        minutes = row["expected_minutes"]
         expected = "not stated" if minutes is None else f"about {minutes:g} min"
-        say(f"{row['chapter']}: {row['title']}")
-        say(f"    {row['device']}, {expected} with profile {profile}; {row['state']}")
+        state = plan.stale.get(c.id, "current")
+        say(f"{c.id}: {header.title}", hang=4)
+        say(f"    {header.device}, {expected} with profile {profile}; {state}", hang=8)
 
 
 @app.command()
@@ -229,65 +261,79 @@ def why(
     ],
     profile: Profile = "quick",
     param: Override = None,
+    as_json: AsJson = False,
     root: Root = None,
 ) -> None:
     """Say what changed since the stored result of a chapter, or of a run."""
     from dataworth.book.layout import open_layout
     from dataworth.paths import store_dir
-    from dataworth.why import differences
 
     if len(name) >= 6 and set(name) <= set("0123456789abcdef"):
         from dataworth.runs.report import of_run
 
-        for line in of_run(name, store_dir()):
-            say(line)
-        return
-    layout = open_layout(profile, root)
-    from dataworth.book import execute, parameters, tasks
-
-    overrides = dict(parameters.parse_override(p) for p in param or [])
-    plan = tasks.make_plan(layout, name, overrides, checked=False)
-    chapter = plan.chapters[0]
-    record = execute.read_record(chapter, plan.layout)
-    changed = differences(record["key"], plan.keys[chapter.id]) if record else []
-    if record and changed:
-        say(f"{chapter.id}: changed since its execution of {record['finished']}:")
-        for phrase in changed:
-            say(f"  {phrase}")
+        first, *changed = of_run(name, store_dir())
+        if as_json:
+            run, _, state = first.partition(": ")
+            _print_json({"run": run, "state": state.rstrip(":"), "changed": changed})
+            return
     else:
-        say(f"{chapter.id}: {plan.stale.get(chapter.id, 'nothing changed')}")
+        layout = open_layout(profile, root)
+        from dataworth.book import listings, parameters, tasks
+
+        overrides = dict(parameters.parse_override(p) for p in param or [])
+        plan = tasks.make_plan(layout, name, overrides, checked=False)
+        (row,) = listings.chapters(plan)
+        if as_json:
+            _print_json({key: row[key] for key in ("chapter", "state", "executed", "changed")})
+            return
+        first, changed = f"{row['chapter']}: {row['state']}", row["changed"]
+        if row["state"] == "current":
+            first = f"{row['chapter']}: nothing changed"
+        elif changed:
+            first = f"{row['chapter']}: changed since its execution of {row['executed']}:"
+    say(first, hang=4)
+    for phrase in changed:
+        say(f"  {phrase.strip()}", hang=4)
 
 
 @app.command()
-def check(profile: Profile = "paper", root: Root = None) -> None:
+def check(profile: Profile = "paper", as_json: AsJson = False, root: Root = None) -> None:
     """Validate the parameters of a profile and show what it would cost; runs nothing."""
     from dataworth.book.layout import open_layout
 
     layout = open_layout(profile, root)
-    from dataworth.book import parameters, tasks
+    from dataworth.book import listings, tasks
 
-    plan = tasks.make_plan(layout, checked=False)
-    for c in plan.chapters:
-        resolved = plan.parameters[c.id]
-        say(f"{c.id}: {len(resolved.values)} parameters are valid for profile '{profile}'")
-        for doubt in parameters.doubts(resolved):
-            say(f"    {doubt}")
-        cost = parameters.cost(resolved)
-        if cost is None:
-            continue
-        rows = [cost] if isinstance(cost, dict) else list(cost)
-        head = list(dict.fromkeys(k for r in rows for k in r))
-        table(head, [[_cell(r.get(k, "")) for k in head] for r in rows])
+    rows = listings.costs(tasks.make_plan(layout, checked=False))
+    if as_json:
+        _print_json(list(rows))
+        return
+    for row in rows:
+        valid = f"{len(row['parameters'])} parameters are valid for profile '{profile}'"
+        say(f"{row['chapter']}: {valid}", hang=4)
+        for doubt in row["doubts"]:
+            say(f"    {doubt}", hang=8)
+        if parts := row["cost"]:
+            head = list(dict.fromkeys(name for part in parts for name in part))
+            table(head, [[_cell(part.get(name, "")) for name in head] for part in parts])
 
 
 def _cell(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
 @app.command()
 def claims(
+    context: typer.Context,
     profile: Profile = "quick",
     as_json: AsJson = False,
+    reasons: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say also why each verdict is what it is.")
+    ] = False,
     folder: Annotated[
         Path | None,
         typer.Option("--results", help="Folder of results files (default: of the last build)."),
@@ -298,13 +344,19 @@ def claims(
     root: Root = None,
 ) -> None:
     """Print the verdicts of the last build of a profile, or of a folder of results files."""
-    if history:
-        _claims_history(root)
-        return
     from dataworth import paths
-    from dataworth.book import ledger
-    from dataworth.claims import estimated, read_ledger, results_dir
+    from dataworth.book import chapters, ledger, listings
+    from dataworth.book.layout import open_layout
+    from dataworth.claims import read_ledger, results_dir
 
+    if history:
+        layout = open_layout("quick", root)
+        rows = listings.history(chapters.find(layout.root), layout)
+        if as_json:
+            _print_json(list(rows))
+            return
+        _print_folded(listings.history_lines(rows))
+        return
     if folder is None and root is None and paths.project_root() is None:
         folder = results_dir()
     if folder is not None:
@@ -314,9 +366,6 @@ def claims(
             "name a folder that has some with --results, or build the book in a clone."
         )
     else:
-        from dataworth.book import chapters
-        from dataworth.book.layout import open_layout
-
         layout = open_layout(profile, root)
         results = ledger.read_results(chapters.find(layout.root), layout)
         missing = (
@@ -326,32 +375,17 @@ def claims(
     if not results:
         raise UserError(missing)
     if as_json:
-        print(json.dumps(list(results.values()), indent=1))
+        _print_json(list(results.values()))
         return
-    body = [
-        [chapter, c["statement"], estimated(c), c["verdict"], c.get("reason") or ""]
-        for chapter, result in results.items()
-        for c in result["claims"]
-    ]
-    table(["chapter", "claim", "this run [interval]", "verdict", "why"], body)
+    reasons = reasons or bool(context.find_root().params["verbose"])
+    _print_folded(listings.verdict_lines(results, reasons))
 
 
-def _claims_history(root: Path | None) -> None:
-    from dataworth import claims_file
-    from dataworth.book import chapters
-    from dataworth.book.layout import open_layout
-    from dataworth.claims import recorded_ledgers, span
-
-    layout, body = open_layout("quick", root), []
-    for chapter in chapters.find(layout.root):
-        if not chapter.claims.is_file():
-            continue
-        stated = claims_file.read(chapter.claims, layout.show(chapter.claims))
-        kept = recorded_ledgers(layout.root, chapter.id)[0]
-        runs = ", ".join(f"{ledger['profile']} {ledger['run']['started'][:10]}" for ledger in kept)
-        for id, since in stated.since().items():
-            body.append([chapter.id, id, span(stated.claims[id].region), since, runs])
-    table(["chapter", "claim", "claimed range", "stands since", "recorded runs"], body)
+def _print_folded(lines: Iterator[str]) -> None:
+    """Print lines of a listing in blocks, folded to the width of the terminal."""
+    width = console().width
+    for line in lines:
+        say(folded(line, width, 6 if line.startswith(" ") else 4))
 
 
 CardId = Annotated[
@@ -361,13 +395,16 @@ CardId = Annotated[
 
 
 @data_app.command("status")
-def data_status(card: CardId = None) -> None:
+def data_status(card: CardId = None, as_json: AsJson = False) -> None:
     """Say which data sets are on this machine."""
     from dataworth import data
 
-    chosen = data.cards() if card is None else [data.card(card)]
-    for c in chosen:
-        say(f"{c.id}: {data.status(c)}")
+    found = [data.status(id) for id in _chosen(card)]
+    if as_json:
+        _print_json([asdict(status) | {"folder": str(status.folder)} for status in found])
+        return
+    for status in found:
+        say(f"{status.card_id}: {status}", hang=4)
 
 
 @data_app.command("fetch")
@@ -375,8 +412,21 @@ def data_fetch(card: CardId = None) -> None:
     """Fetch data sets that are not here yet."""
     from dataworth import data
 
-    for name in [c.id for c in data.cards()] if card is None else [card]:
-        say(f"{name}: {data.fetch(name)}")
+    for id in _chosen(card):
+        say(f"{id}: {data.fetch(id)}")
+
+
+def _chosen(card: str | None) -> list[str]:
+    """The data set that was asked for, or all; UserError for one that no card describes."""
+    from dataworth import data
+
+    known = [c.id for c in data.cards()]
+    if card is None:
+        return known
+    try:
+        return [data.card(card).id]
+    except UserError as error:
+        raise UserError(f"{error}{did_you_mean(card, known)}") from None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,26 +27,72 @@ def plain(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def console(stderr: bool = False) -> Console:
-    """A rich console that takes text as it is: no markup, no emoji names, no colours of numbers."""
+_hushed = False
+
+
+def hush(wanted: bool) -> None:
+    """From now on nothing that only informs is shown (`dataworth --quiet`), or it is again."""
+    global _hushed
+    _hushed = wanted
+
+
+def console(stderr: bool = False, informs: bool = False) -> Console:
+    """A rich console that takes text as it is: no markup, no emoji names, no colours of numbers.
+
+    informs: for progress and other lines that nobody asked for, which `hush` silences.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    quiet = informs and _hushed
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, quiet=quiet)
 
 
-def say(text: str, stderr: bool = False) -> None:
-    """Print text, of any origin, without breaking its lines."""
-    console(stderr).print(plain(text), soft_wrap=True)
+def say(text: str, stderr: bool = False, hang: int | None = None, informs: bool = False) -> None:
+    """Print text, of any origin, without breaking its lines; with `hang` a terminal gets them
+    folded between words, and what is folded indented by so many columns."""
+    out = console(stderr, informs)
+    shown = plain(text)
+    if hang is not None and out.is_terminal:
+        shown = folded(shown, out.width, hang)
+    out.print(shown, soft_wrap=True)
+
+
+def folded(text: str, width: int, hang: int = 0) -> str:
+    """Text with lines of at most `width` columns, folded between words alone, so that a name or a
+    path stays whole; `hang`: columns by which the rest of a line is indented."""
+    fold = textwrap.TextWrapper(
+        max(width, 20), subsequent_indent=" " * hang,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return "\n".join(fold.fill(line) for line in text.split("\n"))
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Print rows of cells, of any origin; a long cell is folded, never cut."""
+    """Print rows of cells, of any origin: as a table where it fits, else each row as a block of
+    lines `name: cell`. No cell is cut."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=None if title is None else plain(title))
+    out = console()
+    head, rows = [plain(name) for name in head], [[plain(cell) for cell in row] for row in body]
+    if title is not None:
+        title = plain(title)
+    columns = zip(head, *rows, strict=True)
+    if sum(3 + max(map(cell_len, column)) for column in columns) > out.width:
+        lines = [] if title is None else [title]
+        for first, *rest in rows:
+            lines.append(folded(first, out.width, 4))
+            lines += [
+                folded(f"    {name}: {cell}", out.width, 8)
+                for name, cell in zip(head[1:], rest, strict=True)
+                if cell
+            ]
+        out.print("\n".join(lines), soft_wrap=True)
+        return
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title)
     for name in head:
-        grid.add_column(plain(name), overflow="fold")
-    for row in body:
-        grid.add_row(*map(plain, row))
-    console().print(grid)
+        grid.add_column(name, no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    out.print(grid)

@@ -1,6 +1,8 @@
 """Errors that are meant to be read by the person at the keyboard."""
 
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 from dataworth.display import plain
 
@@ -37,6 +39,27 @@ def quoted(value: object, limit: int = 80) -> str:
         return short(repr(value), limit)
     except (RecursionError, ValueError):  # nested too deep; a number of too many digits inside
         return f"a {type(value).__name__}"
+
+
+NOT_WRITABLE = (
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS,
+)  # fmt: skip
+"""What a file system may answer that no input of ours is to blame for."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this is the operating system's word for a full disk or quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def cannot_write(folder: Path, error: OSError, variable: str) -> UserError:
+    """The sentence for a full disk or a folder without write access; `variable` of the environment
+    names another one."""
+    why = "the disk is full" if is_full(error) else str(error)
+    return UserError(
+        f"The folder {folder} cannot be written ({why}): "
+        f"set {variable} to a folder with room and write access."
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -28,6 +28,13 @@ def home() -> Path:
     return root / ".dataworth" if root else Path.home() / ".cache" / "dataworth"
 
 
+def build_dir(root: Path) -> Path:
+    """Folder of everything generated from the book in `root`: `DATAWORTH_BUILD` if set, such as
+    for a clone that nobody may write; else `build/` of `root`."""
+    value = os.environ.get("DATAWORTH_BUILD")
+    return Path(value).expanduser().resolve() if value else root / "build"
+
+
 def recorded_runs(root: Path, chapter: str) -> list[Path]:
     """The kept ledgers of a chapter's larger runs, `book/recorded/<profile>/<chapter>.json` of a
     clone, by profile: full, then gpu."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataworth import strict_yaml
-from dataworth.errors import UserError, quoted, short
+from dataworth.errors import UserError, did_you_mean, quoted, short
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 DOCUMENT = re.compile(r"[\w-]+(?:/[\w-]+)*")
@@ -106,7 +106,10 @@ def get(root: Path, chapter_id: str) -> Chapter:
     chapters = {c.id: c for c in find(root)}
     wanted = chapter_id.replace("_", "-")
     if wanted not in chapters:
-        raise UserError(f"Unknown chapter '{chapter_id}'; the book has {', '.join(chapters)}.")
+        raise UserError(
+            f"Unknown chapter '{short(chapter_id)}'; the book has {', '.join(chapters)}."
+            f"{did_you_mean(wanted, chapters)}"
+        )
     return chapters[wanted]
 
 

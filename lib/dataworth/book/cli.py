@@ -11,22 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from dataworth.book.layout import Variant, open_layout
-from dataworth.book.options import AsJson, ChapterId, Files, Override, Profile, Root
+from dataworth.book.options import AsJson, ChapterId, Files, Override, Profile, Quiet, Root
 from dataworth.display import console, say
 from dataworth.errors import UserError
 from dataworth.why import summary
 
 
-def book(profile: Profile = "quick", root: Root = None) -> None:
+def book(profile: Profile = "quick", quiet: Quiet = False, root: Root = None) -> None:
     """Execute what changed, render the book, check the pages, print the path of its first page."""
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     from dataworth.book import tasks
 
-    tasks.build(layout, console())
+    tasks.build(layout, console(informs=True))
     first = layout.html / "index.html"
     say(f"The book: {first}")
-    say(f"To open it: python3 -m webbrowser {first.as_uri()}")
+    say(f"To open it: python3 -m webbrowser {first.as_uri()}", informs=True)
 
 
 def run(
@@ -38,6 +38,7 @@ def run(
         str | None, typer.Option("--name", help="Keep the result as a variant of this name.")
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
+    quiet: Quiet = False,
     root: Root = None,
 ) -> None:
     """Execute one chapter without rendering the book; with other parameters, as a variant."""
@@ -46,12 +47,13 @@ def run(
     from dataworth.book import chapters, execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
+    shown = console(informs=True)
     if overrides or file or name is not None:
         from dataworth.book import variants
 
-        layout = variants.run(layout, chapter, overrides, file or [], name, console())
+        layout = variants.run(layout, chapter, overrides, file or [], name, shown)
     else:
-        tasks.run(layout, chapter, console())
+        tasks.run(layout, chapter, shown)
     executed = chapters.get(layout.root, chapter)
     made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")

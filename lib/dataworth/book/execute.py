@@ -313,6 +313,7 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
         "PYTHONHASHSEED": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
+        "DATAWORTH_BUILD": str(layout.build.parent),
         "DATAWORTH_HOME": str(home()),
         "DATAWORTH_PROFILE": layout.label,
         "DATAWORTH_RESULTS": str(results),

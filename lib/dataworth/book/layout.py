@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataworth import paths
-from dataworth.errors import UserError
+from dataworth.errors import UserError, did_you_mean, short
 
 QUICK = "quick"  # the profile that every chapter's own parameters cell is; it has no files
 MAKING = "_making"  # no chapter's id has an underscore
@@ -18,7 +18,7 @@ class Layout:
     """The folders of one book at one profile.
 
     `root` holds the inputs (book/, params/, _toc.yml, _config.yml); everything generated lies
-    under `build` = root/build/<profile>.
+    under `build` = root/build/<profile> (see `paths.build_dir`).
     """
 
     root: Path
@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def build(self) -> Path:
-        return self.root / "build" / self.profile
+        return paths.build_dir(self.root) / self.profile
 
     @property
     def executed(self) -> Path:
@@ -167,7 +167,10 @@ def open_layout(profile: str, root: Path | None = None) -> Layout:
             raise UserError(f"{found} is not a book: {needed} is missing there.")
     known = profiles(found)
     if profile not in known:
-        raise UserError(f"Unknown profile '{profile}'; the book has {', '.join(known)}.")
+        raise UserError(
+            f"Unknown profile '{short(profile)}'; the book has {', '.join(known)}."
+            f"{did_you_mean(profile, known)}"
+        )
     return Layout(found, profile)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dataworth.book.layout import Layout, write_atomic
-from dataworth.errors import UserError
+from dataworth.errors import NOT_WRITABLE, UserError, cannot_write
 
 
 @contextmanager
@@ -38,6 +38,8 @@ def locked(layout: Layout, chapter_ids: Iterable[str]) -> Iterator[None]:
                     "wait for it or stop it."
                 ) from None
             except (OSError, NotImplementedError) as error:
+                if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+                    raise cannot_write(layout.build, error, "DATAWORTH_BUILD") from None
                 raise UserError(f"{layout.show(folder)} cannot be locked: {error}.") from None
             held.callback(_forget, owner)
         yield

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dataworth.display import hush
 from dataworth.errors import UserError
 
 
@@ -70,11 +71,26 @@ Profile = Annotated[
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(
-        "--root", help="Folder with book/ and params/ (default: this clone).", hidden=True
-    ),
+    typer.Option("--root", help="Folder with book/ and params/ (default: this clone)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _hush(wanted: bool) -> bool:
+    if wanted:  # the command's own; the program's has been obeyed before
+        hush(True)
+    return wanted
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=_hush,
+        help="Print only errors and what was asked for: no progress.",
+    ),
+]
 Override = Annotated[
     list[str] | None,
     typer.Option(

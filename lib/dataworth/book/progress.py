@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from dataworth.display import plain
+from dataworth.display import plain, say
 from dataworth.errors import short
 
 PLAIN_EVERY_S = 15.0
@@ -144,6 +144,13 @@ class Display:
         line = plain(text).encode(encoding, "backslashreplace").decode(encoding)
         with suppress(*GONE):
             self.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """What went wrong: also where `--quiet` silences what only informs."""
+        self.say(text)
+        if self.console.quiet:
+            with suppress(*GONE):
+                say(text, stderr=True)
 
     @contextmanager
     def chapter(self, name: str, path: Path) -> Iterator[None]:

@@ -39,8 +39,8 @@ def write_site(
     kept = {c.id: recorded_ledgers(layout.root, c.id) for c in chapters}
     recorded = {id_: found for id_, (found, _) in kept.items()}
     wanted: dict[str, str | bytes] = {
-        "_toc.yml": (layout.root / "_toc.yml").read_text(),
-        "_config.yml": (layout.root / "_config.yml").read_text(),
+        "_toc.yml": (layout.root / "_toc.yml").read_text("utf-8"),
+        "_config.yml": (layout.root / "_config.yml").read_text("utf-8"),
         "run_times.md": ledger.run_times(layout, chapters, headers, records),
     }
     for path in sorted(layout.book.rglob("*")):
@@ -53,7 +53,8 @@ def write_site(
             "tally": ledger.tally(results, recorded),
             "ledger": ledger.ledger(chapters, results, recorded),
         }
-        wanted["index.md"] = ledger.front_page((layout.book / "index.md").read_text(), parts)
+        template = (layout.book / "index.md").read_text("utf-8")
+        wanted["index.md"] = ledger.front_page(template, parts)
     for chapter in chapters:
         executed = read_notebook(chapter, layout, records[chapter.id])
         merged = page.merge(chapter, notebooks[chapter.id], executed)

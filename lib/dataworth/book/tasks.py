@@ -124,7 +124,7 @@ def build(layout: Layout, console: Console) -> None:
             try:
                 run_chapter(plan, chapter, display)
             except UserError as error:
-                display.say(str(error))
+                display.complain(str(error))
                 failed += 1
             outlook.spent[chapter.id] = time.monotonic() - begun
         if failed:

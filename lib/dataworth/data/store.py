@@ -12,7 +12,6 @@ A folder is built under a temporary name, checked against the card, and renamed.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dataworth import errors
 from dataworth.data import documents, text_formats
 from dataworth.data import providers as provide
 from dataworth.data.catalog import Card, LocalSource, Source
@@ -37,7 +37,7 @@ from dataworth.data.formats import (
 )
 from dataworth.data.icons import read_iconify
 from dataworth.data.splits import Decoded, content_sha256
-from dataworth.errors import UserError
+from dataworth.errors import UserError, is_full
 from dataworth.paths import data_dir
 
 log = logging.getLogger(__name__)
@@ -257,18 +257,9 @@ def _require_space(card: Card, root: Path) -> None:
         )
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether this is the operating system's word for a full disk or quota."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
 def cannot_write(folder: Path, error: OSError) -> UserError:
-    """The sentence for a full disk or a folder without write access."""
-    why = "the disk is full" if is_full(error) else str(error)
-    return UserError(
-        f"The folder {folder} cannot be written ({why}): "
-        "set DATAWORTH_HOME to a folder with room and write access."
-    )
+    """The sentence for a folder of data that is full or read-only."""
+    return errors.cannot_write(folder, error, "DATAWORTH_HOME")
 
 
 def _capital(sentence: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataworth.arrays import Array
-from dataworth.errors import UserError
+from dataworth.errors import UserError, did_you_mean
 
 from . import laws
 from .backend import namespace
@@ -402,5 +402,7 @@ def get(law: str | Law) -> Law:
     if isinstance(law, Law):
         return law
     if law not in LAWS:
-        raise UserError(f"Unknown law {law!r}; known are: {', '.join(LAWS)}.")
+        raise UserError(
+            f"Unknown law {law!r}; known are: {', '.join(LAWS)}.{did_you_mean(law, LAWS)}"
+        )
     return LAWS[law]

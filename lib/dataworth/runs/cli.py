@@ -25,6 +25,8 @@ IN_USE_S = 2 * 3600.0
 
 UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 app = typer.Typer(
     no_args_is_help=True, help="The store of finished runs: what it holds, and making room."
 )
@@ -41,9 +43,7 @@ class Entry:
 
 
 @app.command("list")
-def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_command(as_json: AsJson = False) -> None:
     """List the stored runs by kind: how many, their size, when the oldest and newest were used."""
     store = Store()
     rows: list[dict[str, Any]] = []
@@ -74,13 +74,17 @@ def list_command(
 
 
 @app.command("size")
-def size_command() -> None:
+def size_command(as_json: AsJson = False) -> None:
     """Print how much the store holds."""
     store = Store()
     rows = [
         {"entries": len(entries), "bytes": sum(entry.bytes for entry in entries)}
         for entries in _by_kind(store).values()
     ]
+    if as_json:
+        sums = {name: sum(row[name] for row in rows) for name in ("entries", "bytes")}
+        print(json.dumps({"store": str(store.root), **sums}, indent=1))
+        return
     say(_total(store, rows))
 
 
@@ -102,6 +106,7 @@ def prune_command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete; else only say what would go.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what could be deleted and why; delete it with --yes."""
     age = max(_seconds(older_than), IN_USE_S)
@@ -121,15 +126,26 @@ def prune_command(
             if reason is not None:
                 going.append(entry)
                 reasons[f"{kind}: {reason}"] += 1
+    gone = [entry for entry in going if _delete(store, entry.path)] if yes else []
+    total, freed = (sum(entry.bytes for entry in entries) for entries in (going, gone))
+    if as_json:
+        found = {
+            "store": str(store.root),
+            "reasons": dict(sorted(reasons.items())),
+            "entries": len(going),
+            "bytes": total,
+            "deleted": len(gone),
+            "freed_bytes": freed,
+        }
+        print(json.dumps(found, indent=1))
+        return
     for reason, count in sorted(reasons.items()):
         say(f"{reason}: {count:,}")
-    total = size(sum(entry.bytes for entry in going))
     if not yes:
         hint = "; nothing was deleted, add --yes to delete them" if going else ""
-        say(f"{len(going):,} entries of {total} would go{hint}")
+        say(f"{len(going):,} entries of {size(total)} would go{hint}")
         return
-    gone = [entry for entry in going if _delete(store, entry.path)]
-    say(f"{len(gone):,} entries of {size(sum(entry.bytes for entry in gone))} deleted")
+    say(f"{len(gone):,} entries of {size(freed)} deleted")
     if len(gone) < len(going):
         say(f"{len(going) - len(gone):,} were kept: a process is at work on them")
 

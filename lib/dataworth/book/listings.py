@@ -1,0 +1,106 @@
+"""What the commands list about chapters and their claims: rows for `--json`, lines for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dataworth import claims_file
+from dataworth.book import execute, parameters
+from dataworth.book.chapters import Chapter
+from dataworth.book.layout import Layout
+from dataworth.book.progress import count
+from dataworth.book.tasks import Plan
+from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, span
+from dataworth.why import differences
+
+
+def chapters(plan: Plan) -> list[dict[str, Any]]:
+    """One row a chapter. state: "current", or why it must be executed; changed: every difference
+    from the stored execution; executed: when that ended (ISO 8601), None where there is none;
+    expected_minutes: with nothing stored, as the header says; measured_minutes: of the stored
+    execution."""
+    rows = []
+    for c in plan.chapters:
+        header, record = plan.headers[c.id], execute.read_record(c, plan.layout)
+        rows.append(
+            {
+                "chapter": c.id,
+                "title": header.title,
+                "device": header.device,
+                "expected_minutes": header.expected_minutes.get(plan.layout.profile),
+                "measured_minutes": record and round(record["wall_s"] / 60, 3),
+                "state": plan.stale.get(c.id, "current"),
+                "changed": differences(record["key"], plan.keys[c.id]) if record else [],
+                "executed": record and record["finished"],
+                "parameters": plan.parameters[c.id].values,
+            }
+        )
+    return rows
+
+
+def costs(plan: Plan) -> Iterator[dict[str, Any]]:
+    """One row a chapter: its validated parameters, doubts about them, and what it would cost: one
+    mapping a part, None where the chapter cannot tell."""
+    for c in plan.chapters:
+        resolved = plan.parameters[c.id]
+        cost = parameters.cost(resolved)
+        yield {
+            "chapter": c.id,
+            "profile": plan.layout.profile,
+            "parameters": resolved.values,
+            "doubts": parameters.doubts(resolved),
+            "cost": [cost] if isinstance(cost, dict) else cost and list(cost),
+        }
+
+
+def verdict_lines(results: Mapping[str, Ledger], reasons: bool) -> Iterator[str]:
+    """A block a claim under the heading of its chapter, then how many have which verdict."""
+    claims = []
+    for chapter, result in results.items():
+        yield f"{chapter}: {result['title']}" if result["title"] else chapter
+        for line in result["claims"]:
+            claims.append(line)
+            yield f"  {line['verdict']}: {line['id']}"
+            yield f"      {line['statement']}"
+            yield f"      {estimated(line)}"
+            if reasons and line["reason"]:
+                yield f"      {line['reason']}"
+        yield ""
+    yield f"{count(len(claims), 'claim')}: {counts(claims)}"
+
+
+def history(found: Iterable[Chapter], layout: Layout) -> Iterator[dict[str, Any]]:
+    """One row a claim: the range that agrees with it, since when it stands, the recorded runs."""
+    for chapter in found:
+        if not chapter.claims.is_file():
+            continue
+        stated = claims_file.read(chapter.claims, layout.show(chapter.claims))
+        kept = recorded_ledgers(layout.root, chapter.id)[0]
+        runs = [{"profile": k["profile"], "started": k["run"]["started"]} for k in kept]
+        for id, since in stated.since().items():
+            yield {
+                "chapter": chapter.id,
+                "claim": id,
+                "region": [_plain(end) for end in stated.claims[id].region],
+                "since": since,
+                "recorded": runs,
+            }
+
+
+def history_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A block a claim, under the name of its chapter."""
+    last = None
+    for row in rows:
+        if row["chapter"] != last:
+            last = row["chapter"]
+            yield last
+        yield f"  {row['claim']}: {span(row['region'])} since {row['since']}"
+        if runs := ", ".join(f"{run['profile']} {run['started'][:10]}" for run in row["recorded"]):
+            yield f"      recorded: {runs}"
+
+
+def _plain(end: float | str) -> float | str:
+    """An end of a range as results files have it."""
+    return str(end) if isinstance(end, float) and math.isinf(end) else end
