@@ -57,6 +57,8 @@ SLOW = [
     "fit/test_device.py::test_every_law_agrees_with_numpy",
     "fit/test_intervals.py::test_a_narrow_huber_zone_keeps_its_interval_honest",
     "fit/test_intervals.py::test_coverage_of_the_profile_on_six_runs",
+    "runs/test_runs_progress.py::test_a_notebook_has_one_line_that_leaves_nothing",
+    "runs/test_runs_progress.py::test_papermill_stores_nothing_of_it",
     "runs/test_runs_spec.py::test_key_differs_when_any_field_differs",
     "test_alone.py::test_everything_else_is_one_sentence",
     "test_closure.py::test_a_figures_code_changes_chapters_and_no_run",

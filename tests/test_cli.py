@@ -132,7 +132,8 @@ def test_no_claim_or_message_is_taken_for_a_command(tmp_path):
     ledger = {"chapter": "c[real]", "title": "", "profile": "smoke", "claims": [claim],
               "evidence": {}, "provenance": {}}  # fmt: skip
     (tmp_path / "c[real].json").write_text(sealed_ledger(ledger))
-    done = CliRunner().invoke(app, ["claims", "-v", "--results", str(tmp_path)], env={"COLUMNS": "200"})
+    command = ["claims", "-v", "--results", str(tmp_path)]
+    done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
     assert done.exit_code == 0
     for text in ("c[real]", "[bold]A[/] \\x1b[2Jclaim", "[u]", "/x \\u2066"):
         assert text in done.stdout

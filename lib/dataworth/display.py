@@ -1,11 +1,12 @@
-"""Text that comes from data, made safe to show; tables and lines of the terminal."""
+"""Text that comes from data, made safe to show; times in words; lines and tables of a terminal."""
 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,50 @@ def plain(text: str) -> str:
     it would be read.
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+PLAIN_EVERY_S = 15.0
+"""Seconds between two plain lines about the progress of one thing."""
+
+
+def spell(seconds: float) -> str:
+    """12 s, 3 min 5 s, 2 h 10 min: a duration for people."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        big, small, units = whole // 60, whole % 60, ("min", "s")
+    else:
+        big, small, units = whole // 3600, whole % 3600 // 60, ("h", "min")
+    return f"{big} {units[0]}" + (f" {small} {units[1]}" if small else "")
+
+
+def about(seconds: float) -> str:
+    """A time that is only expected, for people: whole minutes."""
+    return f"about {spell(60 * max(1, round(seconds / 60)))}"
+
+
+def time_left(done: int, total: int, eta_s: float | None) -> str:
+    """Time left of a batch of which `done` of `total` are done, in words (None: not known)."""
+    if done >= total:
+        return "done"
+    return "time left not known yet" if eta_s is None else f"{spell(eta_s)} left"
+
+
+def count(number: int, noun: str) -> str:
+    """1 core, 2 cores."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def shell() -> Any | None:
+    """The IPython shell of the notebook's kernel that this process is; None anywhere else, a
+    terminal's IPython included."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    found: Any = get_ipython()
+    return found if hasattr(found, "kernel") else None
 
 
 _hushed = False

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dataworth.book.progress import Display, Event, Outlook, Tail, about, left, spell
-from dataworth.runs import engine
+from dataworth.book.progress import Display, Event, Outlook, Tail
+from dataworth.display import about, spell, time_left
+from dataworth.runs.progress import progress
 
 EVENTS = [Event("runs", i, 5, None if i == 0 else 2.0 * (5 - i)) for i in range(6)]
 LINES = b"".join(
@@ -48,9 +49,9 @@ def test_spell(seconds, text):
 
 
 def test_time_left_is_said_only_when_known():
-    assert left(EVENTS[0]) == "time left not known yet"
-    assert left(EVENTS[3]) == "4 s left"
-    assert left(EVENTS[5]) == "done"
+    assert time_left(0, 5, None) == "time left not known yet"
+    assert time_left(3, 5, 4.0) == "4 s left"
+    assert time_left(5, 5, None) == "done"
 
 
 def test_the_whole_time_left_is_weighted_by_cost():
@@ -202,5 +203,5 @@ def test_a_progress_file_that_cannot_be_written_ends_no_run(tmp_path, monkeypatc
     for path in (tmp_path / "none" / "p.jsonl", tmp_path, Path("/dev/full")):
         if path.exists() or path.parent == tmp_path / "none":
             monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
-            with engine.progress("runs", 2) as advance:
+            with progress("runs", 2) as advance:
                 advance()

@@ -251,41 +251,6 @@ def test_the_error_of_a_run_is_shown_by_whoever_waited_for_it(store):
     assert not list(store.root.glob("*/*"))
 
 
-def test_a_progress_file_that_cannot_be_written_ends_no_run(store, tmp_path, monkeypatch):
-    for path in (tmp_path, tmp_path / "absent" / "file", Path("/dev/full")):
-        monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
-        run_tasks([Tiny(a=len(str(path)))], store=store, workers=1)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_progress_file(store, tmp_path, monkeypatch, workers):
-    path = tmp_path / "progress.jsonl"
-    monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
-    run_tasks([Tiny(a=0)], store=store, workers=1, label="first")
-    before = time.time()
-    run_tasks([Tiny(a=i) for i in range(4)], store=store, workers=workers, label="second")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert all(set(line) == {"label", "done", "total", "eta_s", "t"} for line in lines)
-    shown = [(line["label"], line["done"], line["total"]) for line in lines]
-    assert shown == [("first", 0, 1), ("first", 1, 1), *(("second", i, 3) for i in range(4))]
-    second = lines[2:]
-    assert second[0]["eta_s"] is None and second[-1]["eta_s"] == 0
-    assert all(line["eta_s"] > 0 for line in second[1:-1])
-    times = [line["t"] for line in second]
-    assert times == sorted(times) and before <= times[0] <= times[-1] <= time.time()
-    run_tasks([Tiny(a=1)], store=store, workers=1)  # stored: nothing to report
-    assert len(path.read_text().splitlines()) == len(lines)
-
-
-def test_time_left_is_mean_time_times_what_is_left(store, tmp_path, monkeypatch):
-    clock = iter([100.0, 103.0, 104.0, 110.0])  # start; then one reading a finished run
-    monkeypatch.setattr("dataworth.runs.engine.time.monotonic", lambda: next(clock))
-    path = tmp_path / "progress.jsonl"
-    monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
-    run_tasks([Tiny(a=i) for i in range(3)], store=store, workers=1)
-    assert [json.loads(x)["eta_s"] for x in path.read_text().splitlines()] == [None, 6.0, 2.0, 0.0]
-
-
 def test_an_error_in_a_worker_arrives_and_finished_runs_stay(store):
     specs = [Tiny(a=1), BuildsOn(first=Tiny(a=99))]
     with pytest.raises(KeyError, match="no stored run"):

@@ -7,7 +7,6 @@ import json
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
 from dataworth.book.page import table
-from dataworth.book.progress import count, spell
 from dataworth.book.record import Record
 from dataworth.claims import (
     OTHER,
@@ -20,6 +19,7 @@ from dataworth.claims import (
     read_ledger,
     standing,
 )
+from dataworth.display import count, spell
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
 

@@ -10,9 +10,9 @@ from dataworth import claims_file
 from dataworth.book import execute, parameters
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
-from dataworth.book.progress import count
 from dataworth.book.tasks import Plan
 from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, span
+from dataworth.display import count
 from dataworth.why import differences
 
 

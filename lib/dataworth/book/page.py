@@ -14,10 +14,9 @@ from typing import Any
 from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.keys import digest
 from dataworth.book.parameters import Row
-from dataworth.book.progress import count, spell
 from dataworth.book.record import Record
 from dataworth.claims import OTHER, Ledger, comparable, counts
-from dataworth.display import plain
+from dataworth.display import count, plain, spell
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
 from dataworth.paths import VARIANT

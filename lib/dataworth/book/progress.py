@@ -12,10 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from dataworth.display import plain, say
+from dataworth.display import PLAIN_EVERY_S, about, plain, say, spell, time_left
 from dataworth.errors import short
 
-PLAIN_EVERY_S = 15.0
 # What a terminal raises that is gone or full; of a closed pipe rich makes an exit.
 GONE = (OSError, ValueError, SystemExit)
 MOST = 10**12  # a count or a number of seconds beyond it is none
@@ -61,35 +60,6 @@ def parse(line: bytes) -> Event | None:
     if not (isinstance(label, str) and counts and known):
         return None
     return Event(short(label), done, total, eta)
-
-
-def spell(seconds: float) -> str:
-    """12 s, 3 min 5 s, 2 h 10 min: a duration for people."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        big, small, units = whole // 60, whole % 60, ("min", "s")
-    else:
-        big, small, units = whole // 3600, whole % 3600 // 60, ("h", "min")
-    return f"{big} {units[0]}" + (f" {small} {units[1]}" if small else "")
-
-
-def left(event: Event) -> str:
-    """Time left of a batch, in words."""
-    if event.done >= event.total:
-        return "done"
-    return "time left not known yet" if event.eta_s is None else f"{spell(event.eta_s)} left"
-
-
-def count(number: int, noun: str) -> str:
-    """1 core, 2 cores."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def about(seconds: float) -> str:
-    """A time that is only expected, for people: whole minutes."""
-    return f"about {spell(60 * max(1, round(seconds / 60)))}"
 
 
 @dataclass
@@ -200,7 +170,7 @@ class Display:
             self.bars[event.label] = progress.add_task(
                 f"  {event.label}", total=1, count="", note=""
             )
-        note = left(event)
+        note = time_left(event.done, event.total, event.eta_s)
         bar = self.bars[event.label]
         done = f"{event.done}/{event.total}"
         progress.update(bar, completed=event.done, total=event.total, count=done, note=note)
@@ -210,5 +180,6 @@ class Display:
         finished = event.done >= event.total
         if finished or now - self.said.get(event.label, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
             self.said[event.label] = now
-            said = f"{event.label} {event.done}/{event.total}, {left(event)}{self._whole()}"
+            note = time_left(event.done, event.total, event.eta_s)
+            said = f"{event.label} {event.done}/{event.total}, {note}{self._whole()}"
             self.say(f"  {self.name}: {said}")

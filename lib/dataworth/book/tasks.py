@@ -23,9 +23,10 @@ from dataworth.book.keys import chapter_key
 from dataworth.book.layout import Layout, OnePage, write_changed
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
-from dataworth.book.progress import Display, Outlook, about, count, spell
+from dataworth.book.progress import Display, Outlook
 from dataworth.book.record import Record
 from dataworth.claims import counts, recorded_ledgers
+from dataworth.display import about, count, spell
 from dataworth.errors import UserError
 
 

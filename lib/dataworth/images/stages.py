@@ -16,7 +16,7 @@ from dataworth import compute
 from dataworth.images.generators import class_of
 from dataworth.optimisation import Descent, Optimisation
 from dataworth.parameters import Value
-from dataworth.runs import progress
+from dataworth.runs.progress import progress
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Specs, the result store and the engines: a run is a value, computed once."""
 
-from dataworth.runs.engine import default_workers, execute, progress, run_tasks
+from dataworth.runs.engine import default_workers, execute, run_tasks
 from dataworth.runs.spec import Outcome, Spec
 from dataworth.runs.store import Result, Store
 
@@ -11,6 +11,5 @@ __all__ = [
     "Store",
     "default_workers",
     "execute",
-    "progress",
     "run_tasks",
 ]

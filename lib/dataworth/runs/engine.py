@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
 import re
-import sys
 import threading
 import time
 import warnings
@@ -16,18 +14,19 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dataworth import __version__, compute
-from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.runs.leases import Holder
+from dataworth.runs.progress import Progress, progress
 from dataworth.runs.spec import Spec, key_of
 from dataworth.runs.store import Result, Store
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # between two looks at runs that another process computes
+TICK_S = 1.0  # between two words on the time left
 IDLE_S = 10  # workers without a task end after this time
 # Read by the libraries of a worker when they load: sums are formed in one order.
 ONE_THREAD = {
@@ -78,7 +77,7 @@ def run_tasks(
     log.info("%s: %d asked for, %d of them stored", label, len(by_key), len(by_key) - len(todo))
     if todo:
         workers = min(workers or default_workers(), len(todo))
-        with progress(label, len(todo)) as shown, _engine(workers, store) as submit:
+        with progress(label, len(todo), len(by_key)) as shown, _engine(workers, store) as submit:
             _compute(todo, store, workers, submit, shown)
     return [found[key] or store.load(spec) for key, spec in zip(keys, specs, strict=True)]
 
@@ -109,7 +108,9 @@ def _compute(
         if not running:
             time.sleep(POLL_S)
             continue
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        done, _ = wait(running, TICK_S, return_when=FIRST_COMPLETED)
+        if not done:
+            shown.show()
         broken = False
         for future in done:
             key = running.pop(future)
@@ -257,88 +258,3 @@ def execute(spec: Spec, store: Store) -> Result:
         **about,
     }
     return store.put(spec, outcome, provenance)
-
-
-class Progress(Protocol):
-    """What is done, shown to people."""
-
-    def __call__(self, count: int = 1) -> None:
-        """So many more are done."""
-
-    def elsewhere(self, held: Sequence[Holder]) -> None:
-        """Only these are left, and other processes compute them."""
-
-
-@contextmanager
-def progress(label: str, total: int) -> Iterator[Progress]:
-    """Progress with time left: to the file `DATAWORTH_PROGRESS` if set, else a bar on stderr."""
-    file = os.environ.get("DATAWORTH_PROGRESS")
-    if file:
-        yield _Lines(Path(file), label, total)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
-        yield _Bar(bars, label, total)
-
-
-class _Lines:
-    """Progress as JSON lines in a file that the book's builder reads."""
-
-    def __init__(self, file: Path, label: str, total: int) -> None:
-        self.file, self.label, self.total, self.done = file, label, total, 0
-        self.started = time.monotonic()
-        self.held: tuple[str, int, int] | None = None  # label, most, left
-        self._write(label, 0, total, None)
-
-    def __call__(self, count: int = 1) -> None:
-        self.done += count
-        spent = time.monotonic() - self.started
-        eta = spent / self.done * (self.total - self.done)
-        self._write(self.label, self.done, self.total, eta)
-
-    def elsewhere(self, held: Sequence[Holder]) -> None:
-        before = self.held
-        if held:
-            text = _waiting(held)
-            most = max(len(held), before[1] if before and before[0] == text else 0)
-            self.held = (text, most, len(held))
-        elif before:
-            self.held = (*before[:2], 0)
-        if self.held != before and self.held:
-            text, most, left = self.held
-            self._write(text, most - left, most, None)
-
-    def _write(self, label: str, done: int, total: int, eta: float | None) -> None:
-        event = {"label": label, "done": done, "total": total, "eta_s": eta, "t": time.time()}
-        with suppress(OSError), self.file.open("a") as lines:  # what informs must not end a run
-            lines.write(json.dumps(event) + "\n")
-
-
-class _Bar:
-    """Progress as a bar in a terminal."""
-
-    def __init__(self, bars: Any, label: str, total: int) -> None:
-        self.bars, self.label = bars, label
-        self.task = bars.add_task(plain(label), total=total)
-
-    def __call__(self, count: int = 1) -> None:
-        self.bars.advance(self.task, count)
-
-    def elsewhere(self, held: Sequence[Holder]) -> None:
-        note = f" ({_waiting(held)})" if held else ""
-        self.bars.update(self.task, description=plain(f"{self.label}{note}"))
-
-
-def _waiting(held: Sequence[Holder]) -> str:
-    """Whom we wait for, in words."""
-    who = dict.fromkeys(f"process {one.pid} on {one.host}" for one in held)
-    return f"waiting for runs of {' and '.join(who)}"
