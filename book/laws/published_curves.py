@@ -1,12 +1,21 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.laws:PublishedCurves"
-#     description: What do the published numbers say when they are fitted again, with intervals?
+#     description: What do the published numbers say when they are fitted again, with
+#       intervals?
 #     device: cpu
-#     expected_minutes: {smoke: 0.3, quick: 0.5, full: 0.5, gpu: 0.5}
+#     expected_minutes:
+#       full: 0.5
+#       gpu: 0.5
+#       quick: 0.5
+#       smoke: 0.3
+#     params: dataworth.studies.laws:PublishedCurves
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -280,7 +289,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 k_fan = fan.query("evaluation_set == 'ImageNet val'").set_index("training_source")["k"]
 claims.write(
     ledger,
