@@ -54,6 +54,7 @@ from dataworth import claims, published, tables
 from dataworth.fit import equivalence, fit
 from dataworth.studies import laws
 
+laws.PublishedCurves.from_names(globals())
 fan = published.fan_exponents()
 k = fan.pivot_table(
     index=["model", "training_source"], columns="evaluation_set", values="k", sort=False

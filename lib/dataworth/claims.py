@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, NotRequired, Protocol
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic reads typing's only from 3.12 on
 
-from dataworth import claims_file
+from dataworth import claims_file, display, paths
 from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.paths import project_root, recorded_runs
@@ -219,8 +219,8 @@ def results_dir() -> Path:
     return Path(os.environ.get("DATAWORTH_RESULTS", "build/results"))
 
 
-def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> Path:
-    """Write the chapter's ledger to `<results_dir>/<chapter>.json` and give its path.
+def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write the chapter's ledger to `<results_dir>/<chapter>.json`; a script prints the verdicts.
 
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
     and drawn beside this one (`recorded`).
@@ -246,7 +246,10 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
     except Damaged as error:
         raise UserError(f"What {judged.chapter} found is not a ledger: {error}.") from None
     temporary.replace(path)
-    return path
+    if display.shell() is None:
+        for line in lines(judged.claims):
+            display.say(f"{line['verdict']}: {line['statement']} {estimated(line)}")
+        display.say(f"results: {paths.shown(path.absolute())}")
 
 
 def read_ledger(path: Path, shown: str | None = None) -> Ledger:

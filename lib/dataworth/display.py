@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,26 @@ def plain(text: str) -> str:
     it would be read.
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shell() -> Any | None:
+    """The IPython shell of the notebook's kernel that this process is; None anywhere else, a
+    terminal's IPython included."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    found: Any = get_ipython()
+    return found if hasattr(found, "kernel") else None
+
+
+def aside(data: dict[str, str]) -> None:
+    """Show something (text by MIME type) to the reader of a notebook alone: the book's pages, which
+    say it in their own form, leave it out (`book.page`)."""
+    if shell() is not None:
+        from IPython.display import display
+
+        display(data, metadata={"dataworth": {"aside": True}}, raw=True)
 
 
 def console(stderr: bool = False) -> Console:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from html import escape
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dataworth import display
 from dataworth.errors import quoted
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,8 +41,27 @@ class Parameters(BaseModel):
 
     @classmethod
     def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read the parameters from a notebook's names (`globals()`)."""
-        return strictly(cls, {name: names[name] for name in cls.model_fields})
+        """Read the parameters from a notebook's names (`globals()`), and show them there."""
+        made = strictly(cls, {name: names[name] for name in cls.model_fields})
+        display.aside({"text/html": made._repr_html_(), "text/plain": repr(made)})
+        return made
+
+    def _repr_html_(self) -> str:
+        """Names, values, meanings and units as a table, folded."""
+        rows = []
+        for name, value in self.model_dump(mode="json").items():
+            field = type(self).model_fields[name]
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            meaning, unit = field.description or "", str(extra.get("unit", ""))
+            if unit not in meaning:
+                meaning += f" ({unit})"
+            cells = (f"<code>{escape(name)}</code>", escape(repr(value)), escape(meaning))
+            rows.append("".join(f'<td style="text-align: left">{cell}</td>' for cell in cells))
+        return (
+            f"<details><summary>{len(rows)} parameters, with meaning and unit</summary><table><tr>"
+            + "</tr><tr>".join(rows)
+            + "</tr></table></details>"
+        )
 
     @model_validator(mode="after")
     def _in_proportion(self) -> Self:

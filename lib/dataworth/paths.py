@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -23,6 +24,21 @@ def home() -> Path:
         return Path(value).expanduser().resolve()
     root = project_root()
     return root / ".dataworth" if root else Path.home() / ".cache" / "dataworth"
+
+
+def shown(path: Path) -> str:
+    """The path for a person: from the working folder where it lies in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def figures_dir() -> Path:
+    """Where a chapter that runs without a notebook writes its figures, whatever the working folder:
+    `DATAWORTH_RESULTS` if set, else `build/` of the clone (without one: of the working folder),
+    then figures/ and the name of the script."""
+    folder = Path(os.environ.get("DATAWORTH_RESULTS") or (project_root() or Path()) / "build")
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return folder.absolute() / "figures" / (Path(script).stem if script else "session")
 
 
 def recorded_runs(root: Path, chapter: str) -> list[Path]:
