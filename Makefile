@@ -21,7 +21,8 @@ help:
 	@echo "make check                 lint, types, the fast tests: under a minute, before every commit"
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
 	@echo "make soak                  the fault suites in full (hours)"
-	@echo "make lab                   JupyterLab with the chapters as notebooks"
+	@echo "make lab [LAB_OPTIONS=...] JupyterLab with the chapters as notebooks; their outputs are kept in build/lab/"
+	@echo "                           options are JupyterLab's own: LAB_OPTIONS='--no-browser --port=8899'"
 	@echo "make clean                 delete build/ (finished runs and data in .dataworth/ are kept)"
 	@echo "make distclean             delete .venv/ and .uv/ too"
 
@@ -53,9 +54,12 @@ soak: $(READY)
 
 lab: $(READY)
 	@mkdir -p .venv/etc/jupyter/labconfig
-	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}}' \
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}},' \
+	  '"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
 	  > .venv/etc/jupyter/labconfig/default_setting_overrides.json
-	@DATAWORTH_RESULTS="$(CURDIR)/build/lab/results" .venv/bin/jupyter lab \
+	@root=; if [ "$$(id -u)" = 0 ]; then root=--allow-root; \
+	  echo "JupyterLab as root (--allow-root): whoever has its address can do everything on this machine"; fi; \
+	DATAWORTH_RESULTS="$(CURDIR)/build/lab/results" .venv/bin/jupyter lab $$root \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/book $(LAB_OPTIONS)
 
 clean:

@@ -48,6 +48,7 @@ SLOW = [
     "text/test_proxy_validity.py",
     "text/test_scores.py",
     "text/test_training.py",
+    "book/test_lab.py::test_opening_and_saving_changes_no_file_and_keeps_outputs",
     "book/test_shared_parameters.py::test_chapters_that_share_runs_share_their_parameters",
     "data/test_data_icons.py::test_real_fetch_of_the_icons",
     "data/test_data_images.py::test_real_fetch_of_the_debian_package",

@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataworth import claims, claims_file
-from dataworth.claims import Claim, Judged, Verdict, judge, recorded, verdict_of, write
+from dataworth.claims import Claim, Judged, Verdict, judge, recorded, verdict_of
 from dataworth.errors import UserError
 from dataworth.stats import Estimate
 
 numbers = st.floats(allow_nan=False)
 spans = st.tuples(numbers, numbers).map(lambda ends: (min(ends), max(ends)))
+
+
+def write(judged, **content):
+    """The path of the ledger that is written."""
+    claims.write(judged, **content)
+    return claims.results_dir() / f"{judged.chapter}.json"
 
 
 @given(spans, spans)
@@ -372,6 +378,17 @@ def test_any_evidence_is_written_as_strict_json(tmp_path_factory, value):
         return [plain(v) for v in x] if isinstance(x, list) else x
 
     assert strict(path)["evidence"] == {"value": plain(value)}
+
+
+def test_without_a_notebook_the_verdicts_are_printed(results, capsys, monkeypatch):
+    path = write(judged(make()), evidence={}, provenance={})
+    *verdicts, where = capsys.readouterr().out.splitlines()
+    (line,) = claims.lines([make()])
+    assert verdicts == [f"{line['verdict']}: {line['statement']} {claims.estimated(line)}"]
+    assert where == f"results: {path}"
+    monkeypatch.setattr("dataworth.display.shell", object)
+    assert claims.write(judged(make()), evidence={}, provenance={}) is None  # no path in a notebook
+    assert capsys.readouterr().out == ""
 
 
 def test_a_ledger_that_cannot_be_written_leaves_the_old_one(results):

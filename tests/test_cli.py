@@ -78,7 +78,8 @@ def test_claims_as_table_and_json(root, monkeypatch):
     monkeypatch.setenv("DATAWORTH_PROFILE", "smoke")
     monkeypatch.chdir(root)
     made = claims.judge("line-fit", {"rises": Estimate(3.1, 2.5, 3.7, np.empty(0))})
-    path = claims.write(made, evidence={}, provenance={})
+    claims.write(made, evidence={}, provenance={})
+    path = folder / "line-fit.json"
     (result,) = json.loads(call("claims", "--json", "--profile", "smoke", root=root).stdout)
     assert result == claims.read_ledger(path)
     shown = " ".join(call("claims", "--profile", "smoke", root=root).stdout.split())

@@ -1,6 +1,10 @@
 """What `make` installs is what was pinned: every file of it has a hash, this package aside."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -80,3 +84,20 @@ def test_hooks_run_what_make_check_runs():
     for hook in local["hooks"]:
         assert hook["language"] == "system", "nothing is fetched"
         assert hook["entry"].replace(" --force-exclude", "") in check.replace(" .\n", "\n")
+
+
+def test_make_lab_starts_as_root_too_and_says_so(tmp_path):
+    """The real recipe with a JupyterLab that only prints how it was called."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv" / "bin" / "jupyter"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / ".venv" / ".ready").touch()
+    command = ["make", "-s", "-o", ".venv/.ready", "lab", "LAB_OPTIONS=--port=8899"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    *note, called = made.stdout.splitlines()
+    assert called.startswith("lab ") and called.endswith(" --port=8899")
+    assert ("--allow-root" in called.split()) == (os.getuid() == 0) == (len(note) == 1)
+    (settings,) = (tmp_path / ".venv").rglob("default_setting_overrides.json")
+    assert "@jupyterlab/docmanager-extension:plugin" in json.loads(settings.read_text())

@@ -58,6 +58,16 @@ def test_cells_are_escaped_and_headed():
     assert not re.search(r"https?:|src=|style=", page)
 
 
+def test_without_a_notebook_a_table_is_printed_too(capsys, monkeypatch):
+    show(ROWS, caption="a caption", names={"n": "n %"})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].strip() == "a caption"
+    assert [line.split() for line in printed if "x" in line] == [["<b>x</b>", "<1", "part"]]
+    monkeypatch.setattr("dataworth.tables.shell", object)
+    show(ROWS)
+    assert capsys.readouterr().out == ""
+
+
 def test_heads_of_numbers_stand_over_them():
     heads = read(
         show(pd.DataFrame({"arm": ["a", "b"], "k": [1.5, None], "case": ["x", "1"]}))

@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.clip_scaling:ClipScaling"
-#     description: Is the gap between real and synthetic images smaller for contrastive training?
+#     description: Is the gap between real and synthetic images smaller for contrastive
+#       training?
 #     device: cpu or one GPU
-#     main: [sizes, towers, seeds]
-#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 60}
+#     expected_minutes:
+#       full: 15
+#       gpu: 60
+#       quick: 2
+#       smoke: 1
+#     main:
+#     - sizes
+#     - towers
+#     - seeds
+#     params: dataworth.studies.clip_scaling:ClipScaling
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -306,7 +318,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={
@@ -353,7 +365,7 @@ claims.write(
 #
 # **Why is there a gap between these?** Three differences can be looked at one by one with this chapter's runs.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 from IPython.display import Markdown
 
 odd = agreement.loc["not recognised"]

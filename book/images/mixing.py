@@ -1,13 +1,24 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.mixing:Mixing"
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
-#     main: [mixed_sizes, ratios, seeds]
-#     expected_minutes: {smoke: 1, quick: 2, full: 30, gpu: 90}
+#     expected_minutes:
+#       full: 30
+#       gpu: 90
+#       quick: 2
+#       smoke: 1
+#     main:
+#     - mixed_sizes
+#     - ratios
+#     - seeds
+#     params: dataworth.studies.mixing:Mixing
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -250,7 +261,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

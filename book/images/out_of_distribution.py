@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.out_of_distribution:OutOfDistribution"
-#     description: Where do synthetic images beat real ones, and is it because the generator has seen drawings?
+#     description: Where do synthetic images beat real ones, and is it because the generator
+#       has seen drawings?
 #     device: cpu or one GPU
-#     main: [synthetic_sizes, seeds, cause_size]
-#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 15}
+#     expected_minutes:
+#       full: 15
+#       gpu: 15
+#       quick: 2
+#       smoke: 1
+#     main:
+#     - synthetic_sizes
+#     - seeds
+#     - cause_size
+#     params: dataworth.studies.out_of_distribution:OutOfDistribution
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -324,7 +336,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.per_class:PerClass"
-#     description: Which classes profit from synthetic images, which do not, and can the rest be helped?
+#     description: Which classes profit from synthetic images, which do not, and can
+#       the rest be helped?
 #     device: cpu or one GPU
-#     main: [synthetic_sizes, judged_images, seeds]
-#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
+#     expected_minutes:
+#       full: 10
+#       gpu: 12
+#       quick: 1
+#       smoke: 1
+#     main:
+#     - synthetic_sizes
+#     - judged_images
+#     - seeds
+#     params: dataworth.studies.per_class:PerClass
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -265,7 +277,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.prompts_and_guidance:PromptsAndGuidance"
-#     description: Which prompts and which guidance scale make images that train well, and can one tell beforehand?
+#     description: Which prompts and which guidance scale make images that train well,
+#       and can one tell beforehand?
 #     device: cpu or one GPU
-#     main: [guidances, prompt_sets, sizes]
-#     expected_minutes: {smoke: 1, quick: 2, full: 15, gpu: 75}
+#     expected_minutes:
+#       full: 15
+#       gpu: 75
+#       quick: 2
+#       smoke: 1
+#     main:
+#     - guidances
+#     - prompt_sets
+#     - sizes
+#     params: dataworth.studies.prompts_and_guidance:PromptsAndGuidance
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -307,7 +319,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

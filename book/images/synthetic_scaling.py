@@ -1,13 +1,24 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.synthetic_scaling:SyntheticScaling"
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
-#     main: [real_sizes, synthetic_sizes, seeds]
-#     expected_minutes: {smoke: 1, quick: 6, full: 60, gpu: 125}
+#     expected_minutes:
+#       full: 60
+#       gpu: 125
+#       quick: 6
+#       smoke: 1
+#     main:
+#     - real_sizes
+#     - synthetic_sizes
+#     - seeds
+#     params: dataworth.studies.synthetic_scaling:SyntheticScaling
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -274,7 +285,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

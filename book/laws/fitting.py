@@ -1,12 +1,20 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.laws:Fitting"
 #     description: What does a scaling law answer, and how do fits go wrong?
 #     device: cpu
-#     expected_minutes: {smoke: 0.5, quick: 1, full: 2, gpu: 2}
+#     expected_minutes:
+#       full: 2
+#       gpu: 2
+#       quick: 1
+#       smoke: 0.5
+#     params: dataworth.studies.laws:Fitting
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -321,7 +329,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

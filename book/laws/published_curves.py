@@ -1,12 +1,21 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.laws:PublishedCurves"
-#     description: What do the published numbers say when they are fitted again, with intervals?
+#     description: What do the published numbers say when they are fitted again, with
+#       intervals?
 #     device: cpu
-#     expected_minutes: {smoke: 0.3, quick: 0.5, full: 0.5, gpu: 0.5}
+#     expected_minutes:
+#       full: 0.5
+#       gpu: 0.5
+#       quick: 0.5
+#       smoke: 0.3
+#     params: dataworth.studies.laws:PublishedCurves
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -45,7 +54,7 @@ from dataworth import claims, published, tables
 from dataworth.fit import equivalence, fit
 from dataworth.studies import laws
 
-params = laws.PublishedCurves.from_names(globals())
+laws.PublishedCurves.from_names(globals())
 fan = published.fan_exponents()
 k = fan.pivot_table(
     index=["model", "training_source"], columns="evaluation_set", values="k", sort=False
@@ -281,7 +290,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 k_fan = fan.query("evaluation_set == 'ImageNet val'").set_index("training_source")["k"]
 claims.write(
     ledger,

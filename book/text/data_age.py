@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.data_age:DataAge"
-#     description: What does text of another time cost, and when does old text begin to hurt?
+#     description: What does text of another time cost, and when does old text begin
+#       to hurt?
 #     device: cpu or one GPU
-#     main: [era_starts, age_tokens, seeds]
-#     expected_minutes: {smoke: 1, quick: 3, full: 25, gpu: 8}
+#     expected_minutes:
+#       full: 25
+#       gpu: 8
+#       quick: 3
+#       smoke: 1
+#     main:
+#     - era_starts
+#     - age_tokens
+#     - seeds
+#     params: dataworth.studies.data_age:DataAge
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -353,7 +365,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

@@ -1,12 +1,21 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.characteristics:DataCharacteristics"
-#     description: What are the domains like, and is good text the opposite of toxic text?
+#     description: What are the domains like, and is good text the opposite of toxic
+#       text?
 #     device: cpu
-#     expected_minutes: {smoke: 1, quick: 1, full: 3, gpu: 5}
+#     expected_minutes:
+#       full: 3
+#       gpu: 5
+#       quick: 1
+#       smoke: 1
+#     params: dataworth.studies.characteristics:DataCharacteristics
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -297,7 +306,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

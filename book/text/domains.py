@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.domains:Domains"
-#     description: What does a language model lose when one source is left out of its training text?
+#     description: What does a language model lose when one source is left out of its
+#       training text?
 #     device: cpu or one GPU
-#     main: [model, tokens, seeds]
-#     expected_minutes: {smoke: 1, quick: 3, full: 35, gpu: 22}
+#     expected_minutes:
+#       full: 35
+#       gpu: 22
+#       quick: 3
+#       smoke: 1
+#     main:
+#     - model
+#     - tokens
+#     - seeds
+#     params: dataworth.studies.domains:Domains
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -338,7 +350,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

@@ -1,13 +1,24 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.proxy_validity:ProxyValidity"
 #     description: Do small language models rank training sets as larger ones do?
 #     device: cpu or one GPU
-#     main: [proxies, model, seeds]
-#     expected_minutes: {smoke: 1, quick: 1, full: 10, gpu: 12}
+#     expected_minutes:
+#       full: 10
+#       gpu: 12
+#       quick: 1
+#       smoke: 1
+#     main:
+#     - proxies
+#     - model
+#     - seeds
+#     params: dataworth.studies.proxy_validity:ProxyValidity
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -205,7 +216,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(
     ledger,
     evidence={

@@ -1,13 +1,25 @@
 # ---
 # jupyter:
-#   kernelspec: {name: python3, display_name: Python 3, language: python}
-#   jupytext: {text_representation: {extension: .py, format_name: percent}}
 #   dataworth:
-#     params: "dataworth.studies.filtering:QualityFilter"
-#     description: Does a filter for quality make a better language model, and is it the filter?
+#     description: Does a filter for quality make a better language model, and is it
+#       the filter?
 #     device: cpu or one GPU
-#     main: [kept, tokens, seeds]
-#     expected_minutes: {smoke: 1, quick: 3, full: 20, gpu: 25}
+#     expected_minutes:
+#       full: 20
+#       gpu: 25
+#       quick: 3
+#       smoke: 1
+#     main:
+#     - kept
+#     - tokens
+#     - seeds
+#     params: dataworth.studies.filtering:QualityFilter
+#   jupytext:
+#     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -253,7 +265,7 @@ ledger = claims.judge(
 )  # fmt: skip
 ledger
 
-# %% tags=["remove-cell"]
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
 claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.provenance())
 
 # %% [markdown]

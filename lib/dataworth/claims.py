@@ -21,10 +21,10 @@ from typing import Annotated, Any, Literal, NotRequired, Protocol
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic reads typing's only from 3.12 on
 
-from dataworth import claims_file
+from dataworth import claims_file, display
 from dataworth.display import plain
 from dataworth.errors import UserError
-from dataworth.paths import project_root, recorded_runs
+from dataworth.paths import build_dir, project_root, recorded_runs, shown
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.tables import signed
 
@@ -227,11 +227,11 @@ def results_dir() -> Path:
     if folder := os.environ.get("DATAWORTH_RESULTS"):
         return Path(folder)
     root = project_root()
-    return root / "build" / "notebooks" / "results" if root else Path("build/results")
+    return build_dir(root) / "notebooks" / "results" if root else Path("build/results")
 
 
-def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> Path:
-    """Write the chapter's ledger to `<results_dir>/<chapter>.json` and give its path.
+def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write the chapter's ledger to `<results_dir>/<chapter>.json`; a script prints the verdicts.
 
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
     and drawn beside this one (`recorded`).
@@ -262,7 +262,10 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
         raise UserError(
             f"{path} cannot be written: {error.strerror}; DATAWORTH_RESULTS names another folder."
         ) from None
-    return path
+    if display.shell() is None:
+        for line in lines(judged.claims):
+            display.say(f"{line['verdict']}: {line['statement']} {estimated(line)}")
+        display.say(f"results: {shown(path.absolute())}")
 
 
 def read_ledger(path: Path, shown: str | None = None) -> Ledger:

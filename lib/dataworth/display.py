@@ -72,6 +72,15 @@ def shell() -> Any | None:
     return found if hasattr(found, "kernel") else None
 
 
+def aside(data: dict[str, str]) -> None:
+    """Show something (text by MIME type) to the reader of a notebook alone: the book's pages, which
+    say it in their own form, leave it out (`book.page`)."""
+    if shell() is not None:
+        from IPython.display import display
+
+        display(data, metadata={"dataworth": {"aside": True}}, raw=True)
+
+
 _hushed = False
 
 

@@ -7,11 +7,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataworth import display
 from dataworth.errors import UserError, did_you_mean, quoted, short
 from dataworth.paths import VARIANT, project_root
 
@@ -99,8 +101,9 @@ class Parameters(BaseModel):
 
     @classmethod
     def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read the parameters from a notebook's names (`globals()`), and print one line about those
-        that are not what the chapter's own cell says (the builder's page has a table instead).
+        """Read the parameters from a notebook's names (`globals()`), show them there as a table,
+        and print one line about those that are not what the chapter's own cell says (the builder's
+        page has a table of its own).
 
         Raises UserError also for a name that papermill was given and the chapter does not have.
         """
@@ -122,7 +125,25 @@ class Parameters(BaseModel):
             raise UserError(f"A parameter is not a plain value: {error}.") from None
         if os.environ.get("DATAWORTH_PROFILE", VARIANT).startswith(VARIANT):
             _tell_changed(made, _quick(cls, chapter, cells))
+        display.aside({"text/html": made._repr_html_(), "text/plain": repr(made)})
         return made
+
+    def _repr_html_(self) -> str:
+        """Names, values, meanings and units as a table, folded."""
+        rows = []
+        for name, value in self.model_dump(mode="json").items():
+            field = type(self).model_fields[name]
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            meaning, unit = field.description or "", str(extra.get("unit", ""))
+            if unit not in meaning:
+                meaning += f" ({unit})"
+            cells = (f"<code>{escape(name)}</code>", escape(repr(value)), escape(meaning))
+            rows.append("".join(f'<td style="text-align: left">{cell}</td>' for cell in cells))
+        return (
+            f"<details><summary>{len(rows)} parameters, with meaning and unit</summary><table><tr>"
+            + "</tr><tr>".join(rows)
+            + "</tr></table></details>"
+        )
 
     @model_validator(mode="after")
     def _in_proportion(self) -> Self:

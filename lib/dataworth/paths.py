@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 VARIANT = "variant of "
@@ -33,6 +34,22 @@ def build_dir(root: Path) -> Path:
     for a clone that nobody may write; else `build/` of `root`."""
     value = os.environ.get("DATAWORTH_BUILD")
     return Path(value).expanduser().resolve() if value else root / "build"
+
+
+def shown(path: Path) -> str:
+    """The path for a person: from the working folder where it lies in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def figures_dir() -> Path:
+    """Where a chapter that runs without a notebook writes its figures, whatever the working folder:
+    `DATAWORTH_RESULTS` if set, else `build/` of the clone (without one: of the working folder),
+    then figures/ and the name of the script."""
+    root = project_root()
+    folder = Path(os.environ.get("DATAWORTH_RESULTS") or (build_dir(root) if root else "build"))
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return folder.absolute() / "figures" / (Path(script).stem if script else "session")
 
 
 def recorded_runs(root: Path, chapter: str) -> list[Path]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from dataworth.display import plain
+from dataworth import display
+from dataworth.display import plain, shell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def show(
     caption: str = "",
     sort: str | None = None,
 ) -> HTML:
-    """The frame as an HTML table for a page.
+    """The frame as an HTML table for a page; a script prints it too.
 
     formats: a format specification (".2f", "+.1f", ",", ".0%", "p" for p-values) or a function of
     the cell, for all columns or by column; without one a column of whole numbers is printed whole
@@ -61,6 +62,8 @@ def show(
             [text(x, by_column.get(name) or (_whole if grouped else None)) for x in cells]
         )
     titles = [(names or {}).get(name, str(name).replace("_", " ")) for name in known]
+    if shell() is None:
+        display.table(titles, zip(*columns, strict=True), caption or None)
     head = "".join(
         f'<th scope="col"{_number(cells) if place >= heads else ""}>{_safe(title)}</th>'
         for place, (title, cells) in enumerate(zip(titles, columns, strict=True))

@@ -125,6 +125,12 @@ def test_alt_text_and_caption_go_where_myst_nb_reads_them(tmp_path):
     assert cell["outputs"][0]["metadata"] == {}
 
 
+def test_what_is_for_notebooks_alone_is_left_out(tmp_path):
+    aside = figure(aside=True)
+    (kept,) = build(tmp_path, [aside, figure(alt="a", caption="C"), aside])["cells"][2]["outputs"]
+    assert kept["data"] == {"image/svg+xml": SVG}
+
+
 @pytest.mark.parametrize("figures", [[figure()], [figure(alt="  ", caption="C")]])
 def test_a_figure_without_alt_text_is_refused(tmp_path, figures):
     with pytest.raises(UserError, match="cell 2 of chapter 'some-chapter' has no alt text"):

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from dataworth.book import chapters, parameters
 from dataworth.book.layout import open_layout
 from dataworth.errors import UserError
+from dataworth.parameters import Parameters, field
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +37,23 @@ def test_rows_tell_value_default_unit_and_meaning(example):
     row = resolve(example).rows[1]
     assert (row.name, row.value, row.default, row.unit) == ("points", 10, 5, "points")
     assert row.meaning == "points | drawn"
+
+
+def test_a_notebook_shows_its_parameters(monkeypatch):
+    class Few(Parameters):
+        words: str = field("what is <said>", "words")
+        sizes: tuple[int, ...] = field("numbers of images", "images")
+
+    shown = []
+    names = {"words": "<b>", "sizes": [1, 2], "other": 3}
+    monkeypatch.setattr("dataworth.display.aside", shown.append)
+    made = Few.from_names(names)
+    page = shown[0]["text/html"]
+    cells = re.findall("<td.*?>(.*?)</td>", page)
+    words = ["<code>words</code>", "&#x27;&lt;b&gt;&#x27;", "what is &lt;said&gt; (words)"]
+    assert cells == [*words, "<code>sizes</code>", "[1, 2]", "numbers of images"]
+    assert page.startswith("<details>") and "2 parameters" in page
+    assert made._repr_html_() == page
 
 
 def test_injected_values_are_those_of_the_file(example):

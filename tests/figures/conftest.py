@@ -5,6 +5,21 @@ import pytest
 from matplotlib import pyplot as plt
 
 
+@pytest.fixture
+def shown(monkeypatch):
+    """What reaches the notebook, as if one ran this: (data, metadata) of each display."""
+    out = []
+
+    def display(data, *, metadata, raw):
+        assert raw
+        out.append((data, metadata))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    for place in ("figures.base", "display", "tables"):
+        monkeypatch.setattr(f"dataworth.{place}.shell", object)
+    return out
+
+
 @pytest.fixture(autouse=True)
 def restore_style():
     with matplotlib.rc_context():

@@ -3,6 +3,7 @@
 import base64
 import io
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from dataworth import figures
+from dataworth.errors import UserError
 from dataworth.figures import (
     COLOURS,
     MARKERS,
@@ -21,19 +23,6 @@ from dataworth.figures import (
     show,
     subplots,
 )
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What reaches the notebook: (data, metadata) of each display."""
-    out = []
-
-    def display(data, *, metadata, raw):
-        assert raw
-        out.append((data, metadata))
-
-    monkeypatch.setattr("IPython.display.display", display)
-    return out
 
 
 @pytest.mark.parametrize(("alt", "caption"), [("", "c"), ("  \n", "c"), ("a", ""), ("a", " ")])
@@ -48,18 +37,19 @@ def test_show_svg(shown):
     fig, ax = subplots()
     ax.plot([1, 2], [3, 4])
     show(fig, alt="A line\n  that rises", caption="Loss *falls*.", name="curve")
-    ((data, metadata),) = shown
+    (data, metadata), (caption, mark) = shown
     assert set(data) == {"image/svg+xml"}
     assert ET.fromstring(data["image/svg+xml"]).tag.endswith("svg")
     words = {"alt": "A line that rises", "caption": "Loss *falls*.", "name": "curve"}
     assert metadata == {"dataworth": words}
+    assert caption["text/markdown"] == "Loss *falls*." and mark == {"dataworth": {"aside": True}}
     assert not plt.fignum_exists(fig.number)  # a notebook must not show it twice
 
 
 def test_show_png(shown):
     fig, _ = subplots(figsize=(2, 1))
     show(fig, alt="a", caption="c", name="n", raster=True)
-    ((data, _),) = shown
+    data = shown[0][0]
     assert set(data) == {"image/png"}
     image = plt.imread(io.BytesIO(base64.b64decode(data["image/png"])))
     assert image.shape[:2] == (150, 300)
@@ -72,7 +62,32 @@ def test_a_figure_has_the_same_bytes_each_time(shown, raster):
         ax.plot([1, 2], [3, 4], label="x")
         ax.legend()
         show(fig, alt="a", caption="c", name="n", raster=raster)
-    assert shown[0] == shown[1]
+    assert shown[:2] == shown[2:]
+
+
+@pytest.mark.parametrize("raster", [False, True])
+def test_without_a_notebook_a_figure_is_a_file_and_a_line(
+    shown, tmp_path, monkeypatch, capsys, raster
+):
+    def drawn(**words):
+        fig, ax = subplots()
+        ax.plot([1, 2], [3, 4])
+        show(fig, alt="a", name="n", raster=raster, **words)
+
+    drawn(caption="c")
+    (image,) = shown[0][0].values()
+    monkeypatch.undo()
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(tmp_path))
+    monkeypatch.setattr("__main__.__file__", "/a/book/images/a_chapter.py", raising=False)
+    monkeypatch.chdir(tmp_path)
+    drawn(caption="Loss in nats,\n95 % intervals. Bold: more.")
+    path = Path("figures/a_chapter/n." + ("png" if raster else "svg"))
+    assert capsys.readouterr().out == f"figure: {path} (Loss in nats, 95 % intervals.)\n"
+    written = path.read_bytes()
+    assert (base64.b64encode(written).decode() if raster else written.decode()) == image
+    monkeypatch.setenv("DATAWORTH_RESULTS", str(path))
+    with pytest.raises(UserError, match="cannot be written: Not a directory; DATAWORTH_RES"):
+        drawn(caption="c")
 
 
 def labels(axis):

@@ -472,8 +472,7 @@ def test_long_titles_and_labels_of_colour_bars_stay_inside():
     assert label.y0 >= 0 and label.y1 <= low.fig.bbox.y1 and "\n" in low.fig.axes[1].get_ylabel()
 
 
-def test_small_text_is_refused_as_displayed(monkeypatch):
-    monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: None)
+def test_small_text_is_refused_as_displayed(shown):
     fig, ax = subplots(figsize=(12, 3))
     assert fig.get_figwidth() == WIDTH  # no wider than the page, so nothing is scaled down
     ax.set_title("tiny", fontsize=6.5)
@@ -489,11 +488,9 @@ def test_small_text_is_refused_as_displayed(monkeypatch):
     assert small_text(wide) == ["halved"]
 
 
-def test_show_puts_the_chapters_words_behind_the_motifs(monkeypatch):
-    out = []
-    monkeypatch.setattr("IPython.display.display", lambda data, **kw: out.append(kw["metadata"]))
+def test_show_puts_the_chapters_words_behind_the_motifs(shown):
     show(forest({"a": 1.5}, "k"), alt="It is larger.", caption="c", name="n")
-    assert out[0]["dataworth"]["alt"] == "k: a 1.5. It is larger."
+    assert shown[0][1]["dataworth"]["alt"] == "k: a 1.5. It is larger."
 
 
 def test_a_colour_has_one_meaning():

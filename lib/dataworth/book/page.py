@@ -125,6 +125,8 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
             if output["name"] == "stdout":
                 outputs.append(deepcopy(output))
             continue
+        if output.get("metadata", {}).get("dataworth", {}).get("aside"):
+            continue  # what the page says in its own form (`display.aside`)
         data = {kind: output["data"][kind] for kind in SHOWN if kind in output["data"]}
         if "application/vnd.jupyter.widget-view+json" in output["data"] or not data:
             continue

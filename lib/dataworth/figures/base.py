@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dataworth import paths
+from dataworth.display import aside, say, shell
+from dataworth.errors import UserError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -375,15 +379,15 @@ def show(
     alt: str = "",
     raster: bool = False,
 ) -> None:
-    """Display a figure in a notebook, as SVG (or PNG if `raster`), with alt text and caption.
+    """Display a figure in a notebook, as SVG (or PNG if `raster`), with alt text and caption; a
+    script writes it to a file (`paths.figures_dir`) and prints where.
 
     picture: a panel, a picture of several (`draw`), or a figure of one's own. alt: what it shows,
     for a reader who does not see it; put behind the sentences that panels bring along. name:
     reference target. Raises ValueError for an empty alt text or caption, and for text too small to
-    read.
+    read, UserError where the file cannot be written.
     """
     import matplotlib.pyplot as plt
-    from IPython.display import display
 
     if isinstance(picture, Panel):
         picture = draw(picture)
@@ -400,15 +404,39 @@ def show(
             f"use fontsize 7 or more in a figure of at most {WIDTH} inches"
         )
     buffer = io.BytesIO()
-    metadata = {"dataworth": {"alt": " ".join(alt.split()), "caption": caption, "name": name}}
     if raster:
         fig.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-        data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
     else:
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        data = {"image/svg+xml": buffer.getvalue().decode()}
     plt.close(fig)
-    display(data, metadata=metadata, raw=True)
+    image = buffer.getvalue()
+    if shell() is None:
+        _write(image, f"{name}.{'png' if raster else 'svg'}", caption)
+        return
+    from IPython.display import display
+
+    said = {"alt": " ".join(alt.split()), "caption": caption, "name": name}
+    data = (
+        {"image/png": base64.b64encode(image).decode()}
+        if raster
+        else {"image/svg+xml": image.decode()}
+    )
+    display(data, metadata={"dataworth": said}, raw=True)
+    aside({"text/markdown": caption, "text/plain": caption})
+
+
+def _write(image: bytes, file: str, caption: str) -> None:
+    """Keep a figure that nobody can be shown, and say where with its caption's first sentence."""
+    path = paths.figures_dir() / file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}; DATAWORTH_RESULTS names another folder."
+        ) from None
+    first = re.split(r"(?<=[.?!])\s", " ".join(caption.split()), maxsplit=1)[0]
+    say(f"figure: {paths.shown(path)} ({first})")
 
 
 def plain_ticks(axis: Any, at: ArrayLike | None = None) -> None:
