@@ -1,8 +1,9 @@
-"""Mutated tables through `fit`, `ratio` and `frontier`: one sentence or a sound answer, never a
-traceback, a raw warning or a number that is none."""
+"""Mutated tables, in every format that is read: one sentence or a sound answer, never a traceback,
+a raw warning or a number that is none; and tables in any dress: the numbers of the plain one."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -11,10 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from dataworth.cli import app
+from dataworth.errors import UserError
+from dataworth.fit.choose import choose
+from dataworth.fit.forms import LAWS
+from dataworth.fit.read import read
 
 ODD = [
     "1e308", "-1e308", "1e17", "1e-300", "1e-17", "nan", "NaN", "inf", "-inf", "1e400", "0", "-1",
@@ -49,8 +55,9 @@ def sound_table(rng: random.Random) -> list[list[str]]:
 
 
 def mutated(rng: random.Random) -> bytes:
-    """A sound table with one to three faults, as bytes of a file."""
+    """A sound table with one to three faults, as bytes of a file of any format."""
     rows = sound_table(rng)
+    form = rng.choice(["csv", "csv", "csv", "semicolon", "tab", "json", "lines", "parquet"])
     encoding, ends = "utf-8", "\n"
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         row = rng.randrange(1, len(rows)) if len(rows) > 1 else 0
@@ -86,11 +93,43 @@ def mutated(rng: random.Random) -> bytes:
             case 13:
                 rows.append(list(rows[row]))
         rows = rows or [[]]
-    data = ends.join(",".join(r) for r in rows).encode(encoding, "replace")
-    if rng.random() < 0.1:
+    match form:
+        case "parquet":
+            data = parquet(rows)
+        case "json" | "lines":
+            records = [dict(zip(rows[0], map(typed, r), strict=False)) for r in rows[1:]]
+            one_each = "\n".join(map(json.dumps, records))
+            data = (json.dumps(records) if form == "json" else one_each).encode(encoding)
+        case _:
+            mark = {"csv": ",", "semicolon": ";", "tab": "\t"}[form]
+            data = ends.join(mark.join(r) for r in rows).encode(encoding, "replace")
+    if rng.random() < (0.1 if form == "csv" else 0.3):
         at = rng.randrange(len(data) + 1)
         data = data[:at] + rng.randbytes(rng.randrange(4)) + data[at + rng.randrange(3) :]
     return data
+
+
+def typed(cell: str) -> object:
+    """As a program would write it that knows types."""
+    try:
+        return float(cell)
+    except ValueError:
+        return None if cell == "null" else cell
+
+
+def parquet(rows: list[list[str]]) -> bytes:
+    """Columns of numbers where all cells are some, else of text; short rows are filled."""
+    width = len(rows[0])
+    whole = [[*r, *[""] * width][:width] for r in rows[1:]]
+    frame = pd.DataFrame(whole, columns=[name or str(i) for i, name in enumerate(rows[0])])
+    frame = frame.loc[:, ~frame.columns.duplicated()]
+    for name in frame.columns:
+        cells = [typed(cell) for cell in frame[name]]
+        numeric = all(isinstance(cell, float) for cell in cells)
+        frame[name] = cells if numeric else frame[name].astype(str)
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    return file.getvalue()
 
 
 def call(words: list[str]) -> dict | None:
@@ -131,6 +170,132 @@ def test_mutated_tables(cases: Callable[[int, int], int], tmp_path: Path) -> Non
             raise AssertionError(f"case {case} ({name}, {kept}): {error}") from error
         answered += found is not None
     assert 0 < answered < cases(100, 10_000)
+
+
+WAYS: list[dict[str, str]] = [
+    {"x": "N", "y": "loss"},
+    {"x": "D", "y": "1-loss/100", "where": "arm == real and N > 200"},
+    {"x": "D/(6*N)", "y": "loss**2"},
+]
+
+
+def test_mutated_tables_are_read_or_refused(
+    cases: Callable[[int, int], int], tmp_path: Path
+) -> None:
+    """Without the fit, many more of them; what is read is finite and of like length."""
+    rng = random.Random(5)
+    runs = tmp_path / "runs"
+    read_well = 0
+    for case in range(cases(400, 10_000)):
+        runs.write_bytes(mutated(rng))
+        way = rng.choice(WAYS)
+        drop = rng.random() < 0.5
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                found = choose(
+                    read(runs), LAWS["power"], way["x"], way["y"],
+                    where=[way["where"]] if "where" in way else [], drop_missing=drop,
+                )  # fmt: skip
+            except UserError as error:
+                assert str(error) and "\n" not in str(error) and len(str(error)) < 700, case
+                continue
+            except Exception as error:
+                kept = tmp_path / f"{case}.runs"
+                kept.write_bytes(runs.read_bytes())
+                raise AssertionError(f"case {case} ({way}, {kept})") from error
+        read_well += 1
+        columns = [found.data[name] for name in (*found.x, found.y)]
+        assert all(np.isfinite(c).all() and len(c) == len(found.places) for c in columns), case
+    assert 0 < read_well < cases(400, 10_000)
+
+
+def dressed(rng: random.Random, columns: dict[str, list[float]]) -> tuple[bytes, str | None]:
+    """The table in a form that programs and people write, and what must be said of its decimals."""
+    form = rng.choice(["text", "text", "text", "records", "columns", "lines", "pandas", "parquet"])
+    rows = list(zip(*columns.values(), strict=True))
+    frame = pd.DataFrame(columns)
+    match form:
+        case "records":
+            return frame.to_json(orient="records", double_precision=15).encode(), None
+        case "columns":
+            return json.dumps(columns).encode(), None
+        case "lines":
+            return frame.to_json(orient="records", lines=True, double_precision=15).encode(), None
+        case "pandas":
+            orient = rng.choice(["columns", "index", "split", "table"])
+            text = frame.to_json(orient=orient, index=True, double_precision=15)
+            return text.encode(), None
+        case "parquet":
+            file = io.BytesIO()
+            frame.to_parquet(file)
+            return file.getvalue(), None
+    separator = rng.choice([",", ";", "\t", "|"])
+    mark = rng.choice(".,")
+    thousands = rng.choice(["", "", " ", "," if mark == "." else ".", "'"])
+    suffixed, said = rng.random() < 0.3, rng.random() < 0.5
+
+    def quoted(text: str) -> str:
+        return f'"{text}"' if separator in text or rng.random() < 0.1 else text
+
+    def cell(value: float) -> str:
+        if value >= 1e6 and suffixed:
+            size, letter = rng.choice([(1e6, "M"), (1e6, " m"), (1e9, "B"), (1e3, "k")])
+            text = repr(value / size)
+            text = text.removesuffix(".0") if "e" not in text else f"{value / size:.12f}"
+            if float(text) * size == value:
+                return quoted(text.replace(".", mark) + letter)
+        text = repr(value).removesuffix(".0")
+        if "e" not in text and value >= 1000 and thousands:
+            whole, point, rest = text.partition(".")
+            text = f"{int(whole):,}".replace(",", thousands) + (mark if point else "") + rest
+        else:
+            text = text.replace(".", mark)
+        return quoted(text)
+
+    lines = [separator.join(map(cell, row)) for row in rows]
+    pad = rng.choice(["", " "]) if separator != "\t" else ""
+    lines.insert(0, separator.join(f"{pad}{name}{pad}" for name in columns))
+    if rng.random() < 0.3:
+        lines.insert(0, "# exported by hand")
+    if rng.random() < 0.3:
+        lines.insert(rng.randrange(len(lines)) + 1, rng.choice(["", "# 7, 8", "   "]))
+    if rng.random() < 0.2:
+        lines = [f"sep={separator}", *lines]
+    text = rng.choice(["\n", "\r\n"]).join(lines) + rng.choice(["", "\n"])
+    encoding = rng.choice(["utf-8", "utf-8-sig", "utf-16"])
+    return text.encode(encoding), mark if said else None
+
+
+def test_a_table_in_any_dress_has_the_numbers_of_the_plain_one(
+    cases: Callable[[int, int], int], tmp_path: Path
+) -> None:
+    """Or is refused, where a mark may part thousands or decimals and nothing in the table says."""
+    rng = random.Random(3)
+    runs = tmp_path / "runs"
+    refused = 0
+    for case in range(cases(400, 10_000)):
+        count = rng.randrange(1, 8)
+        columns = {
+            "n": [float(rng.choice([3, 70, 1e6, 2.5e9, 4_321, rng.randrange(1, 10**7)]))
+                  for _ in range(count)],
+            "Val Loss": [round(rng.uniform(0.5, 9), rng.randrange(1, 6)) for _ in range(count)],
+        }  # fmt: skip
+        data, mark = dressed(rng, columns)
+        runs.write_bytes(data)
+        try:
+            found = choose(read(runs, decimal=mark), LAWS["power"], "n", "Val Loss")
+        except UserError as error:
+            assert mark is None and ("--decimal" in str(error) or "one mark" in str(error)), (
+                case, error, data,
+            )  # fmt: skip
+            refused += 1
+            continue
+        for name, values in columns.items():
+            np.testing.assert_allclose(
+                found.data[name], values, rtol=1e-12, err_msg=f"{case} {data!r}"
+            )
+    assert refused < 0.1 * cases(400, 10_000)
 
 
 @pytest.mark.parametrize("value", ["1e17", "1e308", "1e-300"])

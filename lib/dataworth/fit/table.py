@@ -1,12 +1,9 @@
-"""Columns from CSV files, pandas, polars or mappings of arrays, with one-sentence complaints; and
-records of numbers as JSON knows them."""
+"""Columns from pandas, polars or mappings of arrays, with one-sentence complaints; and records of
+numbers as JSON knows them."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,67 +12,6 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError, quoted
 
 LABEL = 200  # characters of a label, at most
-FAR = 5.0  # orders of magnitude between a value and all others that are worth a word
-
-
-def read_csv(path: Path) -> dict[str, Any]:
-    """Columns of a CSV file (UTF-8, commas, a line of names) as arrays of text (n,), every cell as
-    it stands: "NA" or "01" is a label like any other.
-
-    Raises UserError for anything that could be read in two ways: another encoding, zero bytes,
-    open quotes, a name that occurs twice, a row with more or fewer cells than the first line.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no file {str(path)!r}; give a CSV file with one row a run.")
-
-    def refused(reason: object) -> UserError:
-        return UserError(f"{str(path)!r} is not a readable CSV file: {reason}.")
-
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise refused(error.strerror or error) from error
-    except UnicodeDecodeError as error:
-        raise refused(f"byte {error.start} is not UTF-8, the encoding that is needed") from error
-    if "\0" in text:
-        raise refused(f"character {text.index(chr(0))} is a zero byte")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise refused(f"line {reader.line_num}: {error}") from error
-    if not rows:
-        raise refused("it is empty")
-    names = [name.strip() for name in rows[0][1]]
-    for name in names:
-        if name and names.count(name) > 1:
-            raise refused(f"it has {names.count(name)} columns with the name {quoted(name)}")
-    for line, row in rows[1:]:
-        if len(row) != len(names):
-            raise refused(f"line {line} has {len(row)} cells, its first line {len(names)}")
-    columns = zip(*(row for _, row in rows[1:]), strict=True) if rows[1:] else [()] * len(names)
-    return {
-        name: np.array(cells, dtype=object)
-        for name, cells in zip(names, columns, strict=True)
-        if name
-    }
-
-
-def far_off(values: Array, name: str) -> str | None:
-    """A sentence about positive values that lie `FAR` orders of magnitude or more from all others,
-    most likely a slip; None if there are none."""
-    order = np.argsort(values, kind="stable")
-    steps = np.diff(np.log10(values[order]))
-    if not len(steps) or steps.max() < FAR:
-        return None
-    cut = int(steps.argmax()) + 1
-    rows = order[:cut] if cut <= len(order) / 2 else order[cut:]
-    row = int(rows[0])
-    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return (
-        f"Column {quoted(name)} has {values[row]:g} in row {row}{more}, {steps.max():.0f} orders "
-        "of magnitude from the other rows: is that a slip?"
-    )
 
 
 def column(data: Any, name: str, what: str) -> Any:
@@ -123,8 +59,14 @@ def labels_of(data: Any, name: str, what: str) -> Any:
     return np.array(labels)
 
 
-def numbers(values: Any, name: str, minimum: float | None = None, strict: bool = True) -> Array:
-    """Finite floats, above (or, not strict, at least) a minimum.
+def numbers(
+    values: Any,
+    name: str,
+    minimum: float | None = None,
+    strict: bool = True,
+    place: Callable[[int], str] = "row {}".format,
+) -> Array:
+    """Finite floats, above (or, not strict, at least) a minimum. place: what a row is called.
 
     Raises:
         UserError: text, nan, infinity or too small a value; the sentence names the row.
@@ -135,8 +77,8 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
         row = next((i for i, value in enumerate(flat) if not _is_number(value)), None)
         if row is not None:
             raise UserError(
-                f"Column {name!r} is not numeric: it has {quoted(flat[row])} in row {row}; numbers "
-                "are needed."
+                f"Column {name!r} is not numeric: it has {quoted(flat[row])} in {place(row)}; "
+                "numbers are needed."
             )
     array = np.asarray(given, dtype=float)
     bad = ~np.isfinite(array)
@@ -146,7 +88,9 @@ def numbers(values: Any, name: str, minimum: float | None = None, strict: bool =
         allowed += f" {'above' if strict else 'of at least'} {minimum:g}"
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise UserError(f"Column {name!r} has {array[row]:g} in row {row}; allowed is {allowed}.")
+        raise UserError(
+            f"Column {name!r} has {array[row]:g} in {place(row)}; allowed is {allowed}."
+        )
     return array
 
 

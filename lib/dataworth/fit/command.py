@@ -1,0 +1,192 @@
+"""What the commands of `fit` have in common: options of a table and of a fit, and how an answer is
+shown, as a table in a terminal and as JSON in a pipe."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataworth.design import three_sizes
+from dataworth.display import say, table
+from dataworth.errors import UserError, quoted
+
+from . import forms
+from .choose import Chosen, choose
+from .diagnostics import FLAGS
+from .expressions import split
+from .model import fit
+from .numerals import number
+from .read import read
+from .result import Fit, Interval
+from .table import finite
+
+# options of reading a table, and of a fit, for every command that does it: type, default, help
+TABLE: dict[str, tuple[Any, Any, str]] = {
+    "x": (str, "x", "Columns of the law's variables: N,D or N=params,D=C/(6*params)."),
+    "y": (str, "y", "Column of the loss, or an expression such as 1-acc."),
+    "where": (list[str], None, 'Rows to take, such as "state == finished"; may be repeated.'),
+    "drop_missing": (bool, False, "Leave out, and count, rows without a value."),
+    "sep": (str | None, None, "Separator of the cells; found if not given."),
+    "decimal": (str | None, None, "Decimal mark, . or the comma; found if not given."),
+}
+FIT: dict[str, tuple[Any, Any, str]] = {
+    "law": (str, "power", "Law, such as power, shifted, chinchilla; see dataworth laws."),
+    "loss": (str, "l2", "l2, huber, lad, student or chinchilla."),
+    "delta": (float | None, None, "Width of the loss; adaptive if not given."),
+    "residual": (str, "log", "log, identity or logit."),
+    "asymmetry": (float, 1.0, "Weight of rows below the law; above 1 follows the best runs."),
+    "weights": (str | None, None, "Column of the weights."),
+    "cluster": (str | None, None, "Column of the clusters."),
+    "fixed": (list[str], None, "Parameters held at a value: E=1.6; may be repeated."),
+    "tied": (list[str], None, "Parameters held equal: alpha=beta; may be repeated."),
+    "bootstrap": (int, 0, "Resamples; 0 takes profile intervals."),
+    "resample": (str | None, None, "case, cluster or wild."),
+    "seed": (int, 0, "Seed of the resamples."),
+    "device": (str | None, None, "torch device of the refits, such as cuda; numpy if not given."),
+}
+OPTIONS = FIT | TABLE
+Level = Annotated[float, typer.Option(help="Level of the intervals.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON also in a terminal.")]
+Runs = Annotated[
+    Path,
+    typer.Argument(help="Table with one row a run: CSV, TSV, JSON, JSON lines, Parquet, Excel."),
+]
+
+
+def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that also takes `OPTIONS`, but for those in `without`, and finds them in its
+    argument `options`. defaults: its own, where they differ."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        names = [name for name in OPTIONS if name not in without]
+
+        def run(**given: Any) -> None:
+            command(options={name: given.pop(name) for name in names}, **given)
+
+        signature = inspect.signature(command, eval_str=True).parameters.values()
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature if p.name != "options"]
+        added = []
+        for name in names:
+            kind, default, text = OPTIONS[name]
+            flag = ["--drop-missing"] if name == "drop_missing" else []
+            added.append(inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default),
+                annotation=Annotated[kind, typer.Option(*flag, help=text)],
+            ))  # fmt: skip
+        first = [p for p in own if p.default is p.empty]
+        rest = [p for p in own if p.default is not p.empty]
+        run.__signature__ = inspect.Signature([*first, *added, *rest])  # type: ignore[attr-defined]
+        run.__doc__ = command.__doc__
+        return run
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit from the command line, the rows it stands on, its flags, and what they say in words."""
+
+    fit: Fit
+    chosen: Chosen
+    flags: list[str]
+    words: list[str]
+
+    def record(self) -> dict[str, Any]:
+        """What every answer says about its table."""
+        notes, dropped = self.chosen.notes, self.chosen.dropped
+        return {"flags": self.flags, "warnings": self.words, "notes": notes, "left_out": dropped}
+
+
+def table_of(path: Path, options: Mapping[str, Any], law: str = "power") -> Chosen:
+    """Rows, variables and losses of the table that the options choose."""
+    source = read(path, options.get("sep"), options.get("decimal"))
+    return choose(
+        source, forms.get(law), options["x"], options["y"],
+        where=options.get("where") or (), drop_missing=options.get("drop_missing", False),
+        positive=options.get("residual") != "identity", weights=options.get("weights"),
+        labels=(options.get("group"), options.get("cluster")),
+    )  # fmt: skip
+
+
+def fitted(path: Path, options: Mapping[str, Any]) -> Fitted:
+    """The fit of a table; `options` are those of `OPTIONS`, group and shared."""
+    given = {name: value for name, value in options.items() if name not in TABLE}
+    fixed = pairs(given.pop("fixed", None), "--fixed")
+    tied = pairs(given.pop("tied", None), "--tied")
+    held = {name: number(value, f"--fixed {name}") for name, value in fixed}
+    chosen = table_of(path, options, options["law"])
+    result = fit(chosen.data, x=chosen.x, y=chosen.y, fixed=held, tied=tied, **given)
+    sizes = [three_sizes(chosen.data[name]) for name in chosen.x]
+    found = {"far_off": chosen.far_off(), "three_sizes": [told for told in sizes if told]}
+    flags = [*result.flags, *(flag for flag, told in found.items() if told)]
+    words = [sentence for told in found.values() for sentence in told]
+    for flag in result.flags:
+        told = FLAGS.get(flag.partition("[")[0], "this parameter is estimated at zero")
+        words.append(f"{flag}: {told}.")
+    return Fitted(result, chosen, flags, words)
+
+
+def pairs(texts: Sequence[str] | None, what: str) -> list[tuple[str, str]]:
+    """Names with what stands behind their =, of an option that may be repeated.
+
+    Raises:
+        UserError: a part without = or with nothing beside it.
+    """
+    found = []
+    for text in texts or ():
+        for part in split(text):
+            name, sign, value = (piece.strip() for piece in part.partition("="))
+            if not (name and sign and value):
+                example = "alpha=beta" if what == "--tied" else "E=1.6"
+                raise UserError(f"{what} is {quoted(text)}; write it like {what} {example}.")
+            found.append((name, value))
+    return found
+
+
+def show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json: bool) -> None:
+    """A table of intervals in a terminal, JSON in a pipe or on request."""
+    if as_json or not sys.stdout.isatty():
+        put_json(record)
+        return
+    level = next(iter(rows.values())).level
+    body = [
+        [name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method]
+        for name, one in rows.items()
+    ]
+    table(["", "estimate", f"{level:.0%} low", "high", "method"], body, title)
+    tell(record)
+
+
+def show_rows(
+    record: dict[str, Any], title: str, head: Sequence[str], body: Sequence[Sequence[str]],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Any table in a terminal, JSON in a pipe or on request."""
+    if as_json or not sys.stdout.isatty():
+        put_json(record)
+        return
+    table(head, body, title)
+    tell(record)
+
+
+def put_json(record: Any) -> None:
+    typer.echo(json.dumps(finite(record), indent=1, allow_nan=False))
+
+
+def tell(record: Mapping[str, Any]) -> None:
+    """The words and plain values of a record, line by line."""
+    for name, value in record.items():
+        if name in ("warnings", "notes"):
+            for sentence in value:
+                say(sentence)
+        elif isinstance(value, list) and all(isinstance(v, str) for v in value):
+            say(f"{name}: {', '.join(value) or 'none'}")
+        elif isinstance(value, str | int | float) and not (name == "left_out" and not value):
+            say(f"{name}: {value}")
