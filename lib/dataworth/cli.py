@@ -402,7 +402,7 @@ def claims(
         return
     from dataworth import paths
     from dataworth.book import ledger
-    from dataworth.claims import estimated, read_ledger, results_dir
+    from dataworth.claims import estimated, read_ledger, results_dir, told
 
     if folder is None and root is None and paths.project_root() is None:
         folder = results_dir()
@@ -428,7 +428,7 @@ def claims(
         print(json.dumps(list(results.values()), indent=1))
         return
     body = [
-        [chapter, c["statement"], estimated(c), c["verdict"], c.get("reason") or ""]
+        [chapter, c["statement"], estimated(c), told(c), c.get("reason") or ""]
         for chapter, result in results.items()
         for c in result["claims"]
     ]
@@ -439,7 +439,8 @@ def _claims_history(root: Path | None) -> None:
     from dataworth import claims_file
     from dataworth.book import chapters
     from dataworth.book.layout import open_layout
-    from dataworth.claims import recorded_ledgers, span
+    from dataworth.claims import recorded_ledgers
+    from dataworth.verdicts import span
 
     layout, body = open_layout("quick", root), []
     for chapter in chapters.find(layout.root):
