@@ -144,8 +144,9 @@ def test_results_of_a_notebook_lie_in_the_clone_wherever_it_runs(tmp_path, monke
     monkeypatch.chdir(tmp_path / folder)
     monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
     assert claims.results_dir() == tmp_path / "build" / "notebooks" / "results"
-    path = claims.write(claims.Judged("c", "T", []), evidence={}, provenance={})
-    assert path.parent == claims.results_dir() and list((tmp_path / folder).iterdir()) == []
+    claims.write(claims.Judged("c", "T", []), evidence={}, provenance={})
+    (path,) = claims.results_dir().iterdir()
+    assert list((tmp_path / folder).iterdir()) == []
     assert json.loads(path.read_text())["profile"] == "custom"
     monkeypatch.setattr(claims, "project_root", lambda: None)
     assert claims.results_dir() == Path("build/results")

@@ -5,6 +5,8 @@ import math
 import os
 import re
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,47 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataworth import claims, claims_file
-from dataworth.claims import Claim, Judged, Verdict, judge, recorded, verdict_of
+from dataworth.claims import Claim, Judged, judge, recorded
 from dataworth.errors import UserError
-from dataworth.stats import Estimate
-
-numbers = st.floats(allow_nan=False)
-spans = st.tuples(numbers, numbers).map(lambda ends: (min(ends), max(ends)))
+from dataworth.stats import Estimate, estimate
+from dataworth.verdicts import Rule, Verdict
 
 
 def write(judged, **content):
     """The path of the ledger that is written."""
     claims.write(judged, **content)
     return claims.results_dir() / f"{judged.chapter}.json"
-
-
-@given(spans, spans)
-def test_a_verdict_is_where_the_interval_lies(interval, region):
-    verdict = verdict_of(interval, region)
-    overlap = max(interval[0], region[0]) <= min(interval[1], region[1])
-    inside = region[0] <= interval[0] and interval[1] <= region[1]
-    assert (verdict is Verdict.SUPPORTED) == inside
-    assert (verdict is Verdict.CONTRADICTED) == (not overlap)
-    assert (verdict is Verdict.INCONCLUSIVE) == (overlap and not inside)
-
-
-@given(spans, spans, spans)
-def test_a_narrower_interval_never_turns_a_verdict_around(interval, narrower, region):
-    low, high = max(interval[0], narrower[0]), min(interval[1], narrower[1])
-    if low <= high and verdict_of(interval, region) is not Verdict.INCONCLUSIVE:
-        assert verdict_of((low, high), region) is verdict_of(interval, region)
-
-
-@given(spans, spans, st.floats(0.1, 10))
-def test_a_verdict_does_not_depend_on_the_direction_of_the_scale(interval, region, k):
-    flipped = [(-high, -low) for low, high in (interval, region)]
-    assert verdict_of(*flipped) is verdict_of(interval, region)
-
-
-@given(numbers, spans)
-def test_an_unidentified_interval_is_inconclusive(end, region):
-    for interval in ((math.nan, end), (end, math.nan), (math.nan, math.nan)):
-        assert verdict_of(interval, region) is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -69,31 +40,16 @@ def test_an_estimate_is_told_with_its_interval(estimate, interval, told):
     assert claims.estimated(line) == told
 
 
-def test_edges_belong_to_the_region():
-    assert verdict_of((1, 2), (1, 2)) is Verdict.SUPPORTED
-    assert verdict_of((2, 3), (1, 2)) is Verdict.INCONCLUSIVE
-    assert verdict_of((2, 2), (1, 2)) is Verdict.SUPPORTED
-    assert verdict_of((2.1, 3), (1, 2)) is Verdict.CONTRADICTED
-    assert verdict_of((-math.inf, math.inf), (0, math.inf)) is Verdict.INCONCLUSIVE
-    assert verdict_of((5, math.inf), (0, math.inf)) is Verdict.SUPPORTED
-
-
-@pytest.mark.parametrize(("interval", "region"), [((2, 1), (0, 3)), ((1, 2), (3, 0))])
-def test_ends_the_wrong_way_round(interval, region):
-    with pytest.raises(ValueError, match="wrong way round"):
-        verdict_of(interval, region)
-
-
 def make(interval=(3.0, 6.0), region=(1.0, math.inf), estimate: float = 4.5, **fields) -> Claim:
-    given = {
+    given: dict = {
+        "reason": "",
         "id": "worth", "statement": "Synthetic images are worth less than real ones",
         "source": "Fan et al. 2023, Section 4", "published": "more than one", "unit": "images",
         "effect": "4.5 synthetic images do the work of one", "definition": "",
     } | fields  # fmt: skip
-    verdict = verdict_of(interval, region)
-    return Claim(
-        estimate=estimate, interval=interval, region=region, verdict=verdict, reason="", **given
-    )
+    rule = Rule(region, given.get("no_effect"), given.get("matters"))
+    verdict = rule.verdict(interval, given.get("unmeasurable", ""))
+    return Claim(estimate=estimate, interval=interval, region=region, verdict=verdict, **given)
 
 
 def judged(*lines: Claim, chapter="c", title="T") -> Judged:
@@ -150,8 +106,8 @@ def estimates(interval=(3.0, 6.0)):
     [
         ((3.0, 6.0), "supported", "The interval [3, 6] lies inside the claimed range [1, ∞]."),
         ((0.5, 6.0), "inconclusive", "The interval [0.5, 6] reaches beyond the claimed range"),
-        ((0.1, 0.5), "contradicted", "The interval [0.1, 0.5] lies outside the claimed range"),
-        ((-math.inf, 0.5), "contradicted", "The interval [−∞, 0.5] lies outside"),
+        ((0.1, 0.5), "contradicted", "The interval [0.1, 0.5] lies below the claimed range"),
+        ((-math.inf, 0.5), "contradicted", "The interval [−∞, 0.5] lies below"),
         ((math.nan, 2.0), "inconclusive", "The runs do not identify this quantity."),
     ],
 )
@@ -178,7 +134,10 @@ def test_a_notebook_shows_the_verdicts_as_a_table(stated, monkeypatch):
     monkeypatch.setattr(claims, "project_root", lambda: None)
     found = judge("some-chapter", estimates(), **VALUES)
     assert found._repr_html_() == claims.table(found.claims, "some-chapter")
-    assert repr(found) == "some-chapter: 2 supported, 0 contradicted, 0 inconclusive"
+    assert repr(found) == (
+        "some-chapter: 2 supported, 0 contradicted, 0 no effect, 0 inconclusive, "
+        "0 not measurable here"
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,6 +163,13 @@ def test_a_notebook_shows_the_verdicts_as_a_table(stated, monkeypatch):
         ("costs:\n", "free: 3\ncosts:\n", "line 12: claim 'free' must be a mapping of"),
         (STATED, "- worth\n", "must hold a mapping 'id: fields', one entry a claim"),
         (STATED, "", "must hold a mapping 'id: fields', one entry a claim"),
+        ("0.5", "0.5\n  no_effect: 3", "field 'no_effect' of claim 'worth' is 3; it must be a num"),
+        ("0.5", "null\n  no_effect: 1", "field 'no_effect' of claim 'worth' is 1; it must be a n"),
+        ("0.5", "0.5\n  control: 3", "field 'control' of claim 'worth' is 3; it must be one line"),
+        ("0.5", "0.5\n  units: 3", "field 'units' of claim 'worth' is 3; it must be a mapping of"),
+        ("0.5", "0.5\n  units: {count: 3, of: classes}", "has no field 'units.least'"),
+        ("0.5", "0.5\n  level: {value: x, of: y, chance: 1}", "field 'level.value' of claim 'wor"),
+        ("0.5", "0.5\n  practice: {maybe: x}", "field 'practice' of claim 'worth' is "),
         ("[1, inf]", "[1, .inf]", "line 6: field 'worth': .inf is not a finite number"),
     ],
 )  # fmt: skip
@@ -245,6 +211,52 @@ def test_a_call_that_does_not_fit_the_file_is_one_sentence(stated, change, said)
         judge("some-chapter", given, **values)
     sentence = str(error.value)
     assert said in sentence and "\n" not in sentence and len(sentence) < 400, sentence
+
+
+def test_what_a_claim_may_have_besides(stated):
+    """Control, value of no effect and practice; units and levels without which nothing is said."""
+    extra = """\
+  no_effect: 1
+  control: real images of the pool {pool:.1f}
+  units: {count: "{classes}", of: classes, least: 12}
+  level: {value: "{right[easy]}", of: right answers, chance: 25}
+  practice:
+    supported: buy {value:g}
+    below: buy none
+"""
+    stated.write_text(STATED.replace("  # half an image\n", "\n" + extra))
+    level = Estimate(40, 36, 44, np.empty(0))
+
+    def worth(interval=(3.0, 6.0), **other):
+        given = {"classes": 12, "right": {"easy": level}, "pool": 1.25, **other}
+        return judge("some-chapter", estimates(interval), **VALUES, **given).claims[0]
+
+    assert worth().control == "real images of the pool 1.2"
+    assert (worth().verdict, worth().practice) == ("supported", "buy 4.5")
+    assert worth((0.1, 0.4)).practice == "buy none"
+    assert (worth((0.9, 1.1)).verdict, worth((0.9, 1.1)).practice) == ("no effect", "")
+    assert worth((0.9, 1.1)).reason == (
+        "The interval [0.9, 1.1] lies within 0.5 of 1, which means no effect; less does not matter."
+    )
+    few = worth(classes=10)
+    assert few.verdict == "not measurable here" and few.reason == few.unmeasurable
+    assert few.reason == "10 classes are fewer than the 12 that it takes to say anything."
+    low = worth(right={"easy": Estimate(26, 22, 30, np.empty(0))})
+    assert low.reason == (
+        "The level of right answers, 26 [22, 30], is not three standard errors above chance (25)."
+    )
+    with pytest.raises(UserError, match="'level' of claim 'worth' cannot be filled in: 'easy'"):
+        worth(right={})
+    with pytest.raises(UserError, match="'units' of claim 'worth' asks for 'classes', which"):
+        judge("some-chapter", estimates(), **VALUES, right={"easy": level}, pool=1.0)
+
+
+def test_a_study_may_say_that_its_design_cannot_decide(stated):
+    given = estimates()
+    given["costs"] = replace(given["costs"], unmeasurable="It takes 500 documents; here are 3.")
+    _, costs = judge("some-chapter", given, **VALUES).claims
+    assert costs.verdict == "not measurable here"
+    assert costs.reason == costs.unmeasurable == "It takes 500 documents; here are 3."
 
 
 def test_a_chapter_without_claims_file_is_one_sentence(stated):
@@ -509,12 +521,12 @@ def test_a_verdict_that_does_not_follow_is_no_ledger(keep):
         ({"source": "another table"}, True),
         ({"statement": "Better English."}, True),
         ({"matters": 3.0}, True),
+        ({"region": [0, 2.5]}, True),  # judged again
         ({"unit": "error"}, False),
-        ({"region": [0, 2.5]}, False),
         ({"definition": "the slope"}, False),
     ],
 )
-def test_a_digest_is_definition_unit_and_region(change, same):
+def test_a_digest_is_definition_and_unit(change, same):
     (line,) = claims.lines([make(definition="loss with synthetic images over loss without")])
     other = {**line, **change}
     assert (claims.digest(line) == claims.digest(other)) is same
@@ -547,7 +559,7 @@ def test_table(keep):
     keep("chapter", "full", [make((0.1, 0.5), estimate=0.3)])
 
     def cells(html):
-        rows = [row.split("<td>")[1:] for row in html.split("<tr>")[2:]]
+        rows = [re.split(r"<td[^>]*>", row)[1:] for row in html.split("<tr>")[2:]]
         return [[re.sub(r"<[^>]*>", " ", cell).split() for cell in row] for row in rows]
 
     plain, beside = cells(claims.table(made, "none")), cells(claims.table(made, "chapter"))
@@ -555,15 +567,43 @@ def test_table(keep):
     # fmt: off
     assert [row[2] for row in plain] == [
         ["supported", "4.5", "[3,", "6]", "images"],
-        ["contradicted", "0.3", "[0.1,", "0.5]", "images"],
+        [
+            "contradicted:", "below", "the", "claimed", "range", "0.3", "[0.1,", "0.5]", "images",
+        ],
         [
             "inconclusive", "not", "identified", "[not", "identified,", "not", "identified]",
             "images",
         ],
     ]
     # fmt: on
-    assert all(row[3] == ["contradicted", "0.3", "[0.1,", "0.5]", "images"] for row in beside)
+    assert all(row[3] == plain[1][2] for row in beside)
     assert "4.5 synthetic images do the work of one" in " ".join(plain[0][0])
+
+
+def test_a_table_shows_the_control_and_what_would_settle_it():
+    open_ = make((0.5, 6.0), reason="Four times as many runs.", control="random drop: 0.7 < 1")
+    shut = make(reason="It lies inside.")
+    html = claims.table([open_, shut], "none")
+    assert "random drop: 0.7 &lt; 1" in html and "Four times as many runs." in html
+    assert "It lies inside." not in html  # the interval and the region say it
+    assert html.count('data-head="published"') == 2  # for screens that stack the cells
+
+
+@pytest.mark.parametrize(
+    ("interval", "fields", "said", "css"),
+    [
+        ((3.0, 6.0), {}, "supported", "supported"),
+        ((0.2, 0.9), {}, "contradicted: below the claimed range", "contradicted"),
+        ((11.0, math.inf), {}, "contradicted: above the claimed range", "contradicted"),
+        ((0.9, 1.2), {"no_effect": 1.0, "matters": 0.25}, "no effect", "no-effect"),
+        ((0.9, 4.0), {}, "inconclusive", "inconclusive"),
+        ((3.0, 6.0), {"unmeasurable": "Few."}, "not measurable here", "not-measurable-here"),
+    ],
+)
+def test_a_verdict_is_told_with_its_direction(interval, fields, said, css):
+    (line,) = claims.lines([make(interval, (1.0, 10.0), 2.0, **fields)])
+    assert claims.told(line) == said
+    assert claims.badge(line) == f'<span class="verdict verdict-{css}">{said}</span>'
 
 
 def test_a_table_escapes_what_it_is_told():
@@ -583,3 +623,78 @@ def test_a_recorded_verdict_on_another_definition_is_none(keep):
     (kept,) = claims.recordings("c")
     assert claims.comparable(claims.lines(now[:1]), kept) == ([], 1)
     assert claims.comparable(claims.lines(now[1:]), kept) == (kept["claims"], 0)
+
+
+def test_a_record_is_judged_again_by_todays_region(keep):
+    """A changed region, or smallest effect that matters, asks for no new run."""
+    keep("c", "full", [make((0.8, 0.95), (0.0, 1.0), 0.9, definition="the ratio")])
+    (kept,) = claims.recordings("c")
+    for fields, region, verdict in (
+        ({}, (0.0, 1.0), "supported"),
+        ({}, (0.0, 0.9), "inconclusive"),
+        ({}, (0.0, 0.5), "contradicted"),
+        ({"no_effect": 1.0, "matters": 0.3}, (0.0, 1.0), "no effect"),
+    ):
+        now = make((0.7, 0.99), region, 0.9, definition="the ratio", **fields)
+        (today,), other = claims.comparable(claims.lines([now]), kept)
+        assert (today["verdict"], other) == (verdict, 0)
+        assert today["interval"] == [0.8, 0.95] and claims.standing(
+            claims.lines([now])[0], kept["claims"][0]
+        ) == claims.badge(today)
+
+
+def test_a_line_of_three_verdicts_is_still_a_ledger(keep):
+    """As recorded before there were five: no word of draws, controls or values of no effect."""
+    path = keep("c", "full", [make((0.8, 0.95), (0.0, 1.0), 0.9, matters=0.3)])
+    ledger = claims.read_ledger(path)
+    new = ("no_effect", "control", "unmeasurable", "practice", "draws", "matters")
+    old = [{k: v for k, v in line.items() if k not in new} for line in ledger["claims"]]
+    path.write_text(claims.sealed_ledger({**ledger, "claims": old}))
+    (line,) = claims.read_ledger(path)["claims"]
+    assert line["verdict"] == "supported" and "draws" not in line
+    assert claims.spread(line).below(0.5) < 1e-6  # by its interval alone
+
+
+def independent_verdict(line):
+    """The five verdicts by other code: numpy, and the record alone."""
+    value = {"inf": np.inf, "-inf": -np.inf, None: np.nan}
+    low, high = (value.get(end, end) for end in line["interval"])
+    first, last = (value.get(end, end) for end in line["region"])
+    if line.get("draws"):
+        levels = np.linspace(0, 1, 401)
+        drawn = [value.get(q, q) for q in line["draws"]["quantiles"]]
+        ends = [drawn[np.argmin(abs(levels - at))] for at in (0.025, 0.975)]
+        np.testing.assert_allclose(ends, (low, high), rtol=1e-5, atol=1e-12)
+    if line.get("unmeasurable"):
+        return "not measurable here"
+    if np.isnan(low + high) and not np.isinf([low, high]).any():
+        return "inconclusive"
+    if line.get("no_effect") is not None:
+        far = np.abs(np.array([low, high]) - line["no_effect"])
+        if (far <= line["matters"]).all():
+            return "no effect"
+    inside = np.array([first <= low, high <= last])
+    if inside.all():
+        return "supported"
+    return "contradicted" if high < first or last < low else "inconclusive"
+
+
+def test_every_verdict_is_recomputed_from_the_record_alone(stated, keep):
+    """By independent code, for the records of this book and for one with all five verdicts."""
+    text = STATED.replace("  matters: null\n", "  matters: 1\n  no_effect: 2\n")
+    stated.write_text(text)
+    random = np.random.default_rng(0)
+    paths = sorted((Path(__file__).parents[1] / "book" / "recorded").glob("*/*.json"))
+    found = set()
+    for number, (middle, width) in enumerate(
+        [(4, 0.3), (9, 0.3), (6, 2), (2.5, 0.1), (0, 0.2), (math.nan, 1)]
+    ):
+        e = estimate(middle, random.normal(middle, width, 1000))
+        pair = {"costs": e, "worth": replace(e, unmeasurable="Few.") if number % 2 else e}
+        judged_ = judge("some-chapter", pair, **VALUES)
+        paths.append(keep(f"made-{number}", "full", judged_.claims))
+    for path in paths:
+        for line in json.loads(path.read_text())["claims"]:
+            assert independent_verdict(line) == line["verdict"], (path.name, line["id"])
+            found |= {line["verdict"]} if line.get("draws") else set()
+    assert found == {verdict.value for verdict in Verdict}

@@ -1,7 +1,7 @@
 """Claims and verdicts: what a paper says, what our runs say, and whether the two agree.
 
 A claim names the region of values that agree with it, in a file of its own (`claims_file`). The
-verdict follows from the interval of our estimate alone: inside the region, outside it, or neither.
+verdict follows from the interval of our estimate alone, by one rule (`verdicts`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -27,14 +26,9 @@ from dataworth.errors import UserError
 from dataworth.paths import build_dir, project_root, recorded_runs, shown
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.tables import signed
+from dataworth.verdicts import QUANTILES, Rule, Spread, Verdict, number, reason, span, summary
 
 OTHER = "recorded under an older definition"
-
-
-class Verdict(StrEnum):
-    SUPPORTED = "supported"
-    CONTRADICTED = "contradicted"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,11 @@ class Claim:
 
     published: the paper's number in words. estimate, interval: ours, in `unit`; interval ends may
     be infinite. region: the values that agree with the claim. effect: what the estimate means, in
-    plain words. reason: why the verdict is what it is. definition: which estimate of which runs.
-    matters: the smallest effect that matters, in `unit`; None where none makes sense.
+    plain words. reason: why the verdict is what it is, and what would settle an open one.
+    definition: which estimate of which runs. matters: the smallest effect that matters, in `unit`;
+    None where none makes sense. no_effect: the value that means none, or None. control: what stands
+    beside the estimate. unmeasurable: why nothing is measured here. practice: what the verdict
+    means to who has to decide. draws: `summary` of the estimate's draws, or None.
     """
 
     id: str
@@ -60,10 +57,16 @@ class Claim:
     reason: str
     definition: str
     matters: float | None = None
+    no_effect: float | None = None
+    control: str = ""
+    unmeasurable: str = ""
+    practice: str = ""
+    draws: dict[str, Any] | None = None
 
 
 class Bounded(Protocol):
-    """A number with its interval: `stats.Estimate`, `fit.Interval`."""
+    """A number with its interval: `stats.Estimate`, `fit.Interval`. It may have `draws` (B,), which
+    the ledger summarises, and `unmeasurable`, a sentence why nothing is measured."""
 
     @property
     def value(self) -> float: ...
@@ -93,6 +96,15 @@ Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
+class Draws(TypedDict):
+    """What a ledger keeps of an estimate's draws: how many are known, and their quantiles at the
+    levels 0, 1/400 ... 1, the ends of the 95 % interval among them."""
+
+    count: Annotated[int, Field(gt=0)]
+    quantiles: Annotated[list[Number], Field(min_length=QUANTILES, max_length=QUANTILES)]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
 class Line(TypedDict):
     """A `Claim` as it stands in a file."""
 
@@ -105,10 +117,17 @@ class Line(TypedDict):
     region: Interval
     unit: str
     effect: str
-    verdict: Literal["supported", "contradicted", "inconclusive"]
+    verdict: Literal[
+        "supported", "contradicted", "no effect", "inconclusive", "not measurable here"
+    ]
     reason: str
     definition: NotRequired[str]
     matters: NotRequired[float | None]
+    no_effect: NotRequired[float | None]
+    control: NotRequired[str]
+    unmeasurable: NotRequired[str]
+    practice: NotRequired[str]
+    draws: NotRequired[Draws | None]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -159,29 +178,28 @@ LEDGER = TypeAdapter(Ledger)
 
 
 def _follows(line: Line) -> Line:
-    """Raises ValueError where the verdict is not that of interval and region."""
-    low, high = (_numbers(end) for end in line["interval"])
-    first, last = (_numbers(end) for end in line["region"])
-    if (right := verdict_of((low, high), (first, last))) != line["verdict"]:
+    """Raises ValueError where the verdict is not that of interval, region and what matters. Lines
+    from before there were five verdicts name no value of no effect: theirs are the old three."""
+    if (right := _verdict(line)) != line["verdict"]:
         raise ValueError(f"the verdict of '{line['id']}' must be {right} by its interval")
     return line
 
 
-def verdict_of(interval: tuple[float, float], region: tuple[float, float]) -> Verdict:
-    """Supported if the interval lies in the region, contradicted if they do not meet.
+def _verdict(line: Line) -> Verdict:
+    return rule(line).verdict(_pair(line["interval"]), line.get("unmeasurable", ""))
 
-    Raises ValueError if an interval is upside down. NaN ends (unidentified) are inconclusive.
-    """
-    low, high = interval
-    if math.isnan(low) or math.isnan(high):
-        return Verdict.INCONCLUSIVE
-    if low > high or region[0] > region[1]:
-        raise ValueError(f"interval {interval} or region {region} has its ends the wrong way round")
-    if region[0] <= low and high <= region[1]:
-        return Verdict.SUPPORTED
-    if high < region[0] or low > region[1]:
-        return Verdict.CONTRADICTED
-    return Verdict.INCONCLUSIVE
+
+def rule(line: Line) -> Rule:
+    """What decides the verdict of a line. Raises ValueError where its fields do not fit."""
+    return Rule(_pair(line["region"]), line.get("no_effect"), line.get("matters"))
+
+
+def spread(line: Line) -> Spread:
+    """Where the truth may lie by a line: by the quantiles of its draws, else by its interval."""
+    value, interval = _numbers(line["estimate"]), _pair(line["interval"])
+    if not (kept := line.get("draws")):
+        return Spread(value, interval)
+    return Spread(value, interval, _numbers(kept["quantiles"]), kept["count"])
 
 
 def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judged:
@@ -198,27 +216,21 @@ def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judg
         e = estimates[id]
         value, low, high = own = (float(e.value), float(e.low), float(e.high))
         fields = stated.filled(id, {**values, **dict(zip(claims_file.OWN, own, strict=True))})
-        verdict = verdict_of((low, high), fields["region"])
-        reason = "The runs do not identify this quantity."
-        if not (math.isnan(low) or math.isnan(high)):
-            reason = (
-                f"The interval {span((low, high))} {_WHERE[verdict]} the claimed range "
-                f"{span(fields['region'])}."
-            )
+        practice = fields.pop("practice") or {}
+        fields["unmeasurable"] = getattr(e, "unmeasurable", "") or fields["unmeasurable"]
+        fields["control"] = fields["control"] or ""
+        by = Rule(fields["region"], fields["no_effect"], fields["matters"])
+        verdict = by.verdict((low, high), fields["unmeasurable"])
+        outcome = by.side((low, high)) if verdict is Verdict.CONTRADICTED else verdict.value
         made.append(
             Claim(
-                id=id, estimate=value, interval=(low, high), verdict=verdict, reason=reason,
-                **fields,
+                id=id, estimate=value, interval=(low, high), verdict=verdict,
+                reason=reason(by, value, (low, high), verdict, fields["unmeasurable"]),
+                practice=practice.get(outcome, ""),
+                draws=summary(getattr(e, "draws", ()), (low, high)), **fields,
             )
         )  # fmt: skip
     return Judged(chapter, stated.title, made)
-
-
-_WHERE = {
-    Verdict.SUPPORTED: "lies inside",
-    Verdict.CONTRADICTED: "lies outside",
-    Verdict.INCONCLUSIVE: "reaches beyond",
-}
 
 
 def results_dir() -> Path:
@@ -264,7 +276,7 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
         ) from None
     if display.shell() is None:
         for line in lines(judged.claims):
-            display.say(f"{line['verdict']}: {line['statement']} {estimated(line)}")
+            display.say(f"{told(line)}: {line['statement']} {estimated(line)}")
         display.say(f"results: {shown(path.absolute())}")
 
 
@@ -325,10 +337,11 @@ def recorded(chapter: str) -> dict[str, Any] | None:
 
 def table(claims: Sequence[Claim], chapter: str) -> str:
     """The verdicts as a table for a page (HTML): each claim with what its estimate means, the
-    published number, this run, and a column for each of the chapter's recorded runs.
+    published number, this run with the control beside it, and a column for each of the chapter's
+    recorded runs. Narrow screens stack the cells of a row, each under its head (`data-head`).
 
-    A recorded verdict on another definition, unit or region is none on this claim: only its
-    estimate is shown.
+    A recorded verdict on another definition or unit is none on this claim: only its estimate is
+    shown.
     """
     root = project_root()
     kept, faults = recorded_ledgers(root, chapter) if root else ([], [])
@@ -336,23 +349,33 @@ def table(claims: Sequence[Claim], chapter: str) -> str:
     head += [f"recorded run, {record['profile']}" for record in kept]
     rows = []
     for line in lines(claims):
+        below = _below(line.get("control") and f"control: {line['control']}")
+        if line["verdict"] not in (Verdict.SUPPORTED, Verdict.CONTRADICTED):
+            below += _below(line["reason"])
         cells = [
-            f'{_safe(line["statement"])}<div class="effect">{_safe(line["effect"])}</div>',
+            f"{_safe(line['statement'])}{_below(line['effect'])}",
             _safe(line["published"]),
-            f"{badge(line['verdict'])} {_safe(estimated(line))}",
+            f"{badge(line)} {_safe(estimated(line))}{below}",
         ]
         for record in kept:
             past = _find(record, line["id"])
             cells.append(f"{standing(line, past)} {_safe(estimated(past))}" if past else "")
-        rows.append(cells)
+        rows.append(zip(head, cells, strict=True))
     return (
         '<table class="table dataworth-verdicts"><thead><tr>'
         + "".join(f"<th>{_safe(name)}</th>" for name in head)
         + "</tr></thead><tbody>"
-        + "".join(f"<tr>{''.join(f'<td>{x}</td>' for x in row)}</tr>" for row in rows)
+        + "".join(
+            "<tr>" + "".join(f'<td data-head="{_safe(h)}">{x}</td>' for h, x in row) + "</tr>"
+            for row in rows
+        )
         + "</tbody></table>"
         + "".join(f"<p>Left out: {_safe(fault)}</p>" for fault in faults)
     )
+
+
+def _below(text: str | None) -> str:
+    return f'<div class="effect">{_safe(text)}</div>' if text else ""
 
 
 def lines(claims: Sequence[Claim]) -> list[Line]:
@@ -361,31 +384,43 @@ def lines(claims: Sequence[Claim]) -> list[Line]:
 
 
 def digest(line: Line, about: Literal["definition", "statement"] = "definition") -> str:
-    """What a verdict is about: the definition of the estimate, its unit and the region that agrees
-    with the claim. Verdicts on unlike digests are not comparable."""
+    """What an estimate is of: its definition and unit, and, where a line is from before claims had
+    definitions, statement, unit and region. Estimates of unlike digests are not comparable."""
     region = [float(end) if end is not None else None for end in line["region"]]
-    return sha256(json.dumps([line.get(about), line["unit"], region]).encode()).hexdigest()[:16]
+    of = [line.get(about), line["unit"], *([region] if about == "statement" else [])]
+    return sha256(json.dumps(of).encode()).hexdigest()[:16]
 
 
 def alike(line: Line, past: Line) -> bool:
-    """Whether two lines are on one claim: of one digest, or, where one is from before claims had
-    definitions, of one statement, unit and region."""
+    """Whether the estimates of two lines are of one quantity (`digest`)."""
     both = line.get("definition") and past.get("definition")
     about: Literal["definition", "statement"] = "definition" if both else "statement"
     return digest(line, about) == digest(past, about)
 
 
+def again(line: Line, past: Line) -> Line | None:
+    """A recorded line with the verdict that its estimate has today: on the region, the smallest
+    effect that matters and the value of no effect of `line`, this run's on the same claim. So a
+    changed region asks for no new run. None where the two are not `alike`."""
+    if not alike(line, past):
+        return None
+    today: Line = {**past, "region": line["region"], "matters": line.get("matters"),
+                   "no_effect": line.get("no_effect")}  # fmt: skip
+    return {**today, "verdict": _verdict(today).value}
+
+
 def comparable(claims: Sequence[Line], kept: Ledger) -> tuple[list[Line], int]:
-    """Of the recorded lines on `claims`: those that are `alike`, and how many are not."""
+    """Of the recorded lines on `claims`: those that are `alike`, with their verdicts of today
+    (`again`), and how many are not."""
     pairs = [(line, past) for line in claims if (past := _find(kept, line["id"]))]
-    same = [past for line, past in pairs if alike(line, past)]
+    same = [today for line, past in pairs if (today := again(line, past))]
     return same, len(pairs) - len(same)
 
 
 def standing(line: Line, past: Line) -> str:
     """The badge of a recorded line beside this run's line on the same claim, as HTML."""
-    if alike(line, past):
-        return badge(past["verdict"])
+    if today := again(line, past):
+        return badge(today)
     return f'<span class="verdict verdict-other">{OTHER}</span>'
 
 
@@ -393,9 +428,17 @@ def _find(ledger: Ledger, id: str) -> Line | None:
     return next((line for line in ledger["claims"] if line["id"] == id), None)
 
 
-def badge(verdict: str) -> str:
-    """A verdict in words (colour only repeats it), as HTML."""
-    return f'<span class="verdict verdict-{escape(verdict)}">{escape(verdict)}</span>'
+def told(line: Line) -> str:
+    """The verdict of a line with its direction: "contradicted: below the claimed range"."""
+    if line["verdict"] != Verdict.CONTRADICTED:
+        return line["verdict"]
+    return f"{line['verdict']}: {rule(line).side(_pair(line['interval']))} the claimed range"
+
+
+def badge(line: Line) -> str:
+    """The verdict of a line in words (`told`; colour only repeats it), as HTML."""
+    kind = line["verdict"].replace(" ", "-")
+    return f'<span class="verdict verdict-{escape(kind)}">{escape(told(line))}</span>'
 
 
 def _safe(text: str) -> str:
@@ -417,26 +460,6 @@ def counts(claims: Sequence[Line]) -> str:
     return ", ".join(f"{verdicts[verdict.value]} {verdict}" for verdict in Verdict)
 
 
-def number(value: float | str | None) -> str:
-    """Three significant digits for a reader; "inf" and null as in a results file, text as it is."""
-    if value in ("inf", "-inf"):
-        value = float(value)
-    if isinstance(value, str):
-        return value
-    if value is None or math.isnan(value):
-        return "not identified"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if 1e3 <= abs(value) < 1e7:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.3g}"
-
-
-def span(interval: Sequence[float | str | None]) -> str:
-    """An interval for a reader, such as "[0.4, ∞]"."""
-    return f"[{number(interval[0])}, {number(interval[1])}]"
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -454,3 +477,8 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_numbers(item) for item in value]
     return {None: math.nan, "inf": math.inf, "-inf": -math.inf}.get(value, value)
+
+
+def _pair(ends: Sequence[Any]) -> tuple[float, float]:
+    low, high = map(_numbers, ends)
+    return low, high

@@ -15,14 +15,25 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from dataworth import strict_yaml
 from dataworth.errors import UserError, quoted, short
 from dataworth.paths import project_root
+from dataworth.verdicts import Rule, near_chance
 
 OWN = ("value", "low", "high")  # of the claim's estimate, in every template
-TEMPLATES = ("statement", "published", "region", "unit", "effect")
+TEMPLATES = (
+    "statement", "published", "region", "unit", "effect", "control", "units", "level", "practice",
+)  # fmt: skip
 
 
 def names_in(template: str) -> set[str]:
@@ -57,6 +68,20 @@ def _ordered(region: list[Any]) -> list[Any]:
     return region
 
 
+def _outside(value: float | None, fields: ValidationInfo) -> float | None:
+    """Of a value of no effect: raises ValueError where `Rule` does."""
+    region = [end for end in map(_number, fields.data.get("region", [])) if end is not None]
+    if value is not None and "matters" in fields.data:
+        Rule((region[0], region[1]) if len(region) == 2 else (value, value), value,
+             fields.data["matters"])  # fmt: skip
+    return value
+
+
+def _number(end: Any) -> float | None:
+    """None of an end that is a name in braces."""
+    return None if isinstance(end, str) and end.startswith("{") else float(end)
+
+
 Text = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]  # one line
 Template = Annotated[Text, AfterValidator(_template)]
 End = (
@@ -66,14 +91,46 @@ End = (
 )
 
 
+Name = Annotated[str, Field(pattern=r"^\{[^{}:!]+\}$"), AfterValidator(_template)]
+Outcome = Literal["supported", "below", "above", "no effect", "inconclusive", "not measurable here"]
+STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Units(BaseModel):
+    """How many units (`of`: classes, sources, documents) an estimate is over, and the fewest over
+    which it says anything."""
+
+    model_config = STRICT
+
+    count: Name | int
+    of: Annotated[Text, AfterValidator(_literal)]
+    least: Annotated[int, Field(gt=1)]
+
+
+class Level(BaseModel):
+    """An estimate of the level that the claim is on changes of (`of`: what it is the level of), and
+    what guessing reaches."""
+
+    model_config = STRICT
+
+    value: Name
+    of: Annotated[Text, AfterValidator(_literal)]
+    chance: float
+
+
 class Stated(BaseModel):
     """One claim. `region`: the values that agree with it; an end `"{name}"` is a number of the
     chapter's parameters, never of its results. `matters`: the smallest effect that matters, in
     `unit`; None where none makes sense. `definition`: which estimate of which runs, whatever the
     profile. `effect`: what the estimate means here.
+
+    What a claim may have besides: `no_effect`, the value that means no effect, where an effect is
+    claimed; `control`, what it is compared with, and the control's number; `units` and `level`,
+    without which nothing is measured; `practice`, what each outcome means to who has to decide
+    (`below` and `above`: contradicted on that side).
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = STRICT
 
     statement: Template
     source: Text
@@ -83,21 +140,50 @@ class Stated(BaseModel):
     matters: Annotated[float, Field(gt=0)] | None
     definition: Annotated[Text, AfterValidator(_literal)]
     effect: Template
+    no_effect: Annotated[float | None, AfterValidator(_outside)] = None
+    control: Template | None = None
+    units: Units | None = None
+    level: Level | None = None
+    practice: Annotated[dict[Outcome, Template], Field(min_length=1)] | None = None
 
     def asks(self, field: str) -> set[str]:
         """The names that a field (one of TEMPLATES) asks for."""
-        value = getattr(self, field)
-        texts = [value] if isinstance(value, str) else [x for x in value if isinstance(x, str)]
-        return set().union(*map(names_in, texts))
+        return set().union(*map(names_in, _texts(self.model_dump()[field])))
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts in a value of mappings and lists."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """A value of mappings and texts with the values in the places of its texts."""
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return value.format_map(values) if isinstance(value, str) else value
 
 
 ALLOWED = {
-    **dict.fromkeys(("statement", "published", "unit", "effect"),
+    **dict.fromkeys(("statement", "published", "unit", "effect", "control"),
                     "one line of text, with names in braces such as {scarce:,} where it quotes"),
     "source": "one line of text: paper and place in it",
     "definition": "one line of text without braces: which estimate of which runs",
     "region": "two ends in order, each a number, inf, -inf or one name in braces",
     "matters": "a positive number or null",
+    "no_effect": "a number outside the region or on its edge, where matters is one too, or null",
+    "units": "a mapping of count, of and least",
+    "units.count": "a number or one name in braces",
+    "units.least": "a whole number above 1",
+    "level": "a mapping of value, of and chance",
+    "level.value": "one name in braces, of an estimate",
+    "level.chance": "a number",
+    **dict.fromkeys(("units.of", "level.of"), "one line of text without braces"),
+    "practice": "a mapping of outcomes (supported, below, above, no effect, inconclusive, not "
+                "measurable here) to one line of text each",
 }  # fmt: skip
 _FILE = TypeAdapter(dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], Stated])
 
@@ -147,18 +233,25 @@ class Statements:
     def filled(self, id: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The claim's fields with the values in their places. Raises UserError where a value does
         not fit its place."""
-        found = self.claims[id].model_dump()
+        stated = self.claims[id]
+        found = stated.model_dump()
         for field in TEMPLATES:
             try:
                 if field == "region":
                     found[field] = tuple(float(str(x).format_map(values)) for x in found[field])
+                    Rule(found[field], stated.no_effect, stated.matters)
+                elif field == "units" and stated.units:
+                    found[field] = _too_few(stated.units, values)
+                elif field == "level" and stated.level:
+                    found[field] = _at_chance(stated.level, values)
                 else:
-                    found[field] = found[field].format_map(values)
+                    found[field] = _filled(found[field], values)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 raise UserError(
                     f"{self.where(id, field)} cannot be filled in: {short(str(error), 200)}; "
                     f"it must be {ALLOWED[field]}."
                 ) from None
+        found["unmeasurable"] = " ".join(filter(None, (found.pop("units"), found.pop("level"))))
         return found
 
     def since(self) -> dict[str, str]:
@@ -170,6 +263,25 @@ class Statements:
             at = next(n for n in range(line, len(text)) if re.match(r"\s+region:", text[n])) + 1
             found[id] = _blamed(self.path, at)
         return found
+
+
+def _too_few(units: Units, values: Mapping[str, Any]) -> str:
+    """Why too few units say nothing, "" where they are enough."""
+    count = int(str(units.count).format_map(values))
+    if count >= units.least:
+        return ""
+    return f"{count} {units.of} are fewer than the {units.least} that it takes to say anything."
+
+
+def _at_chance(level: Level, values: Mapping[str, Any]) -> str:
+    """Why a level near chance says nothing, "" where it is not near."""
+    e = Formatter().get_field(level.value.strip("{}"), (), values)[0]
+    if not near_chance(float(e.value), (float(e.low), float(e.high)), level.chance):
+        return ""
+    return (
+        f"The level of {level.of}, {e.value:.3g} [{e.low:.3g}, {e.high:.3g}], is not three "
+        f"standard errors above chance ({level.chance:g})."
+    )
 
 
 def find(chapter: str, book: Path | None = None) -> Path | None:
@@ -255,10 +367,12 @@ def _sentence(error: ValidationError, shown: str, lines: Mapping[str, int]) -> s
             f"{place}claim '{short(id)}' has an unknown field '{short(field)}'; known are "
             f"{', '.join(Stated.model_fields)}."
         )
+    told = ".".join(map(short, inner[:2])) if field in ("units", "level") else field
+    allowed = ALLOWED.get(told, ALLOWED[field])
     if first["type"] == "missing":
-        return f"{place}claim '{short(id)}' has no field '{field}'; it must be {ALLOWED[field]}."
+        return f"{place}claim '{short(id)}' has no field '{told}'; it must be {allowed}."
     value = quoted(first["input"])
-    return f"{place}field '{field}' of claim '{short(id)}' is {value}; it must be {ALLOWED[field]}."
+    return f"{place}field '{told}' of claim '{short(id)}' is {value}; it must be {allowed}."
 
 
 def _blamed(path: Path, line: int) -> str:

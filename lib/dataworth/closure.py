@@ -32,7 +32,7 @@ _STARTED = time.time()
 
 PRESENTATION = (
     "book", "claims", "claims_file", "cli", "display", "figures", "logs", "published", "tables",
-    "why",
+    "verdicts", "why",
 )  # fmt: skip
 """Rooms that show results: an edit there re-executes chapters and no run."""
 

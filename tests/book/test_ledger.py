@@ -3,12 +3,13 @@ import re
 from pathlib import Path
 
 import pytest
+from scipy.stats import norm
 
 from dataworth import claims, claims_file
 from dataworth.book import ledger as pages
 from dataworth.book.chapters import Chapter, Header
-from dataworth.claims import number
 from dataworth.errors import UserError
+from dataworth.verdicts import number
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIM = {
@@ -31,8 +32,15 @@ def test_ledger_row(tmp_path):
     assert ">inconclusive</span> 1.23" in text  # the verdict is text, not only a colour
 
 
+INTERVALS = {"supported": [2.5, "inf"], "contradicted": [0.1, 1.9], "inconclusive": [1.0, "inf"]}
+
+
+def decided(verdict, **fields):
+    return {**CLAIM, "verdict": verdict, "interval": INTERVALS[verdict], **fields}
+
+
 def recording(profile, verdict, id="a"):
-    return {"profile": profile, "claims": [CLAIM | {"id": id, "verdict": verdict, "estimate": 9.0}]}
+    return {"profile": profile, "claims": [decided(verdict, id=id, estimate=9.0)]}
 
 
 def test_ledger_shows_every_recorded_run_of_a_claim(tmp_path):
@@ -79,14 +87,47 @@ def test_what_a_claim_says_is_text(tmp_path):
 
 
 def test_tally_compares_with_the_largest_recorded_run():
-    results = {"c": ledger({**CLAIM, "verdict": "supported"}, {**CLAIM, "id": "b"})}
+    results = {"c": ledger(decided("supported"), {**CLAIM, "id": "b"})}
     alone = pages.tally(results, {"c": []})
-    assert "2 claims: 1 supported, 0 contradicted, 1 inconclusive" in alone
+    assert "2 claims: 1 supported, 0 contradicted, 0 no effect, 1 inconclusive, 0 not mea" in alone
     assert "recorded" not in alone
     kept = [recording("full", "supported"), recording("gpu", "contradicted")]
     text = pages.tally(results, {"c": kept})
-    assert "evaluates 1 of them: 0 supported, 1 contradicted, 0 inconclusive" in text
+    assert "evaluates 1 of them: 0 supported, 1 contradicted, 0 no effect, 0 inconcl" in text
     assert "0 have one verdict in both runs; 1 is supported by one and contradicted" in text
+
+
+def test_tally_says_what_is_expected_to_be_wrong_by_chance():
+    """Twelve claims that lie on the wrong side with a share of 2.5 % each: 0.3 of one."""
+    edge = [decided("supported", id=str(i), estimate=4.0, interval=[2.0, 6.0]) for i in range(12)]
+    text = pages.tally({"c": ledger(*edge, CLAIM)}, {})
+    assert "Of 12 definite verdicts (supported, contradicted, no effect) about 0.3 is" in text
+    assert "definite" not in pages.tally({"c": ledger(CLAIM)}, {})
+
+
+def test_tally_tells_verdicts_from_opposite_sides_apart():
+    """The same claim refuted from below here and from above in the recorded run."""
+    sides = {"region": [3.0, 8.0], "verdict": "contradicted"}
+    here = ledger({**CLAIM, **sides, "estimate": 2.2, "interval": [2.0, 2.4]})
+    there = {"profile": "full", "claims": [{**CLAIM, **sides, "interval": [9.0, "inf"]}]}
+    text = pages.tally({"c": here}, {"c": [there]})
+    assert "1 have one verdict in both runs" in text and "1 contradicted from opposite" in text
+
+
+def test_every_tested_claim_has_a_q_value(tmp_path):
+    """Of all chapters together; none for what is not measurable or not identified."""
+    made = {
+        "a-b": ledger(decided("supported", estimate=4.0, interval=[2.5, 5.5])),
+        "c": ledger(
+            {**CLAIM, "verdict": "not measurable here", "unmeasurable": "Few."},
+            {**CLAIM, "id": "b", "estimate": None, "interval": [None, None]},
+        ),
+    }
+    q = pages.of_all(made)
+    p = 2 * norm.sf(2 * norm.ppf(0.975) / 1.5)
+    assert q == {("a-b", "a"): pytest.approx(p)}  # alone, and therefore its p-value
+    text = pages.ledger([Chapter(tmp_path / "a_b.py", "part/a_b")], made, {})
+    assert "q = 0.009" in text
 
 
 def test_ledger_without_claims_says_so(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
@@ -12,16 +13,20 @@ from dataworth.claims import (
     OTHER,
     Ledger,
     Line,
-    alike,
+    again,
     badge,
     counts,
     estimated,
     read_ledger,
+    rule,
+    spread,
     standing,
+    told,
 )
 from dataworth.display import count, spell
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
+from dataworth.verdicts import DEFINITE, Verdict, number, p_value, q_values, wrong
 
 SLOWEST = 8
 
@@ -43,7 +48,7 @@ def ledger(
     chapters: list[Chapter], results: dict[str, Ledger], recorded: dict[str, list[Ledger]]
 ) -> str:
     """The table of all claims, in reading order; `recorded`: a chapter's kept larger runs."""
-    body = []
+    body, q = [], of_all(results)
     for chapter in chapters:
         if chapter.id not in results:
             continue
@@ -55,18 +60,48 @@ def ledger(
                 for old in kept["claims"]
                 if old["id"] == line["id"]
             ]
+            here = [f"{badge(line)} {literal(estimated(line))}"]
+            if (chapter.id, line["id"]) in q:
+                here.append(f"q = {number(round(q[chapter.id, line['id']], 4))}")
+            if control := line.get("control"):
+                here.append(f"control: {literal(control)}")
             body.append(
                 [
                     f"{literal(line['statement'])} ([chapter](/{chapter.docname}))",
                     f"{said} ({source})" if said and source else said or source,
-                    f"{badge(line['verdict'])} {literal(estimated(line))}",
+                    "; ".join(here),
                     " ".join(past),
                 ]
             )
     if not body:
         return "No chapter of this build has evaluated a claim."
     head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
-    return table(head, body)
+    return table(head, body, "dataworth-ledger")
+
+
+def of_all(results: dict[str, Ledger]) -> dict[tuple[str, str], float]:
+    """The q-values of the claims of all chapters among each other, by chapter and id; those that
+    are not measurable or not identified have none."""
+    tested = {
+        (id_, line["id"]): p_value(rule(line), spread(line))
+        for id_, kept in results.items()
+        for line in kept["claims"]
+        if line["verdict"] != Verdict.NOT_MEASURABLE
+    }
+    return q_values(tested)
+
+
+def by_chance(lines: Sequence[Line]) -> str:
+    """How many of the definite verdicts are expected to be wrong by chance."""
+    definite = [line for line in lines if line["verdict"] in DEFINITE]
+    if not definite:
+        return ""
+    expected = sum(wrong(rule(x), spread(x), Verdict(x["verdict"])) for x in definite)
+    return (
+        f"Of {count(len(definite), 'definite verdict')} (supported, contradicted, no effect) about "
+        f"{number(round(expected, 1))} {'is' if expected < 1.05 else 'are'} expected to be wrong "
+        "by chance: the sum of the shares of the estimates' distributions on the other side. "
+    )
 
 
 def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
@@ -80,24 +115,28 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
             there |= {(id_, line["id"]): line for line in record["claims"]}
     both = []
     for key in here.keys() & there.keys():
-        if alike(here[key], there[key]):
-            both.append((here[key], there[key]))
+        if past := again(here[key], there[key]):
+            both.append((here[key], past))
         else:
             other += 1
     text = f"This build evaluates {count(len(here), 'claim')}: {counts(list(here.values()))}. "
+    text += by_chance(list(here.values()))
     if both:
         pairs = [(a["verdict"], b["verdict"]) for a, b in both]
         against = sum({*pair} == {"supported", "contradicted"} for pair in pairs)
+        apart = sum(a["verdict"] == b["verdict"] and told(a) != told(b) for a, b in both)
         text += (
             f"The largest recorded run of a chapter evaluates {len(both)} of them: "
             f"{counts([past for _, past in both])}. {sum(a == b for a, b in pairs)} have one "
             f"verdict in both runs; {against or 'none'} {'is' if against == 1 else 'are'} "
-            "supported by one and contradicted by the other. "
+            "supported by one and contradicted by the other"
+            f"{f', {apart} contradicted from opposite sides' if apart else ''}. "
+            f"{by_chance([past for _, past in both])}"
         )
     if other:
         text += (
             f"Of {count(other, 'claim')} the recorded verdict is not counted: it was "
-            f"{OTHER}, unit or region."
+            f"{OTHER} or unit."
         )
     return text.rstrip() + " "
 

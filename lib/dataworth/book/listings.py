@@ -11,8 +11,9 @@ from dataworth.book import execute, parameters
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
 from dataworth.book.tasks import Plan
-from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, span
+from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, told
 from dataworth.display import count
+from dataworth.verdicts import span
 from dataworth.why import differences
 
 
@@ -62,7 +63,7 @@ def verdict_lines(results: Mapping[str, Ledger], reasons: bool) -> Iterator[str]
         yield f"{chapter}: {result['title']}" if result["title"] else chapter
         for line in result["claims"]:
             claims.append(line)
-            yield f"  {line['verdict']}: {line['id']}"
+            yield f"  {told(line)}: {line['id']}"
             yield f"      {line['statement']}"
             yield f"      {estimated(line)}"
             if reasons and line["reason"]:
