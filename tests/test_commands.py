@@ -25,6 +25,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 # What the texts write for "one of yours".
 STANDS_FOR = {
     "CHAPTER": "mixing",
+    "FILE": "params/full/mixing.yaml",
     "name=value": "seeds=3",
     "PROFILE=<name>": "PROFILE=smoke",
     "C=<id>": "C=mixing",
@@ -119,6 +120,8 @@ def _check_dataworth(words):
     if "param" in given or command.name == "record":
         chapter_id = given.get("chapter") or given["name"]
         overrides = dict(parameters.parse_override(text) for text in given.get("param") or [])
+        for path in given.get("file") or []:
+            assert (ROOT / path).is_file(), path
         parameters.of_chapter(chapter_id, profile, ROOT, overrides)
 
 
@@ -165,6 +168,7 @@ REFUSED = (UserError, AssertionError, SystemExit, UsageError, click.UsageError)
     [
         ("dataworth run mixing --profile quick -p 'ratios=[2, 8]'", "at least two mixed sets"),
         ("dataworth run mixing -p seds=3", "Unknown parameter 'seds'"),
+        ("dataworth run mixing -f params/full/mixng.yaml", "mixng.yaml"),
         ("dataworth run mixng", "Unknown chapter 'mixng'"),
         ("dataworth bok", "No such command 'bok'"),
         ("dataworth book --profil smoke", "No such option"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 from click.testing import Result
-from example import make_book
+from example import REPOSITORY, make_book
 from typer.testing import CliRunner
 
 from dataworth import paths
@@ -192,7 +193,9 @@ def test_a_warning_fails_every_build_until_it_is_gone(built):
 
 
 def test_a_changed_parameter_and_a_damaged_product_run_the_chapter(built):
-    done = call(built, "run", "line_fit", "-p", "points=7")
+    path = built.params / "line_fit.yaml"
+    path.write_text(path.read_text().replace("points: 10", "points: 7"))
+    done = call(built, "run", "line_fit")
     assert done.exit_code == 0 and "changed: parameter points 10 -> 7" in done.output
     record = json.loads((built.executed / "line_fit.run.json").read_text())
     assert record["parameters"]["points"] == 7
@@ -201,21 +204,89 @@ def test_a_changed_parameter_and_a_damaged_product_run_the_chapter(built):
     assert "damaged" in (execute.why_stale(chapter, built, record["key"]) or "")
 
 
-def test_plain_papermill_takes_the_parameter_file_unchanged(example, tmp_path):
-    """The line of the README: the .py made a notebook, the profile's YAML given with -f."""
-    notebook, output = tmp_path / "a.ipynb", tmp_path / "b.ipynb"
-    bin_dir = Path(sys.executable).parent
-    env = {**os.environ, "DATAWORTH_RESULTS": str(tmp_path), "DATAWORTH_PROFILE": "smoke",
-           "DATAWORTH_PROGRESS": str(tmp_path / "progress.jsonl")}  # fmt: skip
-    source = example.book / "part" / "line_fit.py"
-    subprocess.run([bin_dir / "jupytext", "--to", "ipynb", "-o", notebook, source], check=True)
-    subprocess.run(
-        [bin_dir / "papermill", notebook, output, "-f", example.params / "line_fit.yaml"],
-        check=True, env=env, capture_output=True, cwd=example.root,
-    )  # fmt: skip
-    ours = nbformat.read(output, as_version=4)
-    injected = next(c for c in ours.cells if "injected-parameters" in c.metadata.get("tags", []))
-    assert "slope = 3.0" in injected.source and "points = 10" in injected.source
+STUDY = """
+# %%
+from dataworth import claims
+from dataworth.studies.synthetic_scaling import SyntheticScaling
+
+params = SyntheticScaling.from_names(globals())
+
+# %%
+claims.write(claims.Judged("synthetic-scaling", "", []), evidence={}, provenance={"seeds": seeds})
+"""
+
+
+def clone(folder: Path) -> Path:
+    """A clone after `make`, with one chapter: its own cells of parameters, and no experiment."""
+    skipped = shutil.ignore_patterns("__pycache__", "weights", "published_data")
+    shutil.copytree(REPOSITORY / "lib" / "dataworth", folder / "lib" / "dataworth", ignore=skipped)
+    shutil.copytree(REPOSITORY / "params", folder / "params")
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    source = (REPOSITORY / "book" / "images" / "synthetic_scaling.py").read_text()
+    head, tags, rest = source.partition('# %% tags=["parameters"]\n')
+    cell = rest.partition("\n# %%")[0]
+    (folder / "book" / "images").mkdir(parents=True)
+    chapter = folder / "book" / "images" / "synthetic_scaling.py"
+    chapter.write_text(f"{head}{tags}{cell}{STUDY}")
+    return folder
+
+
+def test_papermill_takes_the_lines_of_the_readme_as_they_stand(tmp_path):
+    """In a clone whose environment is active and without any variable of ours: from the clone and
+    from elsewhere, results lie in one place, and the first output says what differs."""
+    root, elsewhere = clone(tmp_path / "ein Klon ä"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    env = {
+        "PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(root / "lib"),
+        "LANG": "C.UTF-8",
+    }  # fmt: skip
+
+    def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        script = f"source '{root}/.venv/bin/activate' && cd '{folder}' && {line}"
+        return subprocess.run(
+            ["bash", "-c", script], env=env, capture_output=True, text=True, check=False
+        )
+
+    def first_output(path: Path) -> str:
+        cells = nbformat.read(path, as_version=4).cells
+        (own,) = [c.outputs for c in cells if "from_names" in c.source]
+        return own[0]["text"] if own else ""
+
+    readme = (REPOSITORY / "README.md").read_text()
+    assert "`source .venv/bin/activate`" in readme
+    lines = [
+        line.strip() for line in readme.splitlines()
+        if line.startswith(("    jupytext ", "    papermill "))
+    ]  # fmt: skip
+    results = root / "build" / "notebooks" / "results" / "synthetic-scaling.json"
+    wanted = ["", "", "changed from quick: real_sizes [320, 1280, 5120, 20480] (was [80, ",
+              "changed from quick: real_sizes [80, 320, 1280] (was [80, 320, 1280, 5120, 10240]), "
+              "seeds 3 (was 2)\n"]  # fmt: skip
+    before = {path.relative_to(root) for path in root.rglob("*")}
+    for line, told in zip(lines, wanted, strict=True):
+        done = shell(line, root)
+        assert done.returncode == 0, done.stderr
+        if line.startswith("papermill"):
+            said = first_output(root / "executed.ipynb")
+            assert said.startswith(told) and bool(said) == bool(told)
+            assert json.loads(results.read_text())["profile"] == "custom"
+            results.unlink()
+    done = shell(f"papermill '{root}/chapter.ipynb' o.ipynb -p seeds 3", elsewhere)
+    assert done.returncode == 0 and results.is_file(), done.stderr
+    assert [path.name for path in elsewhere.iterdir()] == ["o.ipynb"]
+    made = {path.relative_to(root).as_posix() for path in root.rglob("*")} - {
+        path.as_posix() for path in before
+    }
+    assert {name for name in made if "__pycache__" not in name} == {
+        "chapter.ipynb", "executed.ipynb", "build", "build/notebooks", "build/notebooks/results",
+        "build/notebooks/results/synthetic-scaling.json",
+    }  # fmt: skip
+    done = shell("papermill chapter.ipynb o.ipynb -p real_sizes '[80, 320]'", root)
+    assert done.returncode == 1 and done.stderr.strip().endswith(
+        "UserError: parameter 'real_sizes' is '[80, 320]': it must be a list, such as [80, 320]; "
+        'papermill takes a list as -y "real_sizes: [80, 320]".'
+    )
 
 
 def test_a_failing_cell_is_named_and_nothing_counts(example):
