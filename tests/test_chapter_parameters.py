@@ -21,7 +21,7 @@ class Sample(Parameters):
     """Two parameters of no chapter of the clone."""
 
     seeds: int = field("seeds", ge=1)
-    shares: tuple[float, ...] = field("shares")
+    shares: tuple[float, ...] = field("shares", min_length=1)
 
 
 CELL = "seeds = 2\nshares = [0.5]\n"
@@ -76,6 +76,7 @@ def test_the_first_line_says_what_differs(capsys, monkeypatch):
             "Unknown parameter 'sedes'; known are seeds, shares. Did you mean 'seeds'?",
         ),
         (ran(seeds=0), "parameter 'seeds' is 0: input should be greater than or equal to 1."),
+        (ran(shares=[]), "parameter 'shares' is []: the list should have at least 1 item"),
         (ran(seeds="3"), "parameter 'seeds' is '3': input should be a valid integer."),
         ({"seeds": 2}, "The parameters cell does not set shares."),
         (ran(seeds={1}), "A parameter is not a plain value: "),
@@ -151,5 +152,5 @@ def test_results_of_a_notebook_lie_in_the_clone_wherever_it_runs(tmp_path, monke
     monkeypatch.setattr(claims, "project_root", lambda: None)
     assert claims.results_dir() == Path("build/results")
     monkeypatch.setenv("DATAWORTH_RESULTS", str(path))  # a file: nothing can be written below it
-    with pytest.raises(UserError, match=r"cannot be written: .*; DATAWORTH_RESULTS names another"):
+    with pytest.raises(UserError, match=r"cannot be written .*: set DATAWORTH_RESULTS to"):
         claims.write(claims.Judged("c", "T", []), evidence={}, provenance={})

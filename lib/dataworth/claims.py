@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # pydantic reads typing's only from 3.1
 
 from dataworth import claims_file, display
 from dataworth.display import plain
-from dataworth.errors import UserError
+from dataworth.errors import UserError, cannot_write
 from dataworth.paths import build_dir, project_root, recorded_runs, shown
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.tables import signed
@@ -235,7 +235,7 @@ def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judg
 
 def results_dir() -> Path:
     """Where `write` puts ledgers: `DATAWORTH_RESULTS` (set by the book's runner); else
-    build/notebooks/results of the clone, whatever the working folder; else build/results of it."""
+    notebooks/results of the clone's build, whatever the working folder; else its build/results."""
     if folder := os.environ.get("DATAWORTH_RESULTS"):
         return Path(folder)
     root = project_root()
@@ -271,9 +271,7 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
     except Damaged as error:
         raise UserError(f"What {judged.chapter} found is not a ledger: {error}.") from None
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror}; DATAWORTH_RESULTS names another folder."
-        ) from None
+        raise cannot_write(folder, error, "DATAWORTH_RESULTS") from None
     if display.shell() is None:
         for line in lines(judged.claims):
             display.say(f"{told(line)}: {line['statement']} {estimated(line)}")

@@ -71,6 +71,7 @@ def faults(error: ValidationError, places: Mapping[str, str] | None = None) -> s
             parts.append(message)
             continue
         message = message[:1].lower() + message[1:]
+        message = re.sub(r"^tuple should", "the list should", message)
         if one["type"] in ("tuple_type", "list_type"):
             message = f"it must be a list, such as {_listed(one['input'])}"
         place = (places or {}).get(str(one["loc"][0]))
@@ -124,7 +125,8 @@ class Parameters(BaseModel):
         except TypeError as error:  # what JSON does not have
             raise UserError(f"A parameter is not a plain value: {error}.") from None
         if os.environ.get("DATAWORTH_PROFILE", VARIANT).startswith(VARIANT):
-            _tell_changed(made, _quick(cls, chapter, cells))
+            given = [name for name in names if name in cls.model_fields]  # in the cell's order
+            _tell_changed(given, made, _quick(cls, chapter, cells))
         display.aside({"text/html": made._repr_html_(), "text/plain": repr(made)})
         return made
 
@@ -214,13 +216,14 @@ def _shared(chapter: Path) -> frozenset[str]:
     return frozenset(name for text in texts for name in re.findall(r"^(\w+):", text, re.MULTILINE))
 
 
-def _tell_changed(made: BaseModel, quick: BaseModel | None) -> None:
-    """One line about what differs, if anything does."""
-    own = quick.model_dump(mode="json") if quick is not None else {}
-    changed = [
-        f"{name} {quoted(value)} (was {quoted(own[name])})"
-        for name, value in made.model_dump(mode="json").items()
-        if name in own and value != own[name]
-    ]
-    if changed:
+def _tell_changed(names: Sequence[str], made: BaseModel, quick: BaseModel | None) -> None:
+    """One line about what differs, if anything does and it is known from what."""
+    if quick is None:
+        return
+    value, own = made.model_dump(mode="json"), quick.model_dump(mode="json")
+    if changed := [
+        f"{name} {quoted(value[name])} (was {quoted(own[name])})"
+        for name in names
+        if value[name] != own[name]
+    ]:
         print(f"changed from quick: {', '.join(changed)}")

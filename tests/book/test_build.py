@@ -261,8 +261,8 @@ def test_papermill_takes_the_lines_of_the_readme_as_they_stand(tmp_path):
     ]  # fmt: skip
     results = root / "build" / "notebooks" / "results" / "synthetic-scaling.json"
     wanted = ["", "", "changed from quick: real_sizes [320, 1280, 5120, 20480] (was [80, ",
-              "changed from quick: real_sizes [80, 320, 1280] (was [80, 320, 1280, 5120, 10240]), "
-              "seeds 3 (was 2)\n"]  # fmt: skip
+              "changed from quick: real_sizes [80, 320, 1280, 5120] (was [80, 320, 1280, 5120, "
+              "10240]), seeds 3 (was 2)\n"]  # fmt: skip
     before = {path.relative_to(root) for path in root.rglob("*")}
     for line, told in zip(lines, wanted, strict=True):
         done = shell(line, root)
@@ -282,6 +282,8 @@ def test_papermill_takes_the_lines_of_the_readme_as_they_stand(tmp_path):
         "chapter.ipynb", "executed.ipynb", "build", "build/notebooks", "build/notebooks/results",
         "build/notebooks/results/synthetic-scaling.json",
     }  # fmt: skip
+    done = shell("papermill chapter.ipynb o.ipynb -p sedes 3", root)
+    assert done.returncode == 1 and done.stderr.strip().endswith("Did you mean 'seeds'?")
     done = shell("papermill chapter.ipynb o.ipynb -p real_sizes '[80, 320]'", root)
     assert done.returncode == 1 and done.stderr.strip().endswith(
         "UserError: parameter 'real_sizes' is '[80, 320]': it must be a list, such as [80, 320]; "

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from dataworth.book.layout import Variant, open_layout
 from dataworth.book.options import AsJson, ChapterId, Files, Override, Profile, Quiet, Root
 from dataworth.display import console, say
 from dataworth.errors import UserError
-from dataworth.why import summary
 
 
 def book(profile: Profile = "quick", quiet: Quiet = False, root: Root = None) -> None:
@@ -60,7 +59,7 @@ def run(
     if made.results.is_file():
         say(f"claims: {layout.show(made.results)}")
     if isinstance(layout, Variant):
-        say(f"beside the profile's own: dataworth compare {executed.id} {layout.name}")
+        say(f"beside {profile}: dataworth compare {executed.id} {layout.name}", informs=True)
     if page:
         say(f"page: {tasks.page(layout, executed, overrides, file or [])}")
 
@@ -68,42 +67,16 @@ def run(
 def runs(chapter: ChapterId, as_json: AsJson = False, root: Root = None) -> None:
     """List the finished runs of a chapter: of the profiles, recorded ones, variants."""
     layout = open_layout("quick", root)
-    from dataworth.book import chapters, variants
-    from dataworth.claims import counts
+    from dataworth.book import chapters, listings
 
     of = chapters.get(layout.root, chapter)
-    found = variants.runs(layout.root, of)
-    rows: list[dict[str, Any]] = []
-    for one, today in zip(found, variants.standings(layout.root, of, found), strict=True):
-        other: dict[str, tuple[Any, Any]] | None = None
-        if one.parameters is not None and today.own is not None:
-            other = variants.differing(one.parameters, today.own)
-        rows.append(
-            {
-                "name": one.name,
-                "kind": one.kind,
-                "profile": one.profile,
-                "finished": one.finished,
-                "differs": other,  # name -> value, the profile's value
-                "changed": today.changed,
-                "verdicts": counts(one.ledger["claims"]) if one.ledger else None,
-                "folder": layout.show(one.folder) if one.folder else None,
-            }
-        )
-        if as_json:
-            continue
-        base = f", profile {one.profile}" if one.kind == "variant" else ""
-        say(f"{one.name}{base}, finished {one.finished[:16].replace('T', ' ')}")
-        say(f"    {rows[-1]['verdicts'] or 'no claims'}")
-        if other is None:
-            say("    its parameters were not kept")
-        elif other:
-            say(f"    {variants.told(other)}")
-        if today.changed:
-            say(f"    changed since: {summary(today.changed)}")
+    rows = listings.runs(of, layout)
     if as_json:
         print(json.dumps(rows, indent=1))
-    elif not rows:
+        return
+    for line in listings.run_lines(rows):
+        say(line, hang=8)
+    if not rows:
         say(f"{of.id}: no finished run yet; run: dataworth run {of.id}")
 
 

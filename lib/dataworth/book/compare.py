@@ -9,14 +9,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
 from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
 from dataworth.claims import Line, alike, estimated
-from dataworth.display import plain
+from dataworth.display import folded, plain
 from dataworth.errors import UserError
 from dataworth.why import differences, summary
 
@@ -114,8 +113,7 @@ def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
 
     def both(values: Iterable[str]) -> Iterator[str]:
         for name, value in zip(names, values, strict=True):
-            indent = " " * (wide + 6)
-            yield fill(f"    {name:{wide}}  {value}", width, subsequent_indent=indent)
+            yield folded(f"    {name:{wide}}  {value}", width, wide + 6)
 
     yield f"{compared['chapter']}:"
     yield from both(f"finished {_minute(run['finished'])}" for run in compared["runs"])
@@ -127,10 +125,10 @@ def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
         yield f"{differs['name']}:"
         yield from both(map(json.dumps, differs["values"]))
     if compared["changed"]:
-        yield fill(f"not the same either: {summary(compared['changed'])}", width)
+        yield folded(f"not the same either: {summary(compared['changed'])}", width, 4)
     for claim in compared["claims"]:
         yield ""
-        yield fill(_statement(claim), width)
+        yield folded(_statement(claim), width, 2)
         yield from both(
             f"{verdict(line):12}  {estimated(line)}" if line else verdict(line)
             for line in claim["lines"]

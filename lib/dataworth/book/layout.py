@@ -125,7 +125,7 @@ class Variant(Layout):
 
 def variants_of(root: Path, chapter_id: str) -> Path:
     """The folder of a chapter's variants."""
-    return root / "build" / "variants" / chapter_id
+    return paths.build_dir(root) / "variants" / chapter_id
 
 
 @dataclass(frozen=True)

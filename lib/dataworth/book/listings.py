@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dataworth import claims_file
-from dataworth.book import execute, parameters
+from dataworth.book import execute, parameters, variants
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
 from dataworth.book.tasks import Plan
 from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, told
 from dataworth.display import count
 from dataworth.verdicts import span
-from dataworth.why import differences
+from dataworth.why import differences, summary
 
 
 def chapters(plan: Plan) -> list[dict[str, Any]]:
@@ -100,6 +100,43 @@ def history_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {row['claim']}: {span(row['region'])} since {row['since']}"
         if runs := ", ".join(f"{run['profile']} {run['started'][:10]}" for run in row["recorded"]):
             yield f"      recorded: {runs}"
+
+
+def runs(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
+    """One row a finished run of a chapter. differs: name -> its value and that of its profile, None
+    where they were not kept; changed: what is not as it was, None where it cannot be told."""
+    found = variants.runs(layout.root, chapter)
+    rows = []
+    for one, today in zip(found, variants.standings(layout.root, chapter, found), strict=True):
+        known = one.parameters is not None and today.own is not None
+        other = variants.differing(one.parameters or {}, today.own or {}) if known else None
+        rows.append(
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "profile": one.profile,
+                "finished": one.finished,
+                "differs": other,
+                "changed": today.changed,
+                "verdicts": counts(one.ledger["claims"]) if one.ledger else None,
+                "folder": layout.show(one.folder) if one.folder else None,
+            }
+        )
+    return rows
+
+
+def run_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A block a run."""
+    for row in rows:
+        base = f", profile {row['profile']}" if row["kind"] == "variant" else ""
+        yield f"{row['name']}{base}, finished {row['finished'][:16].replace('T', ' ')}"
+        yield f"    {row['verdicts'] or 'no claims'}"
+        if row["differs"] is None:
+            yield "    its parameters were not kept"
+        elif row["differs"]:
+            yield f"    {variants.told(row['differs'])}"
+        if row["changed"]:
+            yield f"    changed since: {summary(row['changed'])}"
 
 
 def _plain(end: float | str) -> float | str:
