@@ -251,7 +251,7 @@ def test_papermill_takes_the_lines_of_the_readme_as_they_stand(tmp_path):
     def first_output(path: Path) -> str:
         cells = nbformat.read(path, as_version=4).cells
         (own,) = [c.outputs for c in cells if "from_names" in c.source]
-        return own[0]["text"] if own else ""
+        return "".join(output.get("text", "") for output in own)
 
     readme = (REPOSITORY / "README.md").read_text()
     assert "`source .venv/bin/activate`" in readme

@@ -129,3 +129,10 @@ def test_figures_keep_their_words_and_have_names_that_are_file_names():
     assert [f.file for f in found] == ["fig-a.svg", "___b_c.png", "figure-5.png"]
     assert [f.data for f in found] == [SVG.encode(), b"\x89PNG", b"\x89PNG"]
     assert (found[0].alt, found[0].caption, found[2].alt) == ("An alt", "C", "")
+
+
+def test_a_verdict_moves_with_its_direction_too():
+    sides = [line(interval=ends, verdict="contradicted") for ends in ((3, 4), (-4, -3))]
+    above, below = (make(name, [side]) for name, side in zip("ab", sides, strict=True))
+    assert compare.moved(compare.compare(CHAPTER, above, below)) == "1 of 1 verdicts moved."
+    assert compare.moved(compare.compare(CHAPTER, above, above)) == "None of 1 verdicts moved."

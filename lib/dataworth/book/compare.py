@@ -14,7 +14,7 @@ from typing import Any
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
 from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
-from dataworth.claims import Line, alike, estimated
+from dataworth.claims import Line, alike, estimated, told
 from dataworth.display import folded, plain
 from dataworth.errors import UserError
 from dataworth.why import differences, summary
@@ -61,13 +61,12 @@ def compare(chapter: Chapter, a: Run, b: Run) -> dict[str, Any]:
     claims = []
     for id in dict.fromkeys([*lines[0], *lines[1]]):
         one, two = lines[0].get(id), lines[1].get(id)
-        both = one is not None and two is not None
         claims.append(
             {
                 "id": id,
                 "statement": next(line["statement"] for line in (one, two) if line),
-                "comparable": one is not None and two is not None and alike(one, two),
-                "moved": both and verdict(one) != verdict(two),
+                "comparable": bool(one and two and alike(one, two)),
+                "moved": bool(one and two and told(one) != told(two)),
                 "lines": [one, two],
             }
         )
@@ -102,8 +101,9 @@ def moved(compared: Mapping[str, Any]) -> str:
     return f"{text}." if claims else "The two runs have no claim in common."
 
 
-def verdict(line: Line | None) -> str:
-    return "not made" if line is None else line["verdict"]
+def _said(line: Line | None) -> str:
+    """Estimate and verdict of a line, in words."""
+    return "not made" if line is None else f"{estimated(line)}; {told(line)}"
 
 
 def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
@@ -129,10 +129,7 @@ def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
     for claim in compared["claims"]:
         yield ""
         yield folded(_statement(claim), width, 2)
-        yield from both(
-            f"{verdict(line):12}  {estimated(line)}" if line else verdict(line)
-            for line in claim["lines"]
-        )
+        yield from both(map(_said, claim["lines"]))
     yield ""
     yield moved(compared)
 
@@ -168,10 +165,7 @@ def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
         said = "".join(f"<li>{_safe(phrase)}</li>" for phrase in compared["changed"])
         body.append(f"<p>What else is not the same:</p><ul>{said}</ul>")
     if compared["claims"]:
-        rows = [
-            [_statement(c), *(f"{verdict(x)}: {estimated(x)}" if x else "" for x in c["lines"])]
-            for c in compared["claims"]
-        ]
+        rows = [[_statement(claim), *map(_said, claim["lines"])] for claim in compared["claims"]]
         marked = [claim["moved"] for claim in compared["claims"]]
         body += ["<h2>Claims</h2>", _table(["claim", *head], rows, marked)]
     content = "\n".join([*body, *_figures(a, b)])
