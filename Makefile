@@ -23,7 +23,7 @@ help:
 	@echo "make soak                  the fault suites in full (hours)"
 	@echo "make lab [LAB_OPTIONS=...] JupyterLab with the chapters as notebooks; their outputs are kept in build/lab/"
 	@echo "                           options are JupyterLab's own: LAB_OPTIONS='--no-browser --port=8899'"
-	@echo "make clean                 delete build/ (finished runs and data in .dataworth/ are kept)"
+	@echo "make clean                 delete build/, variants too (finished runs and data in .dataworth/ are kept)"
 	@echo "make distclean             delete .venv/ and .uv/ too"
 
 book: $(READY)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.display import plain
+from dataworth.display import moment, plain
 
 # the direction characters by their Unicode names, not by the ranges of the code
 DIRECTION = [
@@ -38,3 +40,16 @@ def test_nothing_that_steers_passes(text):
     assert not set(shown) & set(DIRECTION)
     shown.encode()  # any stream takes it
     assert plain(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"), [("UTC", "2026-01-02 23:04"), ("XXX-2", "2026-01-03 01:04")]
+)
+def test_a_time_is_that_of_the_wall(monkeypatch, zone, shown):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert moment("2026-01-02T23:04:05+00:00") == shown
+    finally:
+        monkeypatch.undo()
+        time.tzset()

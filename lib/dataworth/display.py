@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def time_left(done: int, total: int, eta_s: float | None) -> str:
     if done >= total:
         return "done"
     return "time left not known yet" if eta_s is None else f"{spell(eta_s)} left"
+
+
+def moment(stamp: str) -> str:
+    """A time of ISO 8601 as the clock on the wall shows it, to the minute."""
+    return f"{datetime.fromisoformat(stamp).astimezone():%Y-%m-%d %H:%M}"
 
 
 def count(number: int, noun: str) -> str:

@@ -155,6 +155,18 @@ def test_runs_and_compare_tell_what_differs(built):
     assert backwards["claims"][0]["lines"] == claim["lines"][::-1]
 
 
+def test_the_shell_completes_the_runs_of_the_chapter(built):
+    from types import SimpleNamespace
+
+    from dataworth.book.options import completed, run_names
+
+    complete = completed(run_names)
+    given = {"root": str(built.root), "chapter": "line-fit"}
+    assert complete(SimpleNamespace(params=given), "s") == ["smoke", "steep"]
+    assert complete(SimpleNamespace(params=given), "st") == ["steep"]
+    assert complete(SimpleNamespace(params={**given, "chapter": "no-fit"}), "") == []
+
+
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()

@@ -15,7 +15,7 @@ from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
 from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
 from dataworth.claims import Line, alike, estimated, told
-from dataworth.display import folded, plain
+from dataworth.display import folded, moment, plain
 from dataworth.errors import UserError
 from dataworth.why import differences, summary
 
@@ -116,7 +116,7 @@ def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
             yield folded(f"    {name:{wide}}  {value}", width, wide + 6)
 
     yield f"{compared['chapter']}:"
-    yield from both(f"finished {_minute(run['finished'])}" for run in compared["runs"])
+    yield from both(f"finished {moment(run['finished'])}" for run in compared["runs"])
     if compared["parameters"] is None:
         yield "parameters: one of the two runs was kept without them"
     elif not compared["parameters"]:
@@ -138,10 +138,6 @@ def _statement(claim: Mapping[str, Any]) -> str:
     return f"{claim['statement']}{' (the verdict moved)' if claim['moved'] else ''}"
 
 
-def _minute(stamp: str) -> str:
-    return stamp[:16].replace("T", " ")
-
-
 def page(chapter: Chapter, root: Path, a: Run, b: Run, compared: Mapping[str, Any]) -> Path:
     """Write the comparison as one HTML page and give its path."""
     names = "_beside_".join(run.name.replace(":", "-") for run in (a, b))
@@ -152,7 +148,7 @@ def page(chapter: Chapter, root: Path, a: Run, b: Run, compared: Mapping[str, An
 
 def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
     title = f"{compared['chapter']}: {a.name} beside {b.name}"
-    head = [f"{run.name} ({_minute(run.finished)})" for run in (a, b)]
+    head = [f"{run.name} ({moment(run.finished)})" for run in (a, b)]
     body = [f"<h1>{_safe(title)}</h1>", f"<p>{_safe(moved(compared))}</p>", "<h2>Parameters</h2>"]
     if compared["parameters"] is None:
         body.append("<p>One of the two runs was kept without its parameters.</p>")

@@ -12,7 +12,7 @@ from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
 from dataworth.book.tasks import Plan
 from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, told
-from dataworth.display import count
+from dataworth.display import count, moment
 from dataworth.verdicts import span
 from dataworth.why import differences, summary
 
@@ -129,7 +129,7 @@ def run_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A block a run."""
     for row in rows:
         base = f", profile {row['profile']}" if row["kind"] == "variant" else ""
-        yield f"{row['name']}{base}, finished {row['finished'][:16].replace('T', ' ')}"
+        yield f"{row['name']}{base}, finished {moment(row['finished'])}"
         yield f"    {row['verdicts'] or 'no claims'}"
         if row["differs"] is None:
             yield "    its parameters were not kept"

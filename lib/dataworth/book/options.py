@@ -57,6 +57,14 @@ def _names(ctx: typer.Context) -> Iterator[str]:
     return iter(())
 
 
+def run_names(ctx: typer.Context) -> Iterator[str]:
+    """Every finished run of the chapter that the command is about."""
+    from dataworth.book import chapters, variants
+
+    root = _book(ctx)
+    return (run.name for run in variants.runs(root, chapters.get(root, ctx.params["chapter"])))
+
+
 ChapterId = Annotated[
     str,
     typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=completed(chapter_ids)),
