@@ -257,8 +257,10 @@ def test_a_read_only_store_is_read(tmp_path):
 def test_a_home_that_cannot_be_written_is_not_needed(book, tmp_path):
     """As in a container that runs for a user of its own: Jupyter and matplotlib get a folder."""
     place = tmp_path / "nowhere"
-    done = program(book, "book", HOME=str(place), DATAWORTH_BUILD=str(tmp_path / "build"))
+    build = tmp_path / "build"
+    done = program(book, "book", "--quiet", HOME=str(place), DATAWORTH_BUILD=str(build))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not place.exists() and (tmp_path / "build" / "smoke" / "home").is_dir()
-    assert made(tmp_path / "build") == made(book / "build")
+    assert done.stdout == f"The book: {build}/smoke/_build/html/index.html\n"
+    assert not place.exists() and (build / "smoke" / "home").is_dir()
+    assert made(build) == made(book / "build")
     assert not (book / "build" / "smoke" / "home").exists()  # where there is one, it is used

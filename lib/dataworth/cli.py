@@ -158,10 +158,14 @@ class Commands(TyperGroup):
             if error.errno not in NOT_WRITABLE:
                 raise
             _deafen()
-            what = "What was to be printed cannot be written"
+            what, advice = "What was to be printed cannot be written", ""
             if error.filename:
                 what = f"'{plain(str(error.filename))}' cannot be read or written"
-            _end(f"Error: {what}: {error.strerror}.", REFUSED)
+                advice = (
+                    "; DATAWORTH_BUILD names another folder for what is built, DATAWORTH_HOME for "
+                    "data and runs"
+                )
+            _end(f"Error: {what}: {error.strerror}{advice}.", REFUSED)
 
 
 def _end(sentence: str, status: int) -> NoReturn:

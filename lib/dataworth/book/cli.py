@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from dataworth.book.layout import Variant, open_layout
-from dataworth.book.options import AsJson, ChapterId, Files, Override, Profile, Quiet, Root
+from dataworth.book.options import (
+    AsJson,
+    ChapterId,
+    Files,
+    Override,
+    Profile,
+    Quiet,
+    Root,
+    completed,
+    run_names,
+)
 from dataworth.display import console, say
 from dataworth.errors import UserError
 
@@ -82,9 +92,18 @@ def runs(chapter: ChapterId, as_json: AsJson = False, root: Root = None) -> None
 
 def compare(
     chapter: ChapterId,
-    a: Annotated[str, typer.Argument(help="A variant, a profile, or recorded:PROFILE.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A variant, a profile, or recorded:PROFILE.", autocompletion=completed(run_names)
+        ),
+    ],
     b: Annotated[
-        str | None, typer.Argument(help="What to hold it against (default: its profile's own).")
+        str | None,
+        typer.Argument(
+            help="What to hold it against (default: its profile's own).",
+            autocompletion=completed(run_names),
+        ),
     ] = None,
     as_json: AsJson = False,
     root: Root = None,

@@ -57,6 +57,15 @@ def _names(ctx: typer.Context) -> Iterator[str]:
     return iter(())
 
 
+def run_names(ctx: typer.Context) -> Iterator[str]:
+    """Every finished run of the chapter that stands before it in the line (`dataworth compare`)."""
+    from dataworth.book import chapters, variants
+
+    root = _book(ctx)
+    chapter = chapters.get(root, ctx.params.get("chapter") or "")
+    return (run.name for run in variants.runs(root, chapter))
+
+
 ChapterId = Annotated[
     str,
     typer.Argument(help="Chapter id; see `dataworth list`.", autocompletion=completed(chapter_ids)),
