@@ -134,7 +134,7 @@ def test_what_only_reads_works_everywhere(book, changes):
         assert "line-fit" in done.stdout
         if words == ["claims"]:
             assert max(map(len, done.stdout.splitlines())) <= width
-            assert "1 supported, 0 contradicted" in " ".join(done.stdout.split())
+            assert "1 claim: 1 supported" in " ".join(done.stdout.split())
 
 
 def test_a_locale_without_letters_builds_the_same_book(book, tmp_path):
