@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent / "book"))
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent / "book"))
 from example import make_book
 
 from dataworth import claims
+from dataworth import cli as face
 from dataworth.claims import sealed_ledger
 from dataworth.cli import app
 from dataworth.stats import Estimate
@@ -54,9 +56,12 @@ def test_check_shows_the_cost_and_runs_nothing(root):
     [
         (["run", "line-fit", "--profile", "smoke", "-p", "slope=-1"], "'slope' is -1"),
         (["run", "line-fit", "--profile", "smoke", "-p", "points=60"], "the pool holds 50"),
-        (["run", "line-fit", "--profile", "smoke", "-p", "slop=1"], "Unknown parameter 'slop'"),
+        (["run", "line-fit", "--profile", "smoke", "-p", "slop=1"], "Did you mean 'slope'?"),
         (["run", "line-fit", "--profile", "smoke", "-p", "slope"], "write -p name=value"),
-        (["run", "line-fti", "--profile", "smoke"], "Unknown chapter 'line-fti'"),
+        (["run", "line-fti", "--profile", "smoke"], "Unknown chapter 'line-fti'; the book has"),
+        (["why", "LINE_FTI", "--profile", "smoke"], "Did you mean 'line-fit'?"),
+        (["list", "--profile", "somke"], "Did you mean 'smoke'?"),
+        (["compare", "line-fit", "a"], "has no finished run 'a'; it has none"),
         (["run", "line-fit", "--profile", "paper"], "checked and costed, not run"),
         (["book", "--profile", "paper"], "dataworth check --profile paper"),
         (["book", "--profile", "smok"], "Unknown profile 'smok'; the book has smoke, quick, paper"),
@@ -90,12 +95,14 @@ def test_claims_as_table_and_json(root, monkeypatch):
     assert "build/smoke/results/line-fit.json is not a ledger: it holds a list" in done.stderr
 
 
-def in_terminal(*words: str) -> tuple[int, str]:
-    """Exit status of the program and what it writes to a terminal, 200 columns wide."""
+def in_terminal(*words: str, columns: int = 200, kind: str = "dumb") -> tuple[int, str]:
+    """Exit status of the program and what it writes to a terminal so many columns wide."""
     ours, theirs = pty.openpty()
-    env = os.environ | {"COLUMNS": "200", "TERM": "dumb"}
+    env = os.environ | {"COLUMNS": str(columns), "TERM": kind}
     code = "from dataworth.cli import app; app()"
-    program = subprocess.Popen([sys.executable, "-c", code, *words], stdout=theirs, env=env)
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=theirs, stderr=theirs, env=env
+    )
     os.close(theirs)
     written = b""
     try:
@@ -105,6 +112,17 @@ def in_terminal(*words: str) -> tuple[int, str]:
         pass
     os.close(ours)
     return program.wait(), written.decode()
+
+
+def test_a_sentence_in_a_terminal_is_folded_between_words(root):
+    """Twenty names of parameters are a list to read, not one line cut by the terminal."""
+    words = ["list", "--profile", "smok", "--root", str(root)]
+    status, shown = in_terminal(*words, columns=40, kind="linux")
+    assert status == 2
+    first, *rest = shown.replace("\r", "").rstrip("\n").split("\n")
+    assert rest and all(len(line) <= 40 for line in (first, *rest))
+    assert all(line.startswith("    ") for line in rest)
+    assert " ".join(shown.split()).endswith("smoke, quick, paper. Did you mean 'smoke'?")
 
 
 HOSTILE = ["a[real]", "/x", "[bold]", "[/]", ":smile:", "\x1b]0;title\x07", "abc\u202edef"]
@@ -144,10 +162,153 @@ def test_no_claim_or_message_is_taken_for_a_command(tmp_path):
         assert "\\x1b[31m" in done.stderr and "\x1b" not in done.stderr
 
 
+def commands() -> dict[str, list[str]]:
+    """Every command of the program, those in a group of their own too, with what it must have."""
+    found = {}
+    top = typer.main.get_command(app)
+    context = top.make_context("dataworth", ["list"])
+    for name in top.list_commands(context):
+        command = top.resolve_command(context, [name])[1]
+        inner = getattr(command, "commands", None) or {"": command}
+        for other, one in inner.items():
+            needed: list[str] = []
+            for parameter in one.params:
+                if parameter.required:
+                    option = parameter.param_type_name == "option"
+                    needed += [*([parameter.opts[0]] if option else []), "1"]
+            found[f"{name} {other}".strip()] = needed
+    return found
+
+
+COMMANDS = commands()
+
+
+def test_every_command_is_found():
+    assert {"book", "run", "record", "claims", "fit", "store prune", "data fetch"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_ends_with_0_2_or_130(command, monkeypatch):
+    """As its help says: 0 done, 2 refused, 130 interrupted; whatever it is doing then."""
+    ours, words = CliRunner(), command.split()
+    helped = ours.invoke(app, [*words, "--help"])
+    assert helped.exit_code == 0 and "Usage" in helped.stdout
+    refused = ours.invoke(app, [*words, "--no-such-option"])
+    assert refused.exit_code == 2 and "--no-such-option" in refused.stderr
+
+    def interrupted(self, ctx):
+        raise KeyboardInterrupt
+
+    def failed(self, ctx):
+        raise OSError(28, "No space left on device", "/somewhere/file")
+
+    for behaviour, status, told in (
+        (interrupted, 130, "Interrupted: finished runs"),
+        (failed, 2, "Error: '/somewhere/file' cannot be read or written: No space left"),
+    ):
+        monkeypatch.setattr(face.TyperCommand, "invoke", behaviour)
+        done = ours.invoke(app, [*words, *COMMANDS[command]])
+        assert done.exit_code == status
+        assert done.stderr.startswith(told) and done.stderr.count("\n") == 1
+
+
+def test_the_help_names_exit_statuses_and_the_root():
+    shown = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
+    for told in ("0 done", "2 refused or failed", "130 interrupted", "--quiet", "--version"):
+        assert told in shown
+    for words in (["run"], ["list"], ["claims"], ["check"], ["why"], ["record"], ["book"]):
+        assert "--root" in CliRunner().invoke(app, [*words, "--help"]).stdout
+
+
+LISTINGS = {
+    "list": {"chapter", "state", "changed", "expected_minutes", "measured_minutes", "parameters"},
+    "check": {"chapter", "profile", "parameters", "doubts", "cost"},
+    "why line-fit": {"chapter", "state", "executed", "changed"},
+    "runs line-fit": set(),
+    "claims --history": {"chapter", "claim", "region", "since", "recorded"},
+}
+
+
+@pytest.mark.parametrize("line", LISTINGS)
+def test_every_listing_of_a_book_has_json(root, line):
+    words = line.split()
+    profile = [] if words[0] in ("runs", "claims") else ["--profile", "smoke"]
+    done = call(*words, "--json", *profile, root=root)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    rows = told if isinstance(told, list) else [told]
+    assert all(LISTINGS[line] <= set(row) for row in rows)
+    assert bool(rows) == bool(LISTINGS[line])
+
+
+def test_the_costs_of_a_check_are_numbers(root):
+    (row,) = json.loads(call("check", "--json", "--profile", "smoke", root=root).stdout)
+    assert row["cost"] == [{"part": "fits", "hours": 15.0}] and row["doubts"] == []
+
+
+def test_every_listing_of_data_and_runs_has_json(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAWORTH_HOME", str(tmp_path))
+
+    def told(*words):
+        return json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+
+    (status,) = told("data", "status", "fashion-mnist")
+    assert (status["card_id"], status["present"]) == ("fashion-mnist", False)
+    assert len(told("data", "status")) > 5
+    store = str(tmp_path / "runs")
+    assert told("store", "list")["kinds"] == []
+    assert told("store", "size") == {"store": store, "entries": 0, "bytes": 0}
+    pruned = told("store", "prune", "--unreferenced")
+    assert pruned["store"] == store and pruned["entries"] == pruned["deleted"] == 0
+
+
+def claimed(folder: Path) -> list[dict[str, Any]]:
+    """Two chapters with claims of many lengths, as results files in the folder."""
+    made = []
+    for chapter in ("first-chapter", "second"):
+        lines: list[dict[str, Any]] = [
+            {
+                "id": f"claim-{i}", "statement": " ".join(["word"] * (3 + 11 * i)) + ".",
+                "source": "", "published": "", "region": [0, "inf"], "effect": "",
+                "definition": "", "estimate": 3.1 * i, "interval": [2.5 * i, 3.7 * i],
+                "unit": "points per further 10 % removed", "verdict": "supported",
+                "reason": f"Because of {chapter} {i}.",
+            }
+            for i in range(1, 4)
+        ]  # fmt: skip
+        title = "A rather long title, longer than forty columns"
+        ledger: Any = {"chapter": chapter, "title": title, "profile": "smoke", "claims": lines,
+                       "evidence": {}, "provenance": {}}  # fmt: skip
+        (folder / f"{chapter}.json").write_text(sealed_ledger(ledger))
+        made += lines
+    return made
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_claims_are_one_block_each_at_every_width(tmp_path, width):
+    """The verdict first, nothing cut, no line longer than the terminal, counts at the end."""
+    made = claimed(tmp_path)
+    words = ["claims", "--results", str(tmp_path)]
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, shown.splitlines())) <= width
+    blocks = [" ".join(block.split()) for block in shown.split("  supported: ")]
+    assert len(blocks) == 1 + len(made)
+    for line, block in zip(made, blocks[1:], strict=True):
+        estimate = claims.estimated(line)
+        assert block.startswith(f"{line['id']} {line['statement']} {estimate}")
+    assert " ".join(shown.split()).endswith(f"6 claims: {claims.counts(made)}")
+    assert "Because" not in shown
+    for asked in (["-v", *words], [*words, "--verbose"]):
+        said = CliRunner().invoke(app, asked, env={"COLUMNS": str(width)}).stdout
+        assert said.count("Because of ") == 6
+
+
 def test_unknown_data_set():
     done = CliRunner().invoke(app, ["data", "status", "no-such-set"])
     assert done.exit_code == 2
     assert "no data set 'no-such-set'; the data sets are: fashion-mnist" in done.stderr
+    done = CliRunner().invoke(app, ["data", "fetch", "fashion-mnits"])
+    assert done.exit_code == 2 and done.stderr.endswith(" Did you mean 'fashion-mnist'?\n")
 
 
 def test_data_status_tells_what_is_missing(tmp_path, monkeypatch):
@@ -192,10 +353,25 @@ def test_reading_a_chapter_compiles_no_grammars():
         ("dataworth run line-fit -p s", ["slope=", "seed="]),
         ("dataworth run line-fti -p s", []),
         ("dataworth data fetch fashion-i", ["fashion-icons"]),
+        ("dataworth record li", ["line-fit"]),
+        ("dataworth runs li", ["line-fit"]),
+        ("dataworth compare li", ["line-fit"]),
+        ("dataworth compare line-fit rec", ["recorded:smoke"]),
+        ("dataworth compare line-fit x r", ["recorded:smoke"]),
+        ("dataworth claims --profile p", ["paper"]),
+        ("dataworth run line-fit --qu", ["--quiet"]),
     ],
 )
 def test_the_shell_completes(root, line, offered):
     """What the shell asks for when the tabulator is pressed at the end of the line."""
+    device = {"processor": "", "cores": 1, "memory_gb": 1.0, "gpu": None, "system": ""}
+    run = {"started": "2026-11-27", "finished": "2026-11-27", "wall_s": 1.0, "versions": {},
+           "device": device, "commit": None}  # fmt: skip
+    ledger: Any = {"chapter": "line-fit", "title": "", "profile": "smoke", "claims": [],
+                   "evidence": {}, "provenance": {}, "run": run}  # fmt: skip
+    kept = root / "book" / "recorded" / "smoke" / "line-fit.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(sealed_ledger(ledger))
     words = line.split()
     place = ["--root", str(root)] if words[1] != "data" else []
     words = [*words[:2], *place, *words[2:]]

@@ -130,6 +130,23 @@ def test_a_quoted_command_is_taken(quoted):
     check(quoted.words)
 
 
+def test_lines_to_paste_find_their_tools():
+    """What stands in a block is pasted: make leaves the tools in .venv/, so the line names that
+    place or the page has activated it before."""
+    pasted = re.compile(r"^(?: {4})?(dataworth|papermill|jupytext) ", re.MULTILINE)
+    found = set()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "book").rglob("*.md")]:
+        text = path.read_text()
+        blocks = [b for _, directive, b in FENCE.findall(text) if not directive]
+        blocks += re.findall(r"(?:^ {4}.*\n)+", FENCE.sub("", text), re.MULTILINE)
+        for block in blocks:
+            if line := pasted.search(block):
+                found.add(path.name)
+                before = text[: text.index(block) + line.start()]
+                assert "source .venv/bin/activate" in before, f"{path.name}: {block}"
+    assert {"README.md", "index.md"} <= found
+
+
 def test_the_commands_are_found():
     """The search itself: it must not come back empty from a place that has some."""
     places = {quoted.where for quoted in QUOTED}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.display import moment, plain
+from dataworth.display import folded, moment, plain, table
 
 # the direction characters by their Unicode names, not by the ranges of the code
 DIRECTION = [
@@ -53,3 +53,35 @@ def test_a_time_is_that_of_the_wall(monkeypatch, zone, shown):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+WORDS = st.lists(st.text("abcde-–é", min_size=1, max_size=12), min_size=1, max_size=30)
+
+
+@given(WORDS, st.integers(20, 100), st.integers(0, 8))
+def test_folding_breaks_between_words_alone(words, width, hang):
+    lines = folded(" ".join(words), width, hang).split("\n")
+    assert [word for line in lines for word in line.split()] == words
+    assert all(len(line) <= width for line in lines)
+    assert all(line.startswith(" " * hang) for line in lines[1:])
+
+
+def test_a_name_longer_than_the_line_stays_whole_and_an_indent_stays():
+    path = "/" + "x" * 60
+    assert path in folded(f"    it is {path} here", 40, 8).splitlines()[1]
+    assert folded("    a\n  b", 40, 8) == "    a\n  b"
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_a_table_is_whole_at_every_width(width, monkeypatch, capsys):
+    """As lines of cells where it fits, as blocks of `name: cell` where it does not."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    body = [["imagenet, training", "1,281,167 images", "a"], ["captions", "", "0.5"]]
+    table(["step", "size", "GPU hours"], body)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    flat = " ".join(shown.split())
+    for row in body:
+        assert all(cell in flat for cell in row)
+    assert ("GPU hours: 0.5" in flat) == (width < 60)
+    assert "size: captions" not in flat and "size: GPU" not in flat

@@ -157,9 +157,15 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno not in NOT_WRITABLE:
                 raise
-            what = f"'{plain(str(error.filename))}'" if error.filename else "the output"
             _deafen()
-            _end(f"Error: {what} cannot be read or written: {error.strerror}.", REFUSED)
+            what, advice = "What was to be printed cannot be written", ""
+            if error.filename:
+                what = f"'{plain(str(error.filename))}' cannot be read or written"
+                advice = (
+                    "; DATAWORTH_BUILD names another folder for what is built, DATAWORTH_HOME for "
+                    "data and runs"
+                )
+            _end(f"Error: {what}: {error.strerror}{advice}.", REFUSED)
 
 
 def _end(sentence: str, status: int) -> NoReturn:

@@ -55,7 +55,7 @@ def is_full(error: BaseException) -> bool:
 def cannot_write(folder: Path, error: OSError, variable: str) -> UserError:
     """The sentence for a full disk or a folder without write access; `variable` of the environment
     names another one."""
-    why = "the disk is full" if is_full(error) else str(error)
+    why = "the disk is full" if is_full(error) else error.strerror or error
     return UserError(
         f"The folder {folder} cannot be written ({why}): "
         f"set {variable} to a folder with room and write access."

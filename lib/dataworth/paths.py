@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from dataworth.errors import UserError
+
 VARIANT = "variant of "
 """And a profile: the scale that DATAWORTH_PROFILE names where a chapter runs as a variant."""
 
@@ -23,17 +25,42 @@ def home() -> Path:
     `DATAWORTH_HOME` is meant from where the command is given: the builder hands the absolute path
     to every chapter's kernel, which works in the clone.
     """
-    if value := os.environ.get("DATAWORTH_HOME"):
-        return Path(value).expanduser().resolve()
-    root = project_root()
-    return root / ".dataworth" if root else Path.home() / ".cache" / "dataworth"
+    if (named := _named("DATAWORTH_HOME")) is not None:
+        return named
+    if (root := project_root()) is not None:
+        return root / ".dataworth"
+    if (user := user_home()) is None:
+        raise UserError(
+            "Nobody knows the home folder of this user: set DATAWORTH_HOME to a folder for data "
+            "and runs."
+        )
+    return user / ".cache" / "dataworth"
+
+
+def user_home() -> Path | None:
+    """The user's own folder; None where neither `HOME` nor the system knows it, as in a container
+    that was started for a user of its own."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def build_dir(root: Path) -> Path:
     """Folder of everything generated from the book in `root`: `DATAWORTH_BUILD` if set, such as
     for a clone that nobody may write; else `build/` of `root`."""
-    value = os.environ.get("DATAWORTH_BUILD")
-    return Path(value).expanduser().resolve() if value else root / "build"
+    return _named("DATAWORTH_BUILD") or root / "build"
+
+
+def _named(variable: str) -> Path | None:
+    if not (value := os.environ.get(variable)):
+        return None
+    try:
+        return Path(value).expanduser().resolve()
+    except RuntimeError:
+        raise UserError(
+            f"{variable} is '{value}', and nobody knows that home folder: name it in full."
+        ) from None
 
 
 def shown(path: Path) -> str:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from dataworth import display
 from dataworth.book.progress import Display, Event, Outlook, Tail
 from dataworth.display import about, spell, time_left
 from dataworth.runs.progress import progress
@@ -191,6 +192,19 @@ def test_a_terminal_that_fails_ends_no_build(tmp_path, error, monkeypatch):
 def _leave(console):
     """As rich does, without giving pytest's stdout away."""
     raise SystemExit(1)
+
+
+def test_what_went_wrong_is_said_where_progress_is_not(capsys):
+    """`--quiet`: a chapter that fails in a build is told on stderr, and only there."""
+    display.hush(True)
+    try:
+        Display(display.console(informs=True)).say("executing")
+        Display(display.console(informs=True)).complain("it failed")
+    finally:
+        display.hush(False)
+    assert capsys.readouterr() == ("", "it failed\n")
+    Display(display.console(informs=True)).complain("it failed")
+    assert capsys.readouterr() == ("it failed\n", "")
 
 
 def test_a_progress_file_that_is_gone_ends_no_build(tmp_path):

@@ -30,7 +30,7 @@ from dataworth.book.record import RECORD, Record
 from dataworth.claims import Machine, read_ledger, sealed_ledger
 from dataworth.compute import cpu_name
 from dataworth.errors import UserError, short
-from dataworth.paths import home
+from dataworth.paths import home, user_home
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.why import differences, summary
 
@@ -208,7 +208,7 @@ def execute(
         "parameters": parameters.values,
         "hidden": {
             str(work): "WORK", str(home()): "DATAWORTH_HOME", str(layout.root): "CLONE",
-            str(Path.home()): "~", tempfile.gettempdir(): "TMP",
+            str(user_home() or ""): "~", tempfile.gettempdir(): "TMP",
         },
     }  # fmt: skip
     (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -308,6 +308,7 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MPL", "JPY_"))}
     return {
         **env,
+        **house(layout),
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONHASHSEED": "0",
@@ -319,6 +320,16 @@ def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]
         "DATAWORTH_RESULTS": str(results),
         "DATAWORTH_PROGRESS": str(progress),
     }
+
+
+def house(layout: Layout) -> dict[str, str]:
+    """`HOME` for kernels and tools where the caller's is unknown or read-only, as in a container
+    with a user of its own: Jupyter and matplotlib write there."""
+    if (known := user_home()) is not None and os.access(known, os.W_OK):
+        return {}
+    own = layout.build / "home"
+    own.mkdir(parents=True, exist_ok=True)
+    return {"HOME": str(own)}
 
 
 def _tree_memory(process: psutil.Process) -> int:

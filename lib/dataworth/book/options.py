@@ -58,11 +58,12 @@ def _names(ctx: typer.Context) -> Iterator[str]:
 
 
 def run_names(ctx: typer.Context) -> Iterator[str]:
-    """Every finished run of the chapter that the command is about."""
+    """Every finished run of the chapter that stands before it in the line (`dataworth compare`)."""
     from dataworth.book import chapters, variants
 
     root = _book(ctx)
-    return (run.name for run in variants.runs(root, chapters.get(root, ctx.params["chapter"])))
+    chapter = chapters.get(root, ctx.params.get("chapter") or "")
+    return (run.name for run in variants.runs(root, chapter))
 
 
 ChapterId = Annotated[

@@ -14,7 +14,7 @@ from typing import Any
 import dataworth
 from dataworth.book import ledger, page
 from dataworth.book.chapters import Chapter, Header
-from dataworth.book.execute import read_notebook, read_record
+from dataworth.book.execute import house, read_notebook, read_record
 from dataworth.book.keys import digest, file_key
 from dataworth.book.layout import Layout, write_atomic, write_changed
 from dataworth.book.parameters import Parameters
@@ -23,6 +23,13 @@ from dataworth.claims import recorded_ledgers
 from dataworth.errors import UserError
 
 PACKAGE = Path(dataworth.__file__).parent
+# Of the environment of Jupyter Book: the pages are those of every locale and hash seed.
+PINNED = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8",
+    "PYTHONUTF8": "1",
+    "PYTHONWARNINGS": "ignore",
+}
 COPIED = (".md", ".html", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
 
 
@@ -137,7 +144,7 @@ def build_html(layout: Layout, strict: bool = True) -> None:
         status = subprocess.run(
             command,
             cwd=layout.build,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, **house(layout), **PINNED},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
