@@ -39,8 +39,8 @@ PRESENTATION = (
 CARRIERS = (
     "", "closure", "errors", "paths", "parameters",
     "data.large", "data.providers", "data.store",
-    "runs.cli", "runs.engine", "runs.leases", "runs.progress", "runs.report", "runs.spec",
-    "runs.store", "weights",
+    "runs.cli", "runs.engine", "runs.forecast", "runs.leases", "runs.progress", "runs.report",
+    "runs.spec", "runs.store", "weights",
 )  # fmt: skip
 """Modules that bring inputs, words and results from one place to another and make none of them
 (data are checked by content wherever they come from), or serve dry runs only. "" is the package's
