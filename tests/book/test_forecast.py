@@ -114,6 +114,17 @@ def test_a_dry_run_tells_and_does_nothing(example, monkeypatch, tmp_path, needed
     assert wrong.exit_code == 2 and "points" in wrong.stderr
 
 
+def test_a_dry_run_of_a_variant_makes_none(example):
+    for words, name in [((), "DATE-"), (("--name", "mine"), "mine/")]:
+        done = call(example, "run", "line-fit", "--dry-run", "-p", "points=7", *words)
+        assert done.exit_code == 0, done.output
+        assert f"no runs; the result goes to build/variants/line-fit/{name}" in done.stdout
+        assert "_making" not in done.stdout
+    same = call(example, "run", "line-fit", "--dry-run", "-p", "points=10")
+    assert same.stdout.splitlines()[-1] == f"line-fit: no runs{TARGET}"
+    assert not (example.root / "build").exists()
+
+
 def test_a_chapter_without_runs_says_so(example):
     done = call(example, "run", "line-fit", "--dry-run")
     assert done.stdout.splitlines()[1] == f"line-fit: no runs{TARGET}"

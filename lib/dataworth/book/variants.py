@@ -73,7 +73,8 @@ def run(
             if execution.why_stale(chapter, variant, key) is None:
                 display.say(f"{chapter.id}, variant '{variant.name}': {SAME}")
                 return variant
-        name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{digest(key)[:4]}"
+        now = "DATE" if dry else f"{datetime.now():%Y-%m-%d-%H%M%S}"
+        name = f"{now}-{digest(key)[:4]}"
     variant = Variant(layout.root, layout.profile, chapter.id, name)
     making = replace(variant, finished=False)
     if dry:
