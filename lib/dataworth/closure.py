@@ -17,7 +17,7 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import metadata
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dataworth.errors import UserError
+from dataworth.remembered import remembered
 
 PACKAGE = "dataworth"
 ROOT = Path(__file__).parent
@@ -38,9 +39,9 @@ PRESENTATION = (
 
 CARRIERS = (
     "", "closure", "errors", "paths", "parameters",
-    "data.large", "data.providers", "data.store",
-    "runs.cli", "runs.engine", "runs.leases", "runs.progress", "runs.report", "runs.spec",
-    "runs.store", "weights",
+    "data.large", "data.providers", "data.store", "remembered",
+    "runs.cli", "runs.engine", "runs.forecast", "runs.leases", "runs.progress", "runs.report",
+    "runs.spec", "runs.store", "weights",
 )  # fmt: skip
 """Modules that bring inputs, words and results from one place to another and make none of them
 (data are checked by content wherever they come from), or serve dry runs only. "" is the package's
@@ -140,6 +141,7 @@ def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closu
                 continue
             found[name] = source
             todo += source.imports
+    remembered(__file__).save()
     inside, outside = frozenset[str](), frozenset[str]()
     for name, source in found.items():
         if name.startswith(f"{PACKAGE}.data."):
@@ -239,8 +241,13 @@ def version(name: str) -> str:
     """The installed version of a distribution, or "not installed"."""
     if name == "unicode":
         return unicodedata.unidata_version
+    return _installed(metadata.version, name)
+
+
+@cache
+def _installed(ask: Callable[[str], str], name: str) -> str:
     try:
-        return metadata.version(name)
+        return ask(name)
     except metadata.PackageNotFoundError:
         return "not installed"
 
@@ -261,15 +268,26 @@ def _source(name: str, root: Path) -> Source | None:
 
 @lru_cache(maxsize=1024)
 def _parse(name: str, text: str, package: bool) -> Source:
-    tree = ast.parse(text)
-    _drop_docstrings(tree)
-    imports = tuple(dict.fromkeys(_imports(tree, name if package else name.rpartition(".")[0])))
+    known = remembered(__file__)
+    key = known.key(name, text, str(package))
+    if (value := known.get(key)) is None:
+        tree = ast.parse(text)
+        _drop_docstrings(tree)
+        above = name if package else name.rpartition(".")[0]
+        value = {
+            "digest": hashlib.sha256(canonical(tree).encode()).hexdigest()[:16],
+            "imports": list(dict.fromkeys(_imports(tree, above))),
+            "strings": sorted(strings_of(tree)),
+            "facade": _facade(tree, name) if package else None,
+        }
+        known.put(key, value)
     return Source(
         name,
-        hashlib.sha256(canonical(tree).encode()).hexdigest()[:16],
-        imports,
-        strings_of(tree),
-        _facade(tree, name) if package else None,
+        value["digest"],
+        tuple((module, of) for module, of in value["imports"]),
+        frozenset(value["strings"]),
+        value["facade"]
+        and {shown: (module, of) for shown, (module, of) in value["facade"].items()},
     )
 
 

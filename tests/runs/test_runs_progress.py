@@ -67,14 +67,14 @@ def clock(monkeypatch):
 
 
 def test_a_script_prints_a_plain_line_every_15_seconds_at_most(capsys, clock):
-    with progress("classifiers", 12, asked=40) as advance:
+    with progress("classifiers", 12, lambda: "12 runs missing, 28 reused") as advance:
         for _ in range(12):
             clock[0] += 6
             advance()
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "classifiers: 12 of 40 runs missing, time left not known yet",
+        "classifiers: 12 runs missing, 28 reused",
         "classifiers 3 of 12, 54 s left",
         "classifiers 6 of 12, 36 s left",
         "classifiers 9 of 12, 18 s left",
@@ -188,14 +188,14 @@ def test_a_notebook_has_one_line_that_leaves_nothing(notebook):
     assert outputs(notebook) == LEFT
     told = [text for cell, text in client.told if cell == 1]
     assert told[:4] == [
-        "few: 2 of 2 runs missing, time left not known yet",
+        "few: 2 runs missing, 0 reused, time not known (no run of their kind is stored)",
         "",  # removed
-        "more: 3 of 5 runs missing, time left not known yet",
+        "more: 3 runs missing, 2 reused, less than a minute (by stored runs that differ in a)",
         "",
     ]
     slow = [text for text in told if text.startswith("slow")]
     assert [text.split(",")[0] for text in slow] == [
-        "slow: 3 of 3 runs missing", "slow 1 of 3", "slow 2 of 3", "slow 3 of 3",
+        "slow: 3 runs missing", "slow 1 of 3", "slow 2 of 3", "slow 3 of 3",
     ]  # fmt: skip
     assert all(re.search(r"\d (s|min) left$", text) for text in slow[1:3])
     assert "IProgress" not in str(notebook)

@@ -6,8 +6,9 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,11 @@ def read(chapter: Chapter) -> Any:
         text = chapter.source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{shown} is not UTF-8 (byte {error.start}).") from None
+    return deepcopy(_notebook(text, shown))
+
+
+@lru_cache(maxsize=64)
+def _notebook(text: str, shown: str) -> Any:
     declared = _front_matter(text, shown)
     notebook = _jupytext().reads(text, fmt="py:percent")
     notebook.metadata["dataworth"] = declared
@@ -155,17 +161,19 @@ def _check_python(source: str, shown: str) -> None:
 
 @cache
 def _jupytext() -> Any:
-    """jupytext, without what its import would compile for a second: the grammars with which
-    jsonschema checks internationalised addresses, which no notebook's schema has."""
-    grammars = "rfc3987_syntax"
-    hidden = grammars not in sys.modules
-    if hidden:
-        sys.modules[grammars] = None  # type: ignore[assignment]  # jsonschema does without
+    """jupytext, without what its import would load for a second and a half: what jsonschema checks
+    internationalised addresses and durations with, which no notebook's schema has, and the servers
+    of notebooks. Both do without."""
+    hidden = {
+        "isoduration", "jupytext.async_contentsmanager", "jupytext.sync_contentsmanager",
+        "rfc3987_syntax",
+    } - set(sys.modules)  # fmt: skip
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         import jupytext
     finally:
-        if hidden:
-            del sys.modules[grammars]
+        for name in hidden:
+            del sys.modules[name]
     return jupytext
 
 

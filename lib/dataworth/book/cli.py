@@ -47,6 +47,9 @@ def run(
         str | None, typer.Option("--name", help="Keep the result as a variant of this name.")
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Render the chapter's page too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be computed, how long, and stop.")
+    ] = False,
     quiet: Quiet = False,
     root: Root = None,
 ) -> None:
@@ -56,13 +59,15 @@ def run(
     from dataworth.book import chapters, execute, parameters, tasks
 
     overrides = dict(parameters.parse_override(p) for p in param or [])
-    shown = console(informs=True)
+    shown = console(informs=not dry_run)
     if overrides or file or name is not None:
         from dataworth.book import variants
 
-        layout = variants.run(layout, chapter, overrides, file or [], name, shown)
+        layout = variants.run(layout, chapter, overrides, file or [], name, shown, dry_run)
     else:
-        tasks.run(layout, chapter, shown)
+        tasks.run(layout, chapter, shown, dry_run)
+    if dry_run:
+        return
     executed = chapters.get(layout.root, chapter)
     made = execute.products(executed, layout)
     say(f"notebook: {layout.show(made.notebook)}")

@@ -19,6 +19,8 @@ from dataworth.parameters import NotLiteral, faults, literals, strictly
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from dataworth.runs.forecast import Forecast
+
 
 @dataclass(frozen=True)
 class Row:
@@ -263,6 +265,15 @@ def doubts(parameters: Parameters) -> list[str]:
         and isinstance(value, list)
         and (told := three_sizes(value))
     ]
+
+
+def missing(parameters: Parameters, reference: str | None) -> Forecast:
+    """What the study beside the model ("module:Class") would compute, by its own `run`; nothing is
+    computed. Raises what the study raises."""
+    from dataworth.runs.forecast import Forecast, forecast
+
+    run = getattr(import_module(reference.partition(":")[0]), "run", None) if reference else None
+    return forecast(lambda store: run(parameters.model, store)) if run else Forecast(0, 0)
 
 
 def cost(parameters: Parameters) -> Any:

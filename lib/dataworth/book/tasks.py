@@ -6,9 +6,10 @@ last and atomically.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dataworth.book import ledger, site
 from dataworth.book import parameters as params
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.keys import chapter_key
-from dataworth.book.layout import Layout, OnePage, write_changed
+from dataworth.book.layout import Layout, OnePage, Variant, write_changed
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display, Outlook
@@ -28,6 +29,9 @@ from dataworth.book.record import Record
 from dataworth.claims import counts, recorded_ledgers
 from dataworth.display import about, count, spell
 from dataworth.errors import UserError
+from dataworth.runs.forecast import Forecast
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,14 @@ def make_plan(
     return plan
 
 
-def run(layout: Layout, chapter_id: str, console: Console) -> Chapter:
-    """Execute one chapter if it must be, and give it. Raises UserError."""
+def run(layout: Layout, chapter_id: str, console: Console, dry: bool = False) -> Chapter:
+    """Execute one chapter if it must be, and give it; `dry`: only say so (`foretell`). Raises
+    UserError."""
     wanted = chapter_files.get(layout.root, chapter_id)
     display = Display(console)
+    if dry:
+        foretell(make_plan(layout, only=wanted.id), wanted, display)
+        return wanted
     with locked(layout, [wanted.id]):
         execution.clear(wanted, layout)
         plan = make_plan(layout, only=wanted.id)
@@ -84,6 +92,31 @@ def run(layout: Layout, chapter_id: str, console: Console) -> Chapter:
         else:
             display.say(f"{wanted.id}: nothing changed since the last execution")
     return wanted
+
+
+def foretell(plan: Plan, chapter: Chapter, display: Display) -> None:
+    """Say what executing a chapter would compute; runs and writes nothing. Raises UserError."""
+    if (why := plan.stale.get(chapter.id)) is None:
+        display.say(f"{chapter.id}: nothing changed since the last execution")
+        return
+    found = params.missing(plan.parameters[chapter.id], plan.headers[chapter.id].params)
+    for line in _ahead(plan, chapter, f"would be executed ({why})", found):
+        display.say(line)
+
+
+def _ahead(plan: Plan, chapter: Chapter, what: str, found: Forecast | None) -> list[str]:
+    """Lines on a chapter before it is executed; found: None where the study could not say. The
+    time of its header is told where that of its runs is not known."""
+    known = found and found.asked and found.whole and not (found.missing and found.seconds is None)
+    seconds = None if known else expected(plan, chapter.id)
+    lines = [f"{what}, {about(seconds)} with nothing stored" if seconds else what]
+    if found:
+        done = plan.layout
+        if isinstance(done, Variant):
+            done = replace(done, finished=True)
+        target = done.show(execution.products(chapter, done).notebook)
+        lines.append(f"{found}; the result goes to {target}")
+    return [f"{chapter.id}: {line}" for line in lines]
 
 
 def page(
@@ -163,9 +196,15 @@ def warn(plan: Plan, display: Display) -> None:
 def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
     """Execute one chapter of the plan, whose lock is held, and say so."""
     place = f"{display.outlook.place(chapter.id)}, " if display.outlook else ""
-    seconds = expected(plan, chapter.id)
-    takes = f", {about(seconds)} with nothing stored" if seconds else ""
-    display.say(f"{place}{chapter.id}: executing ({plan.stale[chapter.id]}){takes}")
+    found = None
+    try:
+        found = params.missing(plan.parameters[chapter.id], plan.headers[chapter.id].params)
+    except Exception as error:  # what only informs must not end a run
+        log.info("%s: its missing runs are not known: %r", chapter.id, error)
+    lines = _ahead(plan, chapter, f"executing ({plan.stale[chapter.id]})", found)
+    display.say(f"{place}{lines[0]}")
+    for line in lines[1:]:
+        display.say(line)
     for doubt in params.doubts(plan.parameters[chapter.id]):
         display.say(f"{chapter.id}: {doubt}")
     try:

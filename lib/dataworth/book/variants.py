@@ -48,13 +48,15 @@ def run(
     files: Sequence[Path],
     name: str | None,
     console: Console,
+    dry: bool = False,
 ) -> Layout:
     """Execute a chapter with other parameters than those of its profile, as a variant called
     `name` (None: by its date), if it must be; give the layout that holds its products.
 
     Without a name, parameters that are the profile's own make its own run, and those of a finished
     variant that variant. A name that is taken by other parameters is refused; where the code has
-    changed since, the older result is kept under its date. Raises UserError.
+    changed since, the older result is kept under its date. `dry`: only say what would be computed.
+    Raises UserError.
     """
     chapter, display = chapter_files.get(layout.root, chapter_id), Display(console)
     if name is not None:
@@ -65,15 +67,23 @@ def run(
     if name is None:
         if asked.values == own.values:
             display.say(f"{chapter.id}: these parameters are those of {layout.called}: its own run")
-            tasks.run(layout, chapter.id, console)
+            tasks.run(layout, chapter.id, console, dry)
             return layout
         for variant, _ in finished(layout.root, chapter):
             if execution.why_stale(chapter, variant, key) is None:
                 display.say(f"{chapter.id}, variant '{variant.name}': {SAME}")
                 return variant
-        name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{digest(key)[:4]}"
+        now = "DATE" if dry else f"{datetime.now():%Y-%m-%d-%H%M%S}"
+        name = f"{now}-{digest(key)[:4]}"
     variant = Variant(layout.root, layout.profile, chapter.id, name)
     making = replace(variant, finished=False)
+    if dry:
+        stale = execution.why_stale(chapter, variant, key)
+        _refuse_taken(chapter, variant, asked)
+        params.preflight(asked)
+        waiting = {chapter.id: stale} if stale else {}
+        tasks.foretell(replace(plan, layout=variant, stale=waiting), chapter, display)
+        return variant
     with locked(making, [chapter.id]):
         if (stale := execution.why_stale(chapter, variant, key)) is None:
             display.say(f"{chapter.id}, variant '{name}': {SAME}")

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dataworth import __version__, compute
 from dataworth.errors import UserError
+from dataworth.runs.forecast import Ahead, outlook
 from dataworth.runs.leases import Holder
 from dataworth.runs.progress import Progress, progress
 from dataworth.runs.spec import Spec, key_of
@@ -70,6 +72,8 @@ def run_tasks(
     a task has ended its worker process twice.
     """
     store = store or Store()
+    if isinstance(store, Ahead):
+        return store.foresee(specs, workers or default_workers())
     keys = [spec.key for spec in specs]
     by_key = dict(zip(keys, specs, strict=True))
     found = {key: store.get(spec) for key, spec in by_key.items()}
@@ -77,7 +81,9 @@ def run_tasks(
     log.info("%s: %d asked for, %d of them stored", label, len(by_key), len(by_key) - len(todo))
     if todo:
         workers = min(workers or default_workers(), len(todo))
-        with progress(label, len(todo), len(by_key)) as shown, _engine(workers, store) as submit:
+        batch = [(list(todo.values()), workers)]
+        told = partial(outlook, batch, len(by_key), store.root)
+        with progress(label, len(todo), told) as shown, _engine(workers, store) as submit:
             _compute(todo, store, workers, submit, shown)
     return [found[key] or store.load(spec) for key, spec in zip(keys, specs, strict=True)]
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ KERNEL_EVERY_S = 0.2  # a page cannot show more
 class Progress:
     """What is done of a batch. The base shows nothing.
 
-    asked: how many were asked for, those that are stored already included; None: not said.
+    outset: what is said until the first is done; "": as at any other time.
     """
 
-    def __init__(self, label: str, total: int, asked: int | None = None) -> None:
-        self.label, self.total, self.asked, self.done = label, total, asked, 0
+    def __init__(self, label: str, total: int, outset: str = "") -> None:
+        self.label, self.total, self.outset, self.done = label, total, outset, 0
         self.started = self.last = time.monotonic()
         self.held: list[Holder] = []
 
@@ -63,20 +63,24 @@ class Progress:
 
     def words(self) -> str:
         """ "classifiers 3 of 12, 2 min 5 s left"."""
-        if not self.done and not self.held and self.asked is not None:
-            missing = f"{self.total} of {self.asked} runs missing"
-            return plain(f"{self.label}: {missing}, {self.note()}")
+        if not self.done and not self.held and self.outset:
+            return plain(f"{self.label}: {self.outset}")
         return plain(f"{self.label} {self.done} of {self.total}, {self.note()}")
 
 
 @contextmanager
-def progress(label: str, total: int, asked: int | None = None) -> Iterator[Progress]:
+def progress(
+    label: str, total: int, outset: Callable[[], object] = lambda: ""
+) -> Iterator[Progress]:
     """Progress of `total` things to do: to the file `DATAWORTH_PROGRESS` if set, else as one line
-    of a notebook, a bar of a terminal or plain lines, on stderr."""
+    of a notebook, a bar of a terminal or plain lines, on stderr.
+
+    outset: gives what a line says until the first is done.
+    """
     if file := os.environ.get("DATAWORTH_PROGRESS"):
         yield _Events(Path(file), label, total)
     elif (kernel := shell()) is not None:
-        line = _Replaced(kernel, label, total, asked)
+        line = _Replaced(kernel, label, total, str(outset()))
         try:
             yield line
         finally:
@@ -90,9 +94,9 @@ def progress(label: str, total: int, asked: int | None = None) -> Iterator[Progr
         note = TextColumn("{task.fields[note]}", markup=False)
         columns = (head, BarColumn(), MofNCompleteColumn(), note)
         with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
-            yield _Bar(bars, label, total, asked)
+            yield _Bar(bars, label, total)
     else:
-        yield _Lines(label, total, asked)
+        yield _Lines(label, total, str(outset()))
 
 
 class _Events(Progress):
@@ -129,8 +133,8 @@ class _Events(Progress):
 class _Bar(Progress):
     """A bar in a terminal."""
 
-    def __init__(self, bars: Any, label: str, total: int, asked: int | None) -> None:
-        super().__init__(label, total, asked)
+    def __init__(self, bars: Any, label: str, total: int) -> None:
+        super().__init__(label, total)
         self.bars = bars
         self.task = bars.add_task(plain(label), total=total, note=plain(self.note()))
 
@@ -141,8 +145,8 @@ class _Bar(Progress):
 class _Lines(Progress):
     """Plain lines on stderr, for a script or a pipe."""
 
-    def __init__(self, label: str, total: int, asked: int | None) -> None:
-        super().__init__(label, total, asked)
+    def __init__(self, label: str, total: int, outset: str) -> None:
+        super().__init__(label, total, outset)
         self.said = float("-inf")
         self.show()
 
@@ -160,8 +164,8 @@ class _Replaced(Progress):
     the protocol of notebooks knows no way to take one output of several away.
     """
 
-    def __init__(self, kernel: Any, label: str, total: int, asked: int | None) -> None:
-        super().__init__(label, total, asked)
+    def __init__(self, kernel: Any, label: str, total: int, outset: str) -> None:
+        super().__init__(label, total, outset)
         self.kernel, self.said = kernel, time.monotonic()
         self._publish(self.words())
 

@@ -262,6 +262,14 @@ def folders(root: Path) -> list[Path]:
     return [p for p in found if p.is_dir() and p.name != DAMAGED and not p.name.startswith(".")]
 
 
+def read(path: Path, spec: Run) -> Result | None:
+    """An entry if it is there and whole. Raises OSError."""
+    try:
+        return _read(path, spec)
+    except (FileNotFoundError, _DamageError):
+        return None
+
+
 def _read(path: Path, spec: Run) -> Result:
     """A whole entry, checked. Raises _DamageError, and OSError for all that is no mismatch."""
     if not stat.S_ISDIR(path.stat().st_mode):

@@ -82,6 +82,8 @@ class Filtering(TextStudy):
 
     hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
     score: ClassVar[str]
+    scorers: ClassVar[tuple[str, ...]] = ("quality", "toxicity")
+    """Whose scores the chapter reads."""
 
     kept: Percents = field("shares that the filter keeps", "% of bytes")
     inverse: Percent = field("share that the inverse filter keeps", "% of bytes")
@@ -248,6 +250,7 @@ class ToxicityFilter(Filtering):
     """Parameters of the chapter *toxicity*."""
 
     score: ClassVar[str] = "toxicity"
+    scorers: ClassVar[tuple[str, ...]] = ("quality", "toxicity", "bad-words")
     quality_kept: Percents = field(
         "quality filters to compare with: those of that chapter", "% of bytes"
     )

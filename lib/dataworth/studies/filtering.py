@@ -32,7 +32,7 @@ from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
 from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS
-from dataworth.text.score_runs import crawl_scores
+from dataworth.text.score_runs import crawl_scores, run_scores
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import run_text_tasks
 
@@ -364,6 +364,7 @@ def run(params: Filtering, store: Store | None = None) -> Filtered:
     """Score, train and question what is missing, and collect the study."""
     params.preflight()
     store = store or Store()
+    run_scores(params.scorers, store)
     arms = params.arms(store)
     specs = {
         arm: [

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dataworth.arrays import Array
-from dataworth.fit import Fit, Interval, fit
 from dataworth.parameters import Parameters, field
 from dataworth.stats import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dataworth.fit import Fit, Interval
 
 HOFFMANN = {
     "E": float(np.exp(0.5267228)),
@@ -81,6 +82,8 @@ def exponent_by_range(
     sizes: Array, losses: Array, law: str, counts: Iterable[int]
 ) -> list[Interval]:
     """k of a law fitted to the first m of n sizes, for each m."""
+    from dataworth.fit import fit  # slow to import
+
     return [fit({"x": sizes[:m], "y": losses[:m]}, law=law).interval("k") for m in counts]
 
 
@@ -92,6 +95,8 @@ def exponents_by_loss(
     A curve has three runs at each of eight sizes, with a relative noise of 2 %; one run in twenty
     is off by ten times that.
     """
+    from dataworth.fit import fit
+
     x = np.repeat(np.geomspace(250, 64000, 8), 3)
     found: dict[str, list[float]] = {name: [] for name in losses}
     for _ in range(curves):

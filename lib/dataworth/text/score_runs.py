@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from dataworth.runs import Outcome, Spec, Store, run_tasks
+from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
 from dataworth.text.pools import CRAWL, DOMAINS, Pool
 from dataworth.text.scorers import scorer
 from dataworth.text.scores import unscored, why_unscored
@@ -37,14 +37,18 @@ class ScoresSpec(Spec):
         )
 
 
-def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
-    """Scores of all documents of the crawl's training split by id, for every scorer named."""
+def run_scores(names: Sequence[str], store: Store) -> list[Result]:
+    """The runs that score the crawl's training split, for every scorer named."""
     cards = tuple(DOMAINS[name].card for name in CRAWL)
     specs = [ScoresSpec(scorer=name, cards=cards) for name in names]
-    results = run_tasks(specs, store=store, label="scores")
+    return run_tasks(specs, store=store, label="scores")
+
+
+def crawl_scores(names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
+    """Scores of all documents of the crawl's training split by id, for every scorer named."""
     return {
         name: dict(zip(r.arrays["ids"].tolist(), r.arrays["scores"].tolist(), strict=True))
-        for name, r in zip(names, results, strict=True)
+        for name, r in zip(names, run_scores(names, store), strict=True)
     }
 
 
