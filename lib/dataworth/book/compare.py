@@ -15,7 +15,7 @@ from typing import Any
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
 from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
-from dataworth.claims import Line, alike, estimated
+from dataworth.claims import Line, alike, estimated, told
 from dataworth.display import plain
 from dataworth.errors import UserError
 from dataworth.why import differences, summary
@@ -104,7 +104,7 @@ def moved(compared: Mapping[str, Any]) -> str:
 
 
 def verdict(line: Line | None) -> str:
-    return "not made" if line is None else line["verdict"]
+    return "not made" if line is None else told(line)
 
 
 def text(compared: Mapping[str, Any], width: int) -> Iterator[str]:
