@@ -330,6 +330,7 @@ claims.write(
         "agreement": agreement.to_dict("index"),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

@@ -278,6 +278,7 @@ claims.write(
         "surface": surface.params,
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

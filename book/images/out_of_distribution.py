@@ -346,6 +346,7 @@ claims.write(
         "effects": {s: {name: [e.value, *e.interval] for name, e in effects[s].items()} for s in CELLS},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

@@ -288,6 +288,7 @@ claims.write(
         },
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

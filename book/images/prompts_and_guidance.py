@@ -337,6 +337,7 @@ claims.write(
         },
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

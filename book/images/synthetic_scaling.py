@@ -294,6 +294,7 @@ claims.write(
         | {end: [getattr(r, end) for r in worth.ratio] for end in ("value", "low", "high")},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

@@ -385,6 +385,7 @@ claims.write(
         "tuned": tuned.to_dict("list"),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

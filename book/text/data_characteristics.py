@@ -319,6 +319,7 @@ claims.write(
         "trends": {m: [e.value, e.low, e.high] for m, e in trends.items()},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

@@ -368,6 +368,7 @@ claims.write(
         "epochs": study.arms().epochs.to_dict(),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

@@ -235,6 +235,7 @@ claims.write(
         "cost": study.cost().to_dict(),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

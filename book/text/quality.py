@@ -266,7 +266,12 @@ ledger = claims.judge(
 ledger
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.provenance())
+claims.write(
+    ledger,
+    evidence=study.evidence(arms, shown),
+    provenance=study.provenance(),
+    cells=study.cell_means(),
+)
 
 # %% [markdown]
 # ## Why it could be wrong
