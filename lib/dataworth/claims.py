@@ -283,7 +283,7 @@ def write(
         ) from None
     if display.shell() is None:
         for line in lines(judged.claims):
-            display.say(f"{told(line)}: {line['statement']} {estimated(line)}")
+            display.say(f"{line['statement']} {told(line)}; {estimated(line)}")
         display.say(f"results: {shown(path.absolute())}")
 
 

@@ -22,12 +22,14 @@ RANK_CHUNK = 1 << 21  # elements ranked at a time
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its interval; `draws` (B,) are bootstrap versions of it."""
+    """A number and its interval; `draws` (B,) are bootstrap versions of it. unmeasurable: a
+    sentence why no outcome of this design could decide a claim on it."""
 
     value: float
     low: float
     high: float
     draws: Array
+    unmeasurable: str = ""
 
     @property
     def interval(self) -> tuple[float, float]:
