@@ -1,6 +1,8 @@
 """What every study has in common."""
 
+import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataworth.errors import UserError
-from dataworth.runs import Outcome, Spec, Store
+from dataworth.runs import Outcome, Result, Spec, Store
 from dataworth.studies import base
 
 
@@ -83,3 +85,30 @@ def test_a_full_disk_is_named_before_anything_runs(tmp_path, monkeypatch):
     base.check_disk(7)
     with pytest.raises(UserError, match="has 7 MiB free, but the chapter stores up to 8 MiB; free"):
         base.check_disk(8)
+
+
+def test_a_ledger_keeps_the_means_of_every_run():
+    """By kind, with each run's place in the grid; what is no number is left out."""
+
+    def run(of, **other):
+        spec = Square(of=of)
+        metrics = {"square": of**2 / 3, "passed": True, "by": [1.0], **other}
+        return Result(spec, Path(), metrics, {}, "")
+
+    class Study(base.Study):
+        def kinds(self):
+            return {
+                "curve": {"real": [[run(1), run(2)], [run(3, extra=7)]]},
+                "arms": {("quality", 73): [run(4)]},
+            }
+
+    kept = Study().cell_means()
+    assert kept == {
+        "curve": {
+            "at": [["real", 0, 0], ["real", 0, 1], ["real", 1, 0]],
+            "square": [0.3333333, 1.333333, 3.0],
+            "extra": [None, None, 7.0],
+        },
+        "arms": {"at": [["('quality', 73)", 0]], "square": [5.333333]},
+    }
+    assert json.loads(json.dumps(kept)) == kept

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: clip-gap-small
 #     description: Is the gap between real and synthetic images smaller for contrastive
 #       training?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # For contrastive training on captions, synthetic images are said to scale almost like real ones
+# # For CLIP, do synthetic images scale almost as well as real ones?
 #
 # A classifier is told the class of each image. CLIP {cite}`radford2021learning` is told only which
 # caption goes with which image, and learns an image and a text tower whose embeddings match. Which of
@@ -330,6 +331,7 @@ claims.write(
         "agreement": agreement.to_dict("index"),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

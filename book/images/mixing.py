@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: adding-helps
 #     description: What do synthetic images add to the real images one already has?
 #     device: cpu or one GPU
 #     expected_minutes:
@@ -22,7 +23,7 @@
 # ---
 
 # %% [markdown]
-# # Beside real images, synthetic ones help while real ones are few
+# # Do synthetic images help beside real ones, and when?
 #
 # Few people choose between real and synthetic images: they have some real ones, and could draw as
 # many synthetic ones as they like. *Replacing* real images and *adding to* them are different
@@ -278,6 +279,7 @@ claims.write(
         "surface": surface.params,
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

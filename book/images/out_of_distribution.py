@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: accuracy-sketch
 #     description: Where do synthetic images beat real ones, and is it because the generator
 #       has seen drawings?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # Away from the training distribution, real images keep their lead on photographs but not on drawings
+# # Away from the training distribution, do synthetic images beat real ones?
 #
 # A classifier meets images that its training set does not look like. Whoever trains on synthetic images
 # may hope that a generator that has seen the whole web teaches more than one data set can.
@@ -346,6 +347,7 @@ claims.write(
         "effects": {s: {name: [e.value, *e.interval] for name, e in effects[s].items()} for s in CELLS},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

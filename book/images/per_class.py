@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: cure
 #     description: Which classes profit from synthetic images, which do not, and can
 #       the rest be helped?
 #     device: cpu or one GPU
@@ -91,7 +92,7 @@ study = run(params)
 tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
-# ## Three groups
+# ## Are there three groups?
 #
 # By training source: top-1 accuracy at its smallest and largest size and $k$, with 95 % intervals.
 
@@ -274,6 +275,7 @@ ledger = claims.judge(
     agreed=100 * (three.draws == three.value).mean(),
     groups=", ".join(f"{name} {c.group}" for name, c in classes["synthetic"].items()),
     classes=len(causes), weak=", ".join(weak.index), chosen=chosen,
+    bound=effect["weak"]["real images"],
 )  # fmt: skip
 ledger
 
@@ -288,6 +290,7 @@ claims.write(
         },
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: low-guidance-trains-best
 #     description: Which prompts and which guidance scale make images that train well,
 #       and can one tell beforehand?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # Little guidance makes the better training images
+# # How much guidance makes the best training images?
 #
 # A text-to-image model has two knobs that cost nothing: the prompt, and the scale of
 # {term}`classifier-free guidance`. More guidance makes each image show its class more clearly and
@@ -337,6 +338,7 @@ claims.write(
         },
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: data-equivalence
 #     description: How many synthetic images is a real one worth, for image classification?
 #     device: cpu or one GPU
 #     expected_minutes:
@@ -22,7 +23,7 @@
 # ---
 
 # %% [markdown]
-# # For classification, a synthetic image is worth less than a real one
+# # How many synthetic images is a real one worth?
 #
 # Real images are expensive; a text-to-image model makes as many as one likes. Fan et al.
 # {cite}`fan2024scaling` trained classifiers on up to 64 million images sampled from Stable Diffusion,
@@ -294,6 +295,7 @@ claims.write(
         | {end: [getattr(r, end) for r in worth.ratio] for end in ("value", "low", "high")},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

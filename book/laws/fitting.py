@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: intervals-cover
 #     description: What does a scaling law answer, and how do fits go wrong?
 #     device: cpu
 #     expected_minutes:
@@ -18,7 +19,7 @@
 # ---
 
 # %% [markdown]
-# # A scaling law is only as good as its fit
+# # How far can a fitted scaling law be trusted?
 #
 # A {term}`scaling law` turns small runs into an answer about large ones: how low does the loss get with
 # ten times the data, how much data is one more parameter worth, how should a budget be

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: synthetic-no-floor
 #     description: What do the published numbers say when they are fitted again, with
 #       intervals?
 #     device: cpu
@@ -19,7 +20,7 @@
 # ---
 
 # %% [markdown]
-# # Published curves bend, and most of them saturate
+# # Do the published curves of synthetic data level off?
 #
 # Papers on synthetic data report a slope, an optimum or an exchange rate, rarely with an interval. This
 # chapter collects their points, each with its source and how it was obtained, and fits them again
@@ -71,7 +72,7 @@ tables.show(
 # templates that are worst in domain are best. A slope is all that was published: no points, no
 # intervals, no floor.
 #
-# ## Deliberate practice: a straight line fails
+# ## Deliberate practice: is a straight line enough?
 #
 # Askari-Hemmat et al. print the points. Static sampling draws all images in advance; deliberate
 # practice draws images that the current classifier finds hard.
@@ -155,7 +156,7 @@ tables.show(
 )  # fmt: skip
 
 # %% [markdown]
-# ## Azizi: an optimum, not a law
+# ## Azizi: an optimum, or a law?
 #
 # Synthetic images added to 1.2 million real ones, ResNet-50. Their standard deviations over
 # runs are published, so the position of the best total and the total at which the gain is gone get
@@ -207,7 +208,7 @@ show(
 )  # fmt: skip
 
 # %% [markdown]
-# ## Mikami: an exchange rate that depends on how much real data there is
+# ## Mikami: does the exchange rate depend on how much real data there is?
 #
 # ResNet-50, pre-trained on $s$ rendered images, fine-tuned on $n$ real ImageNet images. The error is mapped
 # back through the real-only curve: so many real images would have done the same. The interval comes

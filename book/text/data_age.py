@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: distance-raises-loss
 #     description: What does text of another time cost, and when does old text begin
 #       to hurt?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # Text of another time costs loss, and fine-tuning does not pay it back
+# # What does text of another time cost, and does fine-tuning repair it?
 #
 # A language model is trained once and used for years. The text it learned from stops on some day; the
 # text it is asked about does not. How much worse does the distance make it, is text *newer* than the
@@ -357,6 +358,7 @@ ledger = claims.judge(
         "more-fine-tuning": repaired.minus(study.cube.per_decade(few, "matched")),
     },
     slopes={kind: study.degradation(kind) for kind in kinds},
+    placebo=study.per_decade("random dates"),
     null=exchanged.spread["random dates"], exact_p=exchanged.p["slices"],
     newer={kind: study.per_decade(kind, "newer") for kind in kinds},
     older={kind: study.per_decade(kind, "older") for kind in kinds},
@@ -385,6 +387,7 @@ claims.write(
         "tuned": tuned.to_dict("list"),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: inverse
 #     description: What are the domains like, and is good text the opposite of toxic
 #       text?
 #     device: cpu
@@ -19,7 +20,7 @@
 # ---
 
 # %% [markdown]
-# # Quality and toxicity are two axes, and both depend on who measures
+# # Is better text less toxic, and who says so?
 #
 # Before anyone trains on a text, someone has filtered it. Filters rest on two scores, quality and
 # toxicity. Neither has a ground truth. What do they say about text that we know?
@@ -319,6 +320,7 @@ claims.write(
         "trends": {m: [e.value, e.low, e.high] for m, e in trends.items()},
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

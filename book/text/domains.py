@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: beyond-own-domain
 #     description: What does a language model lose when one source is left out of its
 #       training text?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # What leaving a source out costs, beside a random drop of the same size
+# # What does leaving a source out cost, beside a random drop of the same size?
 #
 # Training text is a mixture: web pages, books, code, papers, e-mails. To learn what a source is good for,
 # leave it out and train again.
@@ -346,7 +347,7 @@ ledger = claims.judge(
     order=", ".join(harm.group[qa.sort_values().index]), lower=(average < 0).sum(), removals=len(drops),
     per_percent=per_percent, next=per_percent.drop("Books").min(), most=most,
     strong=", ".join(strong), weak=", ".join(weak), edited=" and ".join(edited),
-    largest=largest, r_all=r_all,
+    largest=largest, r_all=r_all, counterparts=len(domains), at_random=harm.random.mean(),
 )  # fmt: skip
 ledger
 
@@ -368,6 +369,7 @@ claims.write(
         "epochs": study.arms().epochs.to_dict(),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )  # fmt: skip
 
 # %% [markdown]

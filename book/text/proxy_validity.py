@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: as-good-as-repetition
 #     description: Do small language models rank training sets as larger ones do?
 #     device: cpu or one GPU
 #     expected_minutes:
@@ -22,7 +23,7 @@
 # ---
 
 # %% [markdown]
-# # A small model's ranking of training data: as good as a repetition of the large one?
+# # Does a small model rank training data as well as a repetition of the large one?
 #
 # Every study in this book trains models far smaller than those in use. That is of use only if small models
 # prefer the same data as large ones. Nobody need believe it: it can be measured, at the sizes at hand.
@@ -235,6 +236,7 @@ claims.write(
         "cost": study.cost().to_dict(),
     },
     provenance=study.provenance(),
+    cells=study.cell_means(),
 )
 
 # %% [markdown]

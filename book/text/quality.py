@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: quality-helps
 #     description: Does a filter for quality make a better language model, and is it
 #       the filter?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # Filtering for quality helps, although less text is left
+# # Does filtering for quality help, although less text is left?
 #
 # A quality filter is a classifier that tells curated text (books, encyclopedias, edited pages) from the
 # open web, and keeps the web pages that look most like the curated ones. GPT-3, GLaM and PaLM were trained on text
@@ -260,13 +261,21 @@ ledger = claims.judge(
         "toxic-generation": study.mean_change(asked, "generation"),
         "toxic-generation-inverse": study.task_change(turned, "generation"),
     },
+    inverse_gain=study.gain(turned),
+    matched_gain=study.gain(study.arm("quality", equal, "matched")),
+    right=study.task(whole, "accuracy"), auroc=study.task(whole, "toxic"),
     mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(asked),
     best=max(study.filters, key=lambda arm: study.gain(arm).value),
 )  # fmt: skip
 ledger
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-claims.write(ledger, evidence=study.evidence(arms, shown), provenance=study.provenance())
+claims.write(
+    ledger,
+    evidence=study.evidence(arms, shown),
+    provenance=study.provenance(),
+    cells=study.cell_means(),
+)
 
 # %% [markdown]
 # ## Why it could be wrong

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
+#     answer: beyond-size
 #     description: What does a language model lose when toxic text is filtered out,
 #       and what does it gain?
 #     device: cpu or one GPU
@@ -23,7 +24,7 @@
 # ---
 
 # %% [markdown]
-# # What filtering out toxic text costs, and what it gains
+# # What does filtering out toxic text cost, and what does it gain?
 #
 # Text that insults or threatens is removed from training sets so that models do not write such text. What else goes
 # with it?
@@ -242,12 +243,18 @@ ledger = claims.judge(
         "trade-off": study.removed_quality(strict),
     },
     tested=len(asked), own=len(study.filters), others=1 + len(asked), strict=strict, turned=turned,
+    right=study.task(whole, "accuracy"), auroc=study.task(whole, "toxic"),
     helped_loss=study.gain(turned, over="control"), level=study.task(whole, "generation"),
 )  # fmt: skip
 ledger
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-claims.write(ledger, evidence=study.evidence(ours, shown), provenance=study.provenance())
+claims.write(
+    ledger,
+    evidence=study.evidence(ours, shown),
+    provenance=study.provenance(),
+    cells=study.cell_means(),
+)
 
 # %% [markdown]
 # ## Why it could be wrong

@@ -242,11 +242,18 @@ def results_dir() -> Path:
     return build_dir(root) / "notebooks" / "results" if root else Path("build/results")
 
 
-def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any]) -> None:
+def write(
+    judged: Judged,
+    *,
+    evidence: dict[str, Any],
+    provenance: dict[str, Any],
+    cells: dict[str, Any] | None = None,
+) -> None:
     """Write the chapter's ledger to `<results_dir>/<chapter>.json`; a script prints the verdicts.
 
     evidence: the numbers behind the figures (curves, fits), so that a larger run can be recorded
-    and drawn beside this one (`recorded`).
+    and drawn beside this one (`recorded`). cells: the means of every run (`studies.base`), so that
+    claims of other definitions can be evaluated from the record; they stand in the evidence.
 
     Infinite and missing numbers become "inf", "-inf" and null, so that the file is plain JSON; it
     ends with its checksum. Raises UserError where the content is not a `Ledger` or cannot be
@@ -258,7 +265,7 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
         "title": judged.title,
         "profile": os.environ.get("DATAWORTH_PROFILE", "custom"),
         "claims": [asdict(c) for c in judged.claims],
-        "evidence": evidence,
+        "evidence": evidence if cells is None else {**evidence, "cells": cells},
         "provenance": provenance,
     }
     path = folder / f"{judged.chapter}.json"
@@ -274,7 +281,7 @@ def write(judged: Judged, *, evidence: dict[str, Any], provenance: dict[str, Any
         raise cannot_write(folder, error, "DATAWORTH_RESULTS") from None
     if display.shell() is None:
         for line in lines(judged.claims):
-            display.say(f"{told(line)}: {line['statement']} {estimated(line)}")
+            display.say(f"{line['statement']} {told(line)}; {estimated(line)}")
         display.say(f"results: {shown(path.absolute())}")
 
 

@@ -16,10 +16,11 @@ CHAPTER = """\
 #     description: A line through points.
 #     device: cpu
 #     expected_minutes: {smoke: 0.1}
+#     answer: rises
 # ---
 
 # %% [markdown]
-# # A line goes through the points
+# # Does a line go through the points?
 #
 # First prose. The {term}`scaling law` is $L = a D^{-k}$, see {cite}`hestness2017predictable`.
 
@@ -87,6 +88,7 @@ rises:
   matters: null
   definition: slope of the line
   effect: it rises by {value:.1f}
+  practice: {supported: "Expect {value:.1f} more a point."}
 """
 
 PARAMS = """\

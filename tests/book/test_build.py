@@ -388,7 +388,7 @@ def test_a_recorded_run_is_kept_and_shown(built):
     assert kept["run"]["commit"] == record["commit"] and kept["run"]["device"] == record["device"]
     assert "changed: recorded run smoke" in call(built, "book").stdout
     page = (built.html / "part" / "line_fit.html").read_text()
-    assert "recorded run, smoke" in page and "The title is a claim under test" in page
+    assert "recorded run, smoke" in page and "Of the claims on this page" in page
 
 
 def test_a_damaged_recorded_run_is_left_out_and_said(built):

@@ -58,7 +58,8 @@ def test_two_readings_are_equal_and_name_a_kernel(example):
 def test_header(example):
     chapter = chapters.get(example.root, "line-fit")
     header = chapters.header(chapter, chapters.read(chapter))
-    assert header.title == "A line goes through the points"
+    assert header.title == "Does a line go through the points?"
+    assert header.answer == "rises"
     assert header.params == "example_params:Example"
     assert header.expected_minutes == {"smoke": 0.1}
 
@@ -66,9 +67,9 @@ def test_header(example):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("# # A line goes through", "# ## A line goes through"),
+        ("# # Does a line go through", "# ## Does a line go through"),
         ("# ## Method", "# # Method"),
-        ("# # A line goes through the points\n", "# Prose first\n#\n# # A line\n"),
+        ("# # Does a line go through the points?\n", "# Prose first\n#\n# # A line\n"),
     ],
 )
 def test_exactly_one_h1_that_comes_first(example, old, new):
@@ -138,6 +139,13 @@ def test_a_toc_that_means_nothing_is_a_sentence(example, text, said):
         ("{smoke: 0.1}", "{smoke: -1}", "'expected_minutes' of 'smoke' is -1"),
         ("{smoke: 0.1}", "3", "'expected_minutes' is 3; it must be a mapping"),
         ("device: cpu", "main: seed", "'main' is 'seed'; it must be a list of names"),
+        ("answer: rises", "answer: [rises]", "'answer' is .*rises.*; it must be a text"),
+        (
+            "answer: rises",
+            "answer: falls",
+            "'answer' is 'falls'; it must be the id of a claim of the chapter: rises.",
+        ),
+        ("the points?", "the points", "that of a chapter with claims must be a question"),
         ("device: cpu", "main: [seed, 3]", "'main' is .*3.*; it must be a list of names"),
     ],
 )
@@ -203,3 +211,42 @@ def test_ids_of_claims_are_those_of_the_recorded_runs():
         for record in recorded_ledgers(ROOT, chapter.id)[0]:
             recorded = {line["id"] for line in record["claims"]}
             assert recorded <= set(claims_file.read(chapter.claims).claims), chapter.id
+
+
+# A heading that is no question asserts nothing either: it names a thing, or begins as an indirect
+# question does. These are the verbs with which a heading asserts something.
+ASSERTS = re.compile(
+    r"\b(?:is|are|was|were|has|have|does|do|can|cannot|not|helps|hurts|costs|pays|fails|beats|"
+    r"wins|loses|gains|works|keeps|bends|saturates|depends|explains|predicts|repairs|"
+    r"improves|matters|raises|lowers|rises|falls|grows|makes|replaces|reverses)\b"
+)
+INDIRECT = ("What ", "How ", "Why ", "Which ", "Where ", "When ")
+
+
+@pytest.mark.parametrize("chapter", chapters.find(ROOT), ids=lambda c: c.id)
+def test_no_title_or_heading_asserts_what_a_verdict_may_deny(chapter):
+    """Whatever the profile: titles are questions answered by the verdict of one claim, which the
+    page prints under them; a heading asks, or names what stands below it."""
+    notebook = chapters.read(chapter)
+    header = chapters.header(chapter, notebook)  # refuses a title that is no question
+    stated = claims_file.read(chapter.claims).claims
+    assert header.title.endswith("?") and header.answer in stated
+    # What it means in practice stands ready for either outcome.
+    practice = set(stated[header.answer].practice or ())
+    assert "supported" in practice and practice & {"below", "above"}
+    headings = [
+        line.lstrip("# ")
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in chapters.outside_fences(cell.source)
+        if line.startswith(("## ", "### "))
+    ]
+    for heading in headings:
+        part = heading.rpartition(": ")[2].capitalize()
+        asks = part.endswith("?") or part.startswith(INDIRECT)
+        assert asks or not ASSERTS.search(heading.lower()), heading
+
+
+def test_headings_that_assert_are_found():
+    told = ["A straight line fails", "An optimum, not a law", "Filtering for quality helps"]
+    assert all(ASSERTS.search(heading.lower()) for heading in told)

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,13 +167,60 @@ def test_other_code_than_was_executed_is_a_bug(tmp_path):
 def test_verdicts_of_few_seeds_say_how_far_to_trust_them(seeds, covered):
     ledger = {"claims": [{"verdict": "supported"}]}
     said = page._standing([*ROWS, Row("seeds", seeds, 2, "", "")], ledger, [])
-    assert "1 supported, 0 contradicted, 0 inconclusive." in said
+    assert (
+        "1 supported, 0 contradicted, 0 no effect, 0 inconclusive, 0 not measurable here." in said
+    )
     assert ("of 100 repetitions" in said) == (covered is not None)
     if covered is not None:
         assert f"Over {seeds} seeds" in said and f"in as few as {covered} of 100" in said
         glossary = (Path(__file__).parents[2] / "book" / "glossary.md").read_text()
         words = {2: "61 of 100 repetitions with two seeds", 3: "80 with three", 5: "87 with five"}
         assert words[seeds] in " ".join(glossary.split())
+
+
+LINE = {
+    "id": "rises", "statement": "The *line* rises", "source": "S", "published": "",
+    "unit": "points", "estimate": 2.0, "interval": [1.0, 3.0], "region": [0.0, "inf"],
+    "definition": "the slope", "effect": "over {10} points", "verdict": "supported",
+    "reason": "It lies inside.",
+    "practice": "Go up.",
+}  # fmt: skip
+
+
+def answer(line, recorded=(), claim="rises", profile="quick"):
+    header = replace(HEADER, answer=claim)
+    return page._answer(header, {"profile": profile}, {"claims": [line]}, recorded)
+
+
+def test_three_lines_answer_the_title():
+    """What was found, how sure that is, and what it means in practice, of one claim's numbers."""
+    said = answer(LINE)
+    assert said.startswith(":::{container} dataworth-answer\n**Answer (this run):** <span class=")
+    assert (
+        ">supported</span> The \\*line\\* rises 2 \\[1, 3\\] points; over \\{10\\} points" in said
+    )
+    assert "\n\n**How sure:** It lies inside.\n\n**In practice:** Go up.\n:::" in said
+    assert answer(LINE, claim=None) == "" and "mean nothing" in answer(LINE, profile="smoke")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("inconclusive", "This run decides nothing"),
+        ("no effect", "makes no difference that matters"),
+        ("not measurable here", "This design cannot tell"),
+    ],
+)
+def test_a_verdict_without_a_decision_says_so(verdict, said):
+    line = {**LINE, "verdict": verdict, "practice": ""}
+    assert f"**In practice:** {said}" in answer(line).replace("What is asked about ", "")
+
+
+def test_the_answer_tells_what_the_recorded_run_says():
+    kept = {"profile": "full", "claims": [{**LINE, "interval": [-4.0, -2.0], "estimate": -3.0}]}
+    said = answer(LINE, [kept])
+    assert "Recorded run (full): <span" in said
+    assert ">contradicted: below the claimed range</span> −3 \\[−4, −2\\] points." in said
 
 
 def test_inputs_are_not_changed(tmp_path):

@@ -7,7 +7,7 @@ import pydata_sphinx_theme
 import pytest
 import sphinx_book_theme
 
-from dataworth.claims import Verdict
+from dataworth.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
 THEMES = (pydata_sphinx_theme, sphinx_book_theme)
@@ -90,8 +90,10 @@ def test_every_colour_of_text_can_be_read(theme):
 def test_every_verdict_has_its_own_colours():
     """Both text and ground, so that it reads the same on any page."""
     styled = dict(OURS)
-    for name in [*(verdict.value for verdict in Verdict), "other"]:
+    for name in [*(verdict.value.replace(" ", "-") for verdict in Verdict), "other"]:
         assert {"color", "background"} <= styled[f".verdict-{name}"].keys(), name
+    grounds = {styled[f".verdict-{v.value.replace(' ', '-')}"]["background"] for v in Verdict}
+    assert len(grounds) == len(Verdict) == 5
 
 
 def test_verdict_tables_stand_on_the_page_itself_in_the_dark_theme():

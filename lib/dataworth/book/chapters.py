@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dataworth import strict_yaml
+from dataworth import claims_file, strict_yaml
 from dataworth.errors import UserError, did_you_mean, quoted, short
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -46,7 +46,8 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Header:
-    """The `dataworth` part of a chapter's YAML header; `main` names its chief parameters."""
+    """The `dataworth` part of a chapter's YAML header; `main` names its chief parameters, `answer`
+    the claim whose verdict answers the title."""
 
     title: str
     params: str | None
@@ -54,6 +55,7 @@ class Header:
     device: str
     expected_minutes: dict[str, float]
     main: tuple[str, ...] = ()
+    answer: str | None = None
 
 
 def documents(root: Path) -> list[str]:
@@ -180,7 +182,8 @@ def _jupytext() -> Any:
 def header(chapter: Chapter, notebook: Any) -> Header:
     """Title (the first line of the first cell) and the declared metadata of a chapter.
 
-    Raises UserError where the chapter does not begin with an H1 or has another one.
+    Raises UserError where the chapter does not begin with an H1 or has another one, or where it
+    has claims and its title is no question: a title must not say what a verdict may deny.
     """
     headings = [
         line
@@ -195,7 +198,13 @@ def header(chapter: Chapter, notebook: Any) -> Header:
             f"book/{chapter.docname}.py must begin with one '# title' line and have no other; "
             f"it has {len(headings)}."
         )
-    return _declared(chapter, headings[0][2:].strip(), notebook.metadata["dataworth"])
+    title = headings[0][2:].strip()
+    if chapter.claims.is_file() and not title.endswith("?"):
+        raise UserError(
+            f"The title of book/{chapter.docname}.py is {quoted(title)}; that of a chapter with "
+            "claims must be a question, which its verdicts answer."
+        )
+    return _declared(chapter, title, notebook.metadata["dataworth"])
 
 
 def _front_matter(text: str, shown: str) -> dict[str, Any]:
@@ -221,7 +230,8 @@ def _front_matter(text: str, shown: str) -> dict[str, Any]:
 def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
     """Raises UserError for a name that is none of a header's, or a value of another type."""
     kinds = {
-        "params": str, "description": str, "device": str, "expected_minutes": dict, "main": list
+        "params": str, "description": str, "device": str, "expected_minutes": dict, "main": list,
+        "answer": str,
     }  # fmt: skip
     where = f"The header of book/{chapter.docname}.py"
     for name, value in declared.items():
@@ -231,6 +241,13 @@ def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
         if not isinstance(value, kinds[name]) or not all(isinstance(n, str) for n in names):
             raise UserError(
                 f"{where}: '{name}' is {quoted(value)}; it must be a {KINDS[kinds[name]]}."
+            )
+    if answer := declared.get("answer"):
+        ids = claims_file.read(chapter.claims).claims if chapter.claims.is_file() else {}
+        if answer not in ids:
+            raise UserError(
+                f"{where}: 'answer' is {quoted(answer)}; it must be the id of a claim of the "
+                f"chapter: {', '.join(ids) or 'it has none'}."
             )
     minutes = declared.get("expected_minutes", {})
     for profile, value in minutes.items():
@@ -246,6 +263,7 @@ def _declared(chapter: Chapter, title: str, declared: dict[str, Any]) -> Header:
         device=declared.get("device", "cpu"),
         expected_minutes={profile: float(value) for profile, value in minutes.items()},
         main=tuple(declared.get("main", ())),
+        answer=answer,
     )
 
 

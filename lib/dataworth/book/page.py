@@ -15,11 +15,12 @@ from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.keys import digest
 from dataworth.book.parameters import Row
 from dataworth.book.record import Record
-from dataworth.claims import OTHER, Ledger, comparable, counts
+from dataworth.claims import OTHER, Ledger, badge, comparable, counts, estimated
 from dataworth.display import count, plain, spell
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
 from dataworth.paths import VARIANT
+from dataworth.verdicts import Verdict
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -83,7 +84,11 @@ def build_page(
         elif cell["cell_type"] == "markdown":
             text = _text(cell["source"])
             if index == 0:
-                text = _with_links(chapter, text, _standing(rows, claims, recorded))
+                said = [
+                    _standing(rows, claims, recorded),
+                    _answer(header, record, claims, recorded),
+                ]
+                text = _with_links(chapter, text, *said)
             cells.append(markdown(cell["id"], text, cell["metadata"]))
     footer = provenance_block(header, rows, record, claims, recorded, left_out)
     cells.append(markdown("provenance", footer))
@@ -177,11 +182,47 @@ def _standing(rows: list[Row], claims: Ledger | None, recorded: Sequence[Ledger]
             f" Over {seeds} seeds a 95 % {{term}}`interval` may hold the truth in as few as "
             f"{COVERED[seeds]} of 100 repetitions."
         )
-    return f"The title is a claim under test. Of the claims on this page, {'; '.join(said)}.{trust}"
+    return f"Of the claims on this page, {'; '.join(said)}.{trust}"
 
 
-def _with_links(chapter: Chapter, text: str, standing: str) -> str:
-    """Put the download line and the standing of the claims under the H1."""
+def _answer(
+    header: Header, record: Record, claims: Ledger | None, recorded: Sequence[Ledger]
+) -> str:
+    """What was found on the claim that answers the title, how sure that is and what it means in
+    practice: three lines of the ledger's own numbers; empty where the header names no claim."""
+    line = next((x for x in claims["claims"] if x["id"] == header.answer), None) if claims else None
+    if line is None:
+        return ""
+    sure = literal(line["reason"])
+    for kept in recorded:
+        if past := comparable([line], kept)[0]:
+            sure += (
+                f" Recorded run ({literal(kept['profile'])}): {badge(past[0])} "
+                f"{literal(estimated(past[0]))}."
+            )
+    if record["profile"] == "smoke":
+        sure += " This run is of the profile smoke: its numbers mean nothing."
+    practice = line.get("practice") or IN_PRACTICE.get(line["verdict"], "")
+    said = {
+        "Answer (this run)": f"{badge(line)} {literal(line['statement'])} "
+        f"{literal(estimated(line))}; {literal(line['effect'])}",
+        "How sure": sure,
+        "In practice": literal(practice),
+    }
+    lines = "\n\n".join(f"**{name}:** {text}" for name, text in said.items() if text)
+    return f":::{{container}} dataworth-answer\n{lines}\n:::\n"
+
+
+IN_PRACTICE: dict[str, str] = {
+    Verdict.NO_EFFECT: "What is asked about makes no difference that matters here: other reasons, "
+    "such as the price, may decide.",
+    Verdict.INCONCLUSIVE: "This run decides nothing: do as you would without it.",
+    Verdict.NOT_MEASURABLE: "This design cannot tell, whatever came out: it takes a larger one.",
+}
+
+
+def _with_links(chapter: Chapter, text: str, standing: str, answer: str) -> str:
+    """Put the download line, the standing of the claims and the answer under the H1."""
     title, _, rest = text.partition("\n")
     offered = {
         "chapter source (.py)": f"{chapter.stem}.py",
@@ -196,7 +237,7 @@ def _with_links(chapter: Chapter, text: str, standing: str) -> str:
         + (f"\n{standing}\n" if standing else "")
         + ":::"
     )
-    return f"{title}\n\n{links}\n{rest}"
+    return f"{title}\n\n{links}\n\n{answer}\n{rest}"
 
 
 def show_value(value: Any) -> str:

@@ -31,15 +31,19 @@ class Runner(Protocol):
     ) -> list[Result]: ...
 
 
+def placed(grid: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The leaves of a grid, each with its place: keys of mappings, positions in sequences."""
+    if isinstance(grid, Spec | Result):
+        yield at, grid
+        return
+    for key, part in grid.items() if isinstance(grid, Mapping) else enumerate(grid):
+        yield from placed(part, (*at, key))
+
+
 def leaves(grid: Any) -> Iterator[Any]:
     """The specs or results of a grid in order: of mappings the values, of sequences the items."""
-    if isinstance(grid, Mapping):
-        grid = grid.values()
-    elif isinstance(grid, Spec | Result):
-        yield grid
-        return
-    for part in grid:
-        yield from leaves(part)
+    for _, leaf in placed(grid):
+        yield leaf
 
 
 def run_grid(
@@ -93,3 +97,24 @@ class Study(ABC):
         """What the ledger records about these runs."""
         seeds: Iterable[int] = range(getattr(self.params, "seeds", 1))
         return report.provenance(leaves(self.kinds()), [self.params.seed + s for s in seeds])
+
+    def cell_means(self) -> dict[str, dict[str, list[Any]]]:
+        """What a ledger keeps of every run, by kind: `at`, its place in the grid (arms, positions
+        of sizes, seeds), and its means (all metrics that are numbers), seven significant digits.
+        With these a claim of another definition can be evaluated without the runs."""
+        kept: dict[str, dict[str, list[Any]]] = {}
+        for kind, grid in self.kinds().items():
+            rows = [(at, _numbers(leaf.metrics)) for at, leaf in placed(grid)]
+            names = dict.fromkeys(name for _, found in rows for name in found)
+            places = [[x if isinstance(x, int) else str(x) for x in at] for at, _ in rows]
+            columns = {name: [found.get(name) for _, found in rows] for name in names}
+            kept[kind] = {"at": places, **columns}
+        return kept
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(f"{value:.7g}")
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
