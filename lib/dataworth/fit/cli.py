@@ -21,8 +21,9 @@ from .diagnostics import FLAGS
 from .equivalence import equivalence
 from .frontier import Cost, frontier
 from .model import fit
-from .result import Fit, Interval
+from .result import Fit
 from .table import far_off, finite, read_csv
+from .values import Interval
 
 # options of a fit, for every command that makes one: type, default, help
 OPTIONS: dict[str, tuple[Any, Any, str]] = {

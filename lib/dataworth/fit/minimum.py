@@ -148,21 +148,28 @@ class Minimum(State):
         dof = self.noise(slope)[1]
         half = np.sqrt(max(float(slope @ self.sandwich(self.cluster) @ slope), 0.0))
         half *= student_quantile(level, dof) if dof >= 1 else np.inf
-        return centre - half, centre + half
+        floor = quantity.floor
+        at_zero = floor is not None and self.z[floor.at] <= self.problem.lower[floor.at]
+        if at_zero or np.isnan(half):
+            half = np.inf  # a floor of zero has no first order
+        low = 0.0 if quantity.limits[0] == 0 > centre - half else centre - half
+        return low, centre + half
 
     def bca_ends(
         self, quantity: Quantity, draws: Array, centre: float, level: float
     ) -> tuple[float, float]:
         """Bias-corrected accelerated ends (Efron 1987) of draws (B,) of psi about its estimate;
         acceleration from influence values."""
+        valid = draws[~np.isnan(draws)]
+        if not len(valid) or 2 * len(valid) < len(draws):  # they identify nothing
+            return -np.inf, np.inf
         slope = quantity.gap(self.problem).slope(self.z, centre)
         influence = -self.scores()[0] @ self.inverse @ slope
         if self.cluster is not None:
             influence = np.bincount(self.cluster, influence).astype(float)
         spread = float((influence**2).sum())
         acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-        valid = draws[~np.isnan(draws)]
-        below = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / max(len(valid), 1)
+        below = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / len(valid)
         shift = float(special.ndtri(np.clip(below, 1e-4, 1 - 1e-4)))
         q = shift + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
         adjusted = special.ndtr(shift + q / (1 - acceleration * q))
