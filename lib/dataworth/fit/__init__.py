@@ -41,8 +41,9 @@ from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .laws import Law, Param, PowerSum, Term
 from .model import fit
-from .result import Curve, Fit, Interval, Prediction
+from .result import Fit
 from .solver import Status
+from .values import Curve, Interval, Prediction
 
 __all__ = [
     "LAWS", "Advice", "BrokenPower", "Cost", "Crossing", "Curve", "Equivalence", "Fit",

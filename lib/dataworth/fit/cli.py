@@ -14,7 +14,7 @@ from dataworth.errors import UserError
 from .command import AsJson, Level, Runs, fits, fitted, show
 from .equivalence import equivalence
 from .frontier import Cost, frontier
-from .result import Interval
+from .values import Interval
 
 
 @fits()

@@ -24,8 +24,9 @@ from .expressions import split
 from .model import fit
 from .numerals import number
 from .read import read
-from .result import Fit, Interval
+from .result import Fit
 from .table import finite
+from .values import Interval
 
 # options of reading a table, and of a fit, for every command that does it: type, default, help
 TABLE: dict[str, tuple[Any, Any, str]] = {

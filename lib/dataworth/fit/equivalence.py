@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from .extrapolate import spread
 from .gaps import Gap, Implicit, LossGap, scalar_derivatives
 from .laws import REACH
 from .minimum import State, student_quantile
-from .profile import Profile, origin
-from .result import Fit, Interval
+from .profile import Better, Profile, origin
+from .result import Fit
 from .solver import Joint, Problem
+from .values import Interval
 
 OPEN = (-np.inf, np.inf)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,10 @@ def equivalence(
     """
     stats.check_level(level)
     pair = _exchange(synthetic, real, at, at_real, at_loss)
+    return pair.settled(lambda: _equivalence(pair, level))
+
+
+def _equivalence(pair: _Exchange, level: float) -> Equivalence:
     n_s, n_r, loss = (float(np.exp(v[0])) for v in pair.sizes(*pair.phi))
     centres = [float(v[0]) for v in pair.log_ratios(*pair.phi)]
     infinite = zero = undefined = np.nan
@@ -130,9 +137,13 @@ def equivalence_test(
     From the joint profile of both fits; nan when a fit has no rows to spare.
     """
     pair = _exchange(synthetic, real, at, at_real, at_loss)
-    centre = float(pair.log_ratios(*pair.phi)[0][0])
-    traced = None if np.isnan(centre) else pair.profile(pair.gap(), centre)
-    return float("nan") if traced is None else traced.p_value(float(np.log(ratio)))
+
+    def p_value() -> float:
+        centre = float(pair.log_ratios(*pair.phi)[0][0])
+        traced = None if np.isnan(centre) else pair.profile(pair.gap(), centre)
+        return float("nan") if traced is None else traced.p_value(float(np.log(ratio)))
+
+    return pair.settled(p_value)
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,11 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
     interval is open when fewer than `level` of the draws cross.
     """
     pair = _Pair(first, second)
+    return pair.settled(lambda: _crossing(pair, reach, level))
+
+
+def _crossing(pair: _Pair, reach: float, level: float) -> Crossing:
+    first, second = pair.fits
     x = np.concatenate([one.curve.x[:, 0] for one in pair.fits])
     low, high = np.log(x.min() / reach), np.log(x.max() * reach)
     inner = (np.log(x.min()) + np.log(x.max())) / 2
@@ -282,6 +298,15 @@ class _Pair:
         """The parts (..., f1) and (..., f2) of joined parameters or of a gradient by them."""
         cut = len(self.first.problem.lower)
         return z[..., :cut], z[..., cut:]
+
+    def settled(self, ask: Callable[[], Answer]) -> Answer:
+        """ask(), and again from better minima of the fits as long as a profile meets one."""
+        while True:
+            try:
+                return ask()
+            except Better as met:
+                for one, part in zip(self.fits, self.halves(met.z), strict=True):
+                    one.move(part)
 
     def noises(self, slope: Array) -> tuple[list[float], float]:
         """Dispersions of both for a scalar with this gradient (f1+f2,), and the smaller degrees of

@@ -17,7 +17,8 @@ from .estimate import Settings, solve
 from .laws import Law
 from .minimum import student_quantile
 from .model import fit, fit_rows
-from .result import Curve, Fit
+from .result import Fit
+from .values import Curve
 
 
 @dataclass(frozen=True)

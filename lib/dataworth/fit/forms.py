@@ -307,7 +307,8 @@ class Repetition(BasisLaw):
 
     def grid(self, x: Array, size: int) -> Array:
         axis = [0.1, 0.2, 0.35, 0.6, 1.0]
-        return laws.combinations(axis, axis, np.log([1.0, 6.0, 40.0]), np.log([1.0, 6.0, 40.0]))
+        r = np.log(np.geomspace(1.0, 250.0, 3 if size < 100 else 6))  # two basins may lie near
+        return laws.combinations(axis, axis, r, r)
 
     def unscale(self, log_x0: Array) -> tuple[Array, Array]:
         return self._affine([("A", "alpha", log_x0[0]), ("B", "beta", log_x0[1])]), np.zeros(7)

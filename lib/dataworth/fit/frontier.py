@@ -10,7 +10,8 @@ import numpy as np
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from .result import Fit, Interval
+from .result import Fit
+from .values import Interval
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ The deviance 2 (O(psi) - O_min) / s of a scalar psi is compared with Student's t
 dispersion sum(rho'^2) / (n - p) / mean(rho'') of the objective at its minimum: the residual
 variance for L2, and the tau-test scale for a robust loss (Ronchetti 1982; Huber 1973 factor).
 p leaves out floors that are estimated as zero.
+
+That is right for noise of one size. Where the rows that decide a scalar are noisier than the rest,
+s grows as far as their squared residuals say (`Minimum.unevenness`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from dataworth.errors import UserError
 from .gaps import Gap, Quantity
 from .objective import robust_scale
 from .solver import Joint, Problem
+
+GATE = 1.0  # standard errors of the ratio of variances above which it counts
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class Minimum(State):
 
     def noise(self, slope: Array) -> tuple[float, float]:
         """Dispersion that scales the deviance of a scalar with this gradient, and its degrees of
-        freedom. Clusters inflate it by the scalar's clustered over its naive variance.
+        freedom. Clusters inflate it by the scalar's clustered over its naive variance, uneven
+        noise by `unevenness`.
         """
         if self.problem.objective.loss == "lad":
             raise UserError(
@@ -103,11 +109,59 @@ class Minimum(State):
             )
         scale = self.dispersion
         dof = float((self.weights > 0).sum() - self.free)
-        if self.cluster is not None:
-            naive = max(float(slope @ self.inverse @ slope) * scale, 1e-300)
-            scale *= max(float(slope @ self.sandwich(self.cluster) @ slope), 1e-300) / naive
-            dof = min(dof, float(self.cluster.max()))
-        return scale, dof
+        if self.cluster is None:
+            factor, own = self.unevenness(slope)
+            return scale * factor, own
+        naive = max(float(slope @ self.inverse @ slope) * scale, 1e-300)
+        scale *= max(float(slope @ self.sandwich(self.cluster) @ slope), 1e-300) / naive
+        return scale, min(dof, float(self.cluster.max()))
+
+    @cached_property
+    def geometry(self) -> tuple[Array, Array, Array]:
+        """Slopes of the rows dr/dz (n,f), an orthonormal basis of their weighted span (n,r), and
+        the rows' leverages (n,)."""
+        rows = self.problem.jacobian(self.z[None])[1][0].T
+        inside = np.ones(rows.shape[1], bool)
+        for i, _ in self.problem.floors:  # a floor at zero absorbs no noise
+            inside[i] = self.z[i] > self.problem.lower[i]
+        span = rows[:, inside] * np.sqrt(self.weights)[:, None]
+        size = np.sqrt((span**2).sum(0))
+        basis, values, _ = np.linalg.svd(span / np.where(size > 0, size, 1.0), full_matrices=False)
+        basis = basis[:, values > 1e-10 * values.max(initial=0.0)]
+        return rows, basis, np.minimum((basis**2).sum(1), 1 - 1e-9)
+
+    def unevenness(self, slope: Array) -> tuple[float, float]:
+        """How much larger the variance of a scalar with this gradient is than under noise of one
+        size, at least 1, and the degrees of freedom of that variance.
+
+        The squared residuals are weighed by the rows' influence on the scalar (HC2: MacKinnon and
+        White 1985), with the degrees of freedom of that sum (Bell and McCaffrey 2002; Imbens and
+        Kolesar 2016). Where the ratio is no more than its own noise, a factor of 1 stands.
+        """
+        w, objective = self.weights, self.problem.objective
+        used = float((w > 0).sum())
+        dof = used - self.free
+        if dof < 2:
+            return 1.0, dof
+        rows, basis, leverage = self.geometry
+        score = w * objective.psi(self.residuals)[0]
+        influence = (rows @ self.inverse @ slope) ** 2
+        even = float((influence * w).sum()) * float((score[w > 0] ** 2 / w[w > 0]).sum()) / dof
+        if not even > 0:
+            return 1.0, dof
+        weight = influence * w / (1 - leverage)
+        # mean and variance of the weighted sum of squares of even, Gaussian noise
+        mean = float((weight * (1 - leverage)).sum())
+        cross = basis.T @ (basis * weight[:, None])
+        variance = float((weight**2 * (1 - 2 * leverage)).sum() + (cross**2).sum())
+        own = min(max(mean**2 / max(variance, 1e-300), 1.0), dof)
+        ratio = float((influence * score**2 / (1 - leverage)).sum()) / even
+        if ratio < 1 + GATE * np.sqrt(max(2 / own - 2 / dof, 0.0)):
+            return 1.0, dof
+        # HC3 from here on: the ratio was seen, and HC2 is short where the noisy rows have leverage
+        ratio = float((influence * score**2 / (1 - leverage) ** 2).sum()) / even
+        wide = ratio * (student_quantile(0.95, own) / student_quantile(0.95, dof)) ** 2
+        return (ratio, own) if wide > 1 else (1.0, dof)
 
     def scores(self) -> tuple[Array, Array]:
         """Row gradients w rho'(r) dr/dz (n,f), and the rows' w rho'' |J|^2 parts (n,f,f)."""
@@ -145,24 +199,33 @@ class Minimum(State):
     def wald_ends(self, quantity: Quantity, level: float) -> tuple[float, float]:
         """Ends of psi about the estimate, by the sandwich covariance."""
         _, centre, slope = self.tangent(quantity)
-        dof = self.noise(slope)[1]
+        dof = float((self.weights > 0).sum() - self.free)
+        if self.cluster is not None:
+            dof = min(dof, float(self.cluster.max()))
         half = np.sqrt(max(float(slope @ self.sandwich(self.cluster) @ slope), 0.0))
         half *= student_quantile(level, dof) if dof >= 1 else np.inf
-        return centre - half, centre + half
+        floor = quantity.floor
+        at_zero = floor is not None and self.z[floor.at] <= self.problem.lower[floor.at]
+        if at_zero or np.isnan(half):
+            half = np.inf  # a floor of zero has no first order
+        low = 0.0 if quantity.limits[0] == 0 > centre - half else centre - half
+        return low, centre + half
 
     def bca_ends(
         self, quantity: Quantity, draws: Array, centre: float, level: float
     ) -> tuple[float, float]:
         """Bias-corrected accelerated ends (Efron 1987) of draws (B,) of psi about its estimate;
         acceleration from influence values."""
+        valid = draws[~np.isnan(draws)]
+        if not len(valid) or 2 * len(valid) < len(draws):  # they identify nothing
+            return -np.inf, np.inf
         slope = quantity.gap(self.problem).slope(self.z, centre)
         influence = -self.scores()[0] @ self.inverse @ slope
         if self.cluster is not None:
             influence = np.bincount(self.cluster, influence).astype(float)
         spread = float((influence**2).sum())
         acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-        valid = draws[~np.isnan(draws)]
-        below = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / max(len(valid), 1)
+        below = ((valid < centre).sum() + 0.5 * (valid == centre).sum()) / len(valid)
         shift = float(special.ndtri(np.clip(below, 1e-4, 1 - 1e-4)))
         q = shift + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
         adjusted = special.ndtr(shift + q / (1 - acceleration * q))

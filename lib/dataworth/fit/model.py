@@ -18,11 +18,13 @@ from .estimate import Settings, adapt, constraints, solve
 from .grouped import Grouped
 from .laws import Law
 from .objective import make
-from .result import Curve, Fit
+from .result import Fit
 from .solver import Status
 from .table import column, labels_of, numbers
+from .values import Curve
 
 
+@np.errstate(all="ignore")  # what is not finite is flagged, rejected or open
 def fit(
     data: Any,
     *,

@@ -23,6 +23,15 @@ from .minimum import Minimum, State, student_quantile
 from .solver import Joint, Problem, lifted, minimise
 
 
+class Better(Exception):
+    """A profile met a point z (f,) with a lower objective than the estimate's: no interval holds
+    until the estimate is moved there (the "new minimum" of MINOS, James and Roos 1975)."""
+
+    def __init__(self, z: Array) -> None:
+        super().__init__("the profile met a lower objective than the estimate's")
+        self.z = z
+
+
 @dataclass(frozen=True)
 class Trace:
     """Points of a profile: psi and the signed root of the scaled deviance, (m,) ascending."""
@@ -79,6 +88,9 @@ class Profile:
         self.at, self.gap, self.centre, self.scale, self.dof = at, gap, centre, scale, dof
         self.problem, self.floor, z = at.problem, floor, at.z[None]
         self.base = float(self.problem.value(z, at.target[None], at.weights[None])[0])
+        # a decrease that is worth another start: seen in the deviance, and above rounding
+        rounding = float((at.weights * (1e-14 * (1 + np.abs(at.target))) ** 2).sum())
+        self.worth = 5e-4 * scale + 1e-9 * abs(self.base) + rounding
         self.origin = origin(centre)
         c, h = np.array([self.origin]), 1e-4
         slope = gap.slope(at.z, self.origin)
@@ -130,11 +142,17 @@ class Profile:
                 good = np.isfinite(problem.value(trial, t, w))
             start = np.where(good[:, None], trial, start)
         both = np.concatenate([t, c[:, None]], 1), np.concatenate([w, np.ones((len(c), 1))], 1)
-        found = minimise(self.constrained, start, *both, tolerance=1e-9, max_iterations=100)
+        found = minimise(
+            self.constrained, start, *both,
+            tolerance=1e-9, enough=1e-6 * self.scale, max_iterations=100,
+        )  # fmt: skip
         best = found.objective.reshape(-1, count).argmin(0) * count + np.arange(count)
         end, c, t, w = found.z[best], c[:count], t[:count], w[:count]
         reached = self.gap.reached(end, c)
-        deviance = 2 * (problem.value(end, t, w) - self.base) / self.scale
+        value = problem.value(end, t, w)
+        if value.min() < self.base - self.worth:
+            raise Better(end[value.argmin()])
+        deviance = 2 * (value - self.base) / self.scale
         # a constraint that could not be met (a box edge) says nothing about this value
         ok = np.isfinite(reached) & np.isfinite(deviance)
         ok &= np.abs(reached - c) <= 0.3 * self.error + 0.05 * np.abs(c - self.origin)
@@ -239,8 +257,12 @@ def near_zero(psi: Array, root: Array, centre: float, dof: float) -> Array:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         beyond = np.where(size > 0, (d * d + root**2) / (2 * d), 0.0)
     other = np.where((size <= d) | ((root > 0) & (centre > 0)), size, beyond)
+    nearer = np.minimum(size, other)
     tail = special.stdtr(dof, -size) + special.stdtr(dof, -other)
-    return -np.sign(root) * special.stdtrit(dof, tail / 2)
+    # where both probabilities are one, or too small to be told from zero, the nearer root decides
+    mixed = (size != other) & (tail > 1e-290)
+    safe = np.where(mixed, tail / 2, 0.25)
+    return np.sign(root) * np.where(mixed, -special.stdtrit(dof, safe), nearer)
 
 
 def origin(centre: float) -> float:
@@ -253,6 +275,9 @@ def traced(at: Minimum, quantity: Quantity) -> Profile | None:
     """The profile of a quantity; none when no rows are to spare."""
     gap, centre, slope = at.tangent(quantity)
     scale, dof = at.noise(slope)
+    floor = quantity.floor
+    if floor is not None and at.z[floor.at] <= at.problem.lower[floor.at]:
+        centre = 0.0
     return None if dof < 1 else Profile(at, gap, centre, scale, dof, quantity.floor)
 
 

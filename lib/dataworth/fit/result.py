@@ -4,11 +4,11 @@ JSON form."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,60 +23,16 @@ from .grouped import Grouped
 from .laws import ZERO, Law
 from .minimum import Minimum, student_quantile
 from .objective import Objective
-from .solver import Problem, Status
+from .solver import Problem, Status, minimise
 from .table import finite, points
+from .values import Curve, Interval, Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Psi = Callable[[Mapping[str, Array]], Array]  # a scalar of parameters by name
+Answer = TypeVar("Answer")
 METHODS = ("percentile", "basic", "bca", "profile", "wald")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with its interval; an end is infinite when the data do not close it.
-
-    method: percentile, basic or bca (draws), profile, wald (sandwich covariance), delta (first
-    order, covariance of the model), or none (there is no interval: both ends are open).
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    method: str
-
-    @property
-    def open(self) -> bool:
-        return not (np.isfinite(self.low) and np.isfinite(self.high))
-
-    def __iter__(self) -> Iterator[float]:
-        return iter((self.low, self.high))
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions (m,) with interval ends (m,) and, per point, whether x lies outside the data."""
-
-    mean: Array
-    low: Array
-    high: Array
-    level: float
-    extrapolated: Any
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The rows that a law is fitted to: x (n,d), y (n,), weights (n,), cluster codes (n,)."""
-
-    x: Array
-    y: Array
-    weights: Array
-    cluster: Any = None
 
 
 @dataclass(frozen=True)
@@ -239,11 +195,13 @@ class Fit:
         value = self.params[name]
         if not p.zero:
             return Quantity(value, scalar, gap, np.exp if p.log else _same, p.bounds())
-        problem, free = self._posed
+        problem, _ = self._posed
         floor = None
-        if j in free:
+        own = np.flatnonzero(problem.matrix[j])
+        if len(own) == 1 and problem.matrix[j, own[0]] == 1:  # free, or shared with one that is
             reference = self.law.zero_reference(j, problem.x, self.curve.y)
-            floor = Floor(free.index(j), shift[j], float(np.exp(reference + shift[j])))
+            unit, shift_z = float(np.exp(reference + shift[j])), float(shift[j] + problem.offset[j])
+            floor = Floor(int(own[0]), shift_z, unit)
         return Quantity(value, scalar, gap, _same, (0.0, np.inf), floor)
 
     def scalar(self, psi: Callable[[Array], Array], back: Callable[..., Any] = np.exp) -> Quantity:
@@ -299,46 +257,106 @@ class Fit:
         stats.check_level(level)
         drawn = self.draws_phi is not None
         if method is None and not drawn and self.settings.objective.loss == "lad":
-            method, ends = "none", (-np.inf, np.inf)
-        else:
-            method = method or ("percentile" if drawn else "profile")
-            ends = self._ends(quantity, level, method)
-        low, high = (float(quantity.back(end)) for end in ends)
-        return Interval(quantity.value, low, high, level, method)
-
-    def _ends(self, quantity: Quantity, level: float, method: str) -> tuple[float, float]:
+            low, high = (float(quantity.back(end)) for end in (-np.inf, np.inf))
+            return Interval(quantity.value, low, high, level, "none")
+        method = method or ("percentile" if drawn else "profile")
         if method not in METHODS:
             raise UserError(f"method is {method!r}; allowed are {', '.join(METHODS)}.")
+        before = self.phi
+        ends = self.settled(lambda: self._ends(quantity, level, method))
+        value = quantity.value
+        with np.errstate(over="ignore"):
+            if self.phi is not before:
+                value = float(quantity.back(quantity.psi(self.phi[None])[0]))
+            low, high = (float(quantity.back(end)) for end in ends)
+        # draws may all lie on one side of the estimate; an interval holds it all the same
+        return Interval(value, min(low, value), max(high, value), level, method)
+
+    def intervals(self, level: float = 0.95, method: str | None = None) -> dict[str, Interval]:
+        """Intervals of all parameters, of one and the same estimate."""
+        while True:
+            before = self.phi
+            found = {name: self.interval(name, level, method) for name in self.law.names}
+            if self.phi is before:
+                return found
+
+    @np.errstate(all="ignore")
+    def settled(self, ask: Callable[[], Answer]) -> Answer:
+        """ask(), and again from the better minimum each time that a profile meets one: the fit
+        moves there (as MINOS does) and carries the flag better_minimum."""
+        while True:
+            try:
+                return ask()
+            except profile.Better as met:
+                self.move(met.z)
+
+    def move(self, z: Array) -> None:
+        """Take the minimum that is reached from free parameters z (f,), where it is lower."""
+        problem, at = self.problem, self.minimum
+        found = minimise(problem, z[None], at.target[None], at.weights[None])
+        value = float(found.objective[0])
+        if not value < float(problem.value(at.z[None], at.target[None], at.weights[None])[0]):
+            return
+        phi = problem.phi(found.z)[0]
+        for i, _ in problem.floors:  # a floor at the bottom of its box is none
+            if found.z[0, i] <= problem.lower[i]:
+                phi = np.where(problem.matrix[:, i] == 1, ZERO, phi)
+        flags = tuple(dict.fromkeys((*self.flags, "better_minimum")))
+        for name, new in (
+            ("phi", phi), ("objective", value), ("flags", flags),
+            ("status", Status(int(found.status[0]))),
+        ):  # fmt: skip
+            object.__setattr__(self, name, new)
+        del self.__dict__["minimum"]
+
+    def _ends(self, quantity: Quantity, level: float, method: str) -> tuple[float, float]:
         if method == "profile":
             return profile.profile_ends(self.minimum, quantity, level)
         if method == "wald":
             return self.minimum.wald_ends(quantity, level)
         phi = self._draws()
         draws = np.where(np.isnan(phi).any(1), np.nan, quantity.psi(np.nan_to_num(phi)))
+        # a draw at the edge of the law's box, a natural zero apart, would have gone on
+        least, most = quantity.limits
+        if np.isfinite(most):
+            draws = np.where(draws >= most - 1e-9 * abs(most), np.inf, draws)
+        if np.isfinite(least) and least != 0:
+            draws = np.where(draws <= least + 1e-9 * abs(least), -np.inf, draws)
         centre = float(quantity.psi(self.phi[None])[0])
         if method == "bca":
-            return self.minimum.bca_ends(quantity, draws, centre, level)
-        low, high = (float(end) for end in stats.interval(draws, level))
-        return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
+            low, high = self.minimum.bca_ends(quantity, draws, centre, level)
+        else:
+            low, high = (float(end) for end in stats.interval(draws, level))
+        if method == "basic":
+            low, high = max(2 * centre - high, least), min(2 * centre - low, most)
+        # draws that identify nothing close no end
+        return (-np.inf if np.isnan(low) else low), (np.inf if np.isnan(high) else high)
 
     def test(self, name: str, value: float) -> float:
         """Two-sided p-value of "this parameter has this value", from the profile."""
         p = self.law.params[self.law.index(name)]
         psi = value if p.zero else p.to_internal(value)
-        return profile.p_value(self.minimum, self.parameter(name), psi)
+        return self.settled(lambda: profile.p_value(self.minimum, self.parameter(name), psi))
 
     def test_mean(self, x: Any, value: float) -> float:
         """Two-sided p-value of "f at the point x has this value", from the profile."""
-        return profile.p_value(self.minimum, self._mean(x), float(np.log(value)))
+        psi = float(np.log(value))
+        return self.settled(lambda: profile.p_value(self.minimum, self._mean(x), psi))
 
     def profile(self, name: str, level: float = 0.999) -> profile.Trace:
         """Traced profile: values (log of positive parameters) and signed root deviances."""
         stats.check_level(level)
-        quantity = self.parameter(name)
-        if (traced := profile.traced(self.minimum, quantity)) is None:
-            raise UserError("The law has as many parameters as rows; a profile says nothing here.")
-        traced.ends(level, *quantity.limits)
-        return traced.points()
+
+        def ask() -> profile.Trace:
+            quantity = self.parameter(name)
+            if (traced := profile.traced(self.minimum, quantity)) is None:
+                raise UserError(
+                    "The law has as many parameters as rows; a profile says nothing here."
+                )
+            traced.ends(level, *quantity.limits)
+            return traced.points()
+
+        return self.settled(ask)
 
     def covariance(self, kind: str = "hc3") -> Array:
         """Covariance of the free internal parameters, (f,f): hc3, cluster or model."""
@@ -372,7 +390,10 @@ class Fit:
                 values = objective.inverse(objective.transform(values) - noise)
             low, high = stats.interval(values, level)
         else:
+            before = self.phi
             ends = [self.interval_mean(p[None], level, method) for p in at]
+            if self.phi is not before:
+                return self.predict(x, level, kind, method)
             low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
             if kind == "new-run":
                 low, high = self._widen(mean, low, high, level)
@@ -429,7 +450,7 @@ class Fit:
     def summary(self, level: float = 0.95) -> dict[str, Any]:
         """Parameters with intervals, status and flags, ready for JSON (`finite`)."""
         objective = self.settings.objective
-        parameters = {name: asdict(self.interval(name, level)) for name in self.law.names}
+        parameters = {name: asdict(one) for name, one in self.intervals(level).items()}
         record = {
             "law": self.law.name,
             "loss": objective.loss,

@@ -53,7 +53,9 @@ class Problem:
     @property
     def work(self) -> int:
         """Values that one evaluation holds for each problem of a batch."""
-        return self.x.shape[0] * max(1, len(self.law.params)) // 4 + 1
+        size = max(1, len(self.law.params))
+        numeric = 1 if self.law.cheap_curvature else size
+        return self.x.shape[0] * size * numeric // 4 + 1
 
     @property
     def quadratic(self) -> bool:
@@ -282,8 +284,12 @@ def minimise(
     *,
     max_iterations: int = 200,
     tolerance: float = 1e-11,
+    enough: float = 0.0,
 ) -> Solution:
     """Minimise from each start. start (B,f); target (B,n) or (1,n); weights likewise.
+
+    A search ends where the decrease still promised is below `tolerance` of the objective, or
+    below `enough`.
 
     All arrays are numpy, or all are tensors on one device.
     """
@@ -296,7 +302,7 @@ def minimise(
     parts = []
     for i in range(0, size, chunk):
         z, t, w = (a[i : i + chunk] for a in (start, target, weights))
-        parts.append(_minimise_chunk(problem, z, t, w, max_iterations, tolerance))
+        parts.append(_minimise_chunk(problem, z, t, w, max_iterations, tolerance, enough))
     fields = zip(*((s.z, s.objective, s.status) for s in parts), strict=True)
     return Solution(*(xp.concatenate(f) for f in fields))
 
@@ -308,6 +314,7 @@ def _minimise_chunk(
     weights: Array,
     max_iterations: int,
     tolerance: float,
+    enough: float,
 ) -> Solution:
     size, xp = len(z), namespace(z)
     out_z = xp.copy(z)
@@ -322,7 +329,7 @@ def _minimise_chunk(
     stalled = xp.full(len(index), 0)
     quadratic = problem.quadratic
     # decreases below rounding of the residuals cannot be seen
-    rounding = (weights * (1e-15 * (1 + xp.abs(target))) ** 2).sum(1)
+    rounding = (weights * (1e-15 * (1 + xp.abs(target))) ** 2).sum(1) + enough
     for iteration in range(max_iterations):
         if not len(index):
             break
@@ -348,7 +355,7 @@ def _minimise_chunk(
         value = xp.where(good, trial_value, value)
         damping = xp.where(good, xp.maximum(damping * 0.1, 1e-12), damping * 8)
         if use_newton:
-            tiny = ~good | (gain <= 1e-13 * xp.abs(value))
+            tiny = ~good | (gain <= 1e-13 * xp.abs(value) + 1e-2 * enough)
             stalled = xp.where(tiny, stalled + 1, 0)
             damping = xp.where(good, damping, xp.maximum(damping, 1e-12))
             damping = xp.where(good & (damping < 1e-9), 0.0, damping)
