@@ -65,12 +65,17 @@ BROUGHT = {
     ),
     "ratio": (
         "dataworth.fit.cli",
-        "Synthetic examples that equal one real example at equal loss, with an interval.",
+        "Examples (or tokens) of B that equal one of A at equal loss, with an interval.",
     ),
     "frontier": (
         "dataworth.fit.cli",
         "Compute-optimal sizes N and D for each budget, with intervals.",
     ),
+    "laws": ("dataworth.fit.cli", "The laws: formula, variables with their units, parameters."),
+    "compare-laws": ("dataworth.fit.cli", "Which law the runs speak for."),
+    "forecast": ("dataworth.fit.cli", "Extrapolate a learning curve, with intervals."),
+    "more-runs": ("dataworth.fit.cli", "How many further runs would narrow an interval so far."),
+    "isoflop": ("dataworth.fit.cli", "Best size of each budget: parabolas beside a direct fit."),
     "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
 

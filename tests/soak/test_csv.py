@@ -37,10 +37,16 @@ COMMANDS: dict[str, list[str]] = {
     "fit draws": ["--x", "N", "--bootstrap", "8", "--cluster", "arm"],
     "ratio": ["--x", "N", "--law", "power", "--at-real", "500"],
     "frontier": ["--budget", "1e9"],
+    "fit predict": ["--x", "N", "--law", "shifted", "--fixed", "E=0.1", "--predict", "1e5"],
+    "compare-laws": ["--x", "N", "--laws", "power,shifted"],
+    "forecast": ["--x", "N", "--laws", "power,shifted", "--at", "1e5"],
+    "more-runs": ["--x", "N", "--parameter", "k", "--half-width", "0.01"],
+    "isoflop": ["--budget", "N*D", "--tokens", "D"],
 }
 
 
-OFTEN = [1 if name in ("fit chinchilla", "frontier") else 8 for name in COMMANDS]  # two are slow
+SLOW = ("fit chinchilla", "frontier", "isoflop")
+OFTEN = [1 if name in SLOW else 8 for name in COMMANDS]
 
 
 def sound_table(rng: random.Random) -> list[list[str]]:

@@ -18,6 +18,7 @@ True
 
 from dataworth.stats import interval as percentile_interval
 
+from .designs import Advice, half_width_after, more_runs
 from .equivalence import (
     Crossing,
     Equivalence,
@@ -28,17 +29,16 @@ from .equivalence import (
     worth,
 )
 from .extrapolate import (
-    Advice,
     Forecast,
     Origin,
     Score,
     compare,
     forecast,
-    more_runs,
     rolling_origin,
 )
 from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
+from .isoflop import Valley, isoflop
 from .laws import Law, Param, PowerSum, Term
 from .model import fit
 from .result import Fit
@@ -48,7 +48,7 @@ from .values import Curve, Interval, Prediction
 __all__ = [
     "LAWS", "Advice", "BrokenPower", "Cost", "Crossing", "Curve", "Equivalence", "Fit",
     "Forecast", "Interval", "Law", "Optimum", "Origin", "Param", "PowerSum", "Prediction",
-    "Score", "Status", "Term", "Worth", "allocation_exponent", "compare", "crossing",
-    "equivalence", "equivalence_test", "fit", "forecast", "frontier", "more_runs",
-    "percentile_interval", "rolling_origin", "worth",
+    "Score", "Status", "Term", "Valley", "Worth", "allocation_exponent", "compare", "crossing",
+    "equivalence", "equivalence_test", "fit", "forecast", "frontier", "half_width_after", "isoflop",
+    "more_runs", "percentile_interval", "rolling_origin", "worth",
 ]  # fmt: skip

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
+from dataworth.arrays import Array
 from dataworth.design import three_sizes
 from dataworth.display import say, table
 from dataworth.errors import UserError, quoted
@@ -21,6 +24,7 @@ from . import forms
 from .choose import Chosen, choose
 from .diagnostics import FLAGS
 from .expressions import split
+from .laws import Law
 from .model import fit
 from .numerals import number
 from .read import read
@@ -105,6 +109,38 @@ class Fitted:
         return {"flags": self.flags, "warnings": self.words, "notes": notes, "left_out": dropped}
 
 
+def at_points(texts: Sequence[str], law: Law, names: Sequence[str], what: str) -> Array:
+    """Points (m,d) of an option that may be repeated: 1e9,2e9 for a law of one variable, else
+    N=1e9,D=2e10; names: what the columns are called, which serve too.
+
+    Raises:
+        UserError: a variable is missing, occurs twice or is none of the law's.
+    """
+    called = dict(zip(names, law.variables, strict=True)) | {v: v for v in law.variables}
+    example = ",".join(f"{v}=1e9" for v in law.variables)
+    found = []
+    for text in texts:
+        parts = [part.rpartition("=") for part in split(text)]
+        if len(law.variables) == 1:
+            wrong = any(sign and called.get(name.strip()) is None for name, sign, _ in parts)
+            rows = [[value] for _, _, value in parts]
+        else:
+            given = {called.get(name.strip()): value for name, _, value in parts}
+            wrong = set(given) != set(law.variables) or len(parts) > len(given)
+            rows = [[given.get(v, "") for v in law.variables]]
+        if wrong:
+            raise UserError(f"{what} is {quoted(text)}; write it like {what} {example}.")
+        found += [[number(value, what) for value in row] for row in rows]
+    if any(not value > 0 for row in found for value in row):
+        raise UserError(f"{what} is {quoted(', '.join(texts))}; sizes above 0 are needed.")
+    return np.array(found, float).reshape(-1, len(law.variables))
+
+
+def called(point: Array, names: Sequence[str]) -> str:
+    """A point in words: N = 1e+09, D = 2e+10."""
+    return ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True))
+
+
 def table_of(path: Path, options: Mapping[str, Any], law: str = "power") -> Chosen:
     """Rows, variables and losses of the table that the options choose."""
     source = read(path, options.get("sep"), options.get("decimal"))
@@ -151,30 +187,60 @@ def pairs(texts: Sequence[str] | None, what: str) -> list[tuple[str, str]]:
     return found
 
 
-def show(record: dict[str, Any], title: str, rows: dict[str, Interval], as_json: bool) -> None:
-    """A table of intervals in a terminal, JSON in a pipe or on request."""
-    if as_json or not sys.stdout.isatty():
-        put_json(record)
-        return
+def predictions(
+    one: Fit, points: Array, names: Sequence[str], level: float
+) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
+    """Losses at points (m,d), of the law and of one further run, as records and as rows."""
+    mean = one.predict(points, level)
+    run = one.predict(points, level, kind="new-run")
+    method = "percentile" if one.draws_phi is not None else "profile"
+    records: list[dict[str, Any]] = []
+    rows: dict[str, Interval] = {}
+    for i, point in enumerate(points):
+        value = float(mean.mean[i])
+        law = Interval(value, float(mean.low[i]), float(mean.high[i]), level, method)
+        new = Interval(value, float(run.low[i]), float(run.high[i]), level, method)
+        outside = bool(mean.extrapolated[i])
+        records.append({
+            "at": dict(zip(one.law.variables, point.tolist(), strict=True)),
+            "law": asdict(law), "one_run": asdict(new), "extrapolated": outside,
+        })  # fmt: skip
+        where = called(point, names) + (" (extrapolated)" if outside else "")
+        rows |= {f"loss at {where}": law, "  one more run there" + " " * i: new}
+    return records, rows
+
+
+def show(
+    record: dict[str, Any], title: str, rows: dict[str, Interval], as_json: bool,
+    words: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """As `show_rows`, of intervals."""
     level = next(iter(rows.values())).level
     body = [
         [name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method]
         for name, one in rows.items()
     ]
-    table(["", "estimate", f"{level:.0%} low", "high", "method"], body, title)
-    tell(record)
+    head = ["", "estimate", f"{level:.0%} low", "high", "method"]
+    show_rows(record, title, head, body, as_json, words)
 
 
 def show_rows(
     record: dict[str, Any], title: str, head: Sequence[str], body: Sequence[Sequence[str]],
-    as_json: bool,
+    as_json: bool, words: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Any table in a terminal, JSON in a pipe or on request."""
+    """Any table in a terminal, JSON in a pipe or on request. words: what to tell of the record in
+    a terminal; all its words and plain values if not given."""
     if as_json or not sys.stdout.isatty():
         put_json(record)
         return
-    table(head, body, title)
-    tell(record)
+    if body:
+        table(head, body, title)
+    tell(record if words is None else words)
+
+
+def brief(value: float) -> str:
+    """Three digits, with the exponent as people write it: 2.5e9."""
+    return re.sub(r"e([+-])0*", lambda f: "e" + f[1].replace("+", ""), f"{value:.3g}")
 
 
 def put_json(record: Any) -> None:
@@ -187,7 +253,7 @@ def tell(record: Mapping[str, Any]) -> None:
         if name in ("warnings", "notes"):
             for sentence in value:
                 say(sentence)
-        elif isinstance(value, list) and all(isinstance(v, str) for v in value):
+        elif name == "flags":
             say(f"{name}: {', '.join(value) or 'none'}")
         elif isinstance(value, str | int | float) and not (name == "left_out" and not value):
             say(f"{name}: {value}")

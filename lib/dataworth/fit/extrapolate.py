@@ -1,4 +1,4 @@
-"""Tests of a law beyond its data: rolling origin, choice between laws, forecasts, more runs."""
+"""Tests of a law beyond its data: rolling origin, choice between laws, forecasts."""
 
 from __future__ import annotations
 
@@ -240,60 +240,3 @@ def forecast(
     best = min(scores, key=lambda choice: scores[choice]) if scores else choices[0]
     final = refit(base, slice(None), forms.get(best[0]), rank ** best[1])
     return Forecast(final, best[0], best[1], scores)
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Runs of one size that would narrow an interval to the wanted half width."""
-
-    x: tuple[float, ...]
-    runs: int
-    half_width: float
-
-
-def more_runs(
-    fitted: Fit,
-    name: str,
-    half_width: float,
-    sizes: Sequence[Any],
-    *,
-    level: float = 0.95,
-    most: int = 10_000,
-) -> list[Advice]:
-    """How many more runs, of which size, would settle a parameter, fewest runs first.
-
-    First-order design: the covariance of the present fit is updated by further rows with the
-    present noise (Fedorov 1972). half_width and the answer are in the parameter's unit, for
-    positive parameters other than floors in relative (log) units. Sizes that cannot reach the
-    width with `most` runs are left out.
-
-    Raises:
-        UserError: the half width is not positive.
-    """
-    if not half_width > 0:
-        raise UserError(f"half_width is {half_width!r}; a positive number is needed.")
-    at = fitted.minimum
-    slope = at.tangent(fitted.parameter(name))[2]
-    noise, dof = at.noise(slope)
-    covariance = noise * at.inverse
-    quantile = student_quantile(level, dof)
-    wanted = (half_width / quantile) ** 2
-    now = float(slope @ covariance @ slope)
-    points = np.concatenate([fitted.points(s) for s in sizes])
-    slopes = at.problem.slopes(at.z, points / np.exp(fitted.log_x0))
-    advice = []
-    for point, row in zip(points, slopes, strict=True):
-        shared = float(slope @ covariance @ row) ** 2
-        own = float(row @ covariance @ row)
-        # variance after m runs: now - shared / (noise / m + own)
-        runs = 0
-        if now > wanted:
-            room = shared / (now - wanted) - own
-            if room <= 0 or noise / room > most:
-                continue
-            runs = int(np.ceil(noise / room))
-        after = now - shared / (noise / runs + own) if runs else now
-        advice.append(
-            Advice(tuple(point.tolist()), runs, quantile * float(np.sqrt(max(after, 0.0))))
-        )
-    return sorted(advice, key=lambda a: a.runs)
