@@ -164,22 +164,6 @@ def over_examples(
     return drawn
 
 
-def over_seeds(values: Array, *, seed: int = 0, arm: int = 0) -> Array:
-    """Bootstrap versions (B, ...) of means over S seeds; `values` (B, ..., S) are their versions
-    over examples (`over_examples`).
-
-    Seeds are sampled with replacement, by `arm`: arms of one number sample the same (give paired
-    arms one number). Deviations from the seeds' mean are widened by sqrt(S / (S - 1)), without
-    which S resampled seeds understate their variance; one seed gives an interval over examples
-    alone.
-    """
-    count = values.shape[-1]
-    widen = np.sqrt(count / (count - 1)) if count > 1 else 1.0
-    pick = np.random.default_rng([seed, 6, arm]).integers(count, size=values.shape)
-    middle = values.mean(-1)
-    return np.asarray(middle + widen * (np.take_along_axis(values, pick, -1).mean(-1) - middle))
-
-
 @lru_cache(maxsize=2)
 def example_counts(examples: int, resamples: int, seed: int) -> NDArray[np.uint8]:
     """How often each draw takes each example, (B, N)."""

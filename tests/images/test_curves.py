@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from scipy.stats import t
 
 from dataworth.studies.curves import curve
 
@@ -70,25 +71,31 @@ def test_one_seed_gives_the_standard_error_of_a_mean():
     np.testing.assert_allclose(c.draws.mean(0), c.means, atol=4 * expected.max() / RESAMPLES**0.5)
 
 
-@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("seeds", [2, 3, 8])
-def test_several_seeds_add_their_variance(seeds, shared):
-    """Var = E[s_w^2] / S + Var(mean over seeds of the weighted scores), where s_w^2 is the sample
-    variance of the seeds' weighted means: s^2 plus what resampling adds to differences of seeds.
-    """
-    rows = arm(seeds=seeds, shared=shared)
-    scores = scores_of(rows)  # (n, S, N)
-    own = scores - scores.mean(1, keepdims=True)
-    between = scores.mean(2).var(1, ddof=1) + own.var(2).sum(1) / EXAMPLES / (seeds - 1)
-    examples = scores.mean(1).var(1) / EXAMPLES
-    c = curve(rows, [10, 100], resamples=RESAMPLES)
-    np.testing.assert_allclose(c.draws.var(0), between / seeds + examples, rtol=0.12)
-    if shared:  # the seeds alone would not explain it, nor the examples alone
-        assert (c.draws.var(0) > 1.1 * examples).all()
+def test_seeds_add_the_noise_of_all_cells_together(seeds):
+    """Examples alike: two cells' relative variances are pooled, and Student's t has the degrees of
+    freedom of both."""
+    c = curve(arm(seeds=seeds, spread=1e-4), [10, 100], resamples=20_000)
+    relative = c.values / c.means[:, None]
+    pooled = relative.var(1, ddof=1).mean() / seeds
+    half = np.sqrt(pooled) * t.ppf(0.9, 2 * (seeds - 1))
+    expected = np.log(c.means) + np.array([[-half], [half]])
+    found = np.log(np.quantile(c.draws, [0.1, 0.9], axis=0))
+    np.testing.assert_allclose(found, expected, atol=0.06 * half)
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_examples_by_which_seeds_differ_count_once(seeds):
+    """Every seed finds other examples hard, and that is all its noise: the variance of the mean
+    over seeds and examples, not twice that."""
+    rows = arm(seeds=seeds, sizes=40, shared=False, between=0.0)
+    drawn = curve(rows, list(range(10, 50)), resamples=500).draws.var(0).mean()
+    assert drawn == pytest.approx(0.3**2 / seeds / EXAMPLES, rel=0.25)
 
 
 def test_seeds_are_resampled_at_each_size_on_their_own():
-    """Seeds far apart, examples alike: draws of two sizes are then uncorrelated."""
+    """Seeds far apart, examples alike: draws of two sizes are then uncorrelated, and so are two
+    arms of one group."""
     rows = arm(seeds=3, spread=1e-4, between=0.2)
     draws = curve(rows, [10, 100], resamples=RESAMPLES).draws
     assert abs(np.corrcoef(draws.T)[0, 1]) < 4 / np.sqrt(RESAMPLES)

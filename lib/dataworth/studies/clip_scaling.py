@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve
+from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import Runs, check_sizes, run_classifiers, sample
 from dataworth.studies.reanalysis import Reanalysis
 
@@ -214,7 +215,7 @@ class ClipScaling(Reanalysis):
         return [*rows, total]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study(base.Study):
     """Finished runs. `runs[arm][size][seed]` of the towers, `classifiers` those of *synthetic
     scaling*; at the largest size, `judged[seed]` says which synthetic images are recognised, and
@@ -229,27 +230,35 @@ class Study(base.Study):
 
     def curve(self, arm: str, *, split: str = "test", metric: str = "loss") -> Curve:
         """A towers' scaling curve: `test` is zero-shot, `probe` the linear probe."""
-        p = self.params
-        sizes = p.group_sizes if arm == "multi-positive" else p.sizes
-        return self._curve(self.runs[arm], sizes, split=split, metric=metric)
+        return self._towers(split, metric)[arm]
 
     def classifier(self, arm: str) -> Curve:
         """The classifiers' curve at the towers' sizes."""
-        p = self.params
-        sizes = p.real_sizes if arm == "real" else p.synthetic_sizes
-        rows = [self.classifiers[arm][sizes.index(n)] for n in p.sizes]
-        return self._curve(rows, p.sizes)
+        return self._classifiers[arm].at(self.params.sizes)
 
-    def _curve(
-        self,
-        runs: Sequence[Sequence[Result]],
-        sizes: Sequence[int],
-        *,
-        split: str = "test",
-        metric: str = "loss",
-    ) -> Curve:
+    @cached_property
+    def _classifiers(self) -> dict[str, Curve]:
         p = self.params
-        return curve(runs, sizes, split=split, metric=metric, resamples=p.resamples, seed=p.seed)
+        sizes = {"real": p.real_sizes, "synthetic": p.synthetic_sizes}
+        return curves(self.classifiers, sizes, resamples=p.resamples, seed=p.seed)
+
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _towers(self, split: str, metric: str) -> dict[str, Curve]:
+        """All towers, with those on filtered images: runs of one seed and size start from the same
+        weights, and seeds differ more than arms; each size is a block."""
+        p = self.params
+        runs = {**self.runs, "filtered": self.diagnosis["clip, filtered"]}
+        sizes = dict.fromkeys(runs, p.sizes)
+        sizes |= {"multi-positive": p.group_sizes, "filtered": (max(p.sizes),)}
+        return curves(
+            runs,
+            sizes,
+            blocks=sizes,
+            split=split,
+            metric=metric,
+            resamples=p.resamples,
+            seed=p.seed,
+        )
 
     def mixing(self) -> dict[int, Estimate]:
         """Zero-shot loss of as many synthetic beside the real pairs over that of the real pairs
@@ -260,8 +269,19 @@ class Study(base.Study):
     def filtering(self) -> dict[str, Estimate]:
         """Loss after dropping the images that the reference does not recognise, over the loss
         before: of `classifier` and `clip`, and `ratio` of the two."""
-        size = [max(self.params.sizes)]
-        found = {name: self._curve(rows, size).one(0) for name, rows in self.diagnosis.items()}
+        p, towers = self.params, self._towers("test", "loss")
+        names = ("classifier", "classifier, filtered")
+        pair = curves(
+            {name: self.diagnosis[name] for name in names},
+            dict.fromkeys(names, (max(p.sizes),)),
+            resamples=p.resamples,
+            seed=p.seed,
+        )
+        found = {name: c.one(0) for name, c in pair.items()}
+        found |= {
+            "clip": towers["synthetic"].one(-1),
+            "clip, filtered": towers["filtered"].one(0),
+        }
         ratios = {n: found[f"{n}, filtered"].over(found[n]) for n in ("classifier", "clip")}
         return ratios | {"ratio": ratios["classifier"].over(ratios["clip"])}
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dataworth.arrays import Array
 from dataworth.images.classifiers import cross_entropy
+from dataworth.noise import seed_noise
 from dataworth.runs import Result
-from dataworth.stats import Estimate, estimate, interval, over_examples, over_seeds
+from dataworth.stats import Estimate, estimate, interval, over_examples
 
 if TYPE_CHECKING:
     from dataworth.fit import Fit
+
+Rows = Sequence[Sequence[Result]]
 
 
 @dataclass(frozen=True)
 class Curve:
     """Loss or error against training-set size, for one arm.
 
-    sizes: (n,). values: (n, seeds), one per run. draws: (B, n), bootstrap versions of the means
-    over seeds; draw b of one curve and draw b of another used the same test examples.
+    sizes: (n,). values: (n, seeds), one per run. draws: (B, n), versions of the means over seeds;
+    draw b of one curve and draw b of another used the same test examples.
     """
 
     sizes: NDArray[np.int64]
@@ -69,25 +72,50 @@ class Curve:
         return fit(self.table(), law=law, x="n", y="loss", draws=self.draws)
 
 
-def curve(
-    runs: Sequence[Sequence[Result]],
-    sizes: Sequence[int],
+def curve(runs: Rows, sizes: Sequence[int], **how: Any) -> Curve:
+    """The curve of one arm alone (`curves`): its own cells are then all that is known of the noise
+    of its seeds."""
+    return curves({"": runs}, {"": sizes}, **how)[""]
+
+
+def curves(
+    runs: Mapping[str, Rows],
+    sizes: Mapping[str, Sequence[int]],
     *,
     split: str = "test",
     metric: str = "loss",
+    rows: NDArray[np.intp] | None = None,
+    trained: Mapping[str, Sequence[int]] | None = None,
+    blocks: Mapping[str, Sequence[int]] | None = None,
     resamples: int = 1000,
     seed: int = 0,
-) -> Curve:
-    """The curve of an arm whose runs are given as `runs[size][seed]`.
+) -> dict[str, Curve]:
+    """The curves of arms with one model and budget rule, whose runs are `runs[arm][size][seed]`.
 
-    metric: "loss" (cross-entropy, nats) or "error" (1 - top-1). Test examples are resampled with
-    replacement, the same ones in every curve made with the same `seed` and split. Training seeds
-    are resampled at every size on their own; deviations from their mean are widened by
-    sqrt(S / (S - 1)), without which S resampled seeds understate their variance.
+    metric: "loss" (cross-entropy, nats) or "error" (1 - top-1). rows: positions of the test
+    examples that count (those of one class). Test examples are resampled with replacement, the
+    same ones in every curve made with the same `seed` and split; the noise of training seeds is
+    that of all arms together (`noise.seed_noise`). trained: training-set sizes, where `sizes` are
+    something else. blocks: a number for every size of every arm; runs of a block share their seeds.
     """
-    values = scores(runs, split=split, metric=metric)
-    draws = resample(values, resamples=resamples, seed=seed, arm=hash_of(runs))
-    return Curve(np.asarray(sizes, dtype=np.int64), values.mean(2), draws)
+    used = {arm: scores(rows_, split=split, metric=metric) for arm, rows_ in runs.items()}
+    ends = np.cumsum([len(values) for values in used.values()])
+    flat = np.concatenate(list(used.values()))
+    drawn = resample(
+        [(flat, rows)],
+        sizes=np.concatenate([(trained or sizes)[arm] for arm in runs]),
+        blocks=None if blocks is None else np.concatenate([blocks[arm] for arm in runs]),
+        resamples=resamples,
+        seed=seed,
+        stream=hash_of(next(iter(runs.values()))),
+    )[..., 0]
+    means = (flat if rows is None else flat[..., rows]).mean(-1)
+    return {
+        arm: Curve(np.asarray(sizes[arm], dtype=np.int64), values, draws)
+        for arm, values, draws in zip(
+            runs, np.split(means, ends[:-1]), np.split(drawn, ends[:-1], axis=1), strict=True
+        )
+    }
 
 
 def exponent(law: Fit) -> Estimate:
@@ -100,33 +128,43 @@ def exponent_ratio(one: Fit, other: Fit) -> Estimate:
     return exponent(one).over(exponent(other))
 
 
-def scores(runs: Sequence[Sequence[Result]], *, split: str = "test", metric: str = "loss") -> Array:
+def scores(runs: Rows, *, split: str = "test", metric: str = "loss") -> Array:
     """Per-example scores (n, seeds, N) of `runs[size][seed]` on an evaluation set."""
     return np.stack([np.stack([_scores(result, split, metric) for result in row]) for row in runs])
 
 
 def resample(
-    values: Array,
+    outcomes: Sequence[tuple[Array, NDArray[np.intp] | None]],
     *,
     resamples: int,
     seed: int,
-    arm: int,
-    rows: NDArray[np.intp] | None = None,
+    stream: int,
+    sizes: ArrayLike | None = None,
+    blocks: ArrayLike | None = None,
 ) -> Array:
-    """Bootstrap versions (B, n) of the means over seeds and examples of `values` (n, seeds, N).
+    """Bootstrap versions (B, n, E) of the means over seeds and examples of E outcomes of n cells:
+    each its values (n, seeds, N) and the positions of those that count (None: all of them).
 
-    Draw b takes the same examples for every arm of one `seed`. `arm` is a number of the arm's own:
-    its training seeds are resampled independently of another's. `rows`: see `over_examples`.
+    Draw b takes the same examples for every arm of one `seed`. Seeds: `noise.seed_noise` of the
+    relative values, so that they multiply. `stream`: a number of the group's own (`hash_of`): the
+    seeds of two groups are drawn independently.
     """
-    n, count, examples = values.shape
-    flat = values.reshape(n * count, examples)
-    drawn = over_examples(flat, resamples=resamples, seed=seed, rows=rows)
-    return over_seeds(drawn.reshape(-1, n, count), seed=seed, arm=arm)
+    means, drawn = [], []
+    for values, rows in outcomes:
+        flat = values.reshape(-1, values.shape[-1])
+        versions = over_examples(flat, resamples=resamples, seed=seed, rows=rows)
+        drawn.append(versions.reshape(-1, *values.shape[:2]))
+        means.append((values if rows is None else values[..., rows]).mean(-1))
+    x, d = np.stack(means, -1), np.stack(drawn, -1)
+    level = x.mean(1, keepdims=True)
+    level[level == 0] = 1.0  # no error with any seed, and none in any draw
+    noise = seed_noise(x / level, d / level, seed=seed, stream=stream, sizes=sizes, blocks=blocks)
+    return np.asarray(d.mean(2) * np.exp(noise))
 
 
-def hash_of(runs: Sequence[Sequence[Result]]) -> int:
-    """Seed derived from the fields of an arm's first run (`Spec.identity`, which no edit moves, not
-    its key), so that arms are resampled independently."""
+def hash_of(runs: Rows) -> int:
+    """Number derived from the fields of an arm's first run (`Spec.identity`, which no edit moves,
+    not its key): the stream of the group of cells that it begins."""
     return int(runs[0][0].spec.identity[:8], 16)
 
 

@@ -62,7 +62,8 @@ DEFINITIONS = {
     "without own era": ("both", False),
 }
 """Definitions of temporal degradation as a slope: `side` and `own` of `temporal.degradation`."""
-
+SECOND = "second size"
+"""The arm of the slices with the other model."""
 
 Year = Annotated[int, Field(ge=1, le=9999)]
 
@@ -169,12 +170,12 @@ class DataAge(TextStudy):
             "slices": [(first, last, 0) for first, last in self.eras],
             "snapshots": [(start, last, 0) for _, last in self.eras],
             "random dates": [(start, stop, draw) for draw in range(len(self.eras))],
-            "second size": [(first, last, 0) for first, last in self.eras],
+            SECOND: [(first, last, 0) for first, last in self.eras],
         }
         return {
             arm: [
                 [
-                    self._model(self.documents(*row, seed), seed, arm == "second size")
+                    self._model(self.documents(*row, seed), seed, arm == SECOND)
                     for seed in range(self.seeds)
                 ]
                 for row in spans
@@ -294,14 +295,27 @@ class Aged(base.Study):
             )
         return np.concatenate(values, -1), np.concatenate(sizes)
 
-    @cache  # noqa: B019 - a study lives as long as its notebook
     def losses(self, arm: str) -> Losses:
         """Bits per byte (P, E) of arm's training times and evaluation eras."""
-        p = self.params
-        nats, sizes = self.nats(arm)
-        return losses_by_era(
-            nats / math.log(2), sizes, self.eras, resamples=p.resamples, seed=p.seed
+        return self._losses(arm == SECOND)[arm]
+
+    @cache  # noqa: B019 - a study lives as long as its notebook
+    def _losses(self, second: bool) -> dict[str, Losses]:
+        """The losses of all arms of one model: they have one model of noise."""
+        p, names = self.params, [arm for arm in self.runs if (arm == SECOND) == second]
+        loaded = [self.nats(arm) for arm in names]
+        found = losses_by_era(
+            np.concatenate([nats for nats, _ in loaded]) / math.log(2),
+            loaded[0][1],
+            self.eras,
+            authors=held_out()[1],
+            resamples=p.resamples,
+            seed=p.seed,
+            stream=int(second),
         )
+        ends = np.cumsum([len(nats) for nats, _ in loaded])[:-1]
+        values, draws = np.split(found.value, ends), np.split(found.draws, ends, axis=1)
+        return dict(zip(names, map(Losses, values, draws), strict=True))
 
     def matrix(self, arm: str, centred: bool = True) -> pd.DataFrame:
         """Bits per byte: training text (rows) by era of evaluation (columns)."""
@@ -403,7 +417,7 @@ class Aged(base.Study):
         """`degradations` with the columns `model` and `parameters` in front; `slices` are those of
         either model."""
         table, p = self.degradations(), self.params
-        second = table.arm == "second size"
+        second = table.arm == SECOND
         table.insert(0, "model", np.where(second, p.second_model, p.model))
         sizes = [MODELS[name].parameters(p.vocabulary) for name in table.model]
         table.insert(1, "parameters", sizes)
@@ -413,7 +427,7 @@ class Aged(base.Study):
     def models(self) -> dict[str, str]:
         """Names of the two models, by the arm of their slices, the smaller one first."""
         p = self.params
-        found = {"slices": p.model, "second size": p.second_model}
+        found = {"slices": p.model, SECOND: p.second_model}
         size = {arm: MODELS[name].parameters(p.vocabulary) for arm, name in found.items()}
         return dict(sorted(found.items(), key=lambda item: size[item[0]]))
 
@@ -424,7 +438,8 @@ class Aged(base.Study):
         p = self.params
         nats, _ = self.nats(arm)
         ends = [last for _, last in p.eras]
-        return ageing(nats, held_out()[0], ends, self.eras, p.resamples, p.seed)
+        years, presidents, _ = held_out()
+        return ageing(nats, years, ends, self.eras, presidents, p.resamples, p.seed)
 
     def excess(self, arm: str) -> pd.DataFrame:
         """The rising fit of `ageing` at 40 ages: `years`, `excess`, `low`, `high`, as fractions of

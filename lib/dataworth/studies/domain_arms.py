@@ -3,17 +3,20 @@ it without one domain, and random drops of the same sizes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataworth.arrays import Array
+from dataworth.data.catalog import card as find_card
 from dataworth.runs import Result
 from dataworth.studies.text import TextStudy
-from dataworth.text.losses import bits_per_byte, document_losses, resample
-from dataworth.text.pools import Pool
+from dataworth.text.losses import by_part, document_losses
+from dataworth.text.pools import DOMAINS, Pool
 from dataworth.text.training import LanguageModelSpec
 
 FULL = "full"
@@ -79,25 +82,48 @@ class DomainArms(TextStudy):
 
 
 def loss_draws(
-    arms: Mapping[str, Sequence[Result]],
+    arms: Mapping[Any, Sequence[Result]],
     evaluations: Sequence[str],
     *,
     resamples: int,
     seed: int,
-    pick: int = 0,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Bits per byte (E,) and bootstrap versions (B, E) of it, by arm.
+    stream: int = 0,
+) -> tuple[dict[Any, Array], dict[Any, Array]]:
+    """Bits per byte (E,) and draws (B, E) of it, by arm (`losses.by_part`).
 
-    Draw b has the same documents in every arm, and the same runs in arms of one `pick`, so that
-    differences of draws are draws of the paired difference. Raises UserError where the runs of
-    two arms differ in their documents.
+    Draw b has the same documents in every arm; arms of one seed start from the same weights.
+    Groups of arms whose seeds are others' (another model) have a `stream` of their own. Raises
+    UserError where the runs of two arms differ in their documents.
     """
-    values = {arm: np.empty(len(evaluations)) for arm in arms}
-    draws = {arm: np.empty((resamples, len(evaluations))) for arm in arms}
+    nats, sizes, parts, authors = [], [], [], []
     for e, name in enumerate(evaluations):
-        document_losses([run for runs in arms.values() for run in runs], name)  # the same ones?
-        for arm, runs in arms.items():
-            nats, n_bytes, _ = document_losses(runs, name)
-            values[arm][e] = bits_per_byte(nats, n_bytes).mean()
-            draws[arm][:, e] = resample(nats, n_bytes, resamples=resamples, seed=seed, arm=pick)
-    return values, draws
+        found, n_bytes, ids = document_losses([r for runs in arms.values() for r in runs], name)
+        nats.append(found.reshape(len(arms), -1, len(ids)))
+        sizes.append(n_bytes)
+        parts.append(np.full(len(ids), e))
+        authors.append(authors_of(name, ids))
+    values, draws = by_part(
+        np.concatenate(nats, -1) / math.log(2),
+        np.concatenate(sizes),
+        np.concatenate(parts),
+        clusters=np.concatenate(authors),
+        resamples=resamples,
+        seed=seed,
+        stream=stream,
+    )
+    return (
+        dict(zip(arms, values, strict=True)),
+        dict(zip(arms, np.moveaxis(draws, 1, 0), strict=True)),
+    )
+
+
+def authors_of(domain: str, ids: NDArray[np.int64]) -> NDArray[np.str_]:
+    """What held-out documents of a domain have in common, (N,): the president of an address. The
+    other cards name no author, and each of their documents stands for itself."""
+    from dataworth.data import load_corpus
+
+    found: dict[int, str] = {}
+    if "president" in find_card(DOMAINS[domain].card).labels:
+        corpus = load_corpus(DOMAINS[domain].card)
+        found = dict(zip(corpus.ids.tolist(), corpus.labels["president"].tolist(), strict=True))
+    return np.array([found.get(i, str(i)) for i in ids.tolist()])

@@ -21,13 +21,12 @@ from dataworth.stats import (
     estimate,
     grid,
     mean,
-    over_examples,
-    over_seeds,
 )
 from dataworth.studies import base
 from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
 from dataworth.studies.text import columns, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
+from dataworth.text.losses import by_part
 from dataworth.text.pools import DOMAINS, PILE, Pool, draw
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import LanguageModelSpec
@@ -387,16 +386,22 @@ class DomainStudy(base.Study):
     @cached_property
     def _margins(self) -> tuple[dict[str, Array], dict[str, Array]]:
         """Margins (domains,) and draws (B, domains) by arm; fours of questions are resampled."""
-        p, shape = self.params, len(self.domains)
-        values = {arm: np.empty(shape) for arm in self.answers}
-        draws = {arm: np.empty((p.resamples, shape)) for arm in self.answers}
-        for i, name in enumerate(self.domains):
-            for arm in self.answers:
-                fours = self._answered(arm, name)[1].mean(2)  # (S, Q)
-                drawn = over_examples(fours, resamples=p.resamples, seed=p.seed)
-                values[arm][i] = fours.mean()
-                draws[arm][:, i] = over_seeds(drawn, seed=p.seed)
-        return values, draws
+        fours = [
+            np.stack([self._answered(arm, name)[1].mean(2) for arm in self.answers])
+            for name in self.domains
+        ]  # of each domain (A, S, Q)
+        parts = np.repeat(np.arange(len(fours)), [each.shape[-1] for each in fours])
+        values, draws = by_part(
+            np.concatenate(fours, -1),
+            np.ones(len(parts)),
+            parts,
+            resamples=self.params.resamples,
+            seed=self.params.seed,
+        )
+        return (
+            dict(zip(self.answers, values, strict=True)),
+            dict(zip(self.answers, np.moveaxis(draws, 1, 0), strict=True)),
+        )
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
+from dataworth.noise import seed_noise
 from dataworth.runs import Result, Spec, Store
-from dataworth.stats import over_examples, over_seeds
 from dataworth.studies.text import multiple_choice
 from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
 from dataworth.text.generation import GenerationSpec, toxic_share, toxicity_scores
+from dataworth.text.losses import by_part
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scorers import scorer
 from dataworth.text.scores import FLAGS
@@ -175,57 +176,73 @@ class Tasks:
 
 
 def score_task(
-    results: Sequence[Sequence[Result]],
+    arms: Sequence[Sequence[Sequence[Result]]],
     task: str,
     group: str | None,
     *,
     store: Store,
     resamples: int,
     seed: int,
-) -> tuple[float, Array]:
-    """A task's score, and bootstrap versions of it over test items and seeds.
+) -> tuple[Array, Array]:
+    """A task's score (A,) of every arm, and draws (B, A) of it over test items and seeds
+    (`losses.by_part`).
 
-    results: the runs of each seed. What is resampled: fours of questions in multiple choice,
-    documents of each class in identification, prompts in generation (those of which every seed has
-    a continuation that the scorer can score; NaN if there is none).
+    arms: of each arm the runs of each seed. What is resampled: fours of questions in multiple
+    choice, documents of each class in identification, prompts in generation (those of which every
+    seed of the arm has a continuation that the scorer can score; NaN if there is none).
     """
     if task in ("toxic", "spam"):
-        logits = [
-            np.concatenate([v for k, v in sorted(r.arrays.items()) if k.startswith("logits_")])
-            for (r,) in results
-        ]
-        first = results[0][0].arrays
-        truth = np.concatenate([v for k, v in sorted(first.items()) if k.startswith("labels_")])
-        scores = np.stack([each[:, 1] - each[:, 0] for each in logits]).astype(np.float64)
+        scores = np.stack([[_logits(runs) for runs in results] for results in arms])  # (A, S, N)
+        truth = np.concatenate(
+            [v for k, v in sorted(arms[0][0][0].arrays.items()) if k.startswith("labels_")]
+        )
         value, draws = auroc_draws(scores, truth == 1, resamples=resamples, seed=seed)
         return 100 * value, 100 * draws
     if task == "generation":
-        values = np.stack([_toxic_shares(store.root, r.spec) for (r,) in results])
-        half = values.shape[1] // 2
-        groups = np.repeat(["toxic", "other"], [half, values.shape[1] - half])
-        known = np.asarray(np.isfinite(values).all(axis=0))
-        asked = np.ones(len(groups), bool) if group is None else groups == group
-        if asked.any() and not known[asked].any():
-            return np.nan, np.full(resamples, np.nan)
-        values, groups = values[:, known], groups[known]
+        values = np.stack(
+            [[_toxic_shares(store.root, r.spec) for (r,) in results] for results in arms]
+        )
+        half = values.shape[-1] // 2
+        groups = np.repeat(["toxic", "other"], [half, values.shape[-1] - half])
     else:
         place = {"accuracy": 0, "margin": 1}[task]
         values = np.stack(
             [
-                np.concatenate(
-                    [choice_scores(r.arrays["nats"], r.arrays["bytes"])[place] for r in of_seed]
-                ).mean(1)
-                for of_seed in results
+                [
+                    np.concatenate(
+                        [choice_scores(r.arrays["nats"], r.arrays["bytes"])[place] for r in of_seed]
+                    ).mean(1)
+                    for of_seed in results
+                ]
+                for results in arms
             ]
         )
-        groups = np.concatenate([r.arrays["groups"] for r in results[0]])
+        groups = np.concatenate([r.arrays["groups"] for r in arms[0][0]])
     if group is not None:
-        values = values[:, groups == group]
-        if not values.shape[1]:
+        values = values[..., groups == group]
+        if not values.shape[-1]:
             raise UserError(f"group: task {task} has no {group!r}.")
     factor = 1.0 if task == "margin" else 100.0
-    drawn = over_examples(values, resamples=resamples, seed=seed)
-    return factor * float(values.mean()), factor * over_seeds(drawn, seed=seed)
+    known = np.asarray(np.isfinite(values).all(axis=1))  # (A, N)
+    found = np.asarray(known.any(axis=1))
+    score, draws = np.full(len(arms), np.nan), np.full((resamples, len(arms)), np.nan)
+    if found.any():
+        # An item that an arm lacks counts as the mean of those that it has.
+        held = np.where(known[:, None], values, np.nan)[found]
+        held = np.where(np.isnan(held), np.nanmean(held, -1, keepdims=True), held)
+        ones, whole = np.ones(held.shape[-1]), np.zeros(held.shape[-1], np.int64)
+        value, drawn = by_part(held, ones, whole, resamples=resamples, seed=seed)
+        score[found], draws[:, found] = value[:, 0], drawn[..., 0]
+    return factor * score, factor * draws
+
+
+def _logits(runs: Sequence[Result]) -> Array:
+    """Logit of the class to find less that of the other, (N,), of all evaluation sets."""
+    (result,) = runs
+    logits = np.concatenate(
+        [v for k, v in sorted(result.arrays.items()) if k.startswith("logits_")]
+    ).astype(np.float64)
+    return np.asarray(logits[:, 1] - logits[:, 0])
 
 
 @lru_cache(maxsize=256)
@@ -238,20 +255,23 @@ def _toxic_shares(root: Path, spec: Spec) -> Array:
 
 def auroc_draws(
     scores: Array, positive: NDArray[np.bool_], *, resamples: int, seed: int
-) -> tuple[float, Array]:
-    """Area under the ROC curve, the mean over seeds, and bootstrap versions (B,) of it in which
-    positives, negatives and seeds are resampled. scores (S, N), positive (N,)."""
+) -> tuple[Array, Array]:
+    """Areas under the ROC curve (A,) of arms, the means over seeds, and draws (B, A) of them:
+    positives and negatives are resampled, seeds have the noise of `noise.seed_noise`. scores
+    (A, S, N), positive (N,)."""
     rng = np.random.default_rng([seed, 0xA0C])
     n, m = int(positive.sum()), int((~positive).sum())
     yes = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
     no = rng.multinomial(m, np.full(m, 1 / m), size=resamples) / m
     values, draws = [], []
-    for row in scores:
+    for row in scores.reshape(-1, scores.shape[-1]):
         a, b = row[positive][:, None], row[~positive][None, :]
         wins = (a > b) + 0.5 * (a == b)
         values.append(float(wins.mean()))
         draws.append(((yes @ wins) * no).sum(1))
-    return float(np.mean(values)), over_seeds(np.stack(draws, 1), seed=seed)
+    x, d = (np.stack(each, -1).reshape(-1, *scores.shape[:2]) for each in (values, draws))
+    noise = seed_noise(x[0], d, seed=seed, blocks=np.zeros(len(scores)))
+    return x[0].mean(1), d.mean(2) + noise
 
 
 def _spam(pool: Pool) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from dataworth.errors import UserError
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, grid, mean, over_examples
 from dataworth.studies import base
+from dataworth.studies.domain_arms import loss_draws
 from dataworth.studies.filter_arms import (
     HIGH_IS_GOOD,
     NEAR,
@@ -30,7 +31,6 @@ from dataworth.studies.filter_tasks import TASKS, score_task
 from dataworth.studies.text import columns
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
-from dataworth.text.losses import bits_per_byte, document_losses, resample
 from dataworth.text.pools import CRAWL, DOMAINS
 from dataworth.text.score_runs import crawl_scores, run_scores
 from dataworth.text.scores import FLAGS
@@ -119,14 +119,17 @@ class Filtered(base.Study):
         weight = float((kept - sizes[above - 1]) / (sizes[above] - sizes[above - 1]))
         return [(known[above - 1][1], 1 - weight), (known[above][1], weight)]
 
-    @cache  # noqa: B019 - a study lives as long as its page
     def _loss(self, parts: tuple[tuple[Arm, float], ...], domain: str) -> Estimate:
-        loaded = [(document_losses(self.runs[arm], domain), weight) for arm, weight in parts]
-        nats = sum(weight * of_one[0] for of_one, weight in loaded)
-        n_bytes = loaded[0][0][1]
+        (values, draws), at = self._losses, self.domains.index(domain)
+        return estimate(
+            sum(weight * float(values[arm][at]) for arm, weight in parts),
+            np.sum([weight * draws[arm][:, at] for arm, weight in parts], axis=0),
+        )
+
+    @cached_property
+    def _losses(self) -> tuple[dict[Arm, Array], dict[Arm, Array]]:
         p = self.params
-        draws = resample(np.asarray(nats), n_bytes, resamples=p.resamples, seed=p.seed)
-        return estimate(float(bits_per_byte(nats, n_bytes).mean()), draws)
+        return loss_draws(self.runs, self.domains, resamples=p.resamples, seed=p.seed)
 
     def gain(
         self,
@@ -184,14 +187,20 @@ class Filtered(base.Study):
         """Those of `own_arms`."""
         return [arm for arm in self.tested if arm in self.own_arms]
 
-    @cache  # noqa: B019
     def task(self, arm: Arm, task: str, group: str | None = None) -> Estimate:
         """The score of an arm's models in a task of `filter_tasks.TASKS`; `group`: on the questions
         of one domain, or the prompts of one kind."""
+        values, draws = self._tasks(task, group)
+        at = self.tested.index(arm)
+        return estimate(float(values[at]), draws[:, at])
+
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _tasks(self, task: str, group: str | None) -> tuple[Array, Array]:
+        """`score_task` of all tested arms."""
         p = self.params
-        results = self.answers[arm][TASKS[task].spec]
-        return estimate(
-            *score_task(results, task, group, store=self.store, resamples=p.resamples, seed=p.seed)
+        results = [of_arm[TASKS[task].spec] for of_arm in self.answers.values()]
+        return score_task(
+            results, task, group, store=self.store, resamples=p.resamples, seed=p.seed
         )
 
     def task_change(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from dataworth.parameters import field
 from dataworth.runs import Store
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve
+from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import Runs, check_sizes, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 from dataworth.studies.synthetic_scaling import PURE
@@ -119,7 +120,7 @@ class Mixing(Reanalysis):
         self.check(real=max(self.real_sizes), runs=self.seeds * (cells + pure))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mixed(base.Study):
     """Finished runs: `runs["real"]` and `runs["synthetic"]` by size, `runs["mixed, n"]` by number
     of synthetic images, `runs["weighted"]` by share; each as [value][seed]."""
@@ -129,12 +130,11 @@ class Mixed(base.Study):
 
     def pure(self, arm: str, metric: str = "loss", split: str = "test") -> Curve:
         """The scaling curve of `real` or `synthetic` images alone."""
-        sizes = {"real": self.params.real_sizes, "synthetic": self.params.synthetic_sizes}
-        return self._curve(arm, sizes[arm], metric, split)
+        return self._curves(metric, split)[arm]
 
     def mixed(self, real: int, metric: str = "loss") -> Curve:
         """Loss against the number of synthetic images beside `real` real ones, none first."""
-        alone, added = self.pure("real", metric), self._curve(*self._cells(real), metric)
+        alone, added = self.pure("real", metric), self._curves(metric)[f"mixed, {real}"]
         at = self.params.real_sizes.index(real)
         return Curve(
             np.concatenate([[0], added.sizes]),
@@ -149,8 +149,8 @@ class Mixed(base.Study):
         p = self.params
         n, m = p.weighted_size, p.weighted_added
         parts = [(0.0, self.pure("real", split=split), p.real_sizes.index(n))]
-        parts += [(self.natural, self._curve(*self._cells(n), split=split), p.added(n).index(m))]
-        own = self._curve("weighted", range(len(p.shares)), split=split)
+        parts += [(self.natural, self._curves("loss", split)[f"mixed, {n}"], p.added(n).index(m))]
+        own = self._curves("loss", split)["weighted"]
         parts += [(share, own, i) for i, share in enumerate(p.shares)]
         if m in p.synthetic_sizes:
             alone = self.pure("synthetic", split=split)
@@ -205,7 +205,7 @@ class Mixed(base.Study):
 
         real, synthetic = self.pure("real"), self.pure("synthetic")
         none = [np.zeros(len(c.sizes)) for c in (real, synthetic)]
-        mixed = [self._curve(*self._cells(n)) for n in self.params.mixed_sizes]
+        mixed = [self._curves("loss")[f"mixed, {n}"] for n in self.params.mixed_sizes]
         beside = [
             np.full(len(c.sizes), n) for c, n in zip(mixed, self.params.mixed_sizes, strict=True)
         ]
@@ -261,7 +261,7 @@ class Mixed(base.Study):
 
         real, rows = self.laws["real"], []
         for n in self.params.mixed_sizes:
-            c = self._curve(*self._cells(n))
+            c = self._curves("loss")[f"mixed, {n}"]
             for i, m in enumerate(c.sizes):
                 extra = (
                     _inverse(real.params, c.means[i]) - n,
@@ -290,15 +290,29 @@ class Mixed(base.Study):
         """All results, by kind."""
         return self.runs
 
-    def _cells(self, real: int) -> tuple[str, tuple[int, ...]]:
-        return f"mixed, {real}", self.params.added(real)
-
-    def _curve(
-        self, arm: str, sizes: tuple[int, ...] | range, metric: str = "loss", split: str = "test"
-    ) -> Curve:
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _curves(self, metric: str, split: str = "test") -> dict[str, Curve]:
+        """All arms, from one model of noise; runs that hold the same real images are a block."""
         p = self.params
-        return curve(
-            self.runs[arm], sizes, split=split, metric=metric, resamples=p.resamples, seed=p.seed
+        sizes: dict[str, Sequence[int]] = {"real": p.real_sizes, "synthetic": p.synthetic_sizes}
+        trained, blocks = dict(sizes), dict(sizes) | {"synthetic": [-m for m in p.synthetic_sizes]}
+        for n in p.mixed_sizes:
+            arm = f"mixed, {n}"
+            sizes[arm] = p.added(n)
+            trained[arm], blocks[arm] = [n + m for m in p.added(n)], [n] * len(p.added(n))
+        count = len(p.shares)
+        sizes["weighted"] = range(count)
+        trained["weighted"] = [p.weighted_size + p.weighted_added] * count
+        blocks["weighted"] = [p.weighted_size] * count
+        return curves(
+            {arm: self.runs[arm] for arm in sizes},
+            sizes,
+            trained=trained,
+            blocks=blocks,
+            split=split,
+            metric=metric,
+            resamples=p.resamples,
+            seed=p.seed,
         )
 
     def _predicted(self) -> list[tuple[int, int, str, float, float, Estimate]]:
@@ -306,7 +320,7 @@ class Mixed(base.Study):
         real, synthetic = self.laws["real"], self.laws["synthetic"]
         rows = []
         for n in self.params.mixed_sizes:
-            c = self._curve(*self._cells(n))
+            c = self._curves("loss")[f"mixed, {n}"]
             for i, m in enumerate(c.sizes.tolist()):
                 like, like_draws = _replaced(self.laws, float(m))
                 by_rule = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve, hash_of, resample, scores
+from dataworth.studies.curves import Curve, curves, hash_of, resample, scores
 from dataworth.studies.images import (
     Runs,
     check_prompt_sets,
@@ -143,7 +144,7 @@ class OutOfDistribution(Reanalysis):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study(base.Study):
     """Finished runs: `runs[arm][size][seed]`; `factorial[cell][seed]`, real images in row 4."""
 
@@ -154,11 +155,15 @@ class Study(base.Study):
     store: Store
 
     def curve(self, arm: str, *, split: str, metric: str = "loss") -> Curve:
-        """The scaling curve of an arm on an evaluation set (see `curves.curve`)."""
+        """The scaling curve of an arm on an evaluation set (see `curves.curves`)."""
+        return self._curves(split, metric)[arm]
+
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _curves(self, split: str, metric: str) -> dict[str, Curve]:
         p = self.params
-        return curve(
-            self.runs[arm],
-            self.sizes[arm],
+        return curves(
+            self.runs,
+            self.sizes,
             split=split,
             metric=metric,
             resamples=p.resamples,
@@ -190,14 +195,12 @@ class Study(base.Study):
     def cell_accuracy(self, splits: Sequence[str]) -> tuple[Array, Array]:
         """Top-1 in percent of the rows of `factorial`, (5,), mean over seeds and then over the
         sets `splits`, and bootstrap versions (B, 5)."""
-        p, means, draws = self.params, [], []
-        for split in splits:
-            errors = scores(self.factorial, split=split, metric="error")
-            arm = hash_of(self.factorial)
-            drawn = resample(errors, resamples=p.resamples, seed=p.seed, arm=arm)
-            means.append(100 * (1 - errors.mean((1, 2))))
-            draws.append(100 * (1 - drawn))
-        return np.mean(means, axis=0), np.mean(draws, axis=0)
+        p = self.params
+        errors = [(scores(self.factorial, split=split, metric="error"), None) for split in splits]
+        stream = hash_of(self.factorial)
+        drawn = resample(errors, resamples=p.resamples, seed=p.seed, stream=stream)  # (B, 5, E)
+        means = np.mean([each.mean((1, 2)) for each, _ in errors], axis=0)
+        return 100 * (1 - means), 100 * (1 - drawn.mean(-1))
 
     def effects(self, splits: Sequence[str]) -> dict[str, Estimate]:
         """Main effects and interaction of the 2x2 on top-1, in points, mean over `splits`."""

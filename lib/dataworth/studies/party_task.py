@@ -197,7 +197,12 @@ class Cube:
         starts = [first for first, _ in self.task.eras]
         era = np.searchsorted(starts, years[at], side="right") - 1
         return losses_by_era(
-            values, np.ones(len(at)), era, resamples=self.resamples, seed=self.seed
+            values,
+            np.ones(len(at)),
+            era,
+            authors=presidents[at],
+            resamples=self.resamples,
+            seed=self.seed,
         )
 
     def degradation(self, steps: int, which: str, unseen: bool = True) -> Slope:

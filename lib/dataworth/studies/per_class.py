@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +19,10 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, hash_of, resample, scores
+from dataworth.studies.curves import Curve, curves, hash_of, resample, scores
 from dataworth.studies.images import POOL, Runs, check_prompt_sets, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
+from dataworth.studies.synthetic_scaling import PURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +120,7 @@ class PerClass(Reanalysis):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study(base.Study):
     """Finished runs: `runs[arm][size][seed]`, `fixes[intervention][seed]`; `weak`, the treated
     classes by label, chosen on the validation set."""
@@ -142,14 +144,14 @@ class Study(base.Study):
 
     def curve(self, arm: str, label: int, *, metric: str = "loss") -> Curve:
         """The scaling curve of an arm on the test images of one class."""
-        values = scores(self.runs[arm], metric=metric)
-        rows = np.flatnonzero(self.labels() == label)
-        draws = self._resample(values, rows, hash_of(self.runs[arm]))
-        return Curve(np.asarray(self.sizes[arm]), values[:, :, rows].mean(2), draws)
+        return self._curves(label, metric)[arm]
 
-    def _resample(self, values: Array, rows: Rows, arm: int) -> Array:
-        p = self.params
-        return resample(values, resamples=p.resamples, seed=p.seed, arm=arm, rows=rows)
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _curves(self, label: int, metric: str) -> dict[str, Curve]:
+        p, rows = self.params, np.flatnonzero(self.labels() == label)
+        return curves(
+            self.runs, self.sizes, metric=metric, rows=rows, resamples=p.resamples, seed=p.seed
+        )
 
     def classes(self, arm: str) -> dict[str, ClassScaling]:
         """Every class of an arm, by name."""
@@ -221,18 +223,28 @@ class Study(base.Study):
         of the others, in points: above 0 if the weak classes lose more by being synthetic."""
         at = max(set(self.sizes["real"]) & set(self.sizes["synthetic"]), default=None)
         at = at or min(self.sizes["real"][-1], self.sizes["synthetic"][-1])
-        gaps = {}
-        for who in ("weak", "other"):
-            rows, points = self.rows(who), {}
-            for arm in ("real", "synthetic"):
-                nearest = np.abs(np.log(np.asarray(self.sizes[arm]) / at)).argmin()
-                error = scores([self.runs[arm][nearest]], metric="error")
-                draws = self._resample(error, rows, hash_of(self.runs[arm]))
-                points[arm] = (error[:, :, rows].mean(), draws[:, 0])
-            drawn, real = points["synthetic"], points["real"]
-            gaps[who] = [100 * (d - r) for d, r in zip(drawn, real, strict=True)]
-        value, draws = (w - o for w, o in zip(gaps["weak"], gaps["other"], strict=True))
-        return estimate(value, draws)
+        places, first = [], 0
+        for arm in PURE:
+            sizes = np.asarray(self.sizes[arm])
+            places.append(first + int(np.abs(np.log(sizes / at)).argmin()))
+            first += len(sizes)
+        # Both groups of classes at once: a run that does well on one may do so on the other.
+        errors = np.concatenate([scores(self.runs[arm], metric="error") for arm in PURE])
+        rows = [self.rows(who) for who in ("weak", "other")]
+        drawn = resample(
+            [(errors, each) for each in rows],
+            sizes=np.concatenate([self.sizes[arm] for arm in PURE]),
+            resamples=self.params.resamples,
+            seed=self.params.seed,
+            stream=hash_of(self.runs["real"]),
+        )  # (B, cells, 2)
+        means = np.stack([errors[..., each].mean((1, 2)) for each in rows], -1)
+
+        def excess(error: Array) -> Array:
+            weak, other = np.moveaxis(error[..., places[1], :] - error[..., places[0], :], -1, 0)
+            return np.asarray(100 * (weak - other))
+
+        return estimate(float(excess(means)), excess(drawn))
 
     def rows(self, who: Who, split: str = "test") -> Rows:
         """Positions of the test images of the treated classes, of the others, or of all."""
@@ -242,11 +254,24 @@ class Study(base.Study):
 
     def fix_effect(self, name: str, who: Who) -> Estimate:
         """Change of top-1 against `as before`, in points."""
-        pair = [self.fixes["as before"], self.fixes[name]]
-        error, rows = scores(pair, metric="error"), self.rows(who)
-        draws = 100 * self._resample(error, rows, hash_of(pair))
-        means = 100 * error[:, :, rows].mean((1, 2))
-        return estimate(means[0] - means[1], draws[:, 0] - draws[:, 1])
+        means, draws = self._fixed(who)
+        before, after = (list(self.fixes).index(each) for each in ("as before", name))
+        return estimate(means[before] - means[after], draws[:, before] - draws[:, after])
+
+    @cache  # noqa: B019
+    def _fixed(self, who: Who) -> tuple[Array, Array]:
+        """Errors in percent of the interventions, and draws of them: their runs share the images
+        of all other classes, and are a block."""
+        p, rows, runs = self.params, self.rows(who), list(self.fixes.values())
+        error = scores(runs, metric="error")
+        drawn = resample(
+            [(error, rows)],
+            blocks=np.zeros(len(runs)),
+            resamples=p.resamples,
+            seed=p.seed,
+            stream=hash_of(runs),
+        )
+        return 100 * error[:, :, rows].mean((1, 2)), 100 * drawn[..., 0]
 
     def confusion(self, arm: str) -> Array:
         """(classes, classes): fraction of a class's test images (row) given each answer (column),

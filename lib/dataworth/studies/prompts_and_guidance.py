@@ -24,7 +24,7 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.stats import Estimate, first_and_rest, partial_spearman
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve
+from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import (
     ImageStudy,
     Names,
@@ -221,7 +221,9 @@ class Study(base.Study):
     def _curves(self, metric: str) -> dict[Configuration, Curve]:
         p = self.params
         how: dict[str, Any] = {"metric": metric, "resamples": p.resamples, "seed": p.seed}
-        return {c: curve(self.runs[c.name], p.sizes, **how) for c in self.fidelity}
+        runs = {c.name: self.runs[c.name] for c in self.fidelity}
+        found = curves(runs, dict.fromkeys(runs, p.sizes), **how)
+        return {c: found[c.name] for c in self.fidelity}
 
     @cached_property
     def losses(self) -> dict[Configuration, Array]:

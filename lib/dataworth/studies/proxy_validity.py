@@ -271,9 +271,9 @@ class ProxyStudy(base.Study):
 
     @cache  # noqa: B019  (a study lives as long as its page)
     def _draws(self, model: str) -> tuple[Array, Array]:
-        """Losses (A, E) and draws (B, A, E). Documents are the same for all models; runs are drawn
-        for each model by itself, the same ones in all its arms."""
-        return self._levels(self.runs[model], pick=tuple(self.runs).index(model))
+        """Losses (A, E) and draws (B, A, E). Documents are the same for all models; the noise
+        of runs is drawn for each model by itself."""
+        return self._levels(self.runs[model], stream=tuple(self.runs).index(model))
 
     @cache  # noqa: B019
     def _each_seed(self, model: str) -> tuple[list[Array], list[Array]]:
@@ -284,10 +284,10 @@ class ProxyStudy(base.Study):
         ]
         return [values for values, _ in found], [draws for _, draws in found]
 
-    def _levels(self, arms: Mapping[str, Sequence[Result]], pick: int = 0) -> tuple[Array, Array]:
+    def _levels(self, arms: Mapping[str, Sequence[Result]], stream: int = 0) -> tuple[Array, Array]:
         p = self.params
         values, draws = loss_draws(
-            arms, tuple(DOMAINS), resamples=p.resamples, seed=p.seed, pick=pick
+            arms, tuple(DOMAINS), resamples=p.resamples, seed=p.seed, stream=stream
         )
         level = np.stack([values[arm] for arm in self.arms])
         drawn = np.stack([draws[arm] for arm in self.arms], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curve, exponent, exponent_ratio
+from dataworth.studies.curves import Curve, curves, exponent, exponent_ratio
 from dataworth.studies.images import (
     POOL,
     ImageStudy,
@@ -161,7 +161,7 @@ class SyntheticScaling(ImageStudy):
         return [Training(*key, len(samples), sum(samples)) for key, samples in found.items()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study(base.Study):
     """Finished runs: classifiers as `runs[arm][size][seed]`, fidelity and shards by step count."""
 
@@ -173,11 +173,19 @@ class Study(base.Study):
     store: Store
 
     def curve(self, arm: str, *, split: str = "test", metric: str = "loss") -> Curve:
-        """The scaling curve of an arm (see `curves.curve`)."""
+        """The scaling curve of an arm (see `curves.curves`); arms of one model and budget rule
+        have one model of noise."""
+        of = self.arms[arm]
+        return self._curves(of.model, of.budget, split, metric)[arm]
+
+    @cache  # noqa: B019 - a study lives as long as its page
+    def _curves(self, model: str, budget: Budget, split: str, metric: str) -> dict[str, Curve]:
         p = self.params
-        return curve(
-            self.runs[arm],
-            self.arms[arm].sizes,
+        alike = (model, budget)
+        names = [a for a in self.runs if (self.arms[a].model, self.arms[a].budget) == alike]
+        return curves(
+            {arm: self.runs[arm] for arm in names},
+            {arm: self.arms[arm].sizes for arm in names},
             split=split,
             metric=metric,
             resamples=p.resamples,

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
+from dataworth.noise import over_clusters, seed_noise
 from dataworth.runs import Result
-from dataworth.stats import over_examples, over_seeds
 
 
 def bits_per_byte(nats: ArrayLike, n_bytes: ArrayLike) -> Array:
@@ -44,18 +44,46 @@ def document_losses(
     return np.stack([run.arrays[f"nats_{evaluation}"] for run in runs]), n_bytes, ids
 
 
-def resample(
-    nats: Array,
-    n_bytes: NDArray[np.int64],
+def by_part(
+    values: Array,
+    sizes: ArrayLike,
+    parts: NDArray[np.integer],
     *,
+    clusters: NDArray[np.str_] | NDArray[np.int64] | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    arm: int = 0,
-) -> Array:
-    """Bootstrap versions (B,) of the mean over seeds of bits per byte; nats (S, N), n_bytes (N,).
+    stream: int = 0,
+) -> tuple[Array, Array]:
+    """Losses (..., E) per unit of size, the mean over seeds, of arms on E parts of the documents,
+    and draws (B, ..., E) of them.
 
-    Documents are drawn with replacement, the same ones in draw b of every arm; seeds too, by `arm`
-    (`dataworth.stats.over_seeds`).
+    values: (..., S, N), of S seeds; sizes: (N,); parts: (N,) numbers from 0; clusters: (N,), what
+    documents have in common (`noise.over_clusters`; each alone by default). Arms are trained with
+    the same seeds and evaluated on the same documents: draw b has the same ones in all of them, and
+    `noise.seed_noise` knows what they share. stream: a number of each group of arms of its own.
     """
-    drawn = over_examples(nats, resamples=resamples, seed=seed, sizes=n_bytes) / math.log(2)
-    return over_seeds(drawn, seed=seed, arm=arm)
+    sizes = np.asarray(sizes, dtype=float)
+    count = values.shape[-2]
+    flat = values.reshape(-1, values.shape[-1])
+    means, drawn, stretch = [], [], []
+    for part in range(int(parts.max()) + 1):
+        rows = np.flatnonzero(parts == part)
+        if not len(rows):
+            raise UserError(f"parts: no document is of part {part}.")
+        versions, factors = over_clusters(
+            flat[:, rows],
+            sizes=sizes[rows],
+            clusters=None if clusters is None else clusters[rows],
+            resamples=resamples,
+            seed=seed,
+            stream=part,
+        )
+        means.append((flat[:, rows].sum(1) / sizes[rows].sum()).reshape(-1, count))
+        drawn.append(versions.reshape(resamples, -1, count))
+        stretch.append(factors)
+    x, d = np.stack(means, -1), np.stack(drawn, -1)  # (A, S, E), (B, A, S, E)
+    noise = seed_noise(x, d, seed=seed, stream=stream, blocks=np.zeros(len(x)))
+    value = x.mean(1)
+    draws = value + np.stack(stretch, -1)[:, None] * (d.mean(2) - value) + noise
+    shape = *values.shape[:-2], len(means)
+    return value.reshape(shape), draws.reshape(resamples, *shape)

@@ -5,7 +5,6 @@ old text begins to hurt. Arrays of losses in, estimates out; nothing is run.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
+from dataworth.noise import seed_noise
 from dataworth.stats import Estimate, estimate
+from dataworth.text.losses import by_part
 
 # --- Losses by era -----------------------------------------------------------------------------
 
@@ -40,35 +41,18 @@ def losses_by_era(
     sizes: ArrayLike,
     eras: NDArray[np.int64],
     *,
+    authors: NDArray[np.str_] | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    stream: int = 0,
 ) -> Losses:
-    """Loss per unit of size of every arm and era: nats (..., S, N) of S seeds, sizes (N,), eras
-    (N,) numbers from 0.
-
-    Documents are drawn with replacement within their era, seeds with replacement, the same ones in
-    draw b of every arm. As in `losses.resample`, deviations of seeds are widened by
-    sqrt(S / (S - 1)).
-    """
-    sizes = np.asarray(sizes, dtype=float)
-    count = nats.shape[-2]
-    rng = np.random.default_rng([seed, 0xA6E, 1])
-    pick = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count  # (B, S)
-    widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
-    values, draws = [], []
-    for era in range(int(eras.max()) + 1):
-        rows = np.flatnonzero(eras == era)
-        if not len(rows):
-            raise UserError(f"eras: no document is of era {era}.")
-        kept, size = nats[..., rows], sizes[rows]
-        values.append((kept.sum(-1) / size.sum()).mean(-1))
-        weights = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
-        totals = np.moveaxis(np.tensordot(kept, weights.T.astype(float), axes=1), -1, 0)
-        each = totals / (weights @ size).reshape(-1, *[1] * (totals.ndim - 1))  # (B, ..., S)
-        middle = each.mean(-1)
-        drawn = np.einsum("b...s,bs->b...", each, pick)
-        draws.append(middle + widen * (drawn - middle))
-    return Losses(np.stack(values, -1), np.stack(draws, -1))
+    """Loss per unit of size of every arm and era (`losses.by_part`): nats (..., S, N) of S seeds,
+    sizes (N,), eras (N,) numbers from 0, authors (N,) of the documents. Raises UserError for an era
+    without documents."""
+    if lacking := set(range(int(eras.max()) + 1)) - set(eras.tolist()):
+        raise UserError(f"eras: no document is of era {min(lacking)}.")
+    how = {"resamples": resamples, "seed": seed, "stream": stream}
+    return Losses(*by_part(nats, sizes, eras, clusters=authors, **how))
 
 
 # --- Temporal degradation ----------------------------------------------------------------------
@@ -208,15 +192,17 @@ def ageing(
     years: NDArray[np.int64],
     cutoffs: Sequence[int],
     eras: NDArray[np.int64],
+    authors: NDArray[np.str_],
     resamples: int,
     seed: int,
 ) -> Ageing:
     """Excess loss against years since the cut-off: nats (P, S, N) of P arms, whose `cutoffs` are
-    the ends of the eras, on N speeches of `years` and `eras`.
+    the ends of the eras, on N speeches of `years`, `eras` and `authors`.
 
     A pair is an arm and a speech that is newer than its cut-off; its excess is the relative
-    difference from the loss of the arm that ends with the speech's own era. Speeches (with all
-    their pairs) and seeds are resampled.
+    difference from the loss of the arm that ends with the speech's own era. Authors (with all their
+    speeches and pairs) are resampled; an arm's seeds move all its losses together, by the noise of
+    `noise.seed_noise`.
     """
     arms = np.repeat(np.arange(len(cutoffs)), len(years))
     speech = np.tile(np.arange(len(years)), len(cutoffs))
@@ -224,22 +210,25 @@ def ageing(
     keep = ages > 0
     arms, speech, ages = arms[keep], speech[keep], ages[keep]
     grid = np.linspace(0, float(ages.max()), 400)
-    count = nats.shape[1]
 
-    def pairs(of_seeds: Array) -> tuple[Array, Array]:
-        """Excess (K,) and weight (K,) of every pair, for a weighted mean of the seeds."""
-        mean = np.einsum("psn,s->pn", nats, of_seeds)
+    def pairs(mean: Array) -> tuple[Array, Array]:
+        """Excess (K,) and weight (K,) of every pair, for losses (P, N)."""
         own = mean[eras[speech], speech]
         return mean[arms, speech] / own - 1, own
 
-    even = np.full(count, 1 / count)
-    excess, weights = pairs(even)
+    level = nats.mean(1)
+    excess, weights = pairs(level)
+    total = nats.sum(-1) / level.sum(-1)[:, None]
+    _, who = np.unique(authors, return_inverse=True)
+    count = int(who.max()) + 1
     rng = np.random.default_rng([seed, 0xA6E, 2])
-    widen = math.sqrt(count / (count - 1)) if count > 1 else 1.0
+    times = rng.multinomial(count, np.full(count, 1 / count), size=resamples)[:, who]  # (B, N)
+    versions = (
+        np.einsum("psn,bn->bps", nats, times) / np.einsum("pn,bn->bp", level, times)[..., None]
+    )
+    moved = np.exp(seed_noise(total, versions, seed=seed, blocks=np.zeros(len(level))))  # (B, P)
     draws = np.empty((resamples, len(grid)))
     for b in range(resamples):
-        picked = rng.multinomial(count, even) / count
-        drawn, weight = pairs(even + widen * (picked - even))
-        times = rng.multinomial(len(years), np.full(len(years), 1 / len(years)))
-        draws[b] = rising(ages, drawn, weight * times[speech], grid)
+        drawn, weight = pairs(level * moved[b][:, None])
+        draws[b] = rising(ages, drawn, weight * times[b][speech], grid)
     return Ageing(ages, excess, grid, rising(ages, excess, weights, grid), draws)
