@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -286,16 +287,16 @@ def claimed(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_claims_are_one_block_each_at_every_width(tmp_path, width):
-    """The verdict first, nothing cut, no line longer than the terminal, counts at the end."""
+    """The verdict in its first line, nothing cut, no line longer than the terminal, counts at the end."""
     made = claimed(tmp_path)
     words = ["claims", "--results", str(tmp_path)]
     shown = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
     assert max(map(len, shown.splitlines())) <= width
-    blocks = [" ".join(block.split()) for block in shown.split("  supported: ")]
+    blocks = [" ".join(block.split()) for block in re.split("^  (?=claim-)", shown, flags=re.M)]
     assert len(blocks) == 1 + len(made)
     for line, block in zip(made, blocks[1:], strict=True):
         estimate = claims.estimated(line)
-        assert block.startswith(f"{line['id']} {line['statement']} {estimate}")
+        assert block.startswith(f"{line['id']}: supported {line['statement']} {estimate}")
     assert " ".join(shown.split()).endswith(f"6 claims: {claims.counts(made)}")
     assert "Because" not in shown
     for asked in (["-v", *words], [*words, "--verbose"]):
