@@ -292,7 +292,7 @@ def test_claims_are_one_block_each_at_every_width(tmp_path, width):
     words = ["claims", "--results", str(tmp_path)]
     shown = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
     assert max(map(len, shown.splitlines())) <= width
-    blocks = [" ".join(block.split()) for block in re.split("^  (?=claim-)", shown, flags=re.M)]
+    blocks = [" ".join(block.split()) for block in re.split("^  (?=claim-)", shown, 0, re.M)]
     assert len(blocks) == 1 + len(made)
     for line, block in zip(made, blocks[1:], strict=True):
         estimate = claims.estimated(line)
