@@ -287,12 +287,12 @@ def claimed(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_claims_are_one_block_each_at_every_width(tmp_path, width):
-    """The verdict in its first line, nothing cut, no line longer than the terminal, counts at the end."""
+    """The verdict in its first line, nothing cut, no line too long, counts at the end."""
     made = claimed(tmp_path)
     words = ["claims", "--results", str(tmp_path)]
     shown = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
     assert max(map(len, shown.splitlines())) <= width
-    blocks = [" ".join(block.split()) for block in re.split("^  (?=claim-)", shown, 0, re.M)]
+    blocks = [" ".join(block.split()) for block in re.split("^  (?=claim-)", shown, flags=re.M)]
     assert len(blocks) == 1 + len(made)
     for line, block in zip(made, blocks[1:], strict=True):
         estimate = claims.estimated(line)
