@@ -76,6 +76,7 @@ pd.DataFrame({"x": x, "y": y}).style.hide()
 slope_here = Estimate(float(np.polyfit(x, y, 1)[0]), 1.0, 3.0, np.empty(0))
 ledger = claims.judge("line-fit", {"rises": slope_here})
 claims.write(ledger, evidence={}, provenance={"runs": 5})
+print("in", claims.results_dir() / "line-fit.json")
 """
 
 CLAIMS = """\

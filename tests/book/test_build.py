@@ -22,6 +22,7 @@ from dataworth import paths
 from dataworth.book import chapters, execute, site
 from dataworth.book.layout import Layout, open_layout
 from dataworth.cli import app
+from dataworth.verdicts import Verdict
 
 
 def command(layout: Layout, *words: str) -> list[str]:
@@ -102,7 +103,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     said = done.stdout.splitlines()
     assert said[0] == "1 chapter to execute: about 1 min at most"
     assert said[1].startswith("chapter 1 of 1, line-fit: executing (not executed yet), about 1 min")
-    assert said[-3].startswith("1 claim: ") and said[-3].count(",") == 2
+    assert said[-3].startswith("1 claim: ") and said[-3].count(",") == len(Verdict) - 1
     assert said[-2] == f"The book: {layout.html / 'index.html'}"
     assert said[-1] == f"To open it: python3 -m webbrowser {(layout.html / 'index.html').as_uri()}"
     return layout
