@@ -6,8 +6,10 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,13 +80,36 @@ def shell() -> Any | None:
     return found if hasattr(found, "kernel") else None
 
 
+@dataclass(frozen=True)
+class Aside:
+    """What `aside` has shown, for those who add to it for a while (`runs.progress`)."""
+
+    cell: int  # as the kernel counts
+    display_id: str
+    data: dict[str, str]
+    metadata: dict[str, Any]
+
+
+_last_aside: Aside | None = None
+
+
 def aside(data: dict[str, str]) -> None:
     """Show something (text by MIME type) to the reader of a notebook alone: the book's pages, which
     say it in their own form, leave it out (`book.page`)."""
-    if shell() is not None:
-        from IPython.display import display
+    global _last_aside
+    if (kernel := shell()) is None:
+        return
+    from IPython.display import display
 
-        display(data, metadata={"dataworth": {"aside": True}}, raw=True)
+    name, metadata = f"dataworth-{uuid4()}", {"dataworth": {"aside": True}}
+    display(data, metadata=metadata, raw=True, display_id=name)
+    _last_aside = Aside(kernel.execution_count, name, data, metadata)
+
+
+def last_aside(kernel: Any) -> Aside | None:
+    """What `aside` has shown last in the cell that is running, if it has."""
+    found = _last_aside
+    return found if found and found.cell == kernel.execution_count else None
 
 
 _hushed = False

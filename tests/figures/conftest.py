@@ -1,5 +1,7 @@
 """No test leaves a figure or the book's style behind."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import pytest
 from matplotlib import pyplot as plt
@@ -10,13 +12,14 @@ def shown(monkeypatch):
     """What reaches the notebook, as if one ran this: (data, metadata) of each display."""
     out = []
 
-    def display(data, *, metadata, raw):
+    def display(data, *, metadata, raw, display_id=None):
         assert raw
         out.append((data, metadata))
 
     monkeypatch.setattr("IPython.display.display", display)
+    kernel = SimpleNamespace(execution_count=1)
     for place in ("figures.base", "display", "tables"):
-        monkeypatch.setattr(f"dataworth.{place}.shell", object)
+        monkeypatch.setattr(f"dataworth.{place}.shell", lambda: kernel)
     return out
 
 

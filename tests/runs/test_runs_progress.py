@@ -139,6 +139,9 @@ CELLS = (
     "slow = run_tasks([Slow(a=i) for i in range(3)], label='slow', workers=1)",
     "print('before')\nrun_tasks([Tiny(a=10)], workers=1);\n"
     "print('between')\nrun_tasks([Tiny(a=11)], workers=1);",
+    "from dataworth import display\n"
+    "display.aside({'text/html': '<b>table</b>', 'text/plain': 'table'})\n"
+    "run_tasks([Tiny(a=15)], workers=1);",
     "import dataworth, tqdm.auto\nlen(run_tasks([Tiny(a=20)], workers=1))",
 )
 
@@ -178,7 +181,8 @@ LEFT = [
         {"output_type": "display_data", "data": {}},  # and nothing to see elsewhere
         {"output_type": "stream", "name": "stdout", "text": "between\n"},
     ],
-    [{"output_type": "execute_result", "data": {"text/plain": "1"}, "execution_count": 4}],
+    [{"output_type": "display_data", "data": {"text/html": "<b>table</b>", "text/plain": "table"}}],
+    [{"output_type": "execute_result", "data": {"text/plain": "1"}, "execution_count": 5}],
 ]
 
 
@@ -193,6 +197,9 @@ def test_a_notebook_has_one_line_that_leaves_nothing(notebook):
         "more: 3 runs missing, 2 reused, less than a minute (by stored runs that differ in a)",
         "",
     ]
+    below = [text for cell, text in client.told if cell == 3]
+    line = "runs: 1 run missing, 0 reused, less than a minute"
+    assert below == ["table", f"table\n\n{line}", "table"]
     slow = [text for text in told if text.startswith("slow")]
     assert [text.split(",")[0] for text in slow] == [
         "slow: 3 runs missing", "slow 1 of 3", "slow 2 of 3", "slow 3 of 3",

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from html import escape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from dataworth.display import PLAIN_EVERY_S, plain, say, shell, time_left
+from dataworth.display import PLAIN_EVERY_S, last_aside, plain, say, shell, time_left
 from dataworth.runs.leases import Holder
 
 KERNEL_EVERY_S = 0.2  # a page cannot show more
@@ -158,40 +160,57 @@ class _Lines(Progress):
 
 
 class _Replaced(Progress):
-    """One output of the notebook's cell, replaced in place.
+    """One line of text in the notebook's cell, replaced in place.
 
-    A cell that has shown nothing else is cleared at the end. In any other the output is emptied:
-    the protocol of notebooks knows no way to take one output of several away.
+    Where the cell shows something of ours that stays (`display.aside`), the line stands below it
+    for a while. Else it is an output of its own: a cell that has shown nothing else is cleared at
+    the end, and in any other that output is emptied, since the protocol of notebooks knows no way
+    to take one output of several away.
     """
 
     def __init__(self, kernel: Any, label: str, total: int, outset: str) -> None:
         super().__init__(label, total, outset)
         self.kernel, self.said = kernel, time.monotonic()
-        self._publish(self.words())
+        self.beside = last_aside(kernel)
+        self._say(self.words())
 
     def show(self) -> None:
         if (now := time.monotonic()) - self.said >= KERNEL_EVERY_S:
             self.said = now
-            self._publish(self.words())
+            self._say(self.words())
 
     def remove(self) -> None:
         """Take the line away."""
-        if _cell.alone(self.kernel):
+        if self.beside is None and _cell.alone(self.kernel):
             self.kernel.display_pub.clear_output()
             _cell.begin(self.kernel)
         else:
-            self._publish("")
+            self._say("")
 
-    def _publish(self, text: str) -> None:
+    def _say(self, line: str) -> None:
+        if self.beside is not None:
+            data = {mime: _below(text, mime, line) for mime, text in self.beside.data.items()}
+            self._publish(data, self.beside.metadata, self.beside.display_id, update=True)
+            return
         alone, known = _cell.alone(self.kernel), _cell.display_id is not None
-        _cell.display_id = _cell.display_id or f"dataworth-{os.getpid()}-{time.time_ns()}"
-        self.kernel.display_pub.publish(
-            {"text/plain": text} if text else {},
-            transient={"display_id": _cell.display_id},
-            update=known,
-        )
+        _cell.display_id = _cell.display_id or f"dataworth-{uuid4()}"
+        self._publish({"text/plain": line} if line else {}, {}, _cell.display_id, update=known)
         if alone:
             _cell.sent = _sent(self.kernel)
+
+    def _publish(
+        self, data: dict[str, str], metadata: dict[str, Any], display_id: str, update: bool
+    ) -> None:
+        self.kernel.display_pub.publish(
+            data, metadata, transient={"display_id": display_id}, update=update
+        )
+
+
+def _below(text: str, mime: str, line: str) -> str:
+    """A text with a line below it."""
+    if not line:
+        return text
+    return f"{text}<pre>{escape(line)}</pre>" if mime == "text/html" else f"{text}\n\n{line}"
 
 
 class _Cell:
