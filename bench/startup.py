@@ -24,6 +24,7 @@ COMMANDS = {
     "dataworth --help": ["-m", "dataworth.cli", "--help"],
     "dataworth fit --help": ["-m", "dataworth.cli", "fit", "--help"],
     "dataworth list": ["-m", "dataworth.cli", "list"],
+    "dataworth run --dry-run": ["-m", "dataworth.cli", "run", "fitting", "--dry-run"],
 }
 
 
