@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -29,7 +29,9 @@ from dataworth.book.record import Record
 from dataworth.claims import counts, recorded_ledgers
 from dataworth.display import about, count, spell
 from dataworth.errors import UserError
-from dataworth.runs.forecast import Forecast
+
+if TYPE_CHECKING:
+    from dataworth.runs.forecast import Forecast
 
 log = logging.getLogger(__name__)
 
