@@ -114,7 +114,7 @@ def test_every_way_says_what_the_book_says(chapter, way, folder, tmp_path):
     assert drawn == figures
     if way == "script":
         for line in claims.read_ledger(made.results)["claims"]:
-            assert f"{line['verdict']}: {line['statement']} " in said
+            assert line["statement"] in said and f"; {claims.estimated(line)}\n" in said
         assert said.count("figure: ") == len(figures)
         assert "Warning" not in said and "kept in float32" not in said, said
     else:
