@@ -59,7 +59,7 @@ lab: $(READY)
 	  > .venv/etc/jupyter/labconfig/default_setting_overrides.json
 	@root=; if [ "$$(id -u)" = 0 ]; then root=--allow-root; \
 	  echo "JupyterLab as root (--allow-root): whoever has its address can do everything on this machine"; fi; \
-	DATAWORTH_RESULTS="$(CURDIR)/build/lab/results" .venv/bin/jupyter lab $$root \
+	.venv/bin/jupyter lab $$root \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/book $(LAB_OPTIONS)
 
 clean:

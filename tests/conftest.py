@@ -15,6 +15,7 @@ settings.load_profile("dataworth")
 SLOW = [
     "book/test_api.py",
     "book/test_build.py",
+    "book/test_every_way.py",
     "book/test_forecast.py",
     "book/test_variants.py",
     "images/test_classifiers.py",

@@ -38,7 +38,7 @@ PRESENTATION = (
 """Rooms that show results: an edit there re-executes chapters and no run."""
 
 CARRIERS = (
-    "", "closure", "errors", "paths", "parameters",
+    "", "closure", "errors", "paths", "parameters", "threads",
     "data.large", "data.providers", "data.store", "remembered",
     "runs.cli", "runs.engine", "runs.forecast", "runs.leases", "runs.progress", "runs.report",
     "runs.spec", "runs.store", "weights",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dataworth import display
 from dataworth.errors import UserError, did_you_mean, quoted, short
 from dataworth.paths import VARIANT, project_root
+from dataworth.threads import one_thread
 
 M = TypeVar("M", bound=BaseModel)
 # No study reaches them: 5 * 10^12 bytes of text is the largest number of the profile `paper`.
@@ -104,10 +105,12 @@ class Parameters(BaseModel):
     def from_names(cls, names: Mapping[str, Any]) -> Self:
         """Read the parameters from a notebook's names (`globals()`), show them there as a table,
         and print one line about those that are not what the chapter's own cell says (the builder's
-        page has a table of its own).
+        page has a table of its own). From here on the process computes with one thread, as the
+        builder does, so that its numbers are the page's to the last digit.
 
         Raises UserError also for a name that papermill was given and the chapter does not have.
         """
+        one_thread()
         chapter, cells = _chapter(cls), [str(cell) for cell in names.get("In", ())]
         _refuse_unknown(cls, chapter, cells)
         if missing := [name for name in cls.model_fields if name not in names]:

@@ -80,6 +80,7 @@ class Problem:
         """g(f), the prediction on the residual's scale, (B,n)."""
         return self.objective.of_log(self.law.log_value(self.phi(z), self.x))[0]
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes infinite
     def value(self, z: Array, target: Array, weights: Array) -> Array:
         """Objective (B,); rows of no weight do not count even where the law is not finite."""
         r = self.predict(z) - target
@@ -219,6 +220,8 @@ class Solution:
     status: Array
 
 
+# Systems that are not positive definite overflow in `_cholesky` and are solved again below.
+@np.errstate(over="ignore", invalid="ignore")
 def _step(gradient: Array, hessian: Array, free: Any, damping: Array) -> tuple[Array, Array]:
     """Damped step on the free coordinates in the scaled metric, and the promised decrease.
 

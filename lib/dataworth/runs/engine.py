@@ -24,17 +24,13 @@ from dataworth.runs.leases import Holder
 from dataworth.runs.progress import Progress, progress
 from dataworth.runs.spec import Spec, key_of
 from dataworth.runs.store import Result, Store
+from dataworth.threads import ONE_THREAD
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25  # between two looks at runs that another process computes
 TICK_S = 1.0  # between two words on the time left
 IDLE_S = 10  # workers without a task end after this time
-# Read by the libraries of a worker when they load: sums are formed in one order.
-ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1"
-    for library in ("BLIS", "MKL", "NUMBA", "NUMEXPR", "OMP", "OPENBLAS")
-} | {"VECLIB_MAXIMUM_THREADS": "1", "ENABLE_IPC": "1"}
 
 
 def default_workers() -> int:
@@ -170,7 +166,7 @@ def _engine(workers: int, store: Store) -> Iterator[_Submit]:
             timeout=IDLE_S,
             initializer=_end_with,
             initargs=(os.getpid(),),
-            env=ONE_THREAD,
+            env=ONE_THREAD | {"ENABLE_IPC": "1"},
         )
         future: Future[bool]
         try:
