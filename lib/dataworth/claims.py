@@ -281,7 +281,7 @@ def write(
         raise cannot_write(folder, error, "DATAWORTH_RESULTS") from None
     if display.shell() is None:
         for line in lines(judged.claims):
-            display.say(f"{line['statement']} {told(line)}; {estimated(line)}")
+            display.say(f"{told(line)}: {line['statement']} {estimated(line)}")
         display.say(f"results: {shown(path.absolute())}")
 
 

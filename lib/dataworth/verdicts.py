@@ -278,8 +278,7 @@ def reason(
     if times <= WITHIN_REACH:
         text += (
             f" About {number(math.ceil(10 * times) / 10)} times as many runs of this size would "
-            "settle it, if the estimate stays and its interval narrows with the square root of "
-            "their number."
+            "settle it, if the estimate stays and intervals narrow as 1/√n."
         )
     else:
         text += " No number of runs of this size can be promised to settle it: " + (

@@ -62,7 +62,7 @@ def ledger(
             ]
             here = [f"{badge(line)} {literal(estimated(line))}"]
             if (chapter.id, line["id"]) in q:
-                here.append(f"q = {number(round(q[chapter.id, line['id']], 4))}")
+                here.append(_told_q(q[chapter.id, line["id"]]))
             if control := line.get("control"):
                 here.append(f"control: {literal(control)}")
             body.append(
@@ -91,8 +91,13 @@ def of_all(results: dict[str, Ledger]) -> dict[tuple[str, str], float]:
     return q_values(tested)
 
 
+def _told_q(q: float) -> str:
+    return "q < 0.001" if q < 0.001 else f"q = {q:.2g}"
+
+
 def by_chance(lines: Sequence[Line]) -> str:
-    """How many of the definite verdicts are expected to be wrong by chance."""
+    """How many of the definite verdicts are expected to be wrong by chance: the sum of the shares
+    of the estimates' distributions on the other side (`verdicts.wrong`)."""
     definite = [line for line in lines if line["verdict"] in DEFINITE]
     if not definite:
         return ""
@@ -100,7 +105,7 @@ def by_chance(lines: Sequence[Line]) -> str:
     return (
         f"Of {count(len(definite), 'definite verdict')} (supported, contradicted, no effect) about "
         f"{number(round(expected, 1))} {'is' if expected < 1.05 else 'are'} expected to be wrong "
-        "by chance: the sum of the shares of the estimates' distributions on the other side. "
+        "by chance. "
     )
 
 
