@@ -75,6 +75,7 @@ BROUGHT = {
     "compare-laws": ("dataworth.fit.cli", "Which law the runs speak for."),
     "forecast": ("dataworth.fit.cli", "Extrapolate a learning curve, with intervals."),
     "more-runs": ("dataworth.fit.cli", "How many further runs would narrow an interval so far."),
+    "report": ("dataworth.fit.cli", "One HTML page: law, intervals, pictures, flags in words."),
     "isoflop": ("dataworth.fit.cli", "Best size of each budget: parabolas beside a direct fit."),
     "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
