@@ -47,7 +47,7 @@ def laws_command(
     name: Annotated[str | None, typer.Argument(help="One law; all if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The laws: formula, variables in the order of --x with their units, parameters."""
+    """The laws: formula, variables with their units, parameters."""
     if name is None:
         found = all_laws()
         body = [[one["law"], ",".join(v["name"] for v in one["variables"]), one["formula"]]
@@ -131,7 +131,7 @@ def forecast_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Extrapolate a learning curve: the law that predicts held-back sizes best, and its losses."""
+    """Extrapolate a learning curve, with intervals."""
     chosen = table_of(runs, options)
     names = [name.strip() for name in laws.split(",")]
     try:
@@ -187,7 +187,7 @@ def more_runs_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """How many further runs, of which sizes, would narrow a parameter's interval so far."""
+    """How many further runs, of which sizes, would narrow an interval so far."""
     found = fitted(runs, options)
     result, names = found.fit, found.chosen.x
     points = (
@@ -242,7 +242,7 @@ def isoflop_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Best size of each budget by parabolas, with their bias, beside a direct fit."""
+    """Best size of each budget: parabolas, with their bias, beside a direct fit."""
     if (tokens is None) == (params is None):
         raise UserError(f"--tokens is {tokens!r} and --params is {params!r}; give one of the two.")
     size = tokens or params or ""
@@ -338,7 +338,7 @@ def report_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML page: law, intervals, pictures, flags in words, how it was made."""
+    """Write one HTML page: law, intervals, pictures, flags in words."""
     from . import report
 
     common = [name for name in shared.split(",") if name]
