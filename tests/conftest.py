@@ -18,6 +18,8 @@ SLOW = [
     "book/test_every_way.py",
     "book/test_forecast.py",
     "book/test_variants.py",
+    "fit/test_recipes.py",
+    "fit/test_report.py",
     "images/test_classifiers.py",
     "images/test_clip.py",
     "images/test_clip_scaling.py",

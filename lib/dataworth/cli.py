@@ -72,10 +72,23 @@ BROUGHT = {
         "Compute-optimal sizes N and D for each budget, with intervals.",
     ),
     "laws": ("dataworth.fit.cli", "The laws: formula, variables with their units, parameters."),
-    "compare-laws": ("dataworth.fit.cli", "Which law the runs speak for."),
+    "compare-laws": (
+        "dataworth.fit.cli",
+        "Which law the runs speak for: AICc, and errors beyond the data fitted.",
+    ),
     "forecast": ("dataworth.fit.cli", "Extrapolate a learning curve, with intervals."),
-    "more-runs": ("dataworth.fit.cli", "How many further runs would narrow an interval so far."),
-    "isoflop": ("dataworth.fit.cli", "Best size of each budget: parabolas beside a direct fit."),
+    "more-runs": (
+        "dataworth.fit.cli",
+        "How many further runs, of which sizes, would narrow an interval so far.",
+    ),
+    "report": (
+        "dataworth.fit.cli",
+        "Write one HTML page: law, intervals, pictures, flags in words.",
+    ),
+    "isoflop": (
+        "dataworth.fit.cli",
+        "Best size of each budget: parabolas, with their bias, beside a direct fit.",
+    ),
     "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
 

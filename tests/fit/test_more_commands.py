@@ -210,3 +210,30 @@ def test_two_tables_in_neutral_words(curve: Path, tmp_path: Path) -> None:
     assert old["a"] == "web" and old["ratio"] == got["ratio"]
     with pytest.raises(UserError, match="two different names"):
         call("ratio", curve, other, *ON, "--at-a", "2000", "--names", "web")
+
+
+def test_three_runs_above_a_floor_that_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("C,loss\n2.19e17,3.7404\n1.70e18,3.3834\n9.00e18,3.1230\n")
+    ask = ("fit", path, "--law", "shifted", "--x", "C", "--y", "loss", "--fixed", "E=1.6")
+    for residual, a, k in (("log", 82.21, 0.0913), ("identity", 81.68, 0.0912)):
+        got = call(*ask, "--predict", "2.83e19", "--residual", residual)
+        assert got["parameters"]["a"]["value"] == pytest.approx(a, abs=0.01)
+        assert got["parameters"]["k"]["value"] == pytest.approx(k, abs=1e-4)
+        run = got["predictions"][0]["one_run"]
+        assert run["value"] == pytest.approx(2.975, abs=2e-3)
+        assert (run["low"], run["high"]) == pytest.approx((2.85, 3.11), abs=0.015)
+
+
+def test_two_budgets_of_three_and_four_runs(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        "budget,tokens,loss\n1e18,5.77e9,3.399\n1e18,2.33e9,3.364\n1e18,9.23e8,3.456\n"
+        "3e18,1.73e10,3.298\n3e18,7.00e9,3.204\n3e18,2.77e9,3.224\n3e18,1.57e9,3.289\n"
+    )
+    got = call("isoflop", path, "--tokens", "tokens")
+    sizes = [one["size"]["value"] for one in got["budgets"]]
+    np.testing.assert_allclose(sizes, [2.84e9, 5.08e9], rtol=2e-3)
+    losses = [one["loss"] for one in got["budgets"]]
+    np.testing.assert_allclose(losses, [3.361, 3.198], atol=5e-4)
+    assert [one["runs"] for one in got["budgets"]] == [3, 4]

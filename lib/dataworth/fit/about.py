@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .forms import LAWS
-from .laws import Law
+from .laws import Law, PowerSum
 
 VARIABLES = {
     "x": "any size: examples, tokens, parameters, compute or steps",
@@ -52,6 +53,26 @@ def formula(law: Law) -> str:
 
 def _inner(power: str) -> str:
     return power if re.fullmatch(r"[\w']+", power) else f"({power})"
+
+
+def filled(law: Law, params: Mapping[str, float], names: Sequence[str], y: str) -> str | None:
+    """The law with its numbers, in the columns' names; None for a law that is no sum of powers."""
+    if not isinstance(law, PowerSum):
+        return None
+    called = dict(zip(law.variables, names, strict=True))
+    terms = []
+    for term in law.terms:
+        amplitude = params[term.amplitude]
+        if amplitude == 0:
+            continue
+        parts = [f"{amplitude:.5g}"]
+        for variable, exponent in term.powers.items():
+            power = params[exponent.lstrip("+")] * (1 if exponent[0] == "+" else -1)
+            name = called[variable]
+            base = name if name.isidentifier() else f"({name})"
+            parts.append(f"{base}^({power:.4g})" if power < 0 else f"{base}^{power:.4g}")
+        terms.append(" ".join(parts))
+    return f"{y} = {' + '.join(terms) or '0'}"
 
 
 def about(law: Law) -> dict[str, Any]:

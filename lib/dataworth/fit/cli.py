@@ -60,7 +60,7 @@ def fit_command(
         curves = {label: result[label] for label in result.labels} or {"": result}
         record["predictions"] = []
         for label, one in curves.items():
-            told, shown = predictions(one, points, found.chosen.x, level)
+            told, shown = predictions(one, points, found.chosen.x, found.chosen.y, level)
             record["predictions"] += [{"curve": label} | p if label else p for p in told]
             rows |= {f"{name} [{label}]" if label else name: at for name, at in shown.items()}
     show(record, f"{result.law.name} law, n = {result.n}", rows, as_json)

@@ -1,9 +1,10 @@
-"""Commands that go on from a fit: laws, compare-laws, forecast, more-runs, isoflop."""
+"""Commands that go on from a fit: laws, compare-laws, forecast, more-runs, isoflop, report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from .command import (
     predictions,
     show,
     show_rows,
+    spelled,
     table_of,
 )
 from .designs import half_width_after, more_runs
@@ -45,7 +47,7 @@ def laws_command(
     name: Annotated[str | None, typer.Argument(help="One law; all if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The laws: formula, variables in the order of --x with their units, parameters."""
+    """The laws: formula, variables with their units, parameters."""
     if name is None:
         found = all_laws()
         body = [[one["law"], ",".join(v["name"] for v in one["variables"]), one["formula"]]
@@ -129,7 +131,7 @@ def forecast_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Extrapolate a learning curve: the law that predicts held-back sizes best, and its losses."""
+    """Extrapolate a learning curve, with intervals."""
     chosen = table_of(runs, options)
     names = [name.strip() for name in laws.split(",")]
     try:
@@ -142,7 +144,7 @@ def forecast_command(
         raise UserError(f"--laws is {quoted(laws)}; laws of one variable are needed.")
     points = at_points(at, forms.get("power"), chosen.x, "--at")
     found = forecast(chosen.data, x=chosen.x[0], y=chosen.y, laws=names, recency=powers, loss=loss)
-    told, rows = predictions(found.fit, points, chosen.x, level)
+    told, rows = predictions(found.fit, points, chosen.x, chosen.y, level)
     words = chosen.far_off()
     try:
         back = [asdict(one) for one in rolling_origin(found.fit)]
@@ -185,7 +187,7 @@ def more_runs_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """How many further runs, of which sizes, would narrow a parameter's interval so far."""
+    """How many further runs, of which sizes, would narrow an interval so far."""
     found = fitted(runs, options)
     result, names = found.fit, found.chosen.x
     points = (
@@ -240,7 +242,7 @@ def isoflop_command(
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Best size of each budget by parabolas, with their bias, beside a direct fit."""
+    """Best size of each budget: parabolas, with their bias, beside a direct fit."""
     if (tokens is None) == (params is None):
         raise UserError(f"--tokens is {tokens!r} and --params is {params!r}; give one of the two.")
     size = tokens or params or ""
@@ -321,11 +323,42 @@ def _direct(result: Fit, tokens: str | None, level: float) -> Interval:
     return Interval(1 - a.value, 1 - a.high, 1 - a.low, level, a.method)
 
 
+@fits(law="shifted")
+def report_command(
+    runs: Runs,
+    options: dict[str, Any],
+    group: Annotated[str | None, typer.Option(help="Column that separates curves.")] = None,
+    shared: Annotated[str, typer.Option(help="Parameters common to all curves.")] = "",
+    predict: Annotated[
+        list[str] | None, typer.Option(help="Losses there: 1e9, or N=1e9,D=2e10.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page; RUNS-report.html if not given.")
+    ] = None,
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Write one HTML page: law, intervals, pictures, flags in words."""
+    from . import report
+
+    common = [name for name in shared.split(",") if name]
+    found = fitted(runs, options | {"group": group, "shared": common})
+    law = found.fit.law
+    points = at_points(predict or (), forms.get(options["law"]), found.chosen.x, "--predict")
+    own = {"group": group, "shared": shared or None, "predict": predict, "level": level}
+    page = out or Path(f"{runs.stem if str(runs) != '-' else 'runs'}-report.html")
+    command = spelled("report", runs, options | own, {"law": "shifted", "level": 0.95})
+    report.write(report.Report(runs, found, found.chosen.y, level, command, points), page)
+    record = {"page": str(page), "law": law.name, "rows": found.fit.n, **found.record()}
+    show_rows(record, "", (), (), as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "laws": laws_command,
     "compare-laws": compare_laws_command,
     "forecast": forecast_command,
     "more-runs": more_runs_command,
     "isoflop": isoflop_command,
+    "report": report_command,
 }
 """Names of these commands in the program."""

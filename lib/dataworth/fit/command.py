@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -137,8 +138,8 @@ def at_points(texts: Sequence[str], law: Law, names: Sequence[str], what: str) -
 
 
 def called(point: Array, names: Sequence[str]) -> str:
-    """A point in words: N = 1e+09, D = 2e+10."""
-    return ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True))
+    """A point in words: N = 1e9, D = 2e10."""
+    return ", ".join(f"{name} = {brief(value)}" for name, value in zip(names, point, strict=True))
 
 
 def table_of(path: Path, options: Mapping[str, Any], law: str = "power") -> Chosen:
@@ -188,7 +189,7 @@ def pairs(texts: Sequence[str] | None, what: str) -> list[tuple[str, str]]:
 
 
 def predictions(
-    one: Fit, points: Array, names: Sequence[str], level: float
+    one: Fit, points: Array, names: Sequence[str], y: str, level: float
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """Losses at points (m,d), of the law and of one further run, as records and as rows."""
     mean = one.predict(points, level)
@@ -206,8 +207,21 @@ def predictions(
             "law": asdict(law), "one_run": asdict(new), "extrapolated": outside,
         })  # fmt: skip
         where = called(point, names) + (" (extrapolated)" if outside else "")
-        rows |= {f"loss at {where}": law, "  one more run there" + " " * i: new}
+        rows |= {f"{y} at {where}": law, "  one more run there" + " " * i: new}
     return records, rows
+
+
+def spelled(name: str, path: Path, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The command line that asks for this again: options that differ from their defaults."""
+    words = ["dataworth", name, str(path)]
+    for option, value in given.items():
+        usual = defaults.get(option, OPTIONS[option][1] if option in OPTIONS else None)
+        if value == usual or value in (None, []):
+            continue
+        flag = "--" + option.replace("_", "-")
+        for one in value if isinstance(value, list) else [value]:
+            words += [flag] if one is True else [flag, str(one)]
+    return shlex.join(words)
 
 
 def show(

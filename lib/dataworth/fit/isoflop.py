@@ -40,7 +40,7 @@ def isoflop(budget: Array, size: Array, loss: Array, *, level: float = 0.95) -> 
     Raises:
         UserError: no budget has runs at three sizes.
     """
-    groups = [rows for rows in _budgets(budget) if len(np.unique(size[rows])) >= 3]
+    groups = [rows for rows in budgets_of(budget) if len(np.unique(size[rows])) >= 3]
     if not groups:
         raise UserError(
             "No budget has runs at three sizes, which a parabola needs; budgets within 5 % of each "
@@ -64,8 +64,8 @@ def isoflop(budget: Array, size: Array, loss: Array, *, level: float = 0.95) -> 
     return found
 
 
-def _budgets(budget: Array) -> list[Array]:
-    """Rows of each budget, (m,) indices."""
+def budgets_of(budget: Array) -> list[Array]:
+    """Rows of each budget, (m,) indices, budgets ascending."""
     order = np.argsort(budget, kind="stable")
     steps = np.diff(np.log(budget[order])) > np.log1p(SAME)
     return np.split(order, np.flatnonzero(steps) + 1)

@@ -1,0 +1,263 @@
+"""Pictures of a fit for a page of either theme: SVG as text, with its alt text.
+
+Lines and words take the page's own colour (`currentColor`); series have colours that stand out on
+white and on black alike.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dataworth.arrays import Array
+from dataworth.display import plain
+
+from .command import brief
+from .frontier import Cost, Optimum
+from .result import Fit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for the page's own colour
+COLOURS = ("#2b8cbe", "#d95f02", "#1b9e77", "#9a6fb0", "#b8860b", "#e7298a", "#66a61e", "#7f7f7f")
+MARKERS = "osD^vPX*"
+MOST_CURVES = 6
+BAND = 9  # sizes at which a band is computed; it is smooth between them
+ODD = 3.0  # standard deviations beyond which a residual is named
+FULL = 10_000  # points that a picture shows, at most
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG element, and what it shows in words."""
+
+    svg: str
+    alt: str
+
+
+def _figure(columns: int = 1, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    grid = figure.subplots(1, columns, squeeze=False)[0]
+    for ax in grid:
+        ax.patch.set_alpha(0)
+        ax.grid(color="#808080", alpha=0.25, linewidth=0.6)
+        for name, spine in ax.spines.items():
+            spine.set_color(INK)
+            spine.set_visible(name in ("left", "bottom"))
+        ax.tick_params(colors=INK, which="both", labelsize=9)
+    return figure, grid
+
+
+def _label(ax: Axes, x: str, y: str) -> None:
+    ax.set_xlabel(_words(x), color=INK, fontsize=10)
+    ax.set_ylabel(_words(y), color=INK, fontsize=10)
+
+
+def _words(text: str) -> str:
+    """A name of the data as matplotlib shows it as it stands."""
+    return plain(text if len(text) <= 40 else text[:39] + "…").replace("$", r"\$")
+
+
+def _legend(ax: Axes) -> None:
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(frameon=False, fontsize=9, labelcolor=INK)
+
+
+def _svg(figure: Figure, name: str, alt: str) -> Drawing:
+    """name: begins the ids of this element, so that a page can hold several."""
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    ):
+        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+    body = text.getvalue()
+    body = body[body.index("<svg") :].replace(INK, "currentColor")
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    said = html.escape(plain(alt))
+    return Drawing(body.replace("<svg", f'<svg role="img" aria-label="{said}"', 1), alt)
+
+
+def _some(count: int) -> Any:
+    """Rows to draw: all of few, a spread of many."""
+    return slice(None, None, -(-count // FULL))
+
+
+def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
+    """Points, law and band against one variable; parts: a fit for each curve ("" for one alone)."""
+    figure, (ax,) = _figure()
+    said = []
+    for place, (label, one) in enumerate(parts.items()):
+        colour = COLOURS[place % len(COLOURS)]
+        sizes, losses = one.curve.x[:, 0], one.curve.y
+        grid = np.geomspace(sizes.min() / 1.2, sizes.max() * 2.5, 25)
+        mean = one.mean(grid)
+        ax.plot(grid, mean, color=colour, label=label or "law")
+        if one.part_of is None or one.draws_phi is not None:
+            at = np.geomspace(grid[0], grid[-1], BAND)
+            band = one.predict(at, level)
+            reach = np.concatenate([losses, mean])
+            low, high = (
+                np.interp(
+                    np.log(grid), np.log(at), np.clip(end, reach.min() / 10, reach.max() * 10)
+                )
+                for end in (band.low, band.high)
+            )
+            ax.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
+        rows = _some(len(losses))
+        ax.scatter(sizes[rows], losses[rows], s=20, color=colour, zorder=3,
+                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+        said.append(
+            f"{label + ': ' if label else ''}{len(losses)} runs from {x} = {brief(sizes.min())} to "
+            f"{brief(sizes.max())}, {y} from {brief(losses.max())} to {brief(losses.min())}; the "
+            f"law gives {brief(float(mean[-1]))} at {brief(grid[-1])}."
+        )
+    ax.set_xscale("log")
+    _scale(ax, np.concatenate([f.curve.y for f in parts.values()]))
+    _label(ax, x, y)
+    if len(parts) > 1:
+        _legend(ax)
+    alt = f"Runs, fitted law and its {level:.0%} band, {y} against {x}. {' '.join(said[:8])}"
+    return _svg(figure, "curves", alt)
+
+
+def _scale(ax: Axes, losses: Array, both: bool = False) -> None:
+    """A logarithmic axis where losses differ by more than three times, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if losses.min() > 0 and losses.max() > 3 * losses.min():
+        ax.set_yscale("log")
+        if both:
+            ax.set_xscale("log")
+        for axis in (ax.yaxis, ax.xaxis)[: 1 + both]:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def surface(one: Fit, names: Sequence[str], y: str) -> Drawing:
+    """Runs against the second variable and the law at levels of the first."""
+    figure, (ax,) = _figure()
+    first, second = one.curve.x[:, 0], one.curve.x[:, 1]
+    levels = np.unique(first)
+    if len(levels) > MOST_CURVES:
+        levels = np.unique(np.quantile(levels, np.linspace(0, 1, MOST_CURVES), method="nearest"))
+    nearest = np.abs(np.log(first)[:, None] - np.log(levels)).argmin(1)
+    grid = np.geomspace(second.min() / 1.2, second.max() * 1.2, 40)
+    for place, at in enumerate(levels):
+        colour = COLOURS[place % len(COLOURS)]
+        value = one.mean(np.stack([np.full_like(grid, at), grid], -1))
+        ax.plot(grid, value, color=colour, label=f"{_words(names[0])} = {brief(at)}")
+        rows = np.flatnonzero(nearest == place)[_some(len(first))]
+        ax.scatter(second[rows], one.curve.y[rows], s=18, color=colour, zorder=3,
+                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+    ax.set_xscale("log")
+    _scale(ax, one.curve.y)
+    _label(ax, names[1], y)
+    _legend(ax)
+    alt = (
+        f"{y} against {names[1]}: {one.n} runs, each in the colour of the nearest curve, and the "
+        f"law at {names[0]} = {', '.join(map(brief, levels))}."
+    )
+    return _svg(figure, "surface", alt)
+
+
+def valleys(one: Fit, names: Sequence[str], y: str, optima: Sequence[Optimum]) -> Drawing:
+    """Loss along each budget C = 6 N D with its optimum, and the runs of that budget."""
+    figure, (ax,) = _figure()
+    n, d = one.curve.x.T
+    compute, cost, said = 6 * n * d, Cost(), []
+    for place, best in enumerate(optima):
+        colour = COLOURS[place % len(COLOURS)]
+        near = np.flatnonzero(np.abs(np.log(compute / best.budget)) < 0.15)
+        reach = np.r_[n[near], best.n.value]
+        grid = np.geomspace(reach.min() / 6, reach.max() * 6, 60)
+        tokens = np.exp(cost.log_d(float(np.log(best.budget)), np.log(grid)))
+        ax.plot(grid, one.mean(np.stack([grid, tokens], -1)), color=colour,
+                label=f"C = {brief(best.budget)}")  # fmt: skip
+        ax.scatter(n[near], one.curve.y[near], s=18, color=colour, zorder=3,
+                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+        ax.plot([best.n.value], [best.loss.value], marker="*", markersize=11, color=INK, zorder=4)
+        said.append(f"{brief(best.n.value)} at {brief(best.budget)}")
+    ax.set_xscale("log")
+    _scale(ax, one.curve.y)
+    low = min(best.loss.value for best in optima)
+    ax.set_ylim(low * 0.985, low + 1.6 * max(float(np.ptp(one.curve.y)), 0.05 * low))
+    _label(ax, names[0], y)
+    _legend(ax)
+    alt = (
+        f"{y} along compute budgets C = 6 {names[0]} {names[1]}, their runs as points, each "
+        f"optimum as a star: {names[0]} = {'; '.join(said)}."
+    )
+    return _svg(figure, "valleys", alt)
+
+
+def residuals(
+    parts: dict[str, Fit], names: Sequence[str], places: Sequence[Sequence[str]]
+) -> Drawing:
+    """What the law leaves over, per cent of the loss where residuals are of its log, against each
+    variable (two at most). places: what the rows of each part are called."""
+    shown = names[:2]
+    figure, axes = _figure(len(shown), 2.8)
+    first = next(iter(parts.values()))
+    relative = first.settings.objective.residual == "log"
+    left = {
+        label: 100 * np.expm1(-one.residuals()) if relative else -one.residuals()
+        for label, one in parts.items()
+    }
+    every = np.concatenate(list(left.values()))
+    centre = np.median(every)
+    spread = 1.4826 * float(np.median(np.abs(every - centre))) or float(every.std())
+    odd: list[str] = []
+    for j, (ax, name) in enumerate(zip(axes, shown, strict=True)):
+        ax.axhline(0, color=INK, linewidth=0.8)
+        for place, (label, one) in enumerate(parts.items()):
+            r, x = left[label], one.curve.x[:, j]
+            rows = _some(len(r))
+            ax.scatter(x[rows], r[rows], s=16, color=COLOURS[place % len(COLOURS)],
+                       marker=MARKERS[place % len(MARKERS)], label=label or None)  # fmt: skip
+            for row in np.flatnonzero(np.abs(r - centre) > ODD * spread)[:5] if spread else ():
+                called = places[place][row].partition(" (")[0]
+                ax.annotate(called, (x[row], r[row]), color=INK, fontsize=8,
+                            xytext=(4, 3), textcoords="offset points")  # fmt: skip
+                odd += [f"{called} {r[row]:+.3g}"] if j == 0 else []
+        if min(one.curve.x[:, j].min() for one in parts.values()) > 0:
+            ax.set_xscale("log")
+        _label(ax, name, ("run above law, %" if relative else "run above law") if not j else "")
+    unit = " %" if relative else ""
+    far = f" Beyond {ODD:g} of these: {'; '.join(odd)}." if odd else ""
+    alt = (
+        f"Residuals against {' and '.join(shown)}, runs above the law upwards: from "
+        f"{every.min():.3g}{unit} to {every.max():.3g}{unit}, robust standard deviation "
+        f"{spread:.3g}{unit}.{far}"
+    )
+    return _svg(figure, "residuals", alt)
+
+
+def against(one: Fit, y: str) -> Drawing:
+    """Observed against fitted losses, for a law of any variables."""
+    figure, (ax,) = _figure()
+    fitted, rows = one.mean(one.curve.x), _some(one.n)
+    ends = [min(fitted.min(), one.curve.y.min()), max(fitted.max(), one.curve.y.max())]
+    ax.plot(ends, ends, color=INK, linewidth=0.8)
+    ax.scatter(fitted[rows], one.curve.y[rows], s=18, color=COLOURS[0])
+    _scale(ax, one.curve.y, both=True)
+    _label(ax, f"{y}, fitted", f"{y}, observed")
+    miss = float(np.abs(np.log(fitted / one.curve.y)).max()) if one.curve.y.min() > 0 else np.nan
+    alt = f"{one.n} runs, observed against fitted {y}; the farthest is {100 * miss:.2g} % off."
+    return _svg(figure, "against", alt)
