@@ -50,7 +50,7 @@ def fit_command(
             result.plot().figure.savefig(plot)  # type: ignore[union-attr]
     except (OSError, ValueError) as error:  # no such folder, no such picture format
         raise UserError(f"{str(plot or save)!r} cannot be written: {error}.") from error
-    rows = {name: result.interval(name, level) for name in result.law.names}
+    rows = result.shown(level)
     record = result.summary(level) | found.record()
     for name in result.settings.fixed:
         held = result.settings.fixed[name]

@@ -23,7 +23,6 @@ from dataworth.errors import UserError, quoted
 
 from . import forms
 from .choose import Chosen, choose
-from .diagnostics import FLAGS
 from .expressions import split
 from .laws import Law
 from .model import fit
@@ -97,17 +96,19 @@ def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Call
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit from the command line, the rows it stands on, its flags, and what they say in words."""
+    """A fit from the command line, the rows it stands on, and what its columns' flags say."""
 
     fit: Fit
     chosen: Chosen
-    flags: list[str]
-    words: list[str]
+    columns: dict[str, list[str]]
 
     def record(self) -> dict[str, Any]:
-        """What every answer says about its table."""
+        """What every answer says about its table; ask last, since intervals may move a fit."""
+        flags = [*self.fit.flags, *self.columns]
+        words = [sentence for told in self.columns.values() for sentence in told]
+        words += map(str, self.fit.advice)
         notes, dropped = self.chosen.notes, self.chosen.dropped
-        return {"flags": self.flags, "warnings": self.words, "notes": notes, "left_out": dropped}
+        return {"flags": flags, "warnings": words, "notes": notes, "left_out": dropped}
 
 
 def at_points(texts: Sequence[str], law: Law, names: Sequence[str], what: str) -> Array:
@@ -163,12 +164,7 @@ def fitted(path: Path, options: Mapping[str, Any]) -> Fitted:
     result = fit(chosen.data, x=chosen.x, y=chosen.y, fixed=held, tied=tied, **given)
     sizes = [three_sizes(chosen.data[name]) for name in chosen.x]
     found = {"far_off": chosen.far_off(), "three_sizes": [told for told in sizes if told]}
-    flags = [*result.flags, *(flag for flag, told in found.items() if told)]
-    words = [sentence for told in found.values() for sentence in told]
-    for flag in result.flags:
-        told = FLAGS.get(flag.partition("[")[0], "this parameter is estimated at zero")
-        words.append(f"{flag}: {told}.")
-    return Fitted(result, chosen, flags, words)
+    return Fitted(result, chosen, {flag: told for flag, told in found.items() if told})
 
 
 def pairs(texts: Sequence[str] | None, what: str) -> list[tuple[str, str]]:
@@ -231,7 +227,7 @@ def show(
     """As `show_rows`, of intervals."""
     level = next(iter(rows.values())).level
     body = [
-        [name, *(f"{v:.6g}" for v in (one.value, one.low, one.high)), one.method]
+        [name, *("not identified" if v != v else f"{v:.6g}" for v in (one.value, *one)), one.method]
         for name, one in rows.items()
     ]
     head = ["", "estimate", f"{level:.0%} low", "high", "method"]

@@ -20,6 +20,9 @@ from .solver import Problem, Status, lifted, minimise
 Found = tuple[Array, Array, Array]  # phi (B,p), objective (B,), status (B,)
 
 
+MOST_SEEDED = 4000  # rows that starts are sought on
+
+
 @dataclass(frozen=True)
 class Settings:
     """What defines the estimator beside the rows; kept so that draws use the same one."""
@@ -126,7 +129,11 @@ def solve(
     law, xp = settings.law, search.xp
     if isinstance(law, Grouped):
         return _solve_groups(search, law, warm, starts)
-    seeds = law.seeds(search.scaled, y, weights, 400 if warm is None else 36)
+    some: Any = slice(None)
+    if len(x) > MOST_SEEDED:  # a start need not know all rows
+        some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_SEEDED])
+    size = 400 if warm is None else 36
+    seeds = law.seeds(search.scaled[some], y[:, some], weights[:, some], size)
     seeds = seeds[:, : starts if len(law.params) <= 5 else 3 * starts]
     floors = [
         (j, law.zero_reference(j, search.scaled, y))

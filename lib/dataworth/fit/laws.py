@@ -315,6 +315,11 @@ class PowerSum(BasisLaw):
         object.__setattr__(self, "amplitudes", len(amplitudes))
         object.__setattr__(self, "_powers", powers)
 
+    @property
+    def rising(self) -> bool:
+        """Whether a term rises with a variable."""
+        return any(sign > 0 for powers in self._powers for _, _, sign in powers)
+
     params: tuple[Param, ...] = field(init=False, repr=False, compare=False, default=())
     amplitudes: int = field(init=False, repr=False, compare=False, default=0)
     _powers: Any = field(init=False, repr=False, compare=False, default=None)

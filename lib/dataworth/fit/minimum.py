@@ -211,6 +211,17 @@ class Minimum(State):
         low = 0.0 if quantity.limits[0] == 0 > centre - half else centre - half
         return low, centre + half
 
+    def widened(self, mean: Array, low: Array, high: Array, level: float) -> tuple[Array, Array]:
+        """Add one run's noise to each side of an interval of the mean, in quadrature."""
+        dof = max(len(self.target) - self.free, 1)
+        spread = float(np.sqrt((self.residuals**2).sum() / dof))
+        noise = student_quantile(level, dof) * spread
+        objective = self.problem.objective
+        centre = objective.transform(mean)
+        down = np.hypot(centre - objective.transform(low), noise)
+        up = np.hypot(objective.transform(high) - centre, noise)
+        return objective.inverse(centre - down), objective.inverse(centre + up)
+
     def bca_ends(
         self, quantity: Quantity, draws: Array, centre: float, level: float
     ) -> tuple[float, float]:

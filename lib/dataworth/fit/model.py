@@ -134,7 +134,7 @@ def fit(
             allowed = "a number of 0 or more" if is_log else "a finite number"
             raise UserError(f"fixed holds {name} at {number!r}; allowed is {allowed}.")
     settings = Settings(chosen, make(loss, residual, delta, asymmetry), dict(fixed or {}), ties)
-    levels = _check_levels(settings, points[weight > 0], variables)
+    _check_levels(settings, points[weight > 0], variables)
     resampled = resampling.given(target, draws, multipliers, positive)
     kind = None
     if resampled is None:
@@ -145,7 +145,7 @@ def fit(
             f"Law {chosen.name!r} finds no finite parameters for column {y!r}, which reaches from "
             f"{target.min():g} to {target.max():g}; losses above 0 and of like size are needed."
         )
-    flags = diagnostics.flags(result, levels)
+    flags = tuple(note.code for note in diagnostics.notes(result.case))
     if kind is not None:
         resampled = resampling.own(result, curve_codes, bootstrap, kind, seed)
     if resampled is None:
@@ -169,8 +169,8 @@ def fit_rows(settings: Settings, curve: Curve) -> Fit:
     return Fit(settings, curve, log_x0, phi[0], float(value[0]), Status(int(status[0])), ())
 
 
-def _check_levels(settings: Settings, points: Array, names: Sequence[str]) -> int:
-    """Number of different points; UserError when the law has more free parameters than that."""
+def _check_levels(settings: Settings, points: Array, names: Sequence[str]) -> None:
+    """UserError when the law has more free parameters than there are different points."""
     law = settings.law
     free = len(constraints(law, law.log_scale(points), settings.fixed, settings.tied)[2])
     levels = len(np.unique(points, axis=0))
@@ -188,4 +188,3 @@ def _check_levels(settings: Settings, points: Array, names: Sequence[str]) -> in
                     f"Curve {label!r} has {own} different {', '.join(names)}; law {law.name!r} "
                     f"needs at least {need}."
                 )
-    return levels

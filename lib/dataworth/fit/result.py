@@ -3,7 +3,6 @@ JSON form."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -16,13 +15,13 @@ from dataworth import stats
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from . import forms, gaps, profile
+from . import diagnostics, gaps, picture, profile, record
+from .diagnostics import Case, Note
 from .estimate import Settings, problem_of
 from .gaps import Floor, Quantity
 from .grouped import Grouped
 from .laws import ZERO, Law
-from .minimum import Minimum, student_quantile
-from .objective import Objective
+from .minimum import Minimum
 from .solver import Problem, Status, minimise
 from .table import finite, points
 from .values import Curve, Interval, Prediction
@@ -40,7 +39,7 @@ class Fit:
     """A fitted law.
 
     objective: the minimised sum. status: how the search ended. flags: what to know before trusting
-    the numbers, in words in `diagnostics.FLAGS`. draws_phi (B,p): refits of the resamples, in
+    the numbers, in words in `advice`. draws_phi (B,p): refits of the resamples, in
     internal coordinates; draws_status (B,) their `Status`.
     """
 
@@ -148,6 +147,28 @@ class Fit:
         z = np.clip(self.phi[free], problem.lower, problem.upper)
         target = self.settings.objective.transform(self.curve.y)
         return Minimum(problem, z, target, self.curve.weights, self.curve.cluster)
+
+    @cached_property
+    def case(self) -> Case:
+        """The fit as `diagnostics` reads it."""
+        unscale, _ = self.law.unscale(self.log_x0)
+        at = self.minimum
+        rows = unscale @ at.problem.matrix
+        return Case(self.settings, self.curve, at, self.params, self.status, rows)
+
+    @property
+    def advice(self) -> list[Note]:
+        """For each flag what was found, in a sentence, and what to do next."""
+        told = {}
+        if self.part_of is None:
+            told = {note.code: note for note in diagnostics.notes(self.case)}
+        return [told.get(flag) or diagnostics.plain(flag) for flag in self.flags]
+
+    @property
+    def unidentified(self) -> tuple[str, ...]:
+        """Names of the parameters that the data leave free: their estimates are no values."""
+        free = diagnostics.unidentified(self.case)
+        return tuple(name for name, is_free in zip(self.law.names, free, strict=True) if is_free)
 
     def residuals(self) -> Array:
         """g(f) - g(y) on the residual's scale, (n,)."""
@@ -280,6 +301,13 @@ class Fit:
             if self.phi is before:
                 return found
 
+    def shown(self, level: float = 0.95, method: str | None = None) -> dict[str, Interval]:
+        """`intervals` as they are printed: a parameter that is not identified has no value."""
+        found = self.intervals(level, method)
+        for name in self.unidentified if self.part_of is None else ():
+            found[name] = replace(found[name], value=np.nan, low=-np.inf, high=np.inf)
+        return found
+
     @np.errstate(all="ignore")
     def settled(self, ask: Callable[[], Answer]) -> Answer:
         """ask(), and again from the better minimum each time that a profile meets one: the fit
@@ -307,7 +335,8 @@ class Fit:
             ("status", Status(int(found.status[0]))),
         ):  # fmt: skip
             object.__setattr__(self, name, new)
-        del self.__dict__["minimum"]
+        for name in ("minimum", "case"):
+            self.__dict__.pop(name, None)
 
     def _ends(self, quantity: Quantity, level: float, method: str) -> tuple[float, float]:
         if method == "profile":
@@ -396,20 +425,9 @@ class Fit:
                 return self.predict(x, level, kind, method)
             low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
             if kind == "new-run":
-                low, high = self._widen(mean, low, high, level)
+                low, high = self.minimum.widened(mean, low, high, level)
         inside = (at >= self.curve.x.min(0)) & (at <= self.curve.x.max(0))
         return Prediction(mean, low, high, level, ~inside.all(1))
-
-    def _widen(self, mean: Array, low: Array, high: Array, level: float) -> tuple[Array, Array]:
-        """Add one run's noise to each side of an interval of the mean, in quadrature."""
-        dof = max(self.n - self.minimum.free, 1)
-        spread = float(np.sqrt((self.minimum.residuals**2).sum() / dof))
-        noise = student_quantile(level, dof) * spread
-        objective = self.settings.objective
-        centre = objective.transform(mean)
-        down = np.hypot(centre - objective.transform(low), noise)
-        up = np.hypot(objective.transform(high) - centre, noise)
-        return objective.inverse(centre - down), objective.inverse(centre + up)
 
     # ---- pictures and files
 
@@ -426,32 +444,28 @@ class Fit:
             for one in self.labels:
                 self[one].plot(ax, level, one)
             ax.legend()
+            picture.flags(ax, self.flags)
             return ax
         x, y = self.curve.x[:, 0], self.curve.y
+        name = self.law.variables[0]
         if len(self.law.variables) != 1:
-            ends = [y.min() / 1.03, y.max() * 1.03]
-            ax.plot(ends, ends, color="0.6", linewidth=1)
-            dots = ax.scatter(self.mean(self.curve.x), y, c=np.log10(np.maximum(x, 1)), s=18)
-            ax.figure.colorbar(dots, ax=ax, label=f"log10 {self.law.variables[0]}")
-            ax.set(xscale="log", yscale="log", xlabel="fitted loss", ylabel="observed loss")
-            return ax
-        grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
-        color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
-        ax.scatter(x, y, s=18, color=color, zorder=3)
-        if self.part_of is None or self.draws_phi is not None:
-            band = self.predict(grid, level)
-            drawn = np.concatenate([y, band.mean])
-            least, most = drawn.min() / 10, drawn.max() * 10
-            low, high = (np.clip(end, least, most) for end in (band.low, band.high))
-            ax.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
-        ax.set(xscale="log", yscale="log", xlabel=self.law.variables[0], ylabel="loss")
+            picture.observed_against_fitted(ax, self.mean(self.curve.x), y, x, name)
+        else:
+            grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
+            color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
+            ax.scatter(x, y, s=18, color=color, zorder=3)
+            if self.part_of is None or self.draws_phi is not None:
+                picture.band(ax, grid, self.predict(grid, level), y, color)
+            ax.set(xscale="log", yscale="log", xlabel=name, ylabel="loss")
+        if label is None:
+            picture.flags(ax, self.flags)
         return ax
 
     def summary(self, level: float = 0.95) -> dict[str, Any]:
         """Parameters with intervals, status and flags, ready for JSON (`finite`)."""
         objective = self.settings.objective
-        parameters = {name: asdict(one) for name, one in self.intervals(level).items()}
-        record = {
+        parameters = {name: asdict(one) for name, one in self.shown(level).items()}
+        return finite({
             "law": self.law.name,
             "loss": objective.loss,
             "delta": objective.delta,
@@ -461,30 +475,17 @@ class Fit:
             "objective": self.objective,
             "status": self.status.name.lower(),
             "flags": list(self.flags),
+            "advice": [asdict(note) for note in self.advice],
             "parameters": parameters,
-        }
-        return finite(record)
+        })  # fmt: skip
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The whole fit (rows, parameters, draws) as JSON text; also written to `path`."""
-        law, s, c = self.law, self.settings, self.curve
-        base, shared = (law.base, law.shared) if isinstance(law, Grouped) else (law, ())
-        if forms.LAWS.get(base.name) != base:
-            raise UserError(f"Law {base.name!r} is not one of the library's; it has no JSON form.")
-        record = {
-            "format": 1,
-            "law": base.name,
-            "labels": self.labels,
-            "shared": shared,
-            "fixed": dict(s.fixed),
-            "tied": s.tied,
-            "objective": list(vars(s.objective).values()),
-            "x": c.x, "y": c.y, "weights": c.weights, "cluster": c.cluster,
+        text = record.dump(self.settings, self.curve, {
             "log_x0": self.log_x0, "phi": self.phi, "value": self.objective,
             "status": int(self.status), "flags": self.flags,
             "draws": self.draws_phi, "draws_status": self.draws_status,
-        }  # fmt: skip
-        text = json.dumps(finite(record))
+        })  # fmt: skip
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -492,25 +493,7 @@ class Fit:
     @classmethod
     def from_json(cls, source: str | Path) -> Fit:
         """Inverse of `to_json`; takes the text or a path."""
-        text = str(source)
-        if not text.lstrip().startswith("{"):
-            text = Path(source).read_text(encoding="utf-8")
-        r = json.loads(text)
-        law = forms.get(r["law"])
-        if r["labels"]:
-            law = Grouped(law, r["labels"], r["shared"])
-        loss, residual, delta, asymmetry = r["objective"]
-        objective = Objective(loss, residual, np.inf if delta is None else delta, asymmetry)
-        settings = Settings(law, objective, r["fixed"], [tuple(t) for t in r["tied"]])
-
-        def array(name: str, dtype: type = float) -> Any:
-            return None if r[name] is None else np.array(r[name], dtype)
-
-        curve = Curve(array("x"), array("y"), array("weights"), array("cluster", int))
-        return cls(
-            settings, curve, array("log_x0"), array("phi"), r["value"], Status(r["status"]),
-            tuple(r["flags"]), array("draws"), array("draws_status", int),
-        )  # fmt: skip
+        return cls(**record.load(source))
 
 
 def _same(value: Any) -> Any:
