@@ -35,7 +35,7 @@ from dataworth.text.pools import DOMAINS
 from dataworth.text.tokens import run_text_tasks
 
 TARGET = Path(__file__).parents[1] / "lib/dataworth/published_data/measured_seeds.csv"
-SIZES = {"real": (80, 320, 1280), "synthetic": (80, 320)}
+SIZES = (80, 320)
 CLIP_SIZE = 80
 
 Cells = dict[tuple[str, int], list[Spec]]
@@ -56,8 +56,8 @@ def classifiers(seeds: int) -> Cells:
         (arm, n): [
             p.classifier(parts[arm](n, s), seed=s, evaluations=("test",)) for s in range(seeds)
         ]
-        for arm, sizes in SIZES.items()
-        for n in sizes
+        for n in SIZES
+        for arm in parts
     }
 
 
@@ -108,20 +108,25 @@ def main() -> None:
         if kind == "language model":
             found = base.run_grid(grid, store, kind, run=run_text_tasks)
             rows += text_rows(found)
-        else:
-            sample(base.leaves(grid), store)
-            found = base.run_grid(grid, store, kind)
+            made += base.leaves(found)
+        for cell, specs in grid.items() if kind != "language model" else ():
+            sample(specs, store)
+            found = base.run_grid({cell: specs}, store, f"{kind}, {cell}")
             rows += image_rows(kind, found)
-        made += base.leaves(found)
+            made += base.leaves(found)
+            write(rows, made, options.seeds, options.out)  # what is there so far
         print(kind, f"{time.perf_counter() - start:.0f} s", flush=True)
+
+
+def write(rows: list[Row], made: list[Result], seeds: int, out: Path) -> None:
     columns = ["kind", "arm", "size", "seed", "evaluation", "loss", "error"]
     table = pd.DataFrame(rows, columns=columns).round(6)
-    about = report.provenance(made, list(range(options.seeds)))
-    print(about)
+    about = report.provenance(made, range(seeds))
     for name in ("device", "torch"):
         table[name] = about[name]
     table["dataworth"] = __version__
-    table.to_csv(options.out, index=False)
+    table.to_csv(out, index=False)
+    print(about)
 
 
 if __name__ == "__main__":
