@@ -327,23 +327,30 @@ def coverage(one: Callable[[Any], Found], repetitions: int, seed: int = 0) -> pd
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--noise", choices=("simulated", "measured"), help="these designs alone")
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
-    tables = []
+    tables = [pd.read_csv(options.out)] if options.out.is_file() else []
     for (noise, design, units), one in designs(SEEDS.is_file()).items():
+        if options.noise not in (None, noise):
+            continue
         rows = coverage(one, options.repetitions)
         rows.insert(0, "seeds", units)
         rows.insert(0, "design", design)
         rows.insert(0, "noise", noise)
-        tables.append(rows)
         print(rows.round(3).to_string(index=False, header=False), flush=True)
-    table = pd.concat(tables, ignore_index=True)
-    error = np.sqrt(table["coverage"] * (1 - table["coverage"]) / options.repetitions)
-    table["standard_error"] = error
-    table["repetitions"] = options.repetitions
-    table["dataworth"], table["numpy"] = __version__, np.__version__
-    table["python"] = platform.python_version()
-    table.round(4).to_csv(options.out, index=False)
+        error = np.sqrt(rows["coverage"] * (1 - rows["coverage"]) / options.repetitions)
+        about = {
+            "standard_error": error,
+            "repetitions": options.repetitions,
+            "dataworth": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+        tables.append(rows.assign(**about).round(4))
+        keys = ["noise", "design", "seeds", "quantity"]
+        table = pd.concat(tables, ignore_index=True).drop_duplicates(keys, keep="last")
+        table.to_csv(options.out, index=False)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 
 Writes lib/dataworth/published_data/measured_seeds.csv, a row for every run: the mean loss of its
 test set (nats; bits per byte for texts, by domain) and the top-1 error where there is one. The
-cells are those of the profile `quick` with the smaller models; what `bench/coverage.py` draws
-two, three and five seeds from. Finished runs are taken from the store: half an hour of one core.
+cells are those of the profile `quick` with smaller models and fewer steps: what
+`bench/coverage.py` draws two, three and five seeds from. Finished runs are taken from the store:
+ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def chapter(name: str, cls: type, seeds: int, **changes: Any) -> Any:
 
 
 def classifiers(seeds: int) -> Cells:
-    p = chapter("synthetic-scaling", SyntheticScaling, seeds, model="vit-2x32")
+    p = chapter("synthetic-scaling", SyntheticScaling, seeds, model="vit-2x32", budget=80)
     parts = {"real": p.real, "synthetic": partial(p.synthetic, p.pool())}
     return {
         (arm, n): [
@@ -62,10 +63,11 @@ def classifiers(seeds: int) -> Cells:
 
 
 def towers(seeds: int) -> Cells:
-    p = chapter("clip-scaling", ClipScaling, seeds)
+    p = chapter("clip-scaling", ClipScaling, seeds, clip_budget=20)
+    parts = {"real": p.real, "synthetic": partial(p.synthetic, p.pool())}
     return {
-        (arm, CLIP_SIZE): [p.clip(*p.parts(arm, CLIP_SIZE, s), seed=s) for s in range(seeds)]
-        for arm in ("real", "synthetic")
+        (arm, CLIP_SIZE): [p.clip(part(CLIP_SIZE, s), seed=s) for s in range(seeds)]
+        for arm, part in parts.items()
     }
 
 

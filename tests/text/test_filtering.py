@@ -276,7 +276,7 @@ KEPT = {"whole": 100, "good": 70, "half": 80, "random": 60, "tiny": 20}
 KINDS = {"whole": "whole", "good": "filter", "half": "filter", "random": "random", "tiny": "other"}
 
 
-def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
+def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated(cards):
     made = made_study(LOSSES, spread=0.3)
     good, half, random, tiny = map(arm_of, ("good", "half", "random", "tiny"))
     assert made.gain(good).value == pytest.approx(5, abs=0.1)
@@ -297,7 +297,7 @@ def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
     assert (table.gain_low <= table.gain).all() and (table.gain <= table.gain_high).all()
 
 
-def test_gains_by_domain_and_slopes():
+def test_gains_by_domain_and_slopes(cards):
     made = made_study(LOSSES)
     good, half = arm_of("good"), arm_of("half")
     values, clear = made.by_domain([good, half])

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Sequence[Result]]
 
-FARTHEST = (
-    9.0  # logarithm of the factor by which seeds may move a draw: what a law can be fitted to
-)
+FARTHEST = 3.0
+"""Log of the factor by which seeds may move a draw: a law can still be fitted to it."""
 
 
 @dataclass(frozen=True)
