@@ -289,6 +289,8 @@ def designs(measured: bool = True) -> dict[tuple[str, str, int], Callable[[Any],
                 ("CLIP", "loss", True),
                 ("language model", "loss", True),
             ):
+                if kind not in set(pd.read_csv(SEEDS)["kind"]):
+                    continue
                 values, sizes = real_cells(kind, metric)
                 found["measured", f"{kind}, {metric}", seeds] = (
                     lambda rng, s=seeds, v=values, n=sizes, b=block: resampled(
@@ -328,11 +330,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--noise", choices=("simulated", "measured"), help="these designs alone")
+    parser.add_argument("--new", action="store_true", help="those that the table lacks")
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
     tables = [pd.read_csv(options.out)] if options.out.is_file() else []
     for (noise, design, units), one in designs(SEEDS.is_file()).items():
-        if options.noise not in (None, noise):
+        done = [row[["noise", "design", "seeds"]].eq([noise, design, units]).all(axis=1).any()
+                for row in tables]  # fmt: skip
+        if options.noise not in (None, noise) or (options.new and any(done)):
             continue
         rows = coverage(one, options.repetitions)
         rows.insert(0, "seeds", units)
