@@ -301,8 +301,8 @@ claims.write(
 #   loss counts overconfidence; synthetic images cure that even where they change few answers. The verdicts on adding
 #   are therefore about the top-1 error, as the published numbers are; the left panel of {numref}`fig-mixing-ratio`
 #   shows how much kinder the loss is.
-# - **Few seeds.** Seeds of the mixed and of the pure runs are resampled independently although they
-#   share real images; the intervals of ratios are, if anything, too wide.
+# - **Few seeds.** Mixed sets and real ones of one seed share their real images; ratios between them have the noise of
+#   differences within a seed ({term}`interval`). It is known from a handful of seeds, and of one classifier.
 
 # %% [markdown]
 # ## Discussion

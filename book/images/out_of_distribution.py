@@ -126,8 +126,8 @@ show(
 # %% [markdown]
 # ## Scaling on the shifted sets
 #
-# Accuracy and loss of the same classifiers on each set, with 95 % intervals from resampling training seeds and test
-# images together; a set of few images has wide ones. *synthetic* is the main generator with its photo prompts; the
+# Accuracy and loss of the same classifiers on each set, with 95 % intervals from the noise of training seeds and test
+# images; a set of few images has wide ones. *synthetic* is the main generator with its photo prompts; the
 # other sources change the generator or the prompt set and are named after it.
 
 # %%

@@ -147,7 +147,7 @@ show(
 # ## Scaling curves
 #
 # Each point is the mean of classifiers that differ in their seed. Lines are $E + a D^{-k}$ with $E \ge 0$, fitted on the
-# log of the loss; bands are 95 % intervals from resampling seeds and test images together, the same test
+# log of the loss; bands are 95 % intervals from the noise of seeds and test images ({term}`interval`), the same test
 # images in both arms. The loss is cross-entropy on real test images, in nats. The exponents on the right are
 # those of pure power laws, which the paper fits.
 

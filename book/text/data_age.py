@@ -101,7 +101,7 @@ seed = 0
 # 1. the form of Longpre et al., for a loss: the slope of $L(p, e) - \overline{L(\cdot, e)}$ on the distance
 #    $|p - e|$. Taking away the mean of each evaluation era removes that some speeches are easier
 #    than others. Its Pearson $r$ and the one-sided $p$ of Wald's test are those of an ordinary regression, which takes the cells
-#    as independent; the intervals do not: they resample speeches and seeds. On one side alone (or without the own
+#    as independent; the intervals do not: presidents are drawn with all their speeches, and seeds have the noise of all arms ({term}`interval`). On one side alone (or without the own
 #    era), both loss and distance are centred over the cells that are left of an evaluation era, since a mean over all
 #    would mix the sides;
 # 2. a form in the manner of Luu et al. {cite}`luu2022time`, per evaluation era: the absolute slope of

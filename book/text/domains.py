@@ -78,8 +78,8 @@ seed = 0
 #
 # A domain's *harm* is the {term}`bits per byte` of the model without it minus those of the model trained on
 # everything, on the same held-out documents: above zero, leaving it out made the model worse. Run $i$ of every arm
-# starts from the same weights, and intervals come from resampling documents and runs
-# in pairs. The {term}`random drop` is sampled anew for every run; domains whose shares lie within one point have one between them.
+# starts from the same weights, and intervals come from the noise of documents and runs
+# in pairs ({term}`interval`). The {term}`random drop` is sampled anew for every run; domains whose shares lie within one point have one between them.
 #
 # The average over domains can be taken in several ways, and the sign may depend on it. Leaving a domain out makes its own
 # text harder to predict; the questions of the paper mostly measure *other* domains. Unless said otherwise, harm here is the

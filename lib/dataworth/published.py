@@ -16,7 +16,7 @@ import pandas as pd
 from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
-MEASURED = ("age_by_size", "coverage", "exchange", "extrapolation")
+MEASURED = ("age_by_size", "coverage", "exchange", "extrapolation", "seed_coverage", "seeds")
 COLUMNS = (
     "paper", "table_or_figure", "setting", "x", "x_unit", "metric", "y", "source", "confidence",
 )  # fmt: skip
@@ -291,8 +291,7 @@ def longpre_filters(score: str) -> pd.DataFrame:
 
 
 def measured(name: str) -> pd.DataFrame:
-    """A table that one of this project's benches measured: coverage, extrapolation, exchange or
-    age_by_size.
+    """A table that one of this project's benches measured, by a name of `MEASURED`.
 
     Each row names the version it was measured with; `bench/` has the scripts.
 

@@ -189,7 +189,7 @@ def test_losses_are_means_over_documents_weighted_by_size():
         expected = np.mean([nats[p, s, rows].sum() / sizes[rows].sum() for s in range(2)])
         assert found.value[p, e] == pytest.approx(expected)
     assert found.draws.shape == (300, 3, 3)
-    np.testing.assert_allclose(found.draws.mean(0), found.value, rtol=0.15)
+    np.testing.assert_allclose(np.median(found.draws, 0), found.value, rtol=0.15)
     centred = found.centred()
     np.testing.assert_allclose(centred.value.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(centred.draws.mean(1), 0, atol=1e-12)

@@ -276,7 +276,7 @@ KEPT = {"whole": 100, "good": 70, "half": 80, "random": 60, "tiny": 20}
 KINDS = {"whole": "whole", "good": "filter", "half": "filter", "random": "random", "tiny": "other"}
 
 
-def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
+def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated(cards):
     made = made_study(LOSSES, spread=0.3)
     good, half, random, tiny = map(arm_of, ("good", "half", "random", "tiny"))
     assert made.gain(good).value == pytest.approx(5, abs=0.1)
@@ -297,7 +297,7 @@ def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated():
     assert (table.gain_low <= table.gain).all() and (table.gain <= table.gain_high).all()
 
 
-def test_gains_by_domain_and_slopes():
+def test_gains_by_domain_and_slopes(cards):
     made = made_study(LOSSES)
     good, half = arm_of("good"), arm_of("half")
     values, clear = made.by_domain([good, half])
@@ -317,16 +317,17 @@ def test_gains_by_domain_and_slopes():
 def test_the_area_under_the_curve_is_that_of_sklearn(seed):
     rng = np.random.default_rng(seed)
     positive = np.arange(80) < 30
-    values = np.round(rng.normal(size=(2, 80)) + positive, 1)  # ties
-    value, _ = auroc_draws(values, positive, resamples=10, seed=0)
-    assert value == pytest.approx(np.mean([roc_auc_score(positive, row) for row in values]))
+    values = np.round(rng.normal(size=(3, 2, 80)) + positive, 1)  # ties
+    found, _ = auroc_draws(values, positive, resamples=10, seed=0)
+    for value, of_arm in zip(found, values, strict=True):
+        assert value == pytest.approx(np.mean([roc_auc_score(positive, row) for row in of_arm]))
 
 
 def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
     rng = np.random.default_rng(1)
     positive = np.arange(120) < 50
     values = rng.normal(size=120) + positive
-    _, draws = auroc_draws(values[None], positive, resamples=2000, seed=0)
+    _, draws = auroc_draws(values[None, None], positive, resamples=2000, seed=0)
     plain = []
     for _ in range(600):
         rows = np.concatenate(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Sequence[Result]]
 
+FARTHEST = 3.0
+"""Log of the factor by which seeds may move a draw: a law can still be fitted to it."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -159,7 +162,7 @@ def resample(
     level = x.mean(1, keepdims=True)
     level[level == 0] = 1.0  # no error with any seed, and none in any draw
     noise = seed_noise(x / level, d / level, seed=seed, stream=stream, sizes=sizes, blocks=blocks)
-    return np.asarray(d.mean(2) * np.exp(noise))
+    return np.asarray(d.mean(2) * np.exp(np.clip(noise, -FARTHEST, FARTHEST)))
 
 
 def hash_of(runs: Rows) -> int:

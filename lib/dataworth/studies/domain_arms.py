@@ -124,6 +124,7 @@ def authors_of(domain: str, ids: NDArray[np.int64]) -> NDArray[np.str_]:
 
     found: dict[int, str] = {}
     if "president" in find_card(DOMAINS[domain].card).labels:
-        corpus = load_corpus(DOMAINS[domain].card)
-        found = dict(zip(corpus.ids.tolist(), corpus.labels["president"].tolist(), strict=True))
+        corpus = load_corpus(DOMAINS[domain].card, "test")
+        names = corpus.labels.get("president", corpus.ids.astype(str))
+        found = dict(zip(corpus.ids.tolist(), names.tolist(), strict=True))
     return np.array([found.get(i, str(i)) for i in ids.tolist()])
