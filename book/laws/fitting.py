@@ -323,9 +323,13 @@ show(
 
 # %%
 seeds = published.measured("seed_coverage")
-seeds["design"] = seeds["design"].where(seeds["noise"] == "simulated", "real runs: " + seeds["design"])
+seeds["design"] = seeds["design"].where(
+    seeds["noise"] == "simulated", "real runs: " + seeds["design"]
+)
 repeated = seeds[seeds["seeds"] > 0]
-ends = repeated.pivot_table(index="design", columns="seeds", values="coverage", aggfunc=["min", "max"], sort=False)
+ends = repeated.pivot_table(
+    index="design", columns="seeds", values="coverage", aggfunc=["min", "max"], sort=False
+)
 others = seeds[seeds["seeds"] == 0]
 repetitions = int(seeds["repetitions"].max())
 

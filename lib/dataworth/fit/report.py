@@ -204,15 +204,16 @@ def _lead(report: Report) -> str:
 
 
 def _flags(report: Report) -> list[str]:
-    found = report.found
-    if not found.words:
+    told = report.found.record()
+    codes = {flag.partition("[")[0] for flag in told["flags"]}
+    if not told["warnings"]:
         return [
             _paragraph("No flag was raised. The residuals below are worth a look all the same.")
         ]
     blocks = ["<h2>Before you use these numbers</h2>"]
-    for sentence in found.words:
+    for sentence in told["warnings"]:
         code, sign, rest = sentence.partition(": ")
-        marked = sign and code.partition("[")[0] in {f.partition("[")[0] for f in found.flags}
+        marked = sign and code.partition("[")[0] in codes
         text = f"<b>{_safe(code)}</b>: {_safe(rest)}" if marked else _safe(sentence)
         blocks.append(f'<p class="flag">{text}</p>')
     return blocks
