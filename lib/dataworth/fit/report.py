@@ -53,7 +53,8 @@ caption { text-align: left; padding-bottom: .3rem; }
 .flag b { color: var(--warn); }
 pre { background: var(--soft); padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; }
 svg { width: 100%; height: auto; } figure { margin: 1rem 0; }
-figcaption, .small { font-size: .9rem; } a { color: var(--link); }
+figcaption, .small { font-size: .9rem; }
+@media (max-width: 32rem) { th[scope=row] { white-space: normal; } } a { color: var(--link); }
 """
 
 
@@ -167,7 +168,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], caption: str, num
 
 
 def _loss(value: float) -> str:
-    return cell(value, ".4g")
+    return cell(value, "#.4g" if abs(value) < 1000 else ".4g")
 
 
 def _size(value: object) -> str:
@@ -189,7 +190,7 @@ def _paragraph(text: str, kind: str = "") -> str:
 
 def _lead(report: Report) -> str:
     """What the fit says, in words."""
-    words = [f"{report.fit.n} runs of {report.y} against {' and '.join(report.names)}."]
+    words = [f"{report.fit.n:,} runs of {report.y} against {' and '.join(report.names)}."]
     if report.law.name in ("power", "shifted"):
         what = report.y if report.law.name == "power" else f"what {report.y} has above its floor"
         shared = isinstance(report.fit.law, Grouped) and "k" in report.fit.law.shared
@@ -320,7 +321,7 @@ def _runs(report: Report) -> list[str]:
         cells = [_size(c[i] if isinstance(c[i], str) else float(c[i])) for c in columns]
         body.append([chosen.places[i], *cells, _loss(float(fitted[i])), above])
     head = ["run", *extra, *report.names, report.y, "by the law", "above it"]
-    caption = f"{n} runs" if n <= MOST_ROWS else f"The first {MOST_ROWS} of {n} runs"
+    caption = f"{n} runs" if n <= MOST_ROWS else f"The first {MOST_ROWS} of {n:,} runs"
     return [
         *(_paragraph(note) for note in chosen.notes),
         _table(head, body, caption, 1 + len(extra)),
