@@ -239,7 +239,7 @@ def residuals(
             ax.scatter(x[rows], r[rows], s=_dot(len(r)), color=COLOURS[place % len(COLOURS)],
                        marker=MARKERS[place % len(MARKERS)], label=label or None)  # fmt: skip
             for row in ends[np.abs(r[ends] - centre) > ODD * spread] if spread else ():
-                called = places[place][row].partition(" (")[0]
+                called = "row " + places[place][row].partition(" (")[0]
                 ax.annotate(called, (x[row], r[row]), color=INK, fontsize=8,
                             xytext=(4, 3), textcoords="offset points")  # fmt: skip
                 odd += [f"{called} {r[row]:+.3g}"] if j == 0 else []
