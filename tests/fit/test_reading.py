@@ -65,7 +65,7 @@ def test_parquet_and_records_inside_records(tmp_path: Path) -> None:
     assert found.data["n"].tolist() == [400, 800]
     nested = '{"config": {"n": "70M", "lr": {"max": 3}}, "loss": 2}\n{"config": {"n": "1.3B"}}'
     found = chosen(tmp_path, nested, "`config.n`", drop_missing=True)
-    assert found.data["`config.n`"].tolist() == [7e7] and found.dropped == 1
+    assert found.data["config.n"].tolist() == [7e7] and found.dropped == 1
 
 
 def test_excel_is_read_where_openpyxl_is_and_named_where_it_is_not(tmp_path: Path) -> None:

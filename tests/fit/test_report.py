@@ -92,7 +92,7 @@ def test_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = filled(want.law, want.params, ["n"], "top-1 error")
     assert shown is not None and shown in text and f"{want.params['k']:.3f}" in text
     assert f"{want.mean([1e6])[0]:.4g}" in text and "extrapolated" in text
-    assert "Beyond 3 of these: row 7" in text  # the slip is named under the residuals
+    assert "Beyond 3 of these: row 8" in text  # the slip is named under the residuals
     assert "dataworth report runs.csv --x n --y &#x27;top-1 error&#x27; --predict 1M" in text
     assert "the decimal mark is a comma" in text and "numpy " in text and "SHA-256" in text
     assert "currentColor" in text and "prefers-color-scheme: dark" in text

@@ -23,7 +23,8 @@ FAR = 5.0  # orders of magnitude between a value and all others that are worth a
 
 @dataclass(frozen=True)
 class Chosen:
-    """Rows to fit. data: columns by name, x and y among them by their expressions' text; places:
+    """Rows to fit. data: columns by name, x and y among them by what their
+    expressions are called; places:
     what each row is called; notes: sentences on what was settled or left out; dropped: rows left
     out for a missing value."""
 
@@ -66,7 +67,6 @@ def choose(
     Raises:
         UserError: an expression, a missing value, or a number that the law does not allow.
     """
-    y = y.strip()
     if not len(source):
         raise UserError("The table has names of columns and no rows.")
     notes: list[str] = []
@@ -82,7 +82,7 @@ def choose(
     loss = Expression(y, "--y", source)
     weight = [] if weights is None else [Expression(weights, "--weights", source)]
     used = [*variables, loss, *weight]
-    found = {e.text: e.number() for e in used}
+    found = {e.label: e.number() for e in used}
     gone: Truth = np.logical_or.reduce([np.isnan(values) for values in found.values()])
     which = list(dict.fromkeys(
         name for e in used for name in e.columns if np.isnan(source.numbers(name)).any()
@@ -105,7 +105,7 @@ def choose(
     data: dict[str, Any] = {name: values[keep] for name, values in found.items()}
 
     def valid(e: Expression, minimum: float | None, strict: bool = True) -> None:
-        numbers(data[e.text], e.text, minimum, strict, places.__getitem__)
+        numbers(data[e.label], e.label, minimum, strict, places.__getitem__)
 
     for e, variable in zip(variables, law.variables, strict=True):
         valid(e, 0.0, variable not in law.may_be_zero)
@@ -115,7 +115,9 @@ def choose(
     for name, values in words.items():
         data.setdefault(name, values[keep])  # a variable may be the clusters too
     told = dict.fromkeys([*source.notes, *notes])
-    return Chosen(data, [e.text for e in variables], y, places, list(told), int(gone.sum()))
+    return Chosen(
+        data, [e.label for e in variables], loss.label, places, list(told), int(gone.sum())
+    )
 
 
 def by_name(x: str, law: Law) -> list[str]:

@@ -48,6 +48,11 @@ class Expression:
     columns: list[str] = field(default_factory=list)
     _quoted: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """What its values are called: the expression as one reads it, without backquotes."""
+        return self.text.strip().replace("`", "")
+
     def number(self) -> Array:
         """Its value in each row, (n,); NaN where a column that it uses has no value.
 

@@ -154,7 +154,7 @@ class Minimum(State):
         mean = float((weight * (1 - leverage)).sum())
         cross = basis.T @ (basis * weight[:, None])
         variance = float((weight**2 * (1 - 2 * leverage)).sum() + (cross**2).sum())
-        own = min(max(mean**2 / max(variance, 1e-300), 1.0), dof)
+        own = min(max(mean * mean / max(variance, 1e-300), 1.0), dof)  # ** would raise
         ratio = float((influence * score**2 / (1 - leverage)).sum()) / even
         if ratio < 1 + GATE * np.sqrt(max(2 / own - 2 / dof, 0.0)):
             return 1.0, dof

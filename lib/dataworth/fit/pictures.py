@@ -30,9 +30,10 @@ INK = "#010203"  # stands for the page's own colour
 COLOURS = ("#2b8cbe", "#d95f02", "#1b9e77", "#9a6fb0", "#b8860b", "#e7298a", "#66a61e", "#7f7f7f")
 MARKERS = "osD^vPX*"
 MOST_CURVES = 6
-BAND = 9  # sizes at which a band is computed; it is smooth between them
+BAND = 13  # sizes at which a band is computed; it is smooth between them
+NAMED = 5  # rows that a panel of residuals names, at most
 ODD = 3.0  # standard deviations beyond which a residual is named
-FULL = 10_000  # points that a picture shows, at most
+FULL = 4_000  # points that a picture shows, at most
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ def _some(count: int) -> Any:
     return slice(None, None, -(-count // FULL))
 
 
+def _dot(count: int) -> float:
+    """Area of a point among so many."""
+    return 20.0 if count < 500 else 5.0
+
+
 def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
     """Points, law and band against one variable; parts: a fit for each curve ("" for one alone)."""
     figure, (ax,) = _figure()
@@ -107,7 +113,7 @@ def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
         sizes, losses = one.curve.x[:, 0], one.curve.y
         grid = np.geomspace(sizes.min() / 1.2, sizes.max() * 2.5, 25)
         mean = one.mean(grid)
-        ax.plot(grid, mean, color=colour, label=label or "law")
+        ax.plot(grid, mean, color=colour if len(losses) < 500 else INK, label=label or "law")
         if one.part_of is None or one.draws_phi is not None:
             at = np.geomspace(grid[0], grid[-1], BAND)
             band = one.predict(at, level)
@@ -120,7 +126,7 @@ def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
             )
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
         rows = _some(len(losses))
-        ax.scatter(sizes[rows], losses[rows], s=20, color=colour, zorder=3,
+        ax.scatter(sizes[rows], losses[rows], s=_dot(len(losses)), color=colour, zorder=1.5,
                    marker=MARKERS[place % len(MARKERS)])  # fmt: skip
         said.append(
             f"{label + ': ' if label else ''}{len(losses)} runs from {x} = {brief(sizes.min())} to "
@@ -164,7 +170,7 @@ def surface(one: Fit, names: Sequence[str], y: str) -> Drawing:
         value = one.mean(np.stack([np.full_like(grid, at), grid], -1))
         ax.plot(grid, value, color=colour, label=f"{_words(names[0])} = {brief(at)}")
         rows = np.flatnonzero(nearest == place)[_some(len(first))]
-        ax.scatter(second[rows], one.curve.y[rows], s=18, color=colour, zorder=3,
+        ax.scatter(second[rows], one.curve.y[rows], s=_dot(one.n), color=colour, zorder=1.5,
                    marker=MARKERS[place % len(MARKERS)])  # fmt: skip
     ax.set_xscale("log")
     _scale(ax, one.curve.y)
@@ -190,7 +196,7 @@ def valleys(one: Fit, names: Sequence[str], y: str, optima: Sequence[Optimum]) -
         tokens = np.exp(cost.log_d(float(np.log(best.budget)), np.log(grid)))
         ax.plot(grid, one.mean(np.stack([grid, tokens], -1)), color=colour,
                 label=f"C = {brief(best.budget)}")  # fmt: skip
-        ax.scatter(n[near], one.curve.y[near], s=18, color=colour, zorder=3,
+        ax.scatter(n[near], one.curve.y[near], s=_dot(one.n), color=colour, zorder=1.5,
                    marker=MARKERS[place % len(MARKERS)])  # fmt: skip
         ax.plot([best.n.value], [best.loss.value], marker="*", markersize=11, color=INK, zorder=4)
         said.append(f"{brief(best.n.value)} at {brief(best.budget)}")
@@ -228,11 +234,12 @@ def residuals(
         ax.axhline(0, color=INK, linewidth=0.8)
         for place, (label, one) in enumerate(parts.items()):
             r, x = left[label], one.curve.x[:, j]
-            rows = _some(len(r))
-            ax.scatter(x[rows], r[rows], s=16, color=COLOURS[place % len(COLOURS)],
+            ends = np.argsort(-np.abs(r - centre), kind="stable")[:NAMED]
+            rows = np.union1d(np.arange(len(r))[_some(len(r))], ends)
+            ax.scatter(x[rows], r[rows], s=_dot(len(r)), color=COLOURS[place % len(COLOURS)],
                        marker=MARKERS[place % len(MARKERS)], label=label or None)  # fmt: skip
-            for row in np.flatnonzero(np.abs(r - centre) > ODD * spread)[:5] if spread else ():
-                called = places[place][row].partition(" (")[0]
+            for row in ends[np.abs(r[ends] - centre) > ODD * spread] if spread else ():
+                called = "row " + places[place][row].partition(" (")[0]
                 ax.annotate(called, (x[row], r[row]), color=INK, fontsize=8,
                             xytext=(4, 3), textcoords="offset points")  # fmt: skip
                 odd += [f"{called} {r[row]:+.3g}"] if j == 0 else []
@@ -255,7 +262,7 @@ def against(one: Fit, y: str) -> Drawing:
     fitted, rows = one.mean(one.curve.x), _some(one.n)
     ends = [min(fitted.min(), one.curve.y.min()), max(fitted.max(), one.curve.y.max())]
     ax.plot(ends, ends, color=INK, linewidth=0.8)
-    ax.scatter(fitted[rows], one.curve.y[rows], s=18, color=COLOURS[0])
+    ax.scatter(fitted[rows], one.curve.y[rows], s=_dot(one.n), color=COLOURS[0])
     _scale(ax, one.curve.y, both=True)
     _label(ax, f"{y}, fitted", f"{y}, observed")
     miss = float(np.abs(np.log(fitted / one.curve.y)).max()) if one.curve.y.min() > 0 else np.nan

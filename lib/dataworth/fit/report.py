@@ -22,6 +22,7 @@ from dataworth.tables import text as cell
 from . import pictures
 from .about import USE, filled, formula
 from .command import Fitted, brief, predictions
+from .diagnostics import Note
 from .frontier import Optimum, frontier
 from .grouped import Grouped
 from .isoflop import budgets_of
@@ -53,7 +54,8 @@ caption { text-align: left; padding-bottom: .3rem; }
 .flag b { color: var(--warn); }
 pre { background: var(--soft); padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; }
 svg { width: 100%; height: auto; } figure { margin: 1rem 0; }
-figcaption, .small { font-size: .9rem; } a { color: var(--link); }
+figcaption, .small { font-size: .9rem; }
+@media (max-width: 32rem) { th[scope=row] { white-space: normal; } } a { color: var(--link); }
 """
 
 
@@ -80,6 +82,22 @@ class Report:
     def law(self) -> Law:
         law = self.fit.law
         return law.base if isinstance(law, Grouped) else law
+
+    @cached_property
+    def shown(self) -> dict[str, Interval]:
+        """Parameters with intervals; without a value where the data leave them free."""
+        return self.fit.shown(self.level)
+
+    @cached_property
+    def advice(self) -> list[Note]:
+        """The fit's flags; after the intervals, which may move it."""
+        return self.fit.advice if self.shown else []
+
+    @property
+    def rows(self) -> list[str]:
+        """What the fitted rows are called: counted from 1, as flags do, with their line."""
+        places = enumerate(self.found.chosen.places, 1)
+        return [f"{i}{place[place.find(' (') :] if '(' in place else ''}" for i, place in places]
 
     def parts(self) -> dict[str, Fit]:
         """A fit for each curve; one without a name if there are no groups."""
@@ -167,7 +185,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], caption: str, num
 
 
 def _loss(value: float) -> str:
-    return cell(value, ".4g")
+    return cell(value, "#.4g" if abs(value) < 1000 else ".4g")
 
 
 def _size(value: object) -> str:
@@ -189,12 +207,14 @@ def _paragraph(text: str, kind: str = "") -> str:
 
 def _lead(report: Report) -> str:
     """What the fit says, in words."""
-    words = [f"{report.fit.n} runs of {report.y} against {' and '.join(report.names)}."]
+    words = [f"{report.fit.n:,} runs of {report.y} against {' and '.join(report.names)}."]
     if report.law.name in ("power", "shifted"):
         what = report.y if report.law.name == "power" else f"what {report.y} has above its floor"
         shared = isinstance(report.fit.law, Grouped) and "k" in report.fit.law.shared
         for label in list(report.parts())[: 1 if shared else None]:
-            k = report.fit.interval(f"k[{label}]" if label else "k", report.level)
+            k = report.shown[f"k[{label}]" if label else "k"]
+            if np.isnan(k.value):
+                continue
             factor, low, high = (cell(10**-v) for v in (k.value, k.high, k.low))
             words.append(
                 f"{f'{label}: ' if label and not shared else ''}Ten times {report.names[0]} "
@@ -204,24 +224,24 @@ def _lead(report: Report) -> str:
 
 
 def _flags(report: Report) -> list[str]:
-    told = report.found.record()
-    codes = {flag.partition("[")[0] for flag in told["flags"]}
-    if not told["warnings"]:
+    """The flags of the columns in sentences; those of the fit with their codes and next steps."""
+    blocks = [_paragraph(s, "flag") for told in report.found.columns.values() for s in told]
+    for note in report.advice:
+        blocks.append(
+            f'<p class="flag"><b>{_safe(note.code)}</b>: {_safe(note.sentence)}. '
+            f"<em>Next: {_safe(note.step)}.</em></p>"
+        )
+    if not blocks:
         return [
             _paragraph("No flag was raised. The residuals below are worth a look all the same.")
         ]
-    blocks = ["<h2>Before you use these numbers</h2>"]
-    for sentence in told["warnings"]:
-        code, sign, rest = sentence.partition(": ")
-        marked = sign and code.partition("[")[0] in codes
-        text = f"<b>{_safe(code)}</b>: {_safe(rest)}" if marked else _safe(sentence)
-        blocks.append(f'<p class="flag">{text}</p>')
-    return blocks
+    return ["<h2>Before you use these numbers</h2>", *blocks]
 
 
 def _formula(report: Report) -> str:
     blocks = [f'<p class="formula">{_safe(formula(report.law))}</p>']
-    for label, one in report.parts().items():
+    known = not any(np.isnan(one.value) for one in report.shown.values())
+    for label, one in report.parts().items() if known else ():
         shown = filled(report.law, one.params, report.names, report.y)
         if shown is not None:
             text = f"{label}: {shown}" if label else shown
@@ -240,9 +260,11 @@ def _parameters(report: Report) -> str:
     fit, held = report.fit, report.fit.settings.fixed
     body = []
     for name in fit.law.names:
-        one = fit.interval(name, report.level)
+        one = report.shown[name]
         span = ["held", "fixed"] if name in held else [_span(one), one.method]
-        body.append([name, cell(held.get(name, one.value)), *span])
+        known = name in held or not np.isnan(one.value)
+        value = cell(held.get(name, one.value)) if known else "not identified"
+        body.append([name, value, *span])
     objective = fit.settings.objective
     on = f"the {objective.residual} of " if objective.residual != "identity" else ""
     caption = f"Parameters by {MEANS[objective.loss]} on {on}{report.y}"
@@ -273,9 +295,9 @@ def _residuals(report: Report) -> str:
     places, fit = [], report.fit
     if isinstance(fit.law, Grouped):
         for _, rows, _ in fit.law.split(fit.curve.x):
-            places.append([report.found.chosen.places[i] for i in np.arange(fit.n)[rows]])
+            places.append([report.rows[i] for i in np.arange(fit.n)[rows]])
     else:
-        places.append(report.found.chosen.places)
+        places.append(report.rows)
     return _figure(pictures.residuals(parts, report.names, places))
 
 
@@ -319,9 +341,9 @@ def _runs(report: Report) -> list[str]:
     for i in range(min(n, MOST_ROWS)):
         above = signed(f"{100 * (columns[-1][i] / fitted[i] - 1):+.2f} %")
         cells = [_size(c[i] if isinstance(c[i], str) else float(c[i])) for c in columns]
-        body.append([chosen.places[i], *cells, _loss(float(fitted[i])), above])
+        body.append([report.rows[i], *cells, _loss(float(fitted[i])), above])
     head = ["run", *extra, *report.names, report.y, "by the law", "above it"]
-    caption = f"{n} runs" if n <= MOST_ROWS else f"The first {MOST_ROWS} of {n} runs"
+    caption = f"{n} runs" if n <= MOST_ROWS else f"The first {MOST_ROWS} of {n:,} runs"
     return [
         *(_paragraph(note) for note in chosen.notes),
         _table(head, body, caption, 1 + len(extra)),
