@@ -60,7 +60,7 @@ FLAGS = {
 }  # fmt: skip
 """Sentence and next step of flags that need no numbers; X_at_zero is any parameter's."""
 
-STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.015, 0.002, 0.002, 0.05
+STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.012, 0.002, 0.002, 0.05
 TAILS = 4.0  # degrees of freedom of noise under which a far row is none of it, for a robust loss
 
 
@@ -285,7 +285,7 @@ def _outliers(case: Case, removed: misfit.Removal | None) -> Iterator[Note]:
     half = max(float(np.median(size)), 1e-300)
     # the median of |t| stands for that of the residuals
     beyond = 2 * len(size) * special.stdtr(TAILS, -size / half * special.stdtrit(TAILS, 0.75))
-    gross = beyond < 10 * OUTLIER
+    gross = beyond < 20 * OUTLIER
     rows: tuple[int, ...] = ()
     moved = np.zeros(len(case.params))
     if removed is not None and removed.p < OUTLIER:
