@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataworth.fit import Fit, fit
+from dataworth.fit import Fit, fit, frontier
 
 DESCENT = {  # falls, rises between 80 and 200, falls again
     "x": [8, 16, 32, 48, 64, 80, 104, 128, 160, 200, 240, 300, 360, 420, 512],
@@ -150,3 +150,16 @@ def test_true_laws_are_left_alone(shifted_runs: Any) -> None:
         runs = shifted_runs(seed=seed, levels=12, repeats=1 + seed % 2)
         alarms += bool(set(fit(runs, law="shifted").flags) - {"few_rows"})
     assert alarms <= 7  # P(more | 5 %) is under 1 %
+
+
+def test_a_frontier_that_the_data_leave_free_has_no_value() -> None:
+    n = np.array([5e7, 6e7, 1.6e8, 2e8, 3.2e8, 4.8e8])
+    runs = {"N": n, "D": np.full(6, 4e9), "loss": [2.05, 2.01, 1.83, 1.78, 1.72, 1.66]}
+    (best,) = frontier(fit(runs, law="chinchilla", x=["N", "D"], y="loss"), 1e21)
+    assert np.isnan(best.n.value) and np.isnan(best.d.value) and not best.interior
+    assert list(best.n) == [0.0, np.inf] == list(best.d)
+
+
+def test_the_picture_names_the_flags() -> None:
+    ax = fit(DESCENT, law="shifted").plot()
+    assert "structured_residuals" in "".join(text.get_text() for text in ax.texts)

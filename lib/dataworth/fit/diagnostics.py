@@ -60,7 +60,7 @@ FLAGS = {
 }  # fmt: skip
 """Sentence and next step of flags that need no numbers; X_at_zero is any parameter's."""
 
-STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.008, 0.002, 0.002, 0.01
+STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.012, 0.002, 0.002, 0.05
 TAILS = 4.0  # degrees of freedom of noise under which a far row is none of it, for a robust loss
 
 
@@ -223,7 +223,9 @@ def _residual_notes(case: Case) -> Iterator[Note]:
     odd = list(_outliers(case, removed))
     yield from odd
     if len(rows.e) >= 10:
-        clean = at if removed is None or not odd else removed.rest(at)
+        # a row or two may pull the fit; several far rows are what uneven noise looks like
+        few = removed is not None and odd and len(removed.rows) <= 2
+        clean = removed.rest(at) if removed is not None and few else at
         kept = clean.weights > 0
         log_f = at.problem.predict(clean.z[None])[0][kept]
         p, ratio = misfit.uneven(misfit.rows_of(clean, logs, case.curves), log_f)
@@ -283,7 +285,7 @@ def _outliers(case: Case, removed: misfit.Removal | None) -> Iterator[Note]:
     half = max(float(np.median(size)), 1e-300)
     # the median of |t| stands for that of the residuals
     beyond = 2 * len(size) * special.stdtr(TAILS, -size / half * special.stdtrit(TAILS, 0.75))
-    gross = beyond < 10 * OUTLIER
+    gross = beyond < 20 * OUTLIER
     rows: tuple[int, ...] = ()
     moved = np.zeros(len(case.params))
     if removed is not None and removed.p < OUTLIER:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 
+from . import profile
 from .result import Fit
 from .values import Interval
 
@@ -17,7 +18,8 @@ from .values import Interval
 @dataclass(frozen=True)
 class Optimum:
     """Best split of one budget. `interior`: the loss has its minimum inside the searched range;
-    `extrapolated`: N or D lies outside the fitted data.
+    `extrapolated`: N or D lies outside the fitted data. What the data do not identify has the value
+    nan and an open interval.
     """
 
     budget: float
@@ -145,13 +147,20 @@ def _optimum(fit: Fit, budget: float, cost: Cost, level: float, method: str | No
     def log_loss(phi: Array) -> Array:
         return _log_loss(fit, phi, n := log_n(phi), cost.log_d(log_c, n))
 
-    n, d, loss = (fit.of(fit.scalar(psi), level, method) for psi in (log_n, log_d, log_loss))
+    parts = [fit.scalar(psi) for psi in (log_n, log_d, log_loss)]
+    n, d, loss = (fit.of(part, level, method) for part in parts)
     x = fit.curve.x
     inside = x[:, 0].min() <= n.value <= x[:, 0].max() and x[:, 1].min() <= d.value <= x[:, 1].max()
     # at an interior optimum a step of N either way, along the budget, costs loss
     steps = np.log(n.value) + np.array([-0.05, 0.0, 0.05])
     near = fit.mean(np.exp(np.stack([steps, cost.log_d(log_c, steps)], -1)))
     interior = bool(near[1] < near[0] and near[1] < near[2])
+    # what the data leave free is no value
+    n, d, loss = (
+        one if profile.identified(fit.minimum, part) else replace(one, value=np.nan)
+        for one, part in zip((n, d, loss), parts, strict=True)
+    )
+    interior &= not np.isnan([n.value, d.value]).any()
     return Optimum(budget, n, d, loss, interior, not inside)
 
 

@@ -18,6 +18,7 @@ from scipy import special
 
 from dataworth.arrays import Array
 
+from . import misfit
 from .gaps import Floor, Gap, Quantity
 from .minimum import Minimum, State, student_quantile
 from .solver import Joint, Problem, lifted, minimise
@@ -43,11 +44,10 @@ class Trace:
 class Constrained:
     """A problem plus stiffness/2 gap(z, c)^2; c rides as the last column of the target."""
 
-    quadratic = False
-
     def __init__(self, base: Problem | Joint, gap: Gap, stiffness: float) -> None:
         self.base, self.gap, self.stiffness = base, gap, stiffness
         self.lower, self.upper, self.work = base.lower, base.upper, base.work
+        self.quadratic = base.quadratic
         self.reweighted_steps = base.reweighted_steps
 
     def value(self, z: Array, target: Array, weights: Array) -> Array:
@@ -281,9 +281,17 @@ def traced(at: Minimum, quantity: Quantity) -> Profile | None:
     return None if dof < 1 else Profile(at, gap, centre, scale, dof, quantity.floor)
 
 
+def identified(at: Minimum, quantity: Quantity) -> bool:
+    """Whether the rows determine a quantity to first order."""
+    return not misfit.free_directions(at, at.tangent(quantity)[2][None])[0]
+
+
 def profile_ends(at: Minimum, quantity: Quantity, level: float) -> tuple[float, float]:
     """Ends of psi; infinite where the data do not close them."""
-    (least, most), found = quantity.limits, traced(at, quantity)
+    least, most = quantity.limits
+    if quantity.floor is None and not identified(at, quantity):
+        return (0.0 if least == 0 else -np.inf), np.inf
+    found = traced(at, quantity)
     low, high = quantity.limits if found is None else found.ends(level, least, most)
     # the edge of the law's range is no end that the data gave, except a natural zero
     if low <= least and least != 0:
