@@ -260,14 +260,16 @@ def resampled(
     )
     draws = found + noise
 
-    def all_of(x: np.ndarray) -> list[np.ndarray]:
-        return [x[..., 0, 0], x[..., -1, -1], x[..., 0, 0] - x[..., -1, 0],
-                (x[..., 0, :] - x[..., 1, :]).mean(-1)]  # fmt: skip
+    def all_of(x: np.ndarray) -> dict[str, np.ndarray]:
+        one = {"mean": x[..., 0, 0]}
+        if cells == 1:
+            return one
+        apart = x[..., 0, :] - x[..., 1, :]
+        more = {"mean of the last cell": x[..., -1, -1], "ratio": apart[..., 0]}
+        return one | more | {"mean ratio": apart.mean(-1)}
 
-    names = ("mean", "mean of the last cell", "ratio", "ratio of the first two")
-    return {
-        n: (t, v, d) for n, t, v, d in zip(names, *map(all_of, (truth, found, draws)), strict=True)
-    }
+    true, value, drawn = map(all_of, (truth, found, draws))
+    return {name: (true[name], value[name], drawn[name]) for name in true}
 
 
 # ---- All of them --------------------------------------------------------------------------------

@@ -247,9 +247,13 @@ class Study(base.Study):
         """All towers, with those on filtered images: runs of one seed and size start from the same
         weights, and seeds differ more than arms; each size is a block."""
         p = self.params
-        runs = {**self.runs, "filtered": self.diagnosis["clip, filtered"]}
-        sizes = dict.fromkeys(runs, p.sizes)
-        sizes |= {"multi-positive": p.group_sizes, "filtered": (max(p.sizes),)}
+        others = {"multi-positive": p.group_sizes, "filtered": (max(p.sizes),)}
+        runs = {
+            arm: rows
+            for arm, rows in {**self.runs, "filtered": self.diagnosis["clip, filtered"]}.items()
+            if f"logits_{split}" in rows[0][0].arrays  # multi-positive towers read no captions
+        }
+        sizes = {arm: others.get(arm, p.sizes) for arm in runs}
         return curves(
             runs,
             sizes,
