@@ -264,6 +264,7 @@ ledger = claims.judge(
     inverse_gain=study.gain(turned),
     matched_gain=study.gain(study.arm("quality", equal, "matched")),
     right=study.task(whole, "accuracy"), auroc=study.task(whole, "toxic"),
+    level=study.task(whole, "generation"),
     mild=mild, strict=strict, same=same, turned=turned, equal=equal, tested=len(asked),
     best=max(study.filters, key=lambda arm: study.gain(arm).value),
 )  # fmt: skip
