@@ -277,8 +277,8 @@ def reason(
     times = by.more(value, interval)
     if times <= WITHIN_REACH:
         text += (
-            f" About {number(max(1.1, math.ceil(10 * times) / 10))} times as many runs of this size would "
-            "settle it, if the estimate stays and intervals narrow as 1/√n."
+            f" About {number(max(1.1, math.ceil(10 * times) / 10))} times as many runs of this "
+            "size would settle it, if the estimate stays and intervals narrow as 1/√n."
         )
     else:
         text += " No number of runs of this size can be promised to settle it: " + (
