@@ -64,7 +64,7 @@ def test_prose_does_not_count(example):
          "recorded run full (new)"),
         (lambda e: edit_claims(e, "The line rises", "The line goes up"), "claim rises"),
         (lambda e: edit_claims(e, "[0, 10]", "[0, 11]"), "claim rises"),
-        (lambda e: edit(e, "# # A line goes", "# # One line goes"), "claim of the title"),
+        (lambda e: edit(e, "# # Does a line go", "# # Does one line go"), "claim of the title"),
     ],
 )  # fmt: skip
 def test_each_part_is_named_when_it_changes(example, change, phrase):

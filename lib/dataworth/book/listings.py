@@ -63,7 +63,7 @@ def verdict_lines(results: Mapping[str, Ledger], reasons: bool) -> Iterator[str]
         yield f"{chapter}: {result['title']}" if result["title"] else chapter
         for line in result["claims"]:
             claims.append(line)
-            yield f"  {told(line)}: {line['id']}"
+            yield f"  {line['id']}: {told(line)}"
             yield f"      {line['statement']}"
             yield f"      {estimated(line)}"
             if control := line.get("control"):
