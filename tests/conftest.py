@@ -66,6 +66,7 @@ SLOW = [
     "runs/test_runs_progress.py::test_papermill_stores_nothing_of_it",
     "runs/test_runs_spec.py::test_key_differs_when_any_field_differs",
     "test_alone.py::test_everything_else_is_one_sentence",
+    "test_coverage.py::test_intervals_cover_what_they_promise",
     "test_closure.py::test_a_figures_code_changes_chapters_and_no_run",
     "test_closure.py::test_one_changed_line_changes_the_keys_that_reach_it_and_no_other",
     "test_closure.py::test_the_rooms_of_images_and_texts_leave_each_others_chapters_alone",

@@ -331,7 +331,7 @@ ends = repeated.pivot_table(
     index="design", columns="seeds", values="coverage", aggfunc=["min", "max"], sort=False
 )
 others = seeds[seeds["seeds"] == 0]
-repetitions = int(seeds["repetitions"].max())
+repetitions = f"{seeds.repetitions.min():,} to {seeds.repetitions.max():,}"
 
 # %%
 show(
@@ -342,7 +342,7 @@ show(
     alt=f"Coverage lies between {seeds.coverage.min():.1%} and {seeds.coverage.max():.1%}; its mean is {seeds.coverage.mean():.1%}.",
     caption="How much more (blue) or less (red) often than in 95 of 100 repetitions the interval holds the truth, by design and "
     "number of seeds, in percentage points: the lowest and the highest of the quantities (means, differences, ratios, slopes, "
-    f"data-equivalence ratios ...); {repetitions:,} repetitions a design. Pale: within 3 points of 95 %. Intervals are "
+    f"data-equivalence ratios ...); {repetitions} repetitions a design. Pale: within 3 points of 95 %. Intervals are "
     f"{repeated.width.median():.2f} times as long (median) as if the spread were known. Without seeds: "
     + ", ".join(f"{row.quantity} of {row.design} {row.coverage:.1%}" for row in others.itertuples()) + ".",
     name="fig-seed-coverage",
