@@ -107,12 +107,13 @@ def _dot(count: int) -> float:
 def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
     """Points, law and band against one variable; parts: a fit for each curve ("" for one alone)."""
     figure, (ax,) = _figure()
-    said = []
+    said, lines = [], []
     for place, (label, one) in enumerate(parts.items()):
         colour = COLOURS[place % len(COLOURS)]
         sizes, losses = one.curve.x[:, 0], one.curve.y
         grid = np.geomspace(sizes.min() / 1.2, sizes.max() * 2.5, 25)
         mean = one.mean(grid)
+        lines.append(mean)
         ax.plot(grid, mean, color=colour if len(losses) < 500 else INK, label=label or "law")
         if one.part_of is None or one.draws_phi is not None:
             at = np.geomspace(grid[0], grid[-1], BAND)
@@ -134,7 +135,15 @@ def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
             f"law gives {brief(float(mean[-1]))} at {brief(grid[-1])}."
         )
     ax.set_xscale("log")
-    _scale(ax, np.concatenate([f.curve.y for f in parts.values()]))
+    every = np.concatenate([f.curve.y for f in parts.values()])
+    _scale(ax, every)
+    # a band that is open beyond the runs must not squeeze them
+    seen = np.concatenate([every, *lines])
+    if ax.get_yscale() == "log":
+        ax.set_ylim(seen.min() / 1.2, seen.max() * 1.2)
+    else:
+        room = 0.15 * float(np.ptp(seen)) or 0.1 * float(np.abs(seen).max())
+        ax.set_ylim(seen.min() - room, seen.max() + room)
     _label(ax, x, y)
     if len(parts) > 1:
         _legend(ax)

@@ -88,6 +88,11 @@ class Report:
         """Parameters with intervals; without a value where the data leave them free."""
         return self.fit.shown(self.level)
 
+    @property
+    def known(self) -> bool:
+        """Whether the data identify every parameter."""
+        return not any(np.isnan(one.value) for one in self.shown.values())
+
     @cached_property
     def advice(self) -> list[Note]:
         """The fit's flags; after the intervals, which may move it."""
@@ -106,7 +111,7 @@ class Report:
     @cached_property
     def optima(self) -> list[Optimum] | None:
         """The frontier over the budgets of the runs and ten times beyond; None without one."""
-        if self.fit.labels or self.law.variables != ("N", "D"):
+        if self.fit.labels or self.law.variables != ("N", "D") or not self.known:
             return None
         n, d = self.fit.curve.x.T
         compute = 6 * n * d
@@ -240,8 +245,7 @@ def _flags(report: Report) -> list[str]:
 
 def _formula(report: Report) -> str:
     blocks = [f'<p class="formula">{_safe(formula(report.law))}</p>']
-    known = not any(np.isnan(one.value) for one in report.shown.values())
-    for label, one in report.parts().items() if known else ():
+    for label, one in report.parts().items() if report.known else ():
         shown = filled(report.law, one.params, report.names, report.y)
         if shown is not None:
             text = f"{label}: {shown}" if label else shown
@@ -277,7 +281,7 @@ def _pictures(report: Report) -> list[str]:
         drawn = [pictures.curves(report.parts(), report.names[0], report.y, report.level)]
     elif report.fit.labels:
         drawn = []
-    elif len(report.law.variables) == 2 and not report.law.may_be_zero:
+    elif len(report.law.variables) == 2 and report.known and not report.law.may_be_zero:
         drawn = [pictures.surface(report.fit, report.names, report.y)]
     else:
         drawn = [pictures.against(report.fit, report.y)]
