@@ -95,8 +95,8 @@ BROUGHT = {
 # Modules that a wheel alone does not bring, by the extras that do.
 EXTRAS = {
     "book": (
-        "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupytext", "nbclient",
-        "nbformat", "papermill", "psutil",
+        "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupyterlab_myst", "jupytext",
+        "nbclient", "nbformat", "papermill", "psutil",
     ),
     "images": (
         "diffusers", "open_clip", "PIL", "resvg_py", "safetensors", "timm", "torchvision",

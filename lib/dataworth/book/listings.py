@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataworth import claims_file
-from dataworth.book import execute, parameters, variants
+from dataworth.book import parameters
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
-from dataworth.book.tasks import Plan
 from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, told
 from dataworth.display import count, moment
 from dataworth.verdicts import span
 from dataworth.why import differences, summary
+
+if TYPE_CHECKING:
+    from dataworth.book.tasks import Plan
 
 
 def chapters(plan: Plan) -> list[dict[str, Any]]:
@@ -22,6 +24,8 @@ def chapters(plan: Plan) -> list[dict[str, Any]]:
     from the stored execution; executed: when that ended (ISO 8601), None where there is none;
     expected_minutes: with nothing stored, as the header says; measured_minutes: of the stored
     execution."""
+    from dataworth.book import execute
+
     rows = []
     for c in plan.chapters:
         header, record = plan.headers[c.id], execute.read_record(c, plan.layout)
@@ -107,6 +111,8 @@ def history_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def runs(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
     """One row a finished run of a chapter. differs: name -> its value and that of its profile, None
     where they were not kept; changed: what is not as it was, None where it cannot be told."""
+    from dataworth.book import variants
+
     found = variants.runs(layout.root, chapter)
     rows = []
     for one, today in zip(found, variants.standings(layout.root, chapter, found), strict=True):
@@ -129,6 +135,8 @@ def runs(chapter: Chapter, layout: Layout) -> list[dict[str, Any]]:
 
 def run_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A block a run."""
+    from dataworth.book import variants
+
     for row in rows:
         base = f", profile {row['profile']}" if row["kind"] == "variant" else ""
         yield f"{row['name']}{base}, finished {moment(row['finished'])}"
