@@ -134,7 +134,7 @@ def test_a_mark_that_may_be_either_is_settled_by_the_table_or_refused(
 def test_the_stated_mark_and_separator_decide(tmp_path: Path) -> None:
     table = "n;loss\n1.000;2,1\n2.000;1,7"
     assert chosen(tmp_path, table, decimal=",").data["n"].tolist() == [1000, 2000]
-    with pytest.raises(UserError, match=r"'2,1' in row 0 \(line 2\) with '.' as its decimal mark"):
+    with pytest.raises(UserError, match=r"'2,1' in row 1 \(line 2\) with '.' as its decimal mark"):
         chosen(tmp_path, table, decimal=".")
     assert chosen(tmp_path, "n~loss\n1~2", separator="~").data["n"].tolist() == [1]
 
@@ -176,14 +176,14 @@ def test_variables_and_losses_by_expression(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.data["1-acc"], [0.59, 0.62, 0.48, 0.39])
     found = chosen(tmp_path, RUNS, "log10(C)", "`eval/loss`", drop_missing=True)
     assert len(found.places) == 2 and found.dropped == 2
-    assert "leaves out 2 of 4 rows" in found.notes[-1] and "row 1 (line 3)" in found.notes[-1]
+    assert "leaves out 2 of 4 rows" in found.notes[-1] and "row 2 (line 3)" in found.notes[-1]
     assert chosen(tmp_path, RUNS, "C", "acc").dropped == 0  # no gap where nothing is asked
 
 
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        ({"y": "eval/loss"}, "'eval/loss' has no value in row 1 .line 3. and 1 more; --drop-mi"),
+        ({"y": "eval/loss"}, "'eval/loss' has no value in row 2 .line 3. and 1 more; --drop-mi"),
         ({"y": "1-eval/loss"}, "'eval'; the data have .*; put a name such as `eval/loss` between"),
         ({"y": "`evalloss`"}, "--y names the column 'evalloss'"),
         ({"x": "size"}, "--x names the column 'size'; the data have Name, State, params"),
@@ -195,10 +195,10 @@ def test_variables_and_losses_by_expression(tmp_path: Path) -> None:
         ({"x": "params.real"}, "only \\+ -"),
         ({"x": "(params"}, "it cannot be read"),
         ({"x": "1+2"}, "it names no column"),
-        ({"x": "0/(params-params)"}, "it has no value in row 0"),
-        ({"x": "1/(params-1M)"}, "has inf in row 0 .line 2.; allowed is a finite number above 0"),
-        ({"y": "acc-0.5"}, "'acc-0.5' has -0.09 in row 0 .line 2."),
-        ({"y": "State"}, "'State' is not numeric: it has 'finished' in row 0"),
+        ({"x": "0/(params-params)"}, "it has no value in row 1"),
+        ({"x": "1/(params-1M)"}, "has inf in row 1 .line 2.; allowed is a finite number above 0"),
+        ({"y": "acc-0.5"}, "'acc-0.5' has -0.09 in row 1 .line 2."),
+        ({"y": "State"}, "'State' is not numeric: it has 'finished' in row 1"),
         ({"where": ["State = finished"]}, "it cannot be read; write it like state == finished"),
         ({"where": ["State == done"]}, "keeps no row of 4; 'State' has 'finished', 'crashed'"),
         ({"where": ["stat == finished"]}, "--where names the column 'stat'"),
@@ -233,7 +233,7 @@ def test_wrong_questions_are_one_sentence(ask: dict, sentence: str, tmp_path: Pa
         (b"{" * 100_000, "not JSON|too deep"),
         (b'{"a": [1, {"b": 2}]}', "have a, a.b"),
         (b"PAR1" + bytes(50), "its Parquet cannot be read"), (b"n,loss\n", "and no rows"),
-        (b"n,loss\n41 %,2\n52,1\n", "percentage in row 0 .line 2. and a number without % in row 1"),
+        (b"n,loss\n41 %,2\n52,1\n", "percentage in row 1 .line 2. and a number without % in row 2"),
         (b"n,loss\n,2\n,1\n", "No row has a value in 'n'"),
     ],
 )  # fmt: skip

@@ -314,7 +314,7 @@ def test_a_value_far_from_all_others_is_flagged_in_words(tmp_path, value, column
     found = call(["fit", str(runs), "--x", "N", "--y", "loss"])
     assert found is not None and "far_off" in found["flags"]
     told = next(w for w in found["warnings"] if w.startswith("Column"))
-    assert f"{float(value):g} in row 6" in told and "slip" in told
+    assert f"{float(value):g} in row 7" in told and "slip" in told
     sound = [*sound_table(random.Random(1))]
     runs.write_text("\n".join(",".join(r) for r in sound))
     found = call(["fit", str(runs), "--x", "N", "--y", "loss"])

@@ -48,7 +48,7 @@ def from_text(text: str, separator: str | None, refuse: Refusal) -> Source:
             f"# and {'is' if one else 'are'} left out (line{'' if one else 's'} {some})."
         )
     found = table(rows[0][1], [row for _, row in rows[1:]], refuse)
-    places = [f"row {i} (line {line})" for i, (line, _) in enumerate(rows[1:])]
+    places = [f"row {i} (line {line})" for i, (line, _) in enumerate(rows[1:], 1)]
     return Source(found, places, separator, notes=notes)
 
 

@@ -33,6 +33,11 @@ def column(data: Any, name: str, what: str) -> Any:
     return np.asarray(data[name])
 
 
+def nth(row: int) -> str:
+    """What the row at an index is called: people count from 1."""
+    return f"row {row + 1}"
+
+
 def labels_of(data: Any, name: str, what: str) -> Any:
     """data[name], one label a row: numbers as they are, everything else as text.
 
@@ -44,7 +49,7 @@ def labels_of(data: Any, name: str, what: str) -> Any:
     missing = [v is None or v != v or (isinstance(v, str) and not v.strip()) for v in found]
     if any(missing):
         raise UserError(
-            f"Column {name!r} has no value in row {missing.index(True)}; {what} needs a label a "
+            f"Column {name!r} has no value in {nth(missing.index(True))}; {what} needs a label a "
             "row."
         )
     if values.dtype != object:
@@ -53,8 +58,8 @@ def labels_of(data: Any, name: str, what: str) -> Any:
     long = [len(label) > LABEL for label in labels]
     if any(long):
         raise UserError(
-            f"Column {name!r} has a label of {len(labels[long.index(True)])} characters in row "
-            f"{long.index(True)}; {what} allows {LABEL}."
+            f"Column {name!r} has a label of {len(labels[long.index(True)])} characters in "
+            f"{nth(long.index(True))}; {what} allows {LABEL}."
         )
     return np.array(labels)
 
@@ -64,7 +69,7 @@ def numbers(
     name: str,
     minimum: float | None = None,
     strict: bool = True,
-    place: Callable[[int], str] = "row {}".format,
+    place: Callable[[int], str] = nth,
 ) -> Array:
     """Finite floats, above (or, not strict, at least) a minimum. place: what a row is called.
 

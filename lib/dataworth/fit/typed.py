@@ -11,6 +11,7 @@ from typing import Any
 from dataworth.errors import quoted, short
 
 from .source import Refusal, Source, table
+from .table import nth
 
 
 def from_json(text: str, refuse: Refusal) -> Source:
@@ -28,7 +29,7 @@ def from_json(text: str, refuse: Refusal) -> Source:
     notes: list[str] = []
     try:
         records = _records(loads(text), notes)
-        places = [f"row {i}" for i in range(len(records))]
+        places = [nth(i) for i in range(len(records))]
     except RecursionError:
         refuse("its JSON is nested too deep")
     except json.JSONDecodeError as whole:
@@ -46,8 +47,7 @@ def from_json(text: str, refuse: Refusal) -> Source:
             if not isinstance(record, dict):
                 refuse(f"line {number} of its JSON lines is no object {{...}}")
             records.append(record)
-            places.append(f"row {number - 1} (line {number})" if len(lines) == lines[-1][0] else
-                          f"row {len(records) - 1} (line {number})")  # fmt: skip
+            places.append(f"row {len(records)} (line {number})")
     except ValueError as error:
         refuse(error)
     if not records:
@@ -139,7 +139,7 @@ def from_parquet(data: bytes, refuse: Refusal) -> Source:
     flat = [dict(_flat({str(k): _scalar(v) for k, v in row.items()})) for row in _dicts(frame)]
     names = dict.fromkeys(name for record in flat for name in record)
     rows = [[record.get(name) for name in names] for record in flat]
-    return Source(table(list(names), rows, refuse), [f"row {i}" for i in range(len(rows))])
+    return Source(table(list(names), rows, refuse), [nth(i) for i in range(len(rows))])
 
 
 def from_excel(data: bytes, refuse: Refusal) -> Source:
@@ -164,7 +164,7 @@ def from_excel(data: bytes, refuse: Refusal) -> Source:
     if not rows:
         refuse("its first sheet is empty")
     names = ["" if cell is None else str(cell) for cell in rows[0][1]]
-    places = [f"row {i} (row {place} of the sheet)" for i, (place, _) in enumerate(rows[1:])]
+    places = [f"row {i} (row {place} of the sheet)" for i, (place, _) in enumerate(rows[1:], 1)]
     return Source(table(names, [row for _, row in rows[1:]], refuse), places)
 
 
