@@ -6,7 +6,7 @@ DATAWORTH_PYTHON ?= >=3.11,<3.15
 UV := .uv/bin/uv
 READY := .venv/.ready
 # One process a core, each with one thread: with more, two processes take three times as long.
-TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4
 # Every kernel and worker imports torch: with its bytecode kept, in a second or two, not in twenty.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,18 @@ from hypothesis import settings
 # Times on a shared machine say nothing about a test's subject.
 settings.register_profile("dataworth", deadline=None)
 settings.load_profile("dataworth")
+
+# One process takes all tests of such a file, in their order: what one leaves the next goes on from,
+# or they share something that takes long to make. (`xdist_group` marks nothing under pytest 9.2:
+# xdist 3.8 writes the group into an attribute that is gone.)
+TOGETHER = (
+    "book/test_browser.py",
+    "book/test_build.py",
+    "book/test_variants.py",
+    "fit/test_recipes.py",
+    "test_closure.py",
+    "test_environments.py",
+)
 
 SLOW = [
     "book/test_api.py",
@@ -96,3 +109,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             name = item.path.relative_to(HERE).as_posix()
             if name in SLOW or f"{name}::{item.name.partition('[')[0]}" in SLOW:
                 item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(TOGETHER) else nodeid
+
+    return Scheduling(config, log)

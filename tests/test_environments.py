@@ -27,7 +27,7 @@ READING = (
 )  # fmt: skip
 PRINTING = (["claims"], ["list", "--json"], ["list", "--help"])
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("environments")]  # `book` is built once
+pytestmark = pytest.mark.slow
 
 
 def environment(book: Path, changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -16,7 +16,6 @@ PAGES = sorted(
     p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if p.parts[-2] != "_static"
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-pytestmark = pytest.mark.xdist_group("browser")
 
 # Every visible piece of text against what lies under it. In place of axe's own rule, which takes
 # half of its time and calls text of the colour of its ground "incomplete": the very fault that

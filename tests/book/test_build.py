@@ -90,9 +90,6 @@ def wait_for(condition, seconds=30.0):
 pytestmark = pytest.mark.slow
 
 
-pytestmark = pytest.mark.xdist_group("build")  # in one process: `built` is changed in order
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """An example book built once; the tests below change it, in order, and build again."""

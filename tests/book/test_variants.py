@@ -16,8 +16,6 @@ from dataworth.book.execute import products
 from dataworth.book.layout import Variant, open_layout, variants_of
 from dataworth.book.lock import locked
 
-pytestmark = pytest.mark.xdist_group("variants")  # in one process: `built` is changed in order
-
 
 def everything(folder):
     """Every file below a folder but the locks, by its path: its bytes."""

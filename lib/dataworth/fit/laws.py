@@ -50,7 +50,10 @@ class Param:
         return float(np.log(value)) if value > 0 else ZERO
 
     def to_natural(self, value: Array) -> Array:
-        return np.where(value <= ZERO / 2, 0.0, np.exp(value)) if self.log else value
+        if not self.log:
+            return value
+        with np.errstate(over="ignore"):  # a resample's value beyond floats is infinite
+            return np.where(value <= ZERO / 2, 0.0, np.exp(value))
 
     def bounds(self) -> tuple[float, float]:
         """Range in internal coordinates."""

@@ -211,6 +211,8 @@ def removal(at: Minimum, most: int, candidates: int = 12) -> Removal | None:
     best = None
     first = value = _value(at, z, weights)
     for k in range(1, min(most, n - at.free - 2) + 1):
+        if not np.isfinite(at.problem.jacobian(z[None])[1]).all():
+            break  # a law that overflows there: no row's influence can be told
         here = Minimum(at.problem, z, at.target, weights)
         leverage = here.geometry[2]
         gain = weights * at.problem.objective.psi(here.residuals)[0] ** 2 / (1 - leverage)
