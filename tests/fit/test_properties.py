@@ -1,5 +1,6 @@
 """What must hold of every interval, whatever the law, the loss, the method and the table."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from dataworth.errors import UserError
 from dataworth.fit import LAWS, Fit, fit
 
 LOSSES = ["l2", "huber", "student", "chinchilla", "lad"]
+FULL = os.environ.get("DATAWORTH_SOAK") == "full"  # make soak
 # a failing table is as good as a smaller one, and shrinking fits takes minutes
 PHASES = (Phase.explicit, Phase.generate)
 QUICK = ["power", "shifted", "chinchilla", "transfer", "syn2real"]
@@ -68,7 +70,7 @@ def test_an_interval_holds_its_estimate(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, phases=PHASES)
+@settings(max_examples=200 if FULL else 10, phases=PHASES)
 @given(
     st.sampled_from(sorted(set(LAWS) - {"broken2"})), st.sampled_from(LOSSES), st.floats(0.7, 3.7),
     st.floats(-5, -0.5), st.integers(0, 2**32),
