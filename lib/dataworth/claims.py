@@ -271,7 +271,7 @@ def write(
     path = folder / f"{judged.chapter}.json"
     temporary = path.with_suffix(".tmp")
     try:
-        text = seal(_plain(content), LEDGER)
+        text = seal(as_json(content), LEDGER)
         folder.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
@@ -385,7 +385,7 @@ def _below(text: str | None) -> str:
 
 def lines(claims: Sequence[Claim]) -> list[Line]:
     """The claims as `write` puts them into a file."""
-    return [_plain(asdict(c)) for c in claims]
+    return [as_json(asdict(c)) for c in claims]
 
 
 def digest(line: Line, about: Literal["definition", "statement"] = "definition") -> str:
@@ -465,11 +465,12 @@ def counts(claims: Sequence[Line]) -> str:
     return ", ".join(f"{verdicts[verdict.value]} {verdict}" for verdict in Verdict)
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A value as results files have it: what is not finite becomes "inf", "-inf" and null."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value

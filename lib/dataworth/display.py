@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -29,6 +30,11 @@ def plain(text: str) -> str:
     it would be read.
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def safe(text: str) -> str:
+    """Text of any origin (`plain`) as HTML shows it."""
+    return escape(plain(text))
 
 
 PLAIN_EVERY_S = 15.0

@@ -30,6 +30,13 @@ def field(meaning: str, unit: str = "", **limits: Any) -> Any:
     return Field(description=meaning, json_schema_extra={"unit": unit}, **limits)
 
 
+def described(model: type[BaseModel], name: str) -> tuple[str, str]:
+    """Meaning and unit of a parameter, "" where `field` was not told."""
+    found = model.model_fields[name]
+    extra = found.json_schema_extra if isinstance(found.json_schema_extra, dict) else {}
+    return found.description or "", str(extra.get("unit", ""))
+
+
 def strictly(model: type[M], values: Mapping[str, Any]) -> M:
     """The model of plain values, by the rules of JSON: a list may become a tuple and a whole number
     a fraction, but true is not 1, 1.0 is not 1 and "1" is not 1. Raises ValidationError."""
@@ -137,9 +144,7 @@ class Parameters(BaseModel):
         """Names, values, meanings and units as a table, folded."""
         rows = []
         for name, value in self.model_dump(mode="json").items():
-            field = type(self).model_fields[name]
-            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            meaning, unit = field.description or "", str(extra.get("unit", ""))
+            meaning, unit = described(type(self), name)
             if unit not in meaning:
                 meaning += f" ({unit})"
             cells = (f"<code>{escape(name)}</code>", escape(repr(value)), escape(meaning))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from dataworth import display
-from dataworth.display import plain, shell
+from dataworth.display import safe, shell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +64,7 @@ def show(
     if shell() is None:
         display.table(titles, zip(*columns, strict=True), caption or None)
     head = "".join(
-        f'<th scope="col"{_number(cells) if place >= heads else ""}>{_safe(title)}</th>'
+        f'<th scope="col"{_number(cells) if place >= heads else ""}>{safe(title)}</th>'
         for place, (title, cells) in enumerate(zip(titles, columns, strict=True))
     )
     body = "\n".join(
@@ -75,7 +74,7 @@ def show(
     marked = f' id="{sort}" data-sortable' if sort else ""
     return HTML(
         f'<table class="dataframe dataworth-table"{marked}>'
-        + (f"<caption>{_safe(caption)}</caption>" if caption else "")
+        + (f"<caption>{safe(caption)}</caption>" if caption else "")
         + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
     )
 
@@ -153,14 +152,10 @@ def signed(shown: str) -> str:
     return _HYPHEN.sub("−", shown)
 
 
-def _safe(shown: str) -> str:
-    return html.escape(plain(shown))
-
-
 def _cell(shown: str, head: bool) -> str:
     if head:
-        return f'<th scope="row">{_safe(shown)}</th>'
-    return f"<td{_number([shown])}>{_safe(shown)}</td>"
+        return f'<th scope="row">{safe(shown)}</th>'
+    return f"<td{_number([shown])}>{safe(shown)}</td>"
 
 
 def _number(cells: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
 from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
 from dataworth.claims import Line, alike, estimated, told
-from dataworth.display import folded, moment, plain
+from dataworth.display import folded, moment, safe
 from dataworth.errors import UserError
 from dataworth.why import differences, summary
 
@@ -149,7 +148,7 @@ def page(chapter: Chapter, root: Path, a: Run, b: Run, compared: Mapping[str, An
 def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
     title = f"{compared['chapter']}: {a.name} beside {b.name}"
     head = [f"{run.name} ({moment(run.finished)})" for run in (a, b)]
-    body = [f"<h1>{_safe(title)}</h1>", f"<p>{_safe(moved(compared))}</p>", "<h2>Parameters</h2>"]
+    body = [f"<h1>{safe(title)}</h1>", f"<p>{safe(moved(compared))}</p>", "<h2>Parameters</h2>"]
     if compared["parameters"] is None:
         body.append("<p>One of the two runs was kept without its parameters.</p>")
     elif compared["parameters"]:
@@ -158,7 +157,7 @@ def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
     else:
         body.append("<p>All parameters are the same.</p>")
     if compared["changed"]:
-        said = "".join(f"<li>{_safe(phrase)}</li>" for phrase in compared["changed"])
+        said = "".join(f"<li>{safe(phrase)}</li>" for phrase in compared["changed"])
         body.append(f"<p>What else is not the same:</p><ul>{said}</ul>")
     if compared["claims"]:
         rows = [[_statement(claim), *map(_said, claim["lines"])] for claim in compared["claims"]]
@@ -166,7 +165,7 @@ def _html(a: Run, b: Run, compared: Mapping[str, Any]) -> str:
         body += ["<h2>Claims</h2>", _table(["claim", *head], rows, marked)]
     content = "\n".join([*body, *_figures(a, b)])
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{safe(title)}'
         '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head>\n<body><main>\n{content}\n</main></body></html>\n"
     )
@@ -182,7 +181,7 @@ def _figures(a: Run, b: Run) -> list[str]:
     body = ["<h2>Figures</h2>"] if names else []
     for name in names:
         one, two = (found.get(name) for found in drawn)
-        body.append(f"<h3>{_safe(name)}</h3>")
+        body.append(f"<h3>{safe(name)}</h3>")
         if one and two and one.data == two.data:
             body.append(_figure(one, f"{a.name} and {b.name}, the same"))
         else:
@@ -194,18 +193,14 @@ def _figure(figure: Figure, whose: str) -> str:
     # As an image of its own: names inside one figure do not reach into another, and nothing runs.
     data = base64.b64encode(figure.data).decode()
     return (
-        f'<figure><img src="data:{figure.kind};base64,{data}" alt="{_safe(figure.alt)}">'
-        f"<figcaption><strong>{_safe(whose)}</strong> {_safe(figure.caption)}</figcaption></figure>"
+        f'<figure><img src="data:{figure.kind};base64,{data}" alt="{safe(figure.alt)}">'
+        f"<figcaption><strong>{safe(whose)}</strong> {safe(figure.caption)}</figcaption></figure>"
     )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[bool] = ()) -> str:
-    made = ["<table><thead><tr>", *(f"<th>{_safe(x)}</th>" for x in head), "</tr></thead><tbody>"]
+    made = ["<table><thead><tr>", *(f"<th>{safe(x)}</th>" for x in head), "</tr></thead><tbody>"]
     for number, row in enumerate(rows):
         mark = ' class="moved"' if marked and marked[number] else ""
-        made.append(f"<tr{mark}>{''.join(f'<td>{_safe(x)}</td>' for x in row)}</tr>")
+        made.append(f"<tr{mark}>{''.join(f'<td>{safe(x)}</td>' for x in row)}</tr>")
     return "".join([*made, "</tbody></table>"])
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text))

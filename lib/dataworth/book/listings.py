@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from dataworth import claims_file
 from dataworth.book import parameters
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout
-from dataworth.claims import Ledger, counts, estimated, recorded_ledgers, told
+from dataworth.claims import Ledger, as_json, counts, estimated, recorded_ledgers, told
 from dataworth.display import count, moment
 from dataworth.verdicts import span
 from dataworth.why import differences, summary
@@ -90,7 +89,7 @@ def history(found: Iterable[Chapter], layout: Layout) -> Iterator[dict[str, Any]
             yield {
                 "chapter": chapter.id,
                 "claim": id,
-                "region": [_plain(end) for end in stated.claims[id].region],
+                "region": as_json(list(stated.claims[id].region)),
                 "since": since,
                 "recorded": runs,
             }
@@ -147,8 +146,3 @@ def run_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield f"    {variants.told(row['differs'])}"
         if row["changed"]:
             yield f"    changed since: {summary(row['changed'])}"
-
-
-def _plain(end: float | str) -> float | str:
-    """An end of a range as results files have it."""
-    return str(end) if isinstance(end, float) and math.isinf(end) else end

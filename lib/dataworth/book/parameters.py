@@ -14,7 +14,7 @@ from dataworth.book import chapters
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import QUICK, Layout, open_layout
 from dataworth.errors import UserError, did_you_mean, quoted, short
-from dataworth.parameters import NotLiteral, faults, literals, strictly
+from dataworth.parameters import NotLiteral, described, faults, literals, strictly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -226,10 +226,8 @@ def _resolve_model(
     values = validated.model_dump(mode="json")
     rows = []
     for name in defaults:
-        field = model.model_fields[name]
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        unit = str(extra.get("unit", ""))
-        rows.append(Row(name, values[name], defaults[name], unit, field.description or ""))
+        meaning, unit = described(model, name)
+        rows.append(Row(name, values[name], defaults[name], unit, meaning))
     return Parameters(values, rows, validated)
 
 

@@ -99,6 +99,12 @@ def _some(count: int) -> Any:
     return slice(None, None, -(-count // FULL))
 
 
+def _runs(ax: Axes, x: Array, y: Array, place: int, count: int) -> None:
+    """The runs of the curve at a place, of `count` in all, above its band and below other marks."""
+    ax.scatter(x, y, s=_dot(count), color=COLOURS[place % len(COLOURS)], zorder=1.5,
+               marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+
+
 def _dot(count: int) -> float:
     """Area of a point among so many."""
     return 20.0 if count < 500 else 5.0
@@ -127,8 +133,7 @@ def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
             )
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
         rows = _some(len(losses))
-        ax.scatter(sizes[rows], losses[rows], s=_dot(len(losses)), color=colour, zorder=1.5,
-                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+        _runs(ax, sizes[rows], losses[rows], place, len(losses))
         said.append(
             f"{label + ': ' if label else ''}{len(losses)} runs from {x} = {brief(sizes.min())} to "
             f"{brief(sizes.max())}, {y} from {brief(losses.max())} to {brief(losses.min())}; the "
@@ -179,8 +184,7 @@ def surface(one: Fit, names: Sequence[str], y: str) -> Drawing:
         value = one.mean(np.stack([np.full_like(grid, at), grid], -1))
         ax.plot(grid, value, color=colour, label=f"{_words(names[0])} = {brief(at)}")
         rows = np.flatnonzero(nearest == place)[_some(len(first))]
-        ax.scatter(second[rows], one.curve.y[rows], s=_dot(one.n), color=colour, zorder=1.5,
-                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+        _runs(ax, second[rows], one.curve.y[rows], place, one.n)
     ax.set_xscale("log")
     _scale(ax, one.curve.y)
     _label(ax, names[1], y)
@@ -205,8 +209,7 @@ def valleys(one: Fit, names: Sequence[str], y: str, optima: Sequence[Optimum]) -
         tokens = np.exp(cost.log_d(float(np.log(best.budget)), np.log(grid)))
         ax.plot(grid, one.mean(np.stack([grid, tokens], -1)), color=colour,
                 label=f"C = {brief(best.budget)}")  # fmt: skip
-        ax.scatter(n[near], one.curve.y[near], s=_dot(one.n), color=colour, zorder=1.5,
-                   marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+        _runs(ax, n[near], one.curve.y[near], place, one.n)
         ax.plot([best.n.value], [best.loss.value], marker="*", markersize=11, color=INK, zorder=4)
         said.append(f"{brief(best.n.value)} at {brief(best.budget)}")
     ax.set_xscale("log")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dataworth import __version__
-from dataworth.display import plain
+from dataworth.display import safe
 from dataworth.errors import UserError
 from dataworth.tables import signed
 from dataworth.tables import text as cell
@@ -128,7 +127,7 @@ def page(report: Report) -> str:
     """The whole page as text."""
     title = f"{report.law.name} law on {report.path.name}"
     blocks = [
-        f"<h1>{_safe(title)}</h1>",
+        f"<h1>{safe(title)}</h1>",
         _lead(report),
         *_flags(report),
         "<h2>The law</h2>",
@@ -147,7 +146,7 @@ def page(report: Report) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_safe(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
+        f"<title>{safe(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
         + "\n".join(blocks)
         + "\n</main></body></html>\n"
     )
@@ -165,26 +164,22 @@ def write(report: Report, out: Path) -> None:
         raise UserError(f"{str(out)!r} cannot be written: {error.strerror or error}.") from error
 
 
-def _safe(text: str) -> str:
-    return html.escape(plain(text))
-
-
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], caption: str, numbers: int) -> str:
     """Rows of cells; all columns from `numbers` on are numbers. Scrolls where it is too large."""
     mark = [' class="number"' if j >= numbers else "" for j in range(len(head))]
-    tops = "".join(f'<th scope="col"{m}>{_safe(h)}</th>' for h, m in zip(head, mark, strict=True))
+    tops = "".join(f'<th scope="col"{m}>{safe(h)}</th>' for h, m in zip(head, mark, strict=True))
     rows = "\n".join(
         "<tr>"
         + "".join(
-            f'<th scope="row"{m}>{_safe(c)}</th>' if not j else f"<td{m}>{_safe(c)}</td>"
+            f'<th scope="row"{m}>{safe(c)}</th>' if not j else f"<td{m}>{safe(c)}</td>"
             for j, (c, m) in enumerate(zip(row, mark, strict=True))
         )
         + "</tr>"
         for row in body
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_safe(caption)}"><table>'
-        f"<caption>{_safe(caption)}</caption><thead><tr>{tops}</tr></thead>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption)}"><table>'
+        f"<caption>{safe(caption)}</caption><thead><tr>{tops}</tr></thead>"
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
@@ -207,7 +202,7 @@ def _span(one: Interval) -> str:
 
 
 def _paragraph(text: str, kind: str = "") -> str:
-    return f"<p{f' class={kind!r}' if kind else ''}>{_safe(text)}</p>"
+    return f"<p{f' class={kind!r}' if kind else ''}>{safe(text)}</p>"
 
 
 def _lead(report: Report) -> str:
@@ -233,8 +228,8 @@ def _flags(report: Report) -> list[str]:
     blocks = [_paragraph(s, "flag") for told in report.found.columns.values() for s in told]
     for note in report.advice:
         blocks.append(
-            f'<p class="flag"><b>{_safe(note.code)}</b>: {_safe(note.sentence)}. '
-            f"<em>Next: {_safe(note.step)}.</em></p>"
+            f'<p class="flag"><b>{safe(note.code)}</b>: {safe(note.sentence)}. '
+            f"<em>Next: {safe(note.step)}.</em></p>"
         )
     if not blocks:
         return [
@@ -244,12 +239,12 @@ def _flags(report: Report) -> list[str]:
 
 
 def _formula(report: Report) -> str:
-    blocks = [f'<p class="formula">{_safe(formula(report.law))}</p>']
+    blocks = [f'<p class="formula">{safe(formula(report.law))}</p>']
     for label, one in report.parts().items() if report.known else ():
         shown = filled(report.law, one.params, report.names, report.y)
         if shown is not None:
             text = f"{label}: {shown}" if label else shown
-            blocks.append(f'<p class="formula">{_safe(text)}</p>')
+            blocks.append(f'<p class="formula">{safe(text)}</p>')
     blocks.append(_paragraph(f"The law {report.law.name}: {USE[report.law.name]}.", "small"))
     meant = [
         f"{v} is {name}" for v, name in zip(report.law.variables, report.names, strict=True)
@@ -291,7 +286,7 @@ def _pictures(report: Report) -> list[str]:
 
 
 def _figure(one: pictures.Drawing) -> str:
-    return f"<figure>{one.svg}<figcaption>{_safe(one.alt)}</figcaption></figure>"
+    return f"<figure>{one.svg}<figcaption>{safe(one.alt)}</figcaption></figure>"
 
 
 def _residuals(report: Report) -> str:
@@ -358,7 +353,7 @@ def _made(report: Report) -> list[str]:
     parts = [f"dataworth {__version__}", f"Python {platform.python_version()}"]
     parts += [f"{name} {version(name)}" for name in ("numpy", "scipy", "matplotlib")]
     blocks = [
-        f"<pre><code>{_safe(report.command)}</code></pre>",
+        f"<pre><code>{safe(report.command)}</code></pre>",
         _paragraph(", ".join(parts) + "."),
     ]
     if report.path.is_file():
