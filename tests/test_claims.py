@@ -166,6 +166,9 @@ def test_a_notebook_shows_the_verdicts_as_a_table(stated, monkeypatch):
         ("0.5", "0.5\n  no_effect: 3", "field 'no_effect' of claim 'worth' is 3; it must be a num"),
         ("0.5", "null\n  no_effect: 1", "field 'no_effect' of claim 'worth' is 1; it must be a n"),
         ("0.5", "0.5\n  control: 3", "field 'control' of claim 'worth' is 3; it must be one line"),
+        ("0.5", "0.5\n  control: none", "field 'control' of claim 'worth' is 'none'; it must be"),
+        ("0.5", "0.5\n  control: '{low}'", "field 'control' of claim 'worth' is '{low}'; it must"),
+        ("0.5", "0.5\n  control: '{what}'", "cannot be filled in: it quotes no number; it must be"),
         ("0.5", "0.5\n  units: 3", "field 'units' of claim 'worth' is 3; it must be a mapping of"),
         ("0.5", "0.5\n  units: {count: 3, of: classes}", "has no field 'units.least'"),
         ("0.5", "0.5\n  level: {value: x, of: y, chance: 1}", "field 'level.value' of claim 'wor"),
@@ -217,7 +220,7 @@ def test_what_a_claim_may_have_besides(stated):
     """Control, value of no effect and practice; units and levels without which nothing is said."""
     extra = """\
   no_effect: 1
-  control: real images of the pool {pool:.1f}
+  control: real images of the pool {pool:.1f} {what}, at random {spare}
   units: {count: "{classes}", of: classes, least: 12}
   level: {value: "{right[easy]}", of: right answers, chance: 25}
   practice:
@@ -228,10 +231,16 @@ def test_what_a_claim_may_have_besides(stated):
     level = Estimate(40, 36, 44, np.empty(0))
 
     def worth(interval=(3.0, 6.0), **other):
-        given = {"classes": 12, "right": {"easy": level}, "pool": 1.25, **other}
+        given = {"classes": 12, "right": {"easy": level}, "pool": 1.25, "spare": level, **other}
         return judge("some-chapter", estimates(interval), **VALUES, **given).claims[0]
 
-    assert worth().control == "real images of the pool 1.2"
+    assert worth().control == "real images of the pool 1.2 real, at random 40 [36, 44]"
+    assert worth().controls == [
+        {"estimate": 1.25, "interval": None},
+        {"estimate": 40.0, "interval": (36.0, 44.0)},
+    ]
+    (line,) = claims.lines([worth()])
+    assert line["controls"][1] == {"estimate": 40.0, "interval": [36.0, 44.0]}
     assert (worth().verdict, worth().practice) == ("supported", "buy 4.5")
     assert worth((0.1, 0.4)).practice == "buy none"
     assert (worth((0.9, 1.1)).verdict, worth((0.9, 1.1)).practice) == ("no effect", "")
@@ -248,7 +257,7 @@ def test_what_a_claim_may_have_besides(stated):
     with pytest.raises(UserError, match="'level' of claim 'worth' cannot be filled in: 'easy'"):
         worth(right={})
     with pytest.raises(UserError, match="'units' of claim 'worth' asks for 'classes', which"):
-        judge("some-chapter", estimates(), **VALUES, right={"easy": level}, pool=1.0)
+        judge("some-chapter", estimates(), **VALUES, right={"easy": level}, pool=1.0, spare=1)
 
 
 def test_a_study_may_say_that_its_design_cannot_decide(stated):
@@ -647,7 +656,7 @@ def test_a_line_of_three_verdicts_is_still_a_ledger(keep):
     """As recorded before there were five: no word of draws, controls or values of no effect."""
     path = keep("c", "full", [make((0.8, 0.95), (0.0, 1.0), 0.9, matters=0.3)])
     ledger = claims.read_ledger(path)
-    new = ("no_effect", "control", "unmeasurable", "practice", "draws", "matters")
+    new = ("no_effect", "control", "controls", "unmeasurable", "practice", "draws", "matters")
     old = [{k: v for k, v in line.items() if k not in new} for line in ledger["claims"]]
     path.write_text(claims.sealed_ledger({**ledger, "claims": old}))
     (line,) = claims.read_ledger(path)["claims"]

@@ -40,8 +40,9 @@ class Claim:
     plain words. reason: why the verdict is what it is, and what would settle an open one.
     definition: which estimate of which runs. matters: the smallest effect that matters, in `unit`;
     None where none makes sense. no_effect: the value that means none, or None. control: what stands
-    beside the estimate. unmeasurable: why nothing is measured here. practice: what the verdict
-    means to who has to decide. draws: `summary` of the estimate's draws, or None.
+    beside the estimate; controls: its numbers, each an `estimate` with its `interval` or None.
+    unmeasurable: why nothing is measured here. practice: what the verdict means to who has to
+    decide. draws: `summary` of the estimate's draws, or None.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Claim:
     matters: float | None = None
     no_effect: float | None = None
     control: str = ""
+    controls: Sequence[dict[str, Any]] = ()
     unmeasurable: str = ""
     practice: str = ""
     draws: dict[str, Any] | None = None
@@ -105,6 +107,14 @@ class Draws(TypedDict):
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
+class Control(TypedDict):
+    """A number that a claim's control quotes; interval: None of a plain number."""
+
+    estimate: Number
+    interval: Interval | None
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
 class Line(TypedDict):
     """A `Claim` as it stands in a file."""
 
@@ -125,6 +135,7 @@ class Line(TypedDict):
     matters: NotRequired[float | None]
     no_effect: NotRequired[float | None]
     control: NotRequired[str]
+    controls: NotRequired[list[Control]]
     unmeasurable: NotRequired[str]
     practice: NotRequired[str]
     draws: NotRequired[Draws | None]

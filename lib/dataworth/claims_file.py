@@ -59,6 +59,12 @@ def _literal(text: str) -> str:
     return text
 
 
+def _quoting(text: str) -> str:
+    if names_in(text) <= set(OWN):
+        raise ValueError
+    return text
+
+
 def _ordered(region: list[Any]) -> list[Any]:
     first, last = region
     if not isinstance(first, str | None) and not isinstance(last, str | None) and first > last:
@@ -125,7 +131,7 @@ class Stated(BaseModel):
     profile. `effect`: what the estimate means here.
 
     What a claim may have besides: `no_effect`, the value that means no effect, where an effect is
-    claimed; `control`, what it is compared with, and the control's number; `units` and `level`,
+    claimed; `control`, what it is compared with, quoting its number; `units` and `level`,
     without which nothing is measured; `practice`, what each outcome means to who has to decide
     (`below` and `above`: contradicted on that side).
     """
@@ -141,7 +147,7 @@ class Stated(BaseModel):
     definition: Annotated[Text, AfterValidator(_literal)]
     effect: Template
     no_effect: Annotated[float | None, AfterValidator(_outside)] = None
-    control: Template | None = None
+    control: Annotated[Template, AfterValidator(_quoting)] | None = None
     units: Units | None = None
     level: Level | None = None
     practice: Annotated[dict[Outcome, Template], Field(min_length=1)] | None = None
@@ -168,8 +174,9 @@ def _filled(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 ALLOWED = {
-    **dict.fromkeys(("statement", "published", "unit", "effect", "control"),
+    **dict.fromkeys(("statement", "published", "unit", "effect"),
                     "one line of text, with names in braces such as {scarce:,} where it quotes"),
+    "control": "one line of text that quotes the control's number by its name in braces",
     "source": "one line of text: paper and place in it",
     "definition": "one line of text without braces: which estimate of which runs",
     "region": "two ends in order, each a number, inf, -inf or one name in braces",
@@ -234,7 +241,7 @@ class Statements:
         """The claim's fields with the values in their places. Raises UserError where a value does
         not fit its place."""
         stated = self.claims[id]
-        found = stated.model_dump()
+        found = stated.model_dump() | {"controls": []}
         for field in TEMPLATES:
             try:
                 if field == "region":
@@ -246,6 +253,8 @@ class Statements:
                     found[field] = _at_chance(stated.level, values)
                 else:
                     found[field] = _filled(found[field], values)
+                if field == "control" and stated.control:
+                    found["controls"] = _numbers_in(stated.control, values)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 raise UserError(
                     f"{self.where(id, field)} cannot be filled in: {short(str(error), 200)}; "
@@ -263,6 +272,22 @@ class Statements:
             at = next(n for n in range(line, len(text)) if re.match(r"\s+region:", text[n])) + 1
             found[id] = _blamed(self.path, at)
         return found
+
+
+def _numbers_in(template: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The numbers that a control quotes, with their intervals where they have them. Raises
+    ValueError where it quotes none but the claim's own."""
+    asked = [field for _, field, _, _ in Formatter().parse(template) if field and field not in OWN]
+    found: list[dict[str, Any]] = []
+    for item in (Formatter().get_field(field, (), values)[0] for field in asked):
+        if hasattr(item, "value"):
+            ends = (float(item.low), float(item.high))
+            found.append({"estimate": float(item.value), "interval": ends})
+        elif not isinstance(item, str):
+            found.append({"estimate": float(item), "interval": None})
+    if not found:
+        raise ValueError("it quotes no number")
+    return found
 
 
 def _too_few(units: Units, values: Mapping[str, Any]) -> str:
