@@ -248,11 +248,13 @@ def test_what_a_claim_may_have_besides(stated):
         "The interval [0.9, 1.1] lies within 0.5 of 1, which means no effect; less does not matter."
     )
     few = worth(classes=10)
-    assert few.verdict == "not measurable here" and few.reason == few.unmeasurable
-    assert few.reason == "10 classes are fewer than the 12 that it takes to say anything."
+    seen = " As it is, an effect of 2.14 would be seen in 80 of 100 repetitions; 0.5 would matter."
+    assert few.verdict == "not measurable here" and few.reason == few.unmeasurable + seen
+    assert few.unmeasurable == "10 classes are fewer than the 12 that it takes to say anything."
     low = worth(right={"easy": Estimate(26, 22, 30, np.empty(0))})
-    assert low.reason == (
-        "The level of right answers, 26 [22, 30], is not three standard errors above chance (25)."
+    assert low.unmeasurable == (
+        "The level of right answers, 26 [22, 30], is not three standard errors above chance (25); "
+        "it takes 31.1 to be."
     )
     with pytest.raises(UserError, match="'level' of claim 'worth' cannot be filled in: 'easy'"):
         worth(right={})

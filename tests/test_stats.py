@@ -1,5 +1,7 @@
 """Percentile intervals, and the arithmetic of estimates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dataworth.errors import UserError
-from dataworth.stats import estimate, interval, mean
+from dataworth.stats import best_of, estimate, interval, mean
 
 # ---- The one percentile interval ----------------------------------------------------------------
 
@@ -65,3 +67,15 @@ def test_the_side_of_a_value_on_which_an_interval_lies():
     assert low.side() == 1 and low.minus(high).side() == -1
     assert estimate(np.nan, np.full(3, np.nan)).side(1) == 0
     assert low.evidence() == {"value": 0.5, "low": low.low, "high": low.high}
+
+
+def test_what_is_made_of_an_unmeasurable_number_is_unmeasurable():
+    draws = np.linspace(1, 2, 50)
+    one, two, fine = (
+        replace(estimate(1.5, draws), unmeasurable=said) for said in ("Few.", "Near.", "")
+    )
+    made = (one.minus(fine), fine.over(one), one.times(2), mean([fine, one]),
+            best_of({"a": one, "b": fine})[1])  # fmt: skip
+    assert {e.unmeasurable for e in made} == {"Few."}
+    assert one.minus(two).unmeasurable == "Few. Near." and one.over(one).unmeasurable == "Few."
+    assert not fine.minus(fine).unmeasurable

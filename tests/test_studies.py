@@ -102,6 +102,9 @@ def test_a_ledger_keeps_the_means_of_every_run():
                 "arms": {("quality", 73): [run(4)]},
             }
 
+        def run_means(self, leaf):
+            return {"toxic": 0.5} if leaf.spec.of == 4 else {}
+
     kept = Study().cell_means()
     assert kept == {
         "curve": {
@@ -109,6 +112,6 @@ def test_a_ledger_keeps_the_means_of_every_run():
             "square": [0.3333333, 1.333333, 3.0],
             "extra": [None, None, 7.0],
         },
-        "arms": {"at": [["('quality', 73)", 0]], "square": [5.333333]},
+        "arms": {"at": [["('quality', 73)", 0]], "square": [5.333333], "toxic": [0.5]},
     }
     assert json.loads(json.dumps(kept)) == kept

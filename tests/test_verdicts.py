@@ -15,8 +15,8 @@ from dataworth.verdicts import (
     Rule,
     Spread,
     Verdict,
+    at_chance,
     detectable,
-    near_chance,
     p_value,
     q_values,
     reason,
@@ -102,7 +102,11 @@ def test_one_claim_is_refuted_from_either_side():
 
 def test_what_cannot_be_measured_has_no_other_verdict():
     assert EFFECT.verdict((1, 2), "Ten classes are few.") is Verdict.NOT_MEASURABLE
-    assert reason(EFFECT, 1.5, (1, 2), Verdict.NOT_MEASURABLE, "Few.") == "Few."
+    assert reason(Rule((1, 2)), 1.5, (1, 2), Verdict.NOT_MEASURABLE, "Few.") == "Few."
+    assert reason(EFFECT, 1.5, (1, 2), Verdict.NOT_MEASURABLE, "Few.") == (
+        "Few. As it is, an effect of 0.715 would be seen in 80 of 100 repetitions; 0.5 would "
+        "matter."
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,12 +329,16 @@ def test_the_detectable_effect_is_seen_in_80_of_100():
     assert (estimates - half > 0).mean() == pytest.approx(0.8, abs=0.01)
 
 
-def test_a_level_near_chance():
-    assert near_chance(27.0, (25.0, 29.0), 25.0)
-    assert not near_chance(29.0, (27.0, 31.0), 25.0)
-    assert near_chance(20.0, (19.9, 20.1), 25.0) and near_chance(math.nan, (0, 1), 0.0)
+def test_a_level_at_chance():
+    assert at_chance(27.0, (25.0, 29.0), 25.0, "answers") == (
+        "The level of answers, 27 [25, 29], is not three standard errors above chance (25); it "
+        "takes 28.1 to be."
+    )
+    assert not at_chance(29.0, (27.0, 31.0), 25.0, "answers")
+    assert at_chance(20.0, (19.9, 20.1), 25.0, "answers")
+    assert at_chance(math.nan, (0, 1), 0.0, "answers") and at_chance(9.0, (0, INF), 0.0, "answers")
     se = 1.0
     edge = 25 + 3 * se
     for off, near in ((-0.01, True), (0.01, False)):
         interval = (edge + off - 1.959964 * se, edge + off + 1.959964 * se)
-        assert near_chance(edge + off, interval, 25.0) is near
+        assert bool(at_chance(edge + off, interval, 25.0, "answers")) is near

@@ -229,7 +229,6 @@ def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judg
         fields = stated.filled(id, {**values, **dict(zip(claims_file.OWN, own, strict=True))})
         practice = fields.pop("practice") or {}
         fields["unmeasurable"] = getattr(e, "unmeasurable", "") or fields["unmeasurable"]
-        fields["control"] = fields["control"] or ""
         by = Rule(fields["region"], fields["no_effect"], fields["matters"])
         verdict = by.verdict((low, high), fields["unmeasurable"])
         outcome = by.side((low, high)) if verdict is Verdict.CONTRADICTED else verdict.value
@@ -488,7 +487,7 @@ def as_json(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """The inverse of `_plain`."""
+    """The inverse of `as_json`."""
     if isinstance(value, dict):
         return {key: _numbers(item) for key, item in value.items()}
     if isinstance(value, list):

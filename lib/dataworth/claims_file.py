@@ -28,7 +28,7 @@ from pydantic import (
 from dataworth import strict_yaml
 from dataworth.errors import UserError, quoted, short
 from dataworth.paths import project_root
-from dataworth.verdicts import Rule, near_chance
+from dataworth.verdicts import Rule, at_chance
 
 OWN = ("value", "low", "high")  # of the claim's estimate, in every template
 TEMPLATES = (
@@ -260,6 +260,7 @@ class Statements:
                     f"{self.where(id, field)} cannot be filled in: {short(str(error), 200)}; "
                     f"it must be {ALLOWED[field]}."
                 ) from None
+        found["control"] = found["control"] or ""
         found["unmeasurable"] = " ".join(filter(None, (found.pop("units"), found.pop("level"))))
         return found
 
@@ -301,12 +302,7 @@ def _too_few(units: Units, values: Mapping[str, Any]) -> str:
 def _at_chance(level: Level, values: Mapping[str, Any]) -> str:
     """Why a level near chance says nothing, "" where it is not near."""
     e = Formatter().get_field(level.value.strip("{}"), (), values)[0]
-    if not near_chance(float(e.value), (float(e.low), float(e.high)), level.chance):
-        return ""
-    return (
-        f"The level of {level.of}, {e.value:.3g} [{e.low:.3g}, {e.high:.3g}], is not three "
-        f"standard errors above chance ({level.chance:g})."
-    )
+    return at_chance(float(e.value), (float(e.low), float(e.high)), level.chance, level.of)
 
 
 def find(chapter: str, book: Path | None = None) -> Path | None:

@@ -5,8 +5,8 @@ An `Estimate` carries its bootstrap draws, so that differences and ratios are ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,16 +37,20 @@ class Estimate:
 
     def minus(self, other: Estimate) -> Estimate:
         """The difference, draw by draw: both were resampled on the same test examples."""
-        return estimate(self.value - other.value, self.draws - other.draws)
+        return self._with(other, self.value - other.value, self.draws - other.draws)
 
     def over(self, other: Estimate) -> Estimate:
         """The ratio, draw by draw."""
-        return estimate(self.value / other.value, self.draws / other.draws)
+        return self._with(other, self.value / other.value, self.draws / other.draws)
 
     def times(self, factor: float) -> Estimate:
         """The estimate in another unit; factor above zero."""
         value, low, high = (factor * x for x in (self.value, *self.interval))
-        return Estimate(value, low, high, factor * self.draws)
+        return Estimate(value, low, high, factor * self.draws, self.unmeasurable)
+
+    def _with(self, other: Estimate, value: float, draws: Array) -> Estimate:
+        """What is made of two estimates is as little measurable as either."""
+        return replace(estimate(value, draws), unmeasurable=_reasons((self, other)))
 
     def side(self, of: float = 0.0) -> int:
         """1 where the interval lies above `of`, -1 below, 0 where it holds it."""
@@ -108,7 +112,13 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several estimates, draw by draw."""
     value = float(np.mean([e.value for e in estimates]))
-    return estimate(value, np.mean([e.draws for e in estimates], axis=0))
+    found = estimate(value, np.mean([e.draws for e in estimates], axis=0))
+    return replace(found, unmeasurable=_reasons(estimates))
+
+
+def _reasons(estimates: Iterable[Estimate]) -> str:
+    """All sentences of `unmeasurable`, each once."""
+    return " ".join(dict.fromkeys(e.unmeasurable for e in estimates if e.unmeasurable))
 
 
 def first_and_rest(values: Array) -> Estimate:
@@ -133,7 +143,9 @@ def best_of(estimates: Mapping[str, Estimate], level: float = 0.95) -> tuple[str
     within = 1 - (1 - level) / len(estimates)
     wide = [estimate(e.value, e.draws, within) for e in estimates.values()]
     low, high = max(e.low for e in wide), max(e.high for e in wide)
-    return best, Estimate(estimates[best].value, low, high, estimates[best].draws)
+    return best, Estimate(
+        estimates[best].value, low, high, estimates[best].draws, _reasons(estimates.values())
+    )
 
 
 def over_examples(

@@ -126,10 +126,19 @@ def detectable(interval: tuple[float, float]) -> float:
     return POWER * (interval[1] - interval[0]) / 2
 
 
-def near_chance(value: float, interval: tuple[float, float], chance: float) -> bool:
-    """Whether a level is not three standard errors above chance; its standard error is its 95 %
-    interval's half width over 1.96. An unknown level is near it."""
-    return not (value - chance) * Z > 3 * (interval[1] - interval[0]) / 2
+def at_chance(value: float, interval: tuple[float, float], chance: float, of: str) -> str:
+    """Why changes of a level (accuracy, area under the ROC curve) say nothing where it is not three
+    standard errors above chance, and which level this design would tell from chance; "" where it
+    is. Its standard error is its 95 % interval's half width over 1.96; an unknown level is at
+    chance. of: what it is the level of."""
+    least = chance + 3 * (interval[1] - interval[0]) / 2 / Z
+    if value > least:
+        return ""
+    text = (
+        f"The level of {of}, {number(value)} {span(interval)}, is not three standard errors above "
+        f"chance ({number(chance)})"
+    )
+    return text + (f"; it takes {number(least)} to be." if math.isfinite(least) else ".")
 
 
 @dataclass(frozen=True)
@@ -261,7 +270,7 @@ def reason(
 ) -> str:
     """Why a verdict is what it is; of one that is inconclusive, what would settle it."""
     if verdict is Verdict.NOT_MEASURABLE:
-        return unmeasurable
+        return unmeasurable + _seen(by, interval)
     if any(map(math.isnan, interval)):
         return "The runs do not identify this quantity."
     if verdict is Verdict.NO_EFFECT:
@@ -286,12 +295,17 @@ def reason(
             if not math.isfinite(times)
             else f"it would take more than {WITHIN_REACH} times as many."
         )
-    if by.nothing and math.isfinite(seen := detectable(interval)):
-        text += (
-            f" As it is, an effect of {number(seen)} would be seen in 80 of 100 repetitions; "
-            f"{number(by.matters)} would matter."
-        )
-    return text
+    return text + _seen(by, interval)
+
+
+def _seen(by: Rule, interval: tuple[float, float]) -> str:
+    """Which effect would be seen, and which would matter."""
+    if not by.nothing or not math.isfinite(seen := detectable(interval)):
+        return ""
+    return (
+        f" As it is, an effect of {number(seen)} would be seen in 80 of 100 repetitions; "
+        f"{number(by.matters)} would matter."
+    )
 
 
 def number(value: float | str | None) -> str:

@@ -98,13 +98,21 @@ class Study(ABC):
         seeds: Iterable[int] = range(getattr(self.params, "seeds", 1))
         return report.provenance(leaves(self.kinds()), [self.params.seed + s for s in seeds])
 
+    def run_means(self, leaf: Result) -> Mapping[str, Any]:
+        """Means that a run's own metrics lack, since they are made from what it stores."""
+        return {}
+
     def cell_means(self) -> dict[str, dict[str, list[Any]]]:
         """What a ledger keeps of every run, by kind: `at`, its place in the grid (arms, positions
-        of sizes, seeds), and its means (all metrics that are numbers), seven significant digits.
+        of sizes, seeds), and its means (all metrics and `run_means` that are numbers), seven
+        significant digits.
         With these a claim of another definition can be evaluated without the runs."""
         kept: dict[str, dict[str, list[Any]]] = {}
         for kind, grid in self.kinds().items():
-            rows = [(at, _numbers(leaf.metrics)) for at, leaf in placed(grid)]
+            rows = [
+                (at, _numbers({**leaf.metrics, **self.run_means(leaf)}))
+                for at, leaf in placed(grid)
+            ]
             names = dict.fromkeys(name for _, found in rows for name in found)
             places = [[x if isinstance(x, int) else str(x) for x in at] for at, _ in rows]
             columns = {name: [found.get(name) for _, found in rows] for name in names}

@@ -253,6 +253,16 @@ def _toxic_shares(root: Path, spec: Spec) -> Array:
     return toxic_share(scores, FLAGS["toxicity"])
 
 
+def run_score(run: Result, store: Store) -> dict[str, float]:
+    """What the record keeps of one run of a task that its own metrics lack: the share of toxic
+    continuations of a generation run, in percent, NaN where none can be scored."""
+    if not isinstance(run.spec, GenerationSpec):
+        return {}
+    shares = _toxic_shares(store.root, run.spec)
+    known = shares[np.isfinite(shares)]
+    return {"generation": 100 * float(known.mean()) if len(known) else np.nan}
+
+
 def auroc_draws(
     scores: Array, positive: NDArray[np.bool_], *, resamples: int, seed: int
 ) -> tuple[Array, Array]:

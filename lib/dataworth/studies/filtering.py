@@ -27,7 +27,7 @@ from dataworth.studies.filter_arms import (
     QualityFilter,
     ToxicityFilter,
 )
-from dataworth.studies.filter_tasks import TASKS, score_task
+from dataworth.studies.filter_tasks import TASKS, run_score, score_task
 from dataworth.studies.text import columns
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
@@ -356,6 +356,9 @@ class Filtered(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {"language models": self.runs, "downstream tasks": self.answers}
+
+    def run_means(self, leaf: Result) -> Mapping[str, Any]:
+        return run_score(leaf, self.store)
 
 
 def _by_arm(rows: Mapping[Arm, Mapping[str, object]]) -> pd.DataFrame:
