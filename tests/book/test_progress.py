@@ -58,20 +58,43 @@ def test_time_left_is_said_only_when_known():
 def test_the_whole_time_left_is_weighted_by_cost():
     outlook = Outlook({"a": 60.0, "b": 600.0, "c": 120.0})
     assert outlook.place("b") == "chapter 2 of 3"
-    assert outlook.left() == outlook.left("a") == 780
-    assert outlook.left("a", 40) == 740
-    assert outlook.left("a", 100) == 720  # late: no time of the others is used up
+    assert outlook.left() == outlook.left({"a": 0}) == 780
+    assert outlook.left({"a": 40}) == 740
+    assert outlook.left({"a": 100}) == 720  # late: no time of the others is used up
     outlook.spent["a"] = 60.0
-    assert outlook.left("b", 100) == 620
+    assert outlook.left({"b": 100}) == 620
     outlook.spent["a"] = 30.0  # part of it was stored: the rest is expected to be quicker too
-    assert 360 < outlook.left("b") < 720
+    assert 360 < outlook.left({"b": 0}) < 720
     outlook.spent |= {"b": 600.0, "c": 300.0}
     assert outlook.left() == 0
 
 
+def test_chapters_that_execute_two_at_a_time():
+    outlook = Outlook({"a": 60.0, "b": 60.0, "c": 60.0, "d": 60.0}, at_once=2)
+    assert outlook.left() == 240  # nothing is gained yet
+    outlook.spent |= {"a": 60.0, "b": 60.0}  # as quick as alone: neither was in the other's way
+    assert 60 < outlook.left({"c": 0, "d": 0}) < 120
+    outlook.spent["c"] = 60.0
+    assert outlook.left({"d": 0}) >= 60  # half of the workers have nothing left to do
+    assert outlook.left({"d": 1000}) == 0
+
+
+def test_two_chapters_share_the_bars_of_a_terminal(tmp_path):
+    path, out = tmp_path / "p.jsonl", io.StringIO()
+    path.write_bytes(b"".join(LINES.splitlines(keepends=True)[:4]))
+    display = Display(Console(file=out, force_terminal=True, width=100))
+    with display.chapter("first", path) as first:
+        with display.chapter("second", path) as second:
+            first.update()
+            second.update()
+            assert len(display.progress.tasks) == 4
+        assert [task.description for task in display.progress.tasks] == ["first", "  first: runs"]
+    assert display.progress is None and not display.running
+
+
 def test_a_chapter_of_unknown_cost_counts_as_the_mean_of_the_others():
     assert Outlook({"a": 60.0, "b": None, "c": 120.0}).left() == 270
-    assert Outlook({"a": None, "b": None}).left("a", 5) is None
+    assert Outlook({"a": None, "b": None}).left({"a": 5}) is None
     assert Outlook({"a": 0.0}).left() is None
 
 
@@ -100,8 +123,8 @@ def test_a_build_of_several_chapters_says_what_the_whole_still_takes(tmp_path, t
     path.write_bytes(LINES)
     console = Console(file=out, force_terminal=terminal, width=200)
     display = Display(console, Outlook({"a": 60.0, "b": 600.0}))
-    with display.chapter("a", path):
-        display.update()
+    with display.chapter("a", path) as shown:
+        shown.update()
     assert "whole book: about 11 min left" in out.getvalue()
 
 
@@ -109,8 +132,8 @@ def test_plain_lines_without_a_terminal(tmp_path):
     path, out = tmp_path / "p.jsonl", io.StringIO()
     path.write_bytes(LINES)
     display = Display(Console(file=out, width=80))
-    with display.chapter("some-chapter", path):
-        display.update()
+    with display.chapter("some-chapter", path) as shown:
+        shown.update()
     assert out.getvalue() == "  some-chapter: runs 5/5, done\n"
 
 
@@ -118,8 +141,8 @@ def test_bars_with_time_left_in_a_terminal(tmp_path):
     path, out = tmp_path / "p.jsonl", io.StringIO()
     path.write_bytes(b"".join(LINES.splitlines(keepends=True)[:4]))
     display = Display(Console(file=out, force_terminal=True, width=100))
-    with display.chapter("some-chapter", path):
-        display.update()
+    with display.chapter("some-chapter", path) as shown:
+        shown.update()
     shown = out.getvalue()
     assert "some-chapter" in shown and "3/5" in shown and "4 s left" in shown
 
@@ -139,8 +162,8 @@ def test_what_is_no_number_of_runs_is_passed_over(tmp_path, line):
     path, out = tmp_path / "p.jsonl", io.StringIO()
     path.write_bytes(line + b"\n" + LINES)
     display = Display(Console(file=out, width=80))
-    with display.chapter("c", path):
-        display.update()
+    with display.chapter("c", path) as shown:
+        shown.update()
     assert out.getvalue() == "  c: runs 5/5, done\n"
 
 
@@ -151,8 +174,8 @@ def test_a_label_steers_no_terminal(tmp_path):
     for terminal in (False, True):
         out = io.StringIO()
         display = Display(Console(file=out, force_terminal=terminal, width=200))
-        with display.chapter("c", path):
-            display.update()
+        with display.chapter("c", path) as chapter:
+            chapter.update()
         shown = out.getvalue()
         assert "\\x1b[31m[bold]a[/bold]\\x07\\u202eb" in shown and "b" * 100 not in shown
         assert "\x07" not in shown and "\u202e" not in shown
@@ -183,8 +206,8 @@ def test_a_terminal_that_fails_ends_no_build(tmp_path, error, monkeypatch):
     path.write_bytes(LINES)
     display = Display(Console(file=out, width=80))
     display.say("ü · done")
-    with display.chapter("c", path):
-        display.update()
+    with display.chapter("c", path) as shown:
+        shown.update()
     if error is None:
         assert out.getvalue().startswith("\\xfc \\xb7 done\n")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -36,7 +36,6 @@ from dataworth.why import differences, summary
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.2
 MEMORY_EVERY_S = 5.0  # reading the page tables of torch processes takes a tenth of a second each
 REPORTED = [
     "dataworth",
@@ -180,135 +179,146 @@ def _work(chapter: Chapter, layout: Layout) -> Path:
     return layout.build / "work" / chapter.stem
 
 
-def execute(
-    chapter: Chapter,
-    notebook: Any,
-    parameters: Parameters,
-    layout: Layout,
-    key: dict[str, Any],
-    display: Display,
-) -> Record:
-    """Run the chapter and return its record (also written as <stem>.run.json).
+class Execution:
+    """A chapter that executes: `look` until it says that it has ended, then `end`; or `kill`.
 
-    The caller holds the chapter's lock (`lock.locked`) and has cleared it (`clear`). Raises
-    ChapterFailed; then the last good products stay, and the notebook with the failing cell is kept
-    beside them as <stem>.failed.ipynb.
+    The caller holds the chapter's lock (`lock.locked`) and has cleared it (`clear`). workers: for
+    its runs; None: as many as this process may use.
     """
-    import nbformat
 
-    made, own = products(chapter, layout), _work(chapter, layout)
-    work = own / f"{os.getpid()}-{time.time_ns()}"
-    (work / "results").mkdir(parents=True)
-    source = work / f"{chapter.stem}.ipynb"
-    source.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    job = {
-        "source": str(source),
-        "output": str(work / "executed.ipynb"),
-        "report": str(work / "report.json"),
-        "parameters": parameters.values,
-        "hidden": {
-            str(work): "WORK", str(home()): "DATAWORTH_HOME", str(layout.root): "CLONE",
-            str(user_home() or ""): "~", tempfile.gettempdir(): "TMP",
-        },
-    }  # fmt: skip
-    (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    progress = work / "progress.jsonl"
-    progress.touch()
+    def __init__(
+        self,
+        chapter: Chapter,
+        notebook: Any,
+        parameters: Parameters,
+        layout: Layout,
+        key: dict[str, Any],
+        display: Display,
+        workers: int | None = None,
+    ) -> None:
+        import nbformat
 
-    started = datetime.now(UTC)
-    clock = time.monotonic()
-    output = layout.logs / f"{chapter.stem}.log"
-    log.info("%s: executing in %s; its log is %s", chapter.id, work, output)
-    with display.chapter(chapter.id, progress):
-        status, peak_bytes = _run_worker(work, layout, progress, output, display)
-    wall_s = time.monotonic() - clock
+        self.chapter, self.layout, self.key, self.parameters = chapter, layout, key, parameters
+        self.made = products(chapter, layout)
+        self.work = _work(chapter, layout) / f"{os.getpid()}-{time.time_ns()}"
+        (self.work / "results").mkdir(parents=True)
+        source = self.work / f"{chapter.stem}.ipynb"
+        source.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        job = {
+            "source": str(source),
+            "output": str(self.work / "executed.ipynb"),
+            "report": str(self.work / "report.json"),
+            "parameters": parameters.values,
+            "hidden": {
+                str(self.work): "WORK", str(home()): "DATAWORTH_HOME", str(layout.root): "CLONE",
+                str(user_home() or ""): "~", tempfile.gettempdir(): "TMP",
+            },
+        }  # fmt: skip
+        (self.work / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        progress = self.work / "progress.jsonl"
+        progress.touch()
+        self.started, self.clock = datetime.now(UTC), time.monotonic()
+        self.output = layout.logs / f"{chapter.stem}.log"
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.output.unlink(missing_ok=True)
+        log.info("%s: executing in %s; its log is %s", chapter.id, self.work, self.output)
+        self.echo = logs.Echo(self.output)
+        self.peak_bytes, self.next_look = 0, self.clock + 1  # by then the kernel is starting
+        with self.output.open("ab") as stream:  # the kernel appends its log lines
+            self.process = psutil.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "dataworth.book.worker",
+                    str(self.work / "job.json"),
+                    str(os.getpid()),
+                ],
+                cwd=layout.root,
+                env={
+                    **environment(layout, self.work / "results", progress, workers),
+                    logs.FILE: str(self.output),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the builder, which ends the tree in order
+            )
+        self.open = ExitStack()
+        self.shown = self.open.enter_context(display.chapter(chapter.id, progress))
 
-    report_path = work / "report.json"
-    report: Any = {"failure": None}
-    if report_path.is_file():
-        report = json.loads(report_path.read_text())
-    if status != 0 or report["failure"]:
-        raise _failure(chapter, layout, work, report["failure"], output)
+    def look(self) -> bool:
+        """Show what happened since the last look; whether the chapter has ended."""
+        ended = self.process.poll() is not None
+        self.shown.update()
+        self.echo()
+        if not ended and time.monotonic() >= self.next_look:
+            self.peak_bytes = max(self.peak_bytes, _tree_memory(self.process))
+            self.next_look = time.monotonic() + MEMORY_EVERY_S
+        return ended
 
-    claims = work / "results" / made.results.name
-    if claims.exists():
-        read_ledger(claims, f"What chapter '{chapter.id}' wrote to {claims.name}")
-    made.record.unlink(missing_ok=True)
-    write_atomic(made.notebook, (work / "executed.ipynb").read_bytes())
-    if claims.exists():
-        write_atomic(made.results, claims.read_bytes())
-    else:
-        made.results.unlink(missing_ok=True)
-    record: Record = {
-        "chapter": chapter.id,
-        "profile": layout.label,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_s": round(wall_s, 2),
-        "peak_memory_mb": round(peak_bytes / 1e6),
-        "cells": report["cells"],
-        "parameters": parameters.values,
-        "versions": versions(),
-        "device": device(),
-        "commit": commit(layout.root),
-        "key": key,
-        "files": _fingerprints(chapter, layout),
-    }
-    write_atomic(made.record, seal(record, RECORD))
-    (layout.executed / f"{chapter.stem}.failed.ipynb").unlink(missing_ok=True)
-    shutil.rmtree(own, ignore_errors=True)
-    return record
+    def kill(self) -> None:
+        _end_tree(self.process)
+        self.open.close()
 
+    def end(self) -> Record:
+        """The record of the chapter, which has ended (also written as <stem>.run.json).
 
-def _run_worker(
-    work: Path, layout: Layout, progress: Path, output: Path, display: Display
-) -> tuple[int, int]:
-    """Exit status of the worker and the peak memory of its process tree in bytes."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.unlink(missing_ok=True)
-    echo = logs.Echo(output)
-    peak, next_look = 0, time.monotonic() + 1  # by then the kernel is starting
-    with output.open("ab") as stream:  # the kernel appends its log lines
-        process = psutil.Popen(
-            [
-                sys.executable,
-                "-m",
-                "dataworth.book.worker",
-                str(work / "job.json"),
-                str(os.getpid()),
-            ],
-            cwd=layout.root,
-            env={**environment(layout, work / "results", progress), logs.FILE: str(output)},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the builder, which ends the tree in order
-        )
-        try:
-            while process.poll() is None:
-                display.update()
-                echo()
-                if time.monotonic() >= next_look:
-                    peak = max(peak, _tree_memory(process))
-                    next_look = time.monotonic() + MEMORY_EVERY_S
-                time.sleep(POLL_S)
-            display.update()
-            echo()
-        except BaseException:
-            _end_tree(process)
-            raise
-    return process.returncode, peak
+        Raises ChapterFailed; then the last good products stay, and the notebook with the failing
+        cell is kept beside them as <stem>.failed.ipynb.
+        """
+        wall_s = time.monotonic() - self.clock
+        self.open.close()
+        chapter, made, work = self.chapter, self.made, self.work
+        report_path = work / "report.json"
+        report: Any = {"failure": None}
+        if report_path.is_file():
+            report = json.loads(report_path.read_text())
+        if self.process.returncode != 0 or report["failure"]:
+            raise _failure(chapter, self.layout, work, report["failure"], self.output)
+
+        claims = work / "results" / made.results.name
+        if claims.exists():
+            read_ledger(claims, f"What chapter '{chapter.id}' wrote to {claims.name}")
+        made.record.unlink(missing_ok=True)
+        write_atomic(made.notebook, (work / "executed.ipynb").read_bytes())
+        if claims.exists():
+            write_atomic(made.results, claims.read_bytes())
+        else:
+            made.results.unlink(missing_ok=True)
+        record: Record = {
+            "chapter": chapter.id,
+            "profile": self.layout.label,
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_s": round(wall_s, 2),
+            "peak_memory_mb": round(self.peak_bytes / 1e6),
+            "cells": report["cells"],
+            "parameters": self.parameters.values,
+            "versions": versions(),
+            "device": device(),
+            "commit": commit(self.layout.root),
+            "key": self.key,
+            "files": _fingerprints(chapter, self.layout),
+        }
+        write_atomic(made.record, seal(record, RECORD))
+        (self.layout.executed / f"{chapter.stem}.failed.ipynb").unlink(missing_ok=True)
+        shutil.rmtree(work.parent, ignore_errors=True)
+        return record
 
 
-def environment(layout: Layout, results: Path, progress: Path) -> dict[str, str]:
+def environment(
+    layout: Layout, results: Path, progress: Path, workers: int | None = None
+) -> dict[str, str]:
     """The environment of a chapter's kernel: the caller's, with what changes results pinned.
 
     The kernel runs in the clone, not where the caller stands, so paths in it are absolute.
     """
+    share = {} if workers is None else {"DATAWORTH_WORKERS": str(workers)}
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MPL", "JPY_"))}
     return {
         **env,
         **house(layout),
+        **share,
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONHASHSEED": "0",

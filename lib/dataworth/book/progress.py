@@ -66,30 +66,33 @@ def parse(line: bytes) -> Event | None:
 class Outlook:
     """How long a build still takes: its chapters by what each is expected to take.
 
-    expected: seconds for each chapter to execute, in order, None where nobody knows: then the mean
-    of the others. spent: seconds that those which have ended took; their ratio to the expected
-    ones corrects the rest, the more chapters have ended the more.
+    expected: seconds for each chapter to execute alone, in order, None where nobody knows: then the
+    mean of the others. at_once: chapters that execute at a time. spent: seconds that those which
+    have ended took; their ratio to the expected ones corrects the rest, the more chapters have
+    ended the more. At first nothing is expected to be gained by executing several at a time.
     """
 
     expected: Mapping[str, float | None]
+    at_once: int = 1
     spent: dict[str, float] = field(default_factory=dict)
 
     def place(self, chapter_id: str) -> str:
         """ "chapter 3 of 14"."""
         return f"chapter {list(self.expected).index(chapter_id) + 1} of {len(self.expected)}"
 
-    def left(self, running: str | None = None, since_s: float = 0.0) -> float | None:
-        """Seconds until the last chapter has ended, with `running` executing for `since_s`; None
-        where no chapter has an expected time."""
+    def left(self, running: Mapping[str, float] | None = None) -> float | None:
+        """Seconds until the last chapter has ended; `running`: the chapters that execute now, with
+        the seconds since they began. None where no chapter has an expected time."""
         known = [seconds for seconds in self.expected.values() if seconds is not None]
         if not known or not (mean := sum(known) / len(known)):
             return None
         cost = {id_: mean if s is None else s for id_, s in self.expected.items()}
         planned = sum(cost[id_] for id_ in self.spent)
-        pace = (sum(self.spent.values()) + mean) / (planned + mean)
-        waiting = sum(s for id_, s in cost.items() if id_ not in self.spent and id_ != running)
-        own = cost[running] if running is not None else 0.0
-        return pace * waiting + max(0.0, pace * own - since_s)
+        pace = (sum(self.spent.values()) + self.at_once * mean) / (planned + mean)
+        begun = running or {}
+        rest = [pace * s for id_, s in cost.items() if id_ not in self.spent and id_ not in begun]
+        now = [max(0.0, pace * cost[id_] - since) for id_, since in begun.items()]
+        return max(sum(rest + now) / self.at_once, max(now, default=0.0))
 
 
 class Display:
@@ -100,13 +103,8 @@ class Display:
 
     def __init__(self, console: Console, outlook: Outlook | None = None) -> None:
         self.console, self.outlook = console, outlook
-        self.tail: Tail | None = None
         self.progress: Progress | None = None
-        self.bars: dict[str, TaskID] = {}
-        self.header: TaskID | None = None
-        self.started = 0.0
-        self.name = ""
-        self.said: dict[str, float] = {}
+        self.running: dict[str, Following] = {}
 
     def say(self, text: str) -> None:
         """One line. A terminal that is gone, full or knows fewer letters ends no build."""
@@ -123,57 +121,74 @@ class Display:
                 say(text, stderr=True)
 
     @contextmanager
-    def chapter(self, name: str, path: Path) -> Iterator[None]:
-        """Follow `path` while a chapter runs; `update` reads it."""
-        self.tail, self.started, self.name = Tail(path), time.monotonic(), name
-        self.bars, self.said = {}, {}
-        if not self.console.is_terminal:
-            yield
-            return
-        with Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[count]}"),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-        ) as self.progress:
-            self.header = self.progress.add_task(name, total=None, count="", note="starting")
-            try:
-                yield
-            finally:
-                self.progress = self.header = None
+    def chapter(self, name: str, path: Path) -> Iterator[Following]:
+        """Follow `path` while a chapter runs; `Following.update` reads it. Several may be open at
+        a time: they share one group of bars."""
+        if self.console.is_terminal and self.progress is None:
+            self.progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[count]}"),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.progress.start()
+        self.running[name] = shown = Following(self, name, path)
+        try:
+            yield shown
+        finally:
+            del self.running[name]
+            if self.progress is not None and self.running:
+                for bar in shown.bars.values():
+                    self.progress.remove_task(bar)
+            elif self.progress is not None:
+                self.progress.stop()
+                self.progress = None
 
-    def update(self) -> None:
-        """Show what happened since the last call."""
-        assert self.tail is not None
-        latest = {event.label: event for event in self.tail.events()}
-        with suppress(*GONE):
-            for event in latest.values():
-                if self.progress is not None:
-                    self._bar(self.progress, event)
-                else:
-                    self._line(event)
-            if self.progress is not None and self.header is not None:
-                note = f"running for {spell(time.monotonic() - self.started)}{self._whole()}"
-                self.progress.update(self.header, note=note)
-
-    def _whole(self) -> str:
+    def whole(self) -> str:
         """ ", whole book: about 12 min left", where that is known."""
         if self.outlook is None:
             return ""
-        seconds = self.outlook.left(self.name, time.monotonic() - self.started)
+        now = time.monotonic()
+        seconds = self.outlook.left({name: now - f.started for name, f in self.running.items()})
         return "" if seconds is None else f", whole book: {about(seconds)} left"
 
+
+class Following:
+    """What is shown of one chapter that executes."""
+
+    def __init__(self, display: Display, name: str, path: Path) -> None:
+        self.display, self.name = display, name
+        self.tail, self.started = Tail(path), time.monotonic()
+        self.bars: dict[str, TaskID] = {}
+        self.said: dict[str, float] = {}
+        if display.progress is not None:
+            self.bars[name] = display.progress.add_task(name, total=None, count="", note="starting")
+
+    def update(self) -> None:
+        """Show what happened since the last call."""
+        latest = {event.label: event for event in self.tail.events()}
+        progress = self.display.progress
+        with suppress(*GONE):
+            for event in latest.values():
+                if progress is not None:
+                    self._bar(progress, event)
+                else:
+                    self._line(event)
+            if progress is not None:
+                note = f"running for {spell(time.monotonic() - self.started)}{self.display.whole()}"
+                progress.update(self.bars[self.name], note=note)
+
     def _bar(self, progress: Progress, event: Event) -> None:
-        if event.label not in self.bars:
-            self.bars[event.label] = progress.add_task(
-                f"  {event.label}", total=1, count="", note=""
-            )
+        label = f"  {self.name}: {event.label}"  # bars of several chapters stand mixed
+        if label not in self.bars:
+            self.bars[label] = progress.add_task(label, total=1, count="", note="")
         note = time_left(event.done, event.total, event.eta_s)
-        bar = self.bars[event.label]
         done = f"{event.done}/{event.total}"
-        progress.update(bar, completed=event.done, total=event.total, count=done, note=note)
+        progress.update(
+            self.bars[label], completed=event.done, total=event.total, count=done, note=note
+        )
 
     def _line(self, event: Event) -> None:
         now = time.monotonic()
@@ -181,5 +196,5 @@ class Display:
         if finished or now - self.said.get(event.label, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
             self.said[event.label] = now
             note = time_left(event.done, event.total, event.eta_s)
-            said = f"{event.label} {event.done}/{event.total}, {note}{self._whole()}"
-            self.say(f"  {self.name}: {said}")
+            said = f"{event.label} {event.done}/{event.total}, {note}{self.display.whole()}"
+            self.display.say(f"  {self.name}: {said}")

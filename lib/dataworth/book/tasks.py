@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,12 @@ from dataworth.book import execute as execution
 from dataworth.book import ledger, site
 from dataworth.book import parameters as params
 from dataworth.book.chapters import Chapter, Header
+from dataworth.book.execute import Execution
 from dataworth.book.keys import chapter_key
 from dataworth.book.layout import Layout, OnePage, Variant, write_changed
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display, Outlook
-from dataworth.book.record import Record
 from dataworth.claims import counts, recorded_ledgers
 from dataworth.display import about, count, spell
 from dataworth.errors import UserError
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from dataworth.runs.forecast import Forecast
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 2  # chapters; each is a kernel with a gigabyte of memory
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ def build(layout: Layout, console: Console) -> None:
 
     Raises UserError when something failed; a chapter that failed does not stop the others.
     """
+    from dataworth.runs.engine import default_workers
+
     display = Display(console)
     found = chapter_files.find(layout.root)
     with locked(layout, ["pages", *(c.id for c in found)]):
@@ -149,22 +155,27 @@ def build(layout: Layout, console: Console) -> None:
             execution.clear(chapter, layout)
         plan = make_plan(layout)
         warn(plan, display)
-        outlook = display.outlook = Outlook({id_: expected(plan, id_) for id_ in plan.stale})
+        costs = {id_: expected(plan, id_) for id_ in plan.stale}
+        # Two at a time, each with half of the workers: where one imports, fits or draws, which one
+        # process does alone, the other keeps the processors busy. The longest first, so that no
+        # long one is left over.
+        workers = default_workers()
+        at_once = min(AT_ONCE, workers, max(1, len(costs)))
+        if at_once > 1:
+            costs = dict(sorted(costs.items(), key=lambda item: -(item[1] or 0)))
+        outlook = display.outlook = Outlook(costs, at_once)
         if plan.stale and (seconds := outlook.left()):
             display.say(f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most")
-        failed = 0
-        for chapter in plan.chapters:
-            if chapter.id not in plan.stale:
-                continue
-            begun = time.monotonic()
-            try:
-                run_chapter(plan, chapter, display)
-            except UserError as error:
-                display.complain(str(error))
-                failed += 1
-            outlook.spent[chapter.id] = time.monotonic() - begun
-        if failed:
-            several = count(failed, "chapter") if failed > 1 else "one chapter"
+        order = [next(c for c in plan.chapters if c.id == id_) for id_ in costs]
+        failures: list[UserError] = []
+
+        def failed(error: UserError) -> None:
+            display.complain(str(error))
+            failures.append(error)
+
+        run_chapters(plan, order, display, failed, at_once, -(-workers // at_once))
+        if failures:
+            several = count(len(failures), "chapter") if len(failures) > 1 else "one chapter"
             raise UserError(f"The book was not finished: {several} failed (see above).")
         site.write_site(layout, plan.chapters, plan.notebooks, plan.headers, plan.parameters)
         if not site.html_is_current(layout):
@@ -195,8 +206,66 @@ def warn(plan: Plan, display: Display) -> None:
             display.say(f"Warning: a recorded run is left out: {fault}")
 
 
-def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
+def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> None:
     """Execute one chapter of the plan, whose lock is held, and say so."""
+
+    def failed(error: UserError) -> None:
+        raise error
+
+    run_chapters(plan, [chapter], display, failed)
+
+
+def run_chapters(
+    plan: Plan,
+    order: Sequence[Chapter],
+    display: Display,
+    failed: Callable[[UserError], None],
+    at_once: int = 1,
+    workers: int | None = None,
+) -> None:
+    """Execute chapters of the plan, whose locks are held, `at_once` at a time, each with `workers`
+    of its own, and say so; `failed` is called with what failed, and the others go on."""
+    waiting, running = list(order), list[Execution]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                chapter = waiting.pop(0)
+                _announce(plan, chapter, display)
+                with _failing(chapter, failed):
+                    running.append(
+                        Execution(
+                            chapter, plan.notebooks[chapter.id], plan.parameters[chapter.id],
+                            plan.layout, plan.keys[chapter.id], display, workers,
+                        )
+                    )  # fmt: skip
+            for one in running[:]:
+                if one.look():
+                    with _failing(one.chapter, failed):
+                        running.remove(one)
+                        record = one.end()
+                        display.say(f"{one.chapter.id}: executed in {spell(record['wall_s'])}")
+                    if display.outlook:
+                        display.outlook.spent[one.chapter.id] = time.monotonic() - one.clock
+            if running:
+                time.sleep(POLL_S)
+    except BaseException:
+        for one in running:
+            one.kill()
+        raise
+
+
+@contextmanager
+def _failing(chapter: Chapter, failed: Callable[[UserError], None]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # a full disk, a folder that nobody may write
+        failed(UserError(f"Chapter '{chapter.id}' could not be executed: {error}."))
+    except UserError as error:
+        failed(error)
+
+
+def _announce(plan: Plan, chapter: Chapter, display: Display) -> None:
+    """Say that a chapter is executed, why, and what it will compute."""
     place = f"{display.outlook.place(chapter.id)}, " if display.outlook else ""
     found = None
     try:
@@ -209,19 +278,6 @@ def run_chapter(plan: Plan, chapter: Chapter, display: Display) -> Record:
         display.say(line)
     for doubt in params.doubts(plan.parameters[chapter.id]):
         display.say(f"{chapter.id}: {doubt}")
-    try:
-        record = execution.execute(
-            chapter,
-            plan.notebooks[chapter.id],
-            plan.parameters[chapter.id],
-            plan.layout,
-            plan.keys[chapter.id],
-            display,
-        )
-    except OSError as error:  # a full disk, a folder that nobody may write
-        raise UserError(f"Chapter '{chapter.id}' could not be executed: {error}.") from None
-    display.say(f"{chapter.id}: executed in {spell(record['wall_s'])}")
-    return record
 
 
 def check(layout: Layout) -> None:
