@@ -175,7 +175,7 @@ def small(**changes):
             "weighted_ratio": 2,
             "shares": (0.25,),
             "seeds": 2,
-            "budget": 2,
+            "budget": ((10, 5),),
             "batch": 8,
             "solver_steps": 2,
             "resamples": 100,

@@ -100,7 +100,7 @@ def done(splits, generator, home, store, monkeypatch):
         cause_size=20,
         cause_budget=3,
         seeds=2,
-        budget=4,
+        budget=((10, 5),),
         batch=16,
         solver_steps=1,
         resamples=100,

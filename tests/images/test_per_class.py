@@ -138,7 +138,7 @@ def study(splits, generator, home, store, monkeypatch):
         fix_size=30,
         fix_budget=2,
         seeds=2,
-        budget=8,
+        budget=((10, 10),),
         batch=16,
         solver_steps=1,
         resamples=100,

@@ -146,7 +146,7 @@ class ClipScaling(Reanalysis):
 
     def clip_samples(self) -> Budget:
         """How long towers train."""
-        return Budget(rule=self.budget_rule, amount=self.clip_budget, batch=self.clip_batch)
+        return Budget(amount=self.clip_budget, batch=self.clip_batch)
 
     def specs(self) -> dict[str, list[list[ClipSpec]]]:
         """The towers' training runs, as [arm][size][seed]."""
