@@ -33,7 +33,7 @@ from dataworth.images.classifiers import (
 from dataworth.images.fidelity import embed
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.parts import (
-    Part,
+    Captioned,
     RealPart,
     SyntheticPart,
     balanced_subset,
@@ -161,7 +161,7 @@ def real_captions(
     ]
 
 
-def texts(part: Part, store: Store) -> list[str]:
+def texts(part: Captioned, store: Store) -> list[str]:
     """The caption of each image of a part: the real image's, or the one a synthetic image was
     drawn from. The class name that `in-captions` puts before it is left out, so that real and
     synthetic captions come from one distribution."""
@@ -186,7 +186,7 @@ class ClipSpec(Spec):
     """
 
     kind: ClassVar[str] = "clip"
-    parts: tuple[Part, ...] = Field(min_length=1)
+    parts: tuple[Captioned, ...] = Field(min_length=1)
     objective: Literal["clip", "multi-positive"] = "clip"
     towers: Towers = Towers()
     budget: Budget = Budget()

@@ -26,6 +26,7 @@ from dataworth.images.classifiers import (
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import (
+    Part,
     RealPart,
     ShardSpec,
     SyntheticPart,
@@ -162,9 +163,7 @@ class ImageStudy(Parameters):
         """The training of every classifier that is not given another."""
         return Budget(rule="tuned", longest=self.budget, batch=self.batch)
 
-    def classifier(
-        self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any
-    ) -> ClassifierSpec:
+    def classifier(self, *parts: Part, seed: int, **changes: Any) -> ClassifierSpec:
         """Training run `seed` on the union of `parts`; `changes` name `model` (by name), `budget`
         or other fields of the spec. Run 0 on real images keeps its weights: it can judge images."""
         evaluations = changes.pop("evaluations", self.evaluations())
