@@ -42,13 +42,13 @@
 # - Jain, Montanari and Sasoglu {cite}`jain2024surrogate` showed in theory and experiments that the two kinds
 #   should be *weighted*: counting every example equally is not optimal, and can hurt.
 #
-# **What is tested here.** Real sets of several sizes with growing synthetic sets beside them: optimum
-# or steady gain, and at which real size; whether the mixed losses can be *predicted* from the two
-# pure curves; what one synthetic image is worth as an addition and as a replacement; and whether
-# another weight than the natural one does better. The regime is this book's own: a generator that has learned from 30,000
-# *other* images of the kind, beside real sets that are smaller than that. Azizi's generator was fitted to the very images that it was
-# added to, 1.2 million of them. So the claims on adding are about our regime, and the published numbers stand beside
-# them for comparison. The control of each is what as many further *real* images would have brought.
+# **What is tested here.** Real sets of several sizes with growing synthetic sets beside them: optimum or steady
+# gain, and at which real size; whether the mixed losses can be *predicted* from the two pure curves; what one
+# synthetic image is worth as an addition and as a replacement; and whether another weight than the natural one does
+# better. The regime is this book's own: a generator that has learned from 30,000 *other* images of the kind, beside
+# real sets that are smaller than that. Azizi's generator was fitted to the very images that it was added to, 1.2
+# million of them. So the claims on adding are about our regime, and the published numbers stand beside them for
+# comparison. The control of each is what as many further *real* images would have brought.
 
 # %% [markdown]
 # ## Scale of this run
@@ -80,12 +80,12 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The pure arms, real and synthetic, are those of the chapter on synthetic scaling; nothing is trained
-# twice. A mixed set is the union of one of those real sets and one of those synthetic sets, so that
-# along each line below the real images are the same and the smaller synthetic sets are part of the
-# larger. Model and recipe are the same for all; how long each set is trained is chosen on validation data, as for the
-# pure arms ({term}`budget rule` *tuned*), so that no set is compared at another's best length. Without a weight
-# every image is seen equally often: with sixteen synthetic images beside each real one, a real image is one sample in seventeen.
+# The pure arms, real and synthetic, are those of the chapter on synthetic scaling; nothing is trained twice. A
+# mixed set is the union of one of those real sets and one of those synthetic sets, so that along each line below
+# the real images are the same and the smaller synthetic sets are part of the larger. Model and recipe are the same
+# for all; how long each set is trained is chosen on validation data, as for the pure arms ({term}`budget rule`
+# *tuned*), so that no set is compared at another's best length. Without a weight every image is seen equally often:
+# with sixteen synthetic images beside each real one, a real image is one sample in seventeen.
 
 # %%
 from dataworth import claims, published, tables
@@ -304,10 +304,10 @@ claims.write(
 # - **One pool.** A single generator, prompt set and guidance scale: a more diverse pool may postpone the
 #   optimum (Yu et al. 2023, arXiv 2312.02253, report gains up to six times ImageNet's size with diversified
 #   prompts).
-# - **Loss and error disagree.** The loss of a small real set counts overconfidence even at its best length of training, and
-#   synthetic images cure that where they change few answers. The verdicts on adding
-#   are therefore about the top-1 error, as the published numbers are; the left panel of {numref}`fig-mixing-ratio`
-#   shows the loss.
+# - **Loss and error disagree.** The loss of a small real set counts overconfidence even at its best length of
+#   training, and synthetic images cure that where they change few answers. The verdicts on adding are therefore
+#   about the top-1 error, as the published numbers are; the left panel of {numref}`fig-mixing-ratio` shows the
+#   loss.
 # - **The control is interpolated.** What as many further real images bring is read off straight lines in logs between the
 #   sizes of the real arm, and ends at its largest.
 # - **Few seeds.** Mixed sets and real ones of one seed share their real images; ratios between them have the noise of
@@ -316,19 +316,19 @@ claims.write(
 # %% [markdown]
 # ## Discussion
 #
-# **How can we use the real against synthetic set-up to learn about synthetic + real?** By the rule
-# $n + m/\rho$, as far as {numref}`fig-mixing-predicted` bears it out. The rule errs in a telling way. Where the
-# measured loss is *below* the prediction, synthetic images add something that no real image of the
-# set has; where it is *above*, they take something away (looks at real images, or right labels). It
-# cannot hold where $\rho$ is infinite: synthetic images alone end on a floor made of wrong labels and missing details, and
-# a few real images lower that floor. Two pure curves do not know that; one mixed run does, which is why
-# the joint law is fitted on all of them.
+# **How can we use the real against synthetic set-up to learn about synthetic + real?** By the rule $n + m/\rho$, as
+# far as {numref}`fig-mixing-predicted` bears it out. The rule errs in a telling way. Where the measured loss is
+# *below* the prediction, synthetic images add something that no real image of the set has; where it is *above*,
+# they take something away (looks at real images, or right labels). It cannot hold where $\rho$ is infinite:
+# synthetic images alone end on a floor made of wrong labels and missing details, and a few real images lower that
+# floor. Two pure curves do not know that; one mixed run does, which is why the joint law is fitted on all of them.
 #
 # **Is there an optimum or a law?** The answer may hang on the number of real images: synthetic ones replace what a
 # small set lacks, and crowd out what a large one has. The recorded run (thin lines on the right of
-# {numref}`fig-mixing-ratio`) shows both, one line falling and one turning up. Both can be true of a law, too: the joint law has no optimum, since its synthetic images never
-# have a negative worth. A decline that is significant in the ledger contradicts it, and then the natural weight
-# is the first suspect. With the best weight more data cannot hurt in expectation: the weight 0 is always allowed.
+# {numref}`fig-mixing-ratio`) shows both, one line falling and one turning up. Both can be true of a law, too: the
+# joint law has no optimum, since its synthetic images never have a negative worth. A decline that is significant in
+# the ledger contradicts it, and then the natural weight is the first suspect. With the best weight more data cannot
+# hurt in expectation: the weight 0 is always allowed.
 #
 # ## Exercises
 #

@@ -42,10 +42,10 @@
 #   The {term}`scaling ability` turns with it: 0.253 against 0.239 on sketches and 0.308 against 0.207
 #   on renditions, for Stable Diffusion with CLIP templates, the *worst* of the synthetic sources in domain.
 #
-# **What is tested here.** Whether any synthetic source beats real images on Sketch (short for the sets' names), and what can be said of A and
-# R; then the question that the paper leaves open: *why*. A generator may know drawings from its
-# training data, and prompts may ask for them. A 2×2 experiment separates the two. And a drawing differs from a photograph in its
-# strokes *and* in its white paper; the same drawings on dark paper separate these.
+# **What is tested here.** Whether any synthetic source beats real images on Sketch (short for the sets' names), and
+# what can be said of A and R; then the question that the paper leaves open: *why*. A generator may know drawings
+# from its training data, and prompts may ask for them. A 2×2 experiment separates the two. And a drawing differs
+# from a photograph in its strokes *and* in its white paper; the same drawings on dark paper separate these.
 
 # %% [markdown]
 # ## Scale of this run
@@ -84,17 +84,17 @@ seed = 0
 # evaluation set, so nothing of them is trained again for the scaling curves. The shifted sets follow the four of
 # ImageNet, and share no image with any generator or classifier:
 #
-# - **V2**: fresh photographs, sampled so that they are as typical of their class as the test set's. They come from the
-#   test set's own collection, so V2 here is an independent draw of one distribution: a control that must repeat the test set, and
-#   no shift. (ImageNet-V2 was collected anew.)
+# - **V2**: fresh photographs, sampled so that they are as typical of their class as the test set's. They come from
+#   the test set's own collection, so V2 here is an independent draw of one distribution: a control that must repeat
+#   the test set, and no shift. (ImageNet-V2 was collected anew.)
 # - **A**: photographs that three models of other families (neighbours, linear, kernel) all get wrong.
-# - **Sketch**: edges of photographs by an extractor that no generator learned from, and line icons
-#   drawn by people. Photographs here are grey on black and sketches black on white, so each sketch is shown as it is or with black and
-#   white exchanged, by a coin tossed once for each.
+# - **Sketch**: edges of photographs by an extractor that no generator learned from, and line icons drawn by people.
+#   Photographs here are grey on black and sketches black on white, so each sketch is shown as it is or with black
+#   and white exchanged, by a coin tossed once for each.
 # - **R**: colour emoji and silhouettes, from icon sets that no generator has seen.
 #
-# One more arm is a control of Sketch: real images of which one in a hundred is shown in negative. What it gains was never a matter of
-# drawings.
+# One more arm is a control of Sketch: real images of which one in a hundred is shown in negative. What it gains was
+# never a matter of drawings.
 #
 # The icon sets and their licences are listed in the card `fashion-icons`; some classes have no icon. A guess among the
 # ten classes is right in 10 % of cases, and a loss above $\ln 10 = 2.3$ nats is worse than that of a guess: near chance,
@@ -174,8 +174,8 @@ tables.show(
 # %% [markdown]
 # ### Scaling ability on each set
 #
-# $k$ of a pure power law, every source fitted on the same sizes. It is given only where the loss lies below that of a guess at each of these
-# sizes: what falls from above is overconfidence. A negative $k$ is possible: the loss on a
+# $k$ of a pure power law, every source fitted on the same sizes. It is given only where the loss lies below that of
+# a guess at each of these sizes: what falls from above is overconfidence. A negative $k$ is possible: the loss on a
 # shifted set may grow with the training set.
 
 # %%
@@ -266,9 +266,9 @@ show(
 # asks for a sketch, a rendition or a negative in half of the images. Everything else is equal.
 #
 # Sketch differs from photographs in two ways: it holds strokes, and it is white where they are black. A generator
-# that can draw sketches and negatives teaches both. All sketches on white paper (*Sketch, white*) and the same with black and white
-# exchanged (*Sketch, dark*) tell them apart: what is gained on dark paper too is gained on strokes, what is gained on white paper alone is
-# polarity.
+# that can draw sketches and negatives teaches both. All sketches on white paper (*Sketch, white*) and the same with
+# black and white exchanged (*Sketch, dark*) tell them apart: what is gained on dark paper too is gained on strokes,
+# what is gained on white paper alone is polarity.
 #
 # Each generator is one trained network, so the claims are about this pair of networks and not about all that
 # learn from drawings.
@@ -392,13 +392,14 @@ claims.write(
 # %% [markdown]
 # ## Why it could be wrong
 #
-# - **Small sets.** A and R are too few for any verdict on the differences that were published (the verdicts name the difference that
-#   would have been seen), and some classes have no drawing at all. It would take further collections, not further runs.
+# - **Small sets.** A and R are too few for any verdict on the differences that were published (the verdicts name
+#   the difference that would have been seen), and some classes have no drawing at all. It would take further
+#   collections, not further runs.
 # - **One pair of networks.** The 2×2 compares two trained generators. Another pair, trained with other seeds, may
-#   differ for reasons that have nothing to do with drawings; the intervals do not know it. The effects on the test set, which no drawing should
-#   help on, show how unlike the two are.
-# - **A main effect hides its halves.** Where the interval of an interaction excludes zero, a *main* effect is a mean over two
-#   unlike halves: {numref}`fig-cause` shows each half.
+#   differ for reasons that have nothing to do with drawings; the intervals do not know it. The effects on the test
+#   set, which no drawing should help on, show how unlike the two are.
+# - **A main effect hides its halves.** Where the interval of an interaction excludes zero, a *main* effect is a
+#   mean over two unlike halves: {numref}`fig-cause` shows each half.
 # - **Icons are not paintings.** ImageNet-R holds art, cartoons and toys; ours are flat drawings of one
 #   object. A model that has learned outlines may do well on them and badly on art.
 # - **A is hard by construction**, for models that learned from real images. That could favour training on

@@ -77,12 +77,12 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The classifiers are those of the chapter on synthetic scaling, their logits split by the true class of the
-# test image. A class is *easy* if its top-1 reaches `easy_accuracy` at the smallest size; *poor* if it is not
-# easy, its top-1 at the largest size is below `poor_accuracy`, and the exponent $k$ of its *error* is below
-# `poor_exponent` (at 0.1, halving the error takes a thousand times as many images); *scaling* otherwise. The exponent is that of the error, since that of the
-# loss also counts how overconfident a classifier is. Both arms are compared over the sizes that both have.
-# The fraction of bootstrap draws in the same group says how sure the label is.
+# The classifiers are those of the chapter on synthetic scaling, their logits split by the true class of the test
+# image. A class is *easy* if its top-1 reaches `easy_accuracy` at the smallest size; *poor* if it is not easy, its
+# top-1 at the largest size is below `poor_accuracy`, and the exponent $k$ of its *error* is below `poor_exponent`
+# (at 0.1, halving the error takes a thousand times as many images); *scaling* otherwise. The exponent is that of
+# the error, since that of the loss also counts how overconfident a classifier is. Both arms are compared over the
+# sizes that both have. The fraction of bootstrap draws in the same group says how sure the label is.
 
 # %%
 from dataworth import tables
@@ -304,8 +304,9 @@ claims.write(
 #   how badly glosses (`description`) do with this one.
 # - **Stronger guidance only.** The cure for images that are too alike would be *weaker* guidance (`fix_guidance: 1`),
 #   which is not among the interventions of the default; see the second exercise.
-# - **Other classes gain, too.** Replacing the images of two classes changes what the classifier learns of all; where
-#   the others gain as much as the treated ones, the cure is not one of these classes: their change stands beside the verdict.
+# - **Other classes gain, too.** Replacing the images of two classes changes what the classifier learns of all;
+#   where the others gain as much as the treated ones, the cure is not one of these classes: their change stands
+#   beside the verdict.
 # - **Ten classes.** Over ten classes only a rank correlation beyond about ±0.65 has an interval that excludes zero.
 #   ImageNet has a thousand. Fewer than twelve are not judged.
 # - **A closed domain.** Our generator learned from the same ten classes. A concept that it *cannot* draw, as
@@ -314,11 +315,12 @@ claims.write(
 # - **The reference errs too.** Recognizability is measured by a classifier that confuses the same classes. Compare
 #   with its F1 on real images before blaming the generator.
 # - **Thresholds decide the groups.** The fraction of draws says how firmly; other thresholds, other groups. The
-#   interval of the first verdict covers thresholds to either side of ours (0.1 of top-1, 0.05 of $k$), since the paper gives none. The same count with
-#   real images stands beside it: groups that real images show too are of the classes, not of the generator.
-# - **Points are not equal.** A class near 50 % loses more points than one near 95 % to any cause. So the weakest classes are
-#   compared where *all* classes together are recognised as often with real as with synthetic images; the plain difference at equal
-#   numbers of images stands beside it.
+#   interval of the first verdict covers thresholds to either side of ours (0.1 of top-1, 0.05 of $k$), since the
+#   paper gives none. The same count with real images stands beside it: groups that real images show too are of the
+#   classes, not of the generator.
+# - **Points are not equal.** A class near 50 % loses more points than one near 95 % to any cause. So the weakest
+#   classes are compared where *all* classes together are recognised as often with real as with synthetic images;
+#   the plain difference at equal numbers of images stands beside it.
 # - **Chosen for being weak.** The weakest classes were chosen on validation images; runs are the same as those
 #   evaluated on the test set, so a part of their weakness may still be chance of those runs.
 
