@@ -267,20 +267,34 @@ def train(
             )
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema)
+    trained = best_of_training(descent, loss, budget, len(labels), validate)
+    return trained, mean_losses(descent.losses, REPORT)
+
+
+def best_of_training(
+    descent: Descent,
+    loss: Callable[[int], torch.Tensor],
+    budget: Budget,
+    examples: int,
+    validate: Callable[[torch.nn.Module], float] | None,
+) -> torch.nn.Module:
+    """Run a descent to its end; gives its model, of a tuned budget at the checkpoint at which
+    `validate` is lowest."""
     if budget.rule != "tuned":
-        return descent.run(loss), mean_losses(descent.losses, REPORT)
+        return descent.run(loss)
     if validate is None:
         raise ValueError("a tuned budget needs a validation loss")
-    candidates, lowest, best = budget.checkpoints(len(labels)), math.inf, model.state_dict()
+    candidates, lowest = budget.checkpoints(examples), math.inf
+    best: dict[str, torch.Tensor] = {}
 
     def checkpoint(done: int, average: torch.nn.Module) -> None:
         nonlocal lowest, best
         if done in candidates and (found := validate(average)) < lowest:
             lowest, best = found, {k: v.clone() for k, v in average.state_dict().items()}
 
-    average = descent.run(loss, every=steps // PARTS, checkpoint=checkpoint)
+    average = descent.run(loss, every=descent.steps // PARTS, checkpoint=checkpoint)
     average.load_state_dict(best)
-    return average, mean_losses(descent.losses, REPORT)
+    return average
 
 
 def uniform_batches(examples: int, batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
