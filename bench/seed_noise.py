@@ -63,7 +63,7 @@ def classifiers(seeds: int) -> Cells:
 
 
 def towers(seeds: int) -> Cells:
-    p = chapter("clip-scaling", ClipScaling, seeds, clip_budget=20)
+    p = chapter("clip-scaling", ClipScaling, seeds, clip_budget=((80, 20),))
     parts = {"real": p.real, "synthetic": partial(p.synthetic, p.pool())}
     return {
         (arm, CLIP_SIZE): [p.clip(part(CLIP_SIZE, s), seed=s) for s in range(seeds)]

@@ -55,10 +55,9 @@
 
 # %% tags=["parameters"]
 card = "fashion-mnist"
-seeds = 2
+seeds = 3
 model = "vit-2x64"
-budget_rule = "fixed_steps"
-budget = 250
+budget = [[80, 100], [320, 130], [1280, 170], [10240, 510]]
 batch = 128
 learning_rate = 8.0e-3
 shift = 0
@@ -66,7 +65,7 @@ flip = False
 generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"
-guidance = 1.5
+guidance = 2.0
 solver_steps = 6
 resamples = 1000
 seed = 0

@@ -18,7 +18,7 @@ CHANGES = [
     ("mixing", {"shares": [0.25]}, {"classifier": 2}),  # one share, by seeds
     ("mixing", {"shares": [0.3, 0.25]}, {"classifier": 2}),  # the other one is stored
     ("mixing", {"seeds": 3}, {"synthetic-images": 2, "classifier": 15}),  # one more of each
-    ("mixing", {"budget": 20}, {"classifier": 30}),  # all that is trained, no image
+    ("mixing", {"budget": [[20, 20]]}, {"classifier": 30}),  # all that is trained, no image
     # Real arm of 4 sizes apart, all are trained on synthetic images.
     ("mixing", {"guidance": 3.0}, {"synthetic-images": 4, "classifier": 30 - 2 * 4}),
     ("mixing", {"real_sizes": [20, 60, 200, 400, 600]}, {"classifier": 2}),  # one size, by seeds

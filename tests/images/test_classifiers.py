@@ -43,6 +43,18 @@ def test_budget(amount, examples, batch):
     assert (steps - 1) * batch < amount * examples <= steps * batch  # the last may be partial
 
 
+def test_a_tuned_budget_is_a_power_of_the_size_between_its_rows():
+    tuned = Budget(rule="tuned", longest=((100, 50), (1600, 200)), batch=8)  # 50 (n / 100)^1/2
+    assert [tuned.steps(n) for n in (10, 100, 400, 1600, 10**6)] == [50, 50, 100, 200, 200]
+    assert tuned.checkpoints(400) == (40, 60, 80, 100)
+    assert SHORT.checkpoints(400) == (4,)
+    for wrong in ((), ((100, 50), (100, 60)), ((100, 50), (10, 60)), ((100, 4),)):
+        with pytest.raises(ValidationError):
+            Budget(rule="tuned", longest=wrong)
+    with pytest.raises(ValidationError, match="longest is of the rule tuned"):
+        Budget(longest=((100, 50),))
+
+
 @pytest.mark.parametrize(
     "field",
     [{"learning_rate": 0}, {"warmup": 1.5}, {"label_smoothing": 1}, {"ema": 1}, {"shift": -1}],
@@ -214,6 +226,25 @@ def test_an_epoch_shows_every_example_equally_often(examples, batch, seed):
     assert torch.bincount(order, minlength=examples).tolist() == [passes] * examples
 
 
+@pytest.mark.parametrize("best", range(4))
+def test_a_tuned_training_gives_the_checkpoint_of_the_lowest_validation_loss(best):
+    """At a constant rate it is a training of as many steps."""
+    images, labels = garments(16)
+    o = ImageOptimisation(schedule="wsd", warmup=0, decay=0, ema=0.5)
+    seen = []
+
+    def validate(model):
+        seen.append(model)
+        return float(len(seen) != best + 1)
+
+    tuned = Budget(rule="tuned", longest=((10, 10),), batch=8)
+    chosen, _ = train(images, labels, TINY, tuned, o, 0, validate=validate)
+    shorter, _ = train(images, labels, TINY, Budget(amount=4 + 2 * best, batch=8), o, 0)
+    assert len(seen) == 4 and not chosen.training
+    for name, value in chosen.state_dict().items():
+        torch.testing.assert_close(value, shorter.state_dict()[name], rtol=0, atol=0)
+
+
 # --- Runs -------------------------------------------------------------------------------------
 
 
@@ -257,6 +288,16 @@ def test_equal_samples_whatever_the_size(splits, store):
     epochs = Budget(rule="fixed_epochs", amount=2, batch=8)
     runs = run_tasks([spec(POOL[:n], budget=epochs) for n in (5, 20)], store=store)
     assert [r.metrics["samples_seen"] for r in runs] == [2 * 8, 5 * 8]
+
+
+def test_a_tuned_run_says_where_it_ended(splits, store):
+    tuned = Budget(rule="tuned", longest=((10, 20),), batch=8)
+    (run,) = run_tasks([spec(POOL, budget=tuned)], store=store)
+    validated = run.arrays["validated"]
+    assert validated.shape == (4,)
+    assert run.metrics["loss_validation"] == pytest.approx(validated.min())
+    assert run.metrics["steps"] == 8 + 4 * validated.argmin()
+    assert run.metrics["samples_seen"] == 20 * 8
 
 
 def test_order_of_ids_is_part_of_a_run_and_seeds_differ(splits, store):

@@ -11,7 +11,8 @@ from dataworth.images import clip, parts, train_generator
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.clip import linear_probe
-from dataworth.studies.clip_scaling import ARMS, ATTRIBUTES, ClipScaling, run, tower_flops
+from dataworth.studies.clip_labels import ATTRIBUTES
+from dataworth.studies.clip_scaling import ARMS, DOUBLED, ClipScaling, run, tower_flops
 
 SIZES = (10, 20, 30, 40)
 
@@ -24,10 +25,11 @@ SIZES = (10, 20, 30, 40)
         ({"towers": "clip-9x9"}, "must be one of clip-2x64"),
         ({"captions": "haiku"}, "must be one of"),
         ({"templates": "clip-8"}, "'photo', 'clip-7' or 'clip-80'"),
-        ({"clip_budget": 0}, "greater than or equal to 1"),
+        ({"clip_budget": ((80, 1),)}, "greater than or equal to 5"),
+        ({"clip_budget": ((320, 10), (80, 10))}, "images in ascending order"),
         ({"images_per_caption": 1}, "greater than or equal to 2"),
         ({"group_sizes": (80, 100)}, "group_sizes holds 100, which sizes lacks"),
-        ({"images_per_caption": 3}, "group_sizes holds 80, which is no multiple"),
+        ({"images_per_caption": 3}, "group_sizes holds 320, which is no multiple"),
         ({"colour": "red"}, "not permitted"),
     ],
 )
@@ -42,15 +44,15 @@ PARAMS = cell(
     ClipScaling,
     real_sizes=SIZES,
     synthetic_sizes=SIZES,
-    sizes=(10, 20, 40),
-    group_sizes=(20, 40),
+    sizes=(10, 20, 30),
+    group_sizes=(20, 30),
     images_per_caption=2,
-    clip_budget=3,
+    clip_budget=((10, 5),),
     clip_batch=8,
     probe_images=40,
     retrieval_images=20,
     seeds=2,
-    budget=2,
+    budget=((10, 5),),
     batch=8,
     solver_steps=2,
     resamples=100,
@@ -81,23 +83,23 @@ def test_parts_of_the_arms(splits, store, weights):
     (real,), (drawn,) = PARAMS.parts("real", 20, 1), PARAMS.parts("synthetic", 20, 1)
     assert PARAMS.parts("real + synthetic", 20, 1) == (real, drawn)
     assert drawn.pool.prompt_set == "in-captions" and len(drawn.ids) == len(real.ids) == 20
-    small, large = PARAMS.groups(20, 1), PARAMS.groups(40, 1)
+    small, large = PARAMS.groups(20, 1), PARAMS.groups(30, 1)
     assert set(small.ids) < set(large.ids) and small.pool == large.pool
-    for part, size in ((small, 20), (large, 40)):
+    for part, size in ((small, 20), (large, 30)):
         words = clip.texts(part, store)
         assert len(words) == size
         captions = np.unique([i % len(part.pool.names) for i in part.ids], return_counts=True)[1]
         assert (captions == 2).all() and len(captions) == size // 2
-    source = PARAMS.real(20, 1)
+    source = PARAMS.real(15, 1)
     assert large.pool.names == tuple(clip.texts(source, store))
 
 
 def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
     study = run(PARAMS, store)
-    assert set(study.runs) == {*ARMS, "multi-positive"}
+    assert set(study.runs) == {*ARMS, DOUBLED, "multi-positive"}
     for arm in ARMS:
         c = study.curve(arm)
-        assert c.sizes.tolist() == [10, 20, 40] and c.draws.shape == (100, 3)
+        assert c.sizes.tolist() == [10, 20, 30] and c.draws.shape == (100, 3)
         for i, row in enumerate(study.runs[arm]):
             for s, r in enumerate(row):
                 logits = r.arrays["logits_test"]
@@ -105,18 +107,20 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
                     cross_entropy(logits, r.arrays["labels_test"]).mean()
                 )
                 assert r.metrics["examples"] == (2 if "+" in arm else 1) * c.sizes[i]
+                lengths = r.spec.budget.checkpoints(int(r.metrics["examples"]))
+                assert r.metrics["steps"] == lengths[r.arrays["validated"].argmin()]
                 for way in ("image_to_text", "text_to_image"):
                     rank = r.arrays[f"rank_{way}"]
                     assert len(rank) == 20 and r.metrics[f"recall5_{way}"] == (rank < 5).mean()
-        assert study.classifier("real").sizes.tolist() == [10, 20, 40]
+        assert study.classifier("real").sizes.tolist() == [10, 20, 30]
     grouped = study.curve("multi-positive", split="probe", metric="error")
-    assert grouped.sizes.tolist() == [20, 40]
+    assert grouped.sizes.tolist() == [20, 30]
     scores = study.scores()
     assert (
-        scores.loc[("multi-positive", 40), "zero-shot top-1"]
-        != scores.loc[("multi-positive", 40), "zero-shot top-1"]
+        scores.loc[("multi-positive", 30), "zero-shot top-1"]
+        != scores.loc[("multi-positive", 30), "zero-shot top-1"]
     )
-    assert scores.loc[("multi-positive", 40), "linear probe top-1"] == pytest.approx(
+    assert scores.loc[("multi-positive", 30), "linear probe top-1"] == pytest.approx(
         100 * (1 - grouped.means[-1]), abs=0.06
     )
 
@@ -138,14 +142,28 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
     )
     both, real = study.curve("real + synthetic"), study.curve("real")
     gains = study.mixing()
-    assert list(gains) == [10, 20, 40]
+    assert list(gains) == [10, 20, 30]
     assert [e.value for e in gains.values()] == pytest.approx(both.means / real.means)
     np.testing.assert_allclose(gains[20].draws, both.draws[:, 1] / real.draws[:, 1])
+    surely = [high < np.log(10) for high in real.interval()[1]]
+    assert [not e.unmeasurable for e in gains.values()] == surely
+    twice, doubled = study.curve(DOUBLED), study.doubled()
+    assert list(doubled) == [10, 30] == twice.sizes.tolist()
+    assert [e.value for e in doubled.values()] == pytest.approx(twice.means / real.means[[0, 2]])
+    assert [row[0].metrics["examples"] for row in study.runs[DOUBLED]] == [20, 60]
+    k = [np.polyfit(np.log(c.sizes), np.log(c.means), 1)[0]
+         for c in (study.classifier("synthetic"), study.curve("synthetic"))]  # fmt: skip
+    assert study.random_drop().value == pytest.approx(study.recognised().value ** (k[0] - k[1]))
+    plain = study.curve("synthetic", split="probe", metric="error").means[2]
+    features = study.features()
+    assert features.value == pytest.approx(grouped.means[-1] / plain)
+    beaten = bool(min(grouped.means[-1], plain) < 1 - study.pixel_probe())
+    assert beaten is not bool(features.unmeasurable)
     agreement = study.agreement()
-    assert agreement.images.sum() == 2 * 40
+    assert agreement.images.sum() == 2 * 30
     assert agreement[["share", "chance"]].stack().dropna().between(0, 1).all()
     summary = study.summary()
-    assert summary.runs.tolist() == [6, 6, 6, 4, 2, 16, 4, 2]
+    assert summary.runs.tolist() == [6, 6, 6, 4, 4, 2, 16, 4, 2]
     assert all(len(x) == 2 for x in study.gallery(3).values())
     assert "clip" in study.provenance()["runs"]
 
@@ -165,10 +183,12 @@ def test_real_captions_hold_in_their_images(splits):
 
 
 def test_cost_of_the_paper_s_towers():
-    *_, towers, trained, total = cell(ClipScaling, towers="clip-b16", clip_budget=120).cost()
+    *_, towers, trained, total = cell(
+        ClipScaling, towers="clip-b16", clip_budget=((80, 120),)
+    ).cost()
     assert towers["parameters"] == "149,620,737" and "ViT-B-16-quickgelu" in towers["resolved"]
     assert "laion/laion400m" in trained["step"] and total["GPU hours"] >= trained["GPU hours"]
     flops, _ = tower_flops("clip-b16")
     assert flops == pytest.approx(41e9, rel=0.1)  # open_clip's profile: 41.09 GFLOPs
-    pairs = 2 * (3 * 3 + 2) * 120 * 128  # seeds x (arms x sizes + sizes) x steps x batch
+    pairs = 3 * (3 * 3 + 2 + 1) * 120 * 128  # seeds x (arms x sizes + sizes) x steps x batch
     assert trained["PFLOP"] == pytest.approx(3 * pairs * flops / 1e15, rel=0.01)

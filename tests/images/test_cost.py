@@ -176,6 +176,8 @@ def test_a_chapter_costs_what_its_arms_take(study):
     more = (
         {
             "other_sizes": (1000, 2000, 4000),
+            "retrieved_sizes": (8000,),
+            "fixed_steps": 20,
             "other_model": "vit-l16",
             "other_generators": (),
             "other_prompt_sets": (),
@@ -184,7 +186,7 @@ def test_a_chapter_costs_what_its_arms_take(study):
         if study is SyntheticScaling
         else {"mixed_sizes": (1000,), "ratios": (1, 2), "weighted_size": 1000, "weighted_ratio": 2}
     )
-    params = cell(study, **PAPER, **sizes, **more, seeds=2, budget=10, batch=100)
+    params = cell(study, **PAPER, **sizes, **more, seeds=2, budget=((1000, 10),), batch=100)
     (drawing,) = params.drawings()
     assert drawing.images == 2 * 8000 and drawing.steps == params.solver_steps
     by_kind = {t.kind: t for t in params.trainings() if t.model == "vit-b16"}
@@ -192,8 +194,8 @@ def test_a_chapter_costs_what_its_arms_take(study):
         assert {k: t.runs for k, t in by_kind.items()} == {"real": 8, "synthetic": 8, "mixed": 6}
         assert by_kind["mixed"].samples == 6 * 1000
     else:
-        assert by_kind["real"].runs == 2 * (4 + 3)
-        epochs = params.epochs * (1000 + 2000 + 4000)
-        assert by_kind["real"].samples == 2 * (4 * 1000 + epochs)
+        assert by_kind["real"].runs == 2 * (4 + 1 + 3 + 3)
+        controls = 3 * 20 * 100 + params.epochs * (1000 + 2000 + 4000)
+        assert by_kind["real"].samples == 2 * (5 * 1000 + controls)
     steps = [row["step"].split()[0] for row in params.cost()]
     assert steps[0] == "data" and steps[-1] == "total"

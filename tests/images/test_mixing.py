@@ -1,7 +1,6 @@
 """Mixing: which sets are mixed, predictions and exchange rates on known laws, a run end to end."""
 
 import hashlib
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -145,19 +144,49 @@ def test_relative_loss_and_its_interval():
     np.testing.assert_allclose(c.means, [additive(4)(1280, m) for m in c.sizes])
 
 
-def test_the_share_is_chosen_on_validation_data():
+def test_the_best_of_the_other_weights_allows_for_the_choice():
     params = cell(Mixing, resamples=100, shares=(0.25, 0.5, 0.75))
-    mixed = study(additive(4), params, shares=lambda share: 0.8 + (share - 0.5) ** 2)
-    shares, c = mixed.weighted()
+    mixed = study(additive(4), params, shares=lambda share: 0.8 + (share - 0.5) ** 2, spread=0.3)
+    shares, c = mixed.weighted
     np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.75, 16 / 17, 1])
     law = additive(4)
     np.testing.assert_allclose(c.means[[0, -2, -1]], [law(80, 0), law(80, 1280), law(0, 1280)])
-    best, gain = mixed.best_share()
-    assert best == 0.5 and gain.value == pytest.approx(0.8)
-    for run_ in mixed.runs["weighted"][0]:  # on the validation set, a share of 0.25 is better
-        run_.arrays["logits_validation"] = run_.arrays["logits_validation"] + np.array([5.0, 0])
-    best, gain = replace(mixed).best_share()  # a study reads its runs once
-    assert best == 0.25 and gain.value == pytest.approx(0.8625)
+    best, gain = mixed.other_weights()
+    assert best == 0.5 and gain.value == pytest.approx(1 / 0.8)
+    single = c.one(4).over(c.one(2))
+    assert gain.low <= single.low and gain.high >= single.high
+    worse = study(additive(4), params, shares=lambda share: 2 - share)  # none beats the natural
+    best, gain = worse.other_weights()
+    assert best == 0.75 and gain.value == pytest.approx(1 / 1.25)
+
+
+class OnLoss(Mixed):
+    """Losses in the place of errors, of which `result` has none."""
+
+    def pure(self, arm, metric="loss"):
+        return super().pure(arm)
+
+
+def test_the_control_of_adding_is_as_many_real_images():
+    """On a power law, straight in logs, reading between the sizes is exact."""
+    law = lambda n, m: 3 * (n + m / 4) ** -0.4  # noqa: E731
+    mixed = OnLoss(study(law).params, study(law).runs)
+    for place, added in enumerate((0, 80, 320, 1280)):
+        found = mixed.instead(80, place, 0)
+        assert found.value == pytest.approx(law(80 + added, 0) / law(80, 0))
+        np.testing.assert_allclose(found.draws, found.value)
+    ends = cell(Mixing, resamples=100, mixed_sizes=(80, 5120), ratios=(0.5, 1), weighted_ratio=1)
+    beyond = OnLoss(ends, study(law, ends).runs)
+    assert beyond.instead(5120, 2, 0).value == pytest.approx(law(10240, 0) / law(5120, 0))
+
+
+@pytest.mark.parametrize(("rho", "beats"), [(4.0, True), (1.0, False)])
+def test_the_rule_is_held_against_the_better_of_the_simpler_ones(rho, beats):
+    mixed = study(additive(rho), spread=0.1)
+    errors, found = mixed.errors(), mixed.beyond_simpler()
+    simpler = min(errors["n + m"].value, errors["n or m"].value)
+    assert found.value == pytest.approx(errors["n + m/ρ"].value - simpler)
+    assert (found.value < -0.01) is beats and len(found.draws) == 100
 
 
 # --- From end to end --------------------------------------------------------------------------
@@ -175,7 +204,7 @@ def small(**changes):
             "weighted_ratio": 2,
             "shares": (0.25,),
             "seeds": 2,
-            "budget": 2,
+            "budget": ((10, 5),),
             "batch": 8,
             "solver_steps": 2,
             "resamples": 100,
@@ -198,7 +227,7 @@ def test_a_study_from_end_to_end(splits, generator, home, store, monkeypatch):
     assert len(mixed.relative("error")) == 4 and len(mixed.worth()) == 4
     assert mixed.surface.params.keys() == {"E", "B", "beta", "k", "g"}
     assert mixed.exchange(30).value > 0
-    shares, c = mixed.weighted()
+    shares, c = mixed.weighted
     assert len(shares) == len(c.means) == 3  # 40 synthetic images alone were not run
     assert set(mixed.errors()) == set(RULES)
     assert mixed.summary().runs.sum() == 26

@@ -16,8 +16,9 @@ from dataworth.images.prompts import prompt
 from dataworth.stats import best_of, estimate, rank_agreement
 from dataworth.studies import images as study
 from dataworth.studies.out_of_distribution import (
-    DRAWN,
+    CELL_SETS,
     EFFECTS,
+    NEGATIVES,
     SETS,
     STEPS,
     OutOfDistribution,
@@ -100,7 +101,7 @@ def done(splits, generator, home, store, monkeypatch):
         cause_size=20,
         cause_budget=3,
         seeds=2,
-        budget=4,
+        budget=((10, 5),),
         batch=16,
         solver_steps=1,
         resamples=100,
@@ -141,22 +142,35 @@ def test_a_study_from_end_to_end(done, monkeypatch):
     name, best = best_of({arm: done.advantage(arm, "r") for arm in ("synthetic", "two")})
     assert name in ("synthetic", "two") and best.low <= best.value <= best.high
 
+    # k is given below the loss of a guess alone; four steps leave it on one of its sides.
+    for split in SETS:
+        for arm in done.runs:
+            c, k = done.curve(arm, split=split), done.exponent(arm, split)
+            high = c.interval()[1][:3][c.means[:3].argmax()]
+            assert bool(k.unmeasurable) is not bool(high < np.log(10))
+        arm, gap = done.faster(split)
+        assert arm != "real" and gap.low <= gap.value <= gap.high
+        told = [e.unmeasurable for e in (done.exponent("real", split), done.exponent(arm, split))]
+        assert bool(gap.unmeasurable) is any(told)
+
     # The 2x2: pools differ in the generator or in the prompts, and in nothing else.
     pools = list(params.cells().values())
     assert [row[0].spec.parts[0].pool for row in done.factorial[:4]] == pools
     assert len(set(pools)) == 4 and len(done.factorial) == 5
     assert {row[0].metrics["samples_seen"] for row in done.factorial} == {3 * 16}
     assert done.factorial[4][0].spec.parts[0].source == "real"
-    assert all("logits_sketch-dark" in r.arrays for row in done.factorial for r in row)
-    means, draws = done.cell_accuracy(DRAWN)
-    assert means.shape == (5,) and draws.shape == (100, 5)
-    effects = done.effects(DRAWN)
-    assert list(effects) == list(EFFECTS)
-    by_set = [done.effects((split,)) for split in DRAWN]
-    for effect in EFFECTS:
-        assert effects[effect].value == pytest.approx(np.mean([e[effect].value for e in by_set]))
+    for split in CELL_SETS:
+        means, draws = done.cell_accuracy(split)
+        assert draws.shape == (100, 5)
+        for row, found in zip(done.factorial, means, strict=True):
+            answers = [r.arrays[f"logits_{split}"].argmax(1) for r in row]
+            right = [a == r.arrays[f"labels_{split}"] for a, r in zip(answers, row, strict=True)]
+            assert found == pytest.approx(100 * np.mean(right))
+        best = done.best_cell(split)
+        assert best.value == means[:4].max() and best.low <= best.value <= best.high
+    assert list(done.effects("r")) == list(EFFECTS)
 
-    drawn = done.steps(DRAWN)
+    drawn = done.steps("r")
     for step, (a, b) in STEPS.items():
         assert drawn[step].value == pytest.approx(means[a] - means[b])
         np.testing.assert_allclose(drawn[step].draws, draws[:, a] - draws[:, b])
@@ -164,10 +178,10 @@ def test_a_study_from_end_to_end(done, monkeypatch):
     names = (params.prompt_set, params.style_prompt_set)
     assert all(tuple(line) == names for line in lines.values())
     (bare, words), (both, styled), (real, same) = (line.values() for line in lines.values())
-    of_r = done.cell_accuracy(("r",))[0]
+    of_r = done.cell_accuracy("r")[0]
     assert [e.value for e in (bare, words, both, styled, real)] == of_r.tolist() and real == same
     interaction = (styled.value - both.value) - (words.value - bare.value)
-    assert done.effects(("r",))["interaction"].value == pytest.approx(interaction)
+    assert done.effects("r")["interaction"].value == pytest.approx(interaction)
     curves = done.top1("v2")
     for arm, c in curves.items():
         error = done.curve(arm, split="v2", metric="error")
@@ -182,8 +196,25 @@ def test_a_study_from_end_to_end(done, monkeypatch):
     assert list(table.index) == list(SETS) and list(table) == list(done.runs)
     assert table.loc["v2", "two"].value == curves["two"].means[-1]
     assert "classifiers, 2x2" in done.summary().index
-    assert done.provenance()["runs"].startswith("32 classifier")
+    assert done.provenance()["runs"].startswith("34 classifier")
+
+    # The control: the real images of the largest common size, one in negative.
+    ((control, _),) = done.negatives
+    kept, negative = control.spec.parts
+    (whole,) = done.runs["real"][2][0].spec.parts
+    assert {*kept.ids, *negative.ids} == set(whole.ids) and len(negative.ids) == 1
+    images, labels = negative.load(done.store)
+    plain, same = negative.of.load(done.store)
+    np.testing.assert_array_equal(images, 255 - plain)
+    np.testing.assert_array_equal(labels, same)
+    right = [
+        (r.arrays["logits_test"].argmax(1) == r.arrays["labels_test"]) for r in done.negatives[0]
+    ]
+    assert done.level(NEGATIVES, "test").value == pytest.approx(100 * np.mean(right))
+    assert done.count("v2") == len(shifts.evaluation_set("fashion-mnist", "v2")[1])
+    for split in SETS:
+        assert done.highest(split).value == max(done.level(a, split).value for a in done.runs)
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, done.store)
-    np.testing.assert_array_equal(again.cell_accuracy(DRAWN)[1], draws)
+    np.testing.assert_array_equal(again.cell_accuracy("r")[1], done.cell_accuracy("r")[1])

@@ -15,23 +15,23 @@ from dataworth.studies.per_class import PerClass, confusion, exponent, groups, r
 @pytest.mark.parametrize(
     ("first", "last", "k", "group"),
     [
-        (0.85, 0.90, (0.1, 0.2), "easy"),
-        (0.80, 0.50, (-0.1, 0.2), "easy"),  # the threshold is reached; easy comes first
-        (0.40, 0.55, (-0.1, 0.2), "poor"),
-        (0.40, 0.55, (0.0, 0.2), "poor"),  # the closed interval includes 0
-        (0.40, 0.55, (0.1, 0.2), "scaling"),  # low, but it improves
-        (0.40, 0.60, (-0.1, 0.2), "scaling"),  # flat, but not low
-        (0.40, 0.55, (-0.3, -0.1), "scaling"),  # gets worse: the rule asks for 0 in the interval
-        (0.40, 0.55, (np.nan, np.nan), "scaling"),  # nothing is known about its k
+        (0.85, 0.90, 0.15, "easy"),
+        (0.80, 0.50, 0.05, "easy"),  # the threshold is reached; easy comes first
+        (0.40, 0.55, 0.05, "poor"),
+        (0.40, 0.55, -0.2, "poor"),  # gets worse
+        (0.40, 0.55, 0.10, "scaling"),  # low, but it improves
+        (0.40, 0.60, 0.05, "scaling"),  # flat, but not low
+        (0.40, 0.55, np.nan, "scaling"),  # nothing is known about its k
     ],
 )
 def test_groups(first, last, k, group):
-    assert groups(first, last, k, easy=0.8, poor=0.6) == group
+    assert groups(first, last, k, easy=0.8, poor=0.6, flat=0.1) == group
 
 
 def test_groups_of_draws():
-    found = groups([0.7, 0.9, 0.5], [0.5, 0.5, 0.7], (-1, 1), easy=0.8, poor=0.6)
-    assert found.tolist() == ["poor", "easy", "scaling"]
+    rules = {"easy": 0.8, "poor": 0.6, "flat": 0.1}
+    found = groups([0.7, 0.9, 0.5, 0.5], [0.5, 0.5, 0.7, 0.5], [0, 0, 0, 0.2], **rules)
+    assert found.tolist() == ["poor", "easy", "scaling", "scaling"]
 
 
 def test_exponent_is_scipys_slope_and_the_fitted_power_law():
@@ -110,6 +110,7 @@ def test_estimate_without_draws_is_unknown():
         ("easy_accuracy", 0.0, "greater than 0"),
         ("poor_accuracy", 1.5, "less than or equal to 1"),
         ("weakest", 0, "greater than or equal to 1"),
+        ("poor_exponent", 0.0, "greater than 0"),
         ("fix_prompt_set", "haiku", "must be one of classnames, "),
         ("fix_guidance", -1.0, "greater than or equal to 0"),
         ("fix_size", 5, "greater than or equal to 10"),
@@ -138,7 +139,7 @@ def study(splits, generator, home, store, monkeypatch):
         fix_size=30,
         fix_budget=2,
         seeds=2,
-        budget=8,
+        budget=((10, 10),),
         batch=16,
         solver_steps=1,
         resamples=100,
@@ -175,9 +176,9 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
 
     # Other thresholds than these can fill another number of groups: the interval says so.
     count = study.filled_groups("synthetic")
-    assert count.value == len({c.group for c in scaling.values()}) and len(count.draws) == 900
+    assert count.value == len({c.group for c in scaling.values()}) and len(count.draws) == 2700
     assert 1 <= count.low <= count.value <= count.high <= 3
-    monkeypatch.setattr(per_class, "SLACK", 0.0)
+    monkeypatch.setattr(per_class, "SLACK", (0.0, 0.0, 0.0))
     narrow = study.filled_groups("synthetic")
     own = [len({c.groups[b] for c in scaling.values()}) for b in range(100)]
     np.testing.assert_array_equal(narrow.draws[:100], own)
@@ -225,6 +226,25 @@ def test_a_study_from_end_to_end(study, splits, monkeypatch):
     lost = right["real"] - right["synthetic"]
     weak = np.isin(labels, study.weak)
     assert gap.value == pytest.approx(100 * (lost[weak].mean() - lost[~weak].mean()))
+
+    # By hand: the weak classes' top-1 along the real arm, where all classes reach the synthetic's.
+    top1 = {
+        arm: np.array(
+            [
+                [np.mean([r.arrays["logits_test"].argmax(1)[m] == labels[m] for r in row])
+                 for m in (slice(None), weak)]
+                for row in study.runs[arm]
+            ]
+        )
+        for arm in ("real", "synthetic")
+    }  # fmt: skip
+    (reached, own), along = top1["synthetic"][-1], top1["real"]
+    excess = study.excess_at_equal_accuracy()
+    if along[:, 0].min() <= reached <= along[:, 0].max():
+        expected = np.interp(reached, np.maximum.accumulate(along[:, 0]), along[:, 1]) - own
+        assert excess.value == pytest.approx(100 * expected) and not excess.unmeasurable
+    else:
+        assert "lies outside that of the real sets" in excess.unmeasurable
 
     np.testing.assert_allclose(study.confusion("real").sum(1), 1)
     assert np.diag(study.confusion("real")).mean() == pytest.approx(right["real"].mean())

@@ -141,7 +141,7 @@ def study(splits, generator, home, store, monkeypatch):
         batch=8,
         judged=30,
         reference_size=40,
-        budget=2,
+        budget=((10, 5),),
         solver_steps=1,
         resamples=100,
         retrain=True,

@@ -21,6 +21,7 @@ from dataworth.images.shifts import (
     canny,
     evaluation_set,
     fourier_features,
+    inverted,
     matched_draw,
     natural_adversarial,
     needs_shift_pool,
@@ -216,10 +217,24 @@ def test_an_evaluation_is_a_split_or_a_shift(tiny: dict, store: Store) -> None:
     images, labels = evaluation_set("fashion-mnist", "r", store=store)
     np.testing.assert_array_equal(images, tiny["painted"].images)
     np.testing.assert_array_equal(labels, tiny["painted"].labels)
-    light, labels = evaluation_set("fashion-mnist", "sketch", store=store)
+    light, labels = evaluation_set("fashion-mnist", "sketch-white", store=store)
     dark, same = evaluation_set("fashion-mnist", "sketch-dark", store=store)
     np.testing.assert_array_equal(dark, 255 - light)
     np.testing.assert_array_equal(same, labels)
+    drawn = shift("sketch", store=store)
+    np.testing.assert_array_equal(light, drawn.images)
+    either, same = evaluation_set("fashion-mnist", "sketch", store=store)
+    np.testing.assert_array_equal(same, labels)
+    for image, id in zip(either, drawn.ids, strict=True):
+        at = drawn.ids.tolist().index(id)
+        assert np.array_equal(image, (dark if inverted(np.array([id]))[0] else light)[at])
+
+
+def test_polarity_is_a_coin_tossed_by_each_image() -> None:
+    ids = np.random.default_rng(4).integers(2**62, size=2000)
+    tossed = inverted(ids)
+    assert abs(tossed.mean() - 0.5) < 0.05
+    np.testing.assert_array_equal(inverted(ids[::-1]), tossed[::-1])
 
 
 def test_names_that_are_none(store: Store) -> None:

@@ -15,6 +15,12 @@ from dataworth.studies.images import class_names
 from dataworth.studies.synthetic_scaling import Study, SyntheticScaling, run
 
 SIZES = (10, 20, 30, 40)
+SMALL = {
+    "real_sizes": SIZES,
+    "synthetic_sizes": SIZES,
+    "other_sizes": SIZES,
+    "retrieved_sizes": SIZES,
+}
 
 
 @pytest.mark.parametrize(
@@ -34,8 +40,10 @@ SIZES = (10, 20, 30, 40)
         ("real_sizes", (80, 80, 320, 1280), "distinct sizes of at least 10 images"),
         ("real_sizes", (100, 200, 300, 400, 500.5), "valid integer"),
         ("seeds", 0, "greater than or equal to 1"),
-        ("budget", 0, "greater than or equal to 1"),
-        ("budget_rule", "fixed_flops", "'fixed_steps' or 'fixed_epochs'"),
+        ("budget", ((80, 4),), "greater than or equal to 5"),
+        ("budget", (), "pairs (images, steps), images in ascending order"),
+        ("budget", ((80, 10), (20, 10)), "pairs (images, steps), images in ascending order"),
+        ("fixed_steps", 0, "greater than or equal to 1"),
         ("shift", 9, "less than or equal to 8"),
         ("solver_steps", 0, "greater than or equal to 1"),
         ("curve_steps", (0, 4), "greater than or equal to 1"),
@@ -58,6 +66,7 @@ def test_sizes_are_sorted():
         real_sizes=(40, 10, 30, 20),
         synthetic_sizes=(30, 10, 55, 20),
         other_sizes=(20, 30, 10),
+        retrieved_sizes=(),
     )
     assert params.real_sizes == SIZES and params.synthetic_sizes == (10, 20, 30, 55)
 
@@ -75,7 +84,7 @@ def test_from_names():
 
 
 def test_sizes_beyond_the_pool(splits, monkeypatch):
-    small = cell(SyntheticScaling, real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
+    small = cell(SyntheticScaling, **SMALL)
     SyntheticScaling.preflight(small)
     with pytest.raises(
         UserError, match="of 70 images was asked for, but the classifier_pool"
@@ -91,7 +100,7 @@ def test_sizes_beyond_the_pool(splits, monkeypatch):
 
 
 def test_no_weights_and_no_disk(splits, monkeypatch, tmp_path):
-    params = cell(SyntheticScaling, real_sizes=SIZES, synthetic_sizes=SIZES, other_sizes=SIZES)
+    params = cell(SyntheticScaling, **SMALL)
     with monkeypatch.context() as patch:
         patch.setattr("dataworth.studies.images.WEIGHTS", tmp_path)
         with pytest.raises(UserError, match="'pixel-diffusion' has no shipped weights"):
@@ -145,12 +154,14 @@ def study(splits, generator, home, store, monkeypatch):
         SyntheticScaling,
         real_sizes=SIZES,
         synthetic_sizes=(10, 20, 30, 45),
-        other_sizes=(10, 20, 30),
+        other_sizes=(10, 30),
         other_generators=(),
         other_prompt_sets=("classnames",),
+        retrieved_sizes=(20,),
+        fixed_steps=2,
         epochs=1,
         seeds=2,
-        budget=2,
+        budget=((10, 5),),
         batch=8,
         solver_steps=2,
         curve_steps=(1, 2),
@@ -169,7 +180,7 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
             n for n in study.arms[arm].sizes for _ in range(2)
         ]
         assert {r.spec.parts[0].source for row in rows for r in row} == {arm}
-        assert {r.metrics["samples_seen"] for row in rows for r in row} == {2 * 8}
+        assert {r.metrics["samples_seen"] for row in rows for r in row} == {5 * 8}
         c = study.curve(arm)
         for i, row in enumerate(rows):
             for s, r in enumerate(row):
@@ -177,20 +188,24 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
                 assert c.values[i, s] == pytest.approx(loss)
                 assert r.metrics["loss_test"] == pytest.approx(loss)
         assert c.draws.shape == (100, 4)
-    assert {split for _, split in splits.calls} == {"classifier_pool", "validation", "test"}
+    read = {"classifier_pool", "validation", "test", "generator_pool"}
+    assert {split for _, split in splits.calls} == read
+    assert {r.spec.parts[0].split for r in study.runs["retrieved"][0]} == {"generator_pool"}
     assert set(study.runs) == set(params.arms())
     assert {r.spec.model.width for row in study.runs["real, vit-2x32"] for r in row} == {32}
     epochs = study.runs["synthetic, fixed epochs"]
-    assert [row[0].metrics["samples_seen"] for row in epochs] == [16, 24, 32]
+    assert [row[0].metrics["samples_seen"] for row in epochs] == [16, 32]
+    steps = study.runs["synthetic, fixed steps"]
+    assert [row[0].metrics["samples_seen"] for row in steps] == [16, 16]
     for arm, rows in study.runs.items():
         kept = {s for row in rows for s, r in enumerate(row) if r.spec.keep_weights}
-        assert kept == ({0} if arm.startswith("real") else set())
+        assert kept == ({0} if arm.startswith(("real", "retrieved")) else set())
 
     quality = study.quality()
     assert list(quality.steps) == [1, 2]
     assert quality.recognizability.between(0, 1).all() and (quality.frechet > 0).all()
     summary = study.summary()
-    assert list(summary["runs"]) == [2, 2, 8, 8, 6, 6, 6, 6, 6]
+    assert list(summary["runs"]) == [2, 2, 8, 8, 2, 4, 4, 4, 4, 4, 4, 4]
     gallery = study.gallery(2)
     assert len(gallery) == 10 and all(images.shape == (4, 28, 28) for images in gallery.values())
     bag, _ = params.pool().load(np.array([8, 18]), store)
@@ -216,7 +231,7 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
 def planted():
     """A study whose arms fall as 5 D^-k without a floor, k by arm, in every draw."""
     slow = {"real": 0.5, "synthetic": 0.25, "real, vit-2x32": 0.6, "synthetic, vit-2x32": 0.4}
-    params = cell(SyntheticScaling, other_sizes=(80, 320, 1280))
+    params = cell(SyntheticScaling, other_sizes=(80, 320, 1280), other_prompt_sets=("clip-80",))
     arms = params.arms()
     made = Study(params, arms, dict.fromkeys(arms), {}, {}, None)
     rng = np.random.default_rng(0)
@@ -230,7 +245,7 @@ def planted():
 
 def test_arms_are_compared_with_their_real_counterparts(planted):
     compared = planted.compared()
-    assert list(compared.index) == list(planted.arms)
+    assert list(compared.index) == [arm for arm in planted.arms if arm != "retrieved"]
     assert compared.k["synthetic"].value == pytest.approx(0.25)
     assert compared.slope["real, vit-2x32"].value == pytest.approx(0.6)
     assert compared.loss["real"].value == pytest.approx(5 * 1280**-0.5)
@@ -239,7 +254,7 @@ def test_arms_are_compared_with_their_real_counterparts(planted):
     assert compared.ratio["clip-80"].value == pytest.approx(0.5 / 0.3)
     assert compared.ratio["synthetic, fixed epochs"].value == pytest.approx(1)
     real = compared.images == "real"
-    assert set(compared.index[real]) == {n for n in planted.arms if n.startswith("real")}
+    assert set(compared.index[real]) == {n for n in compared.index if n.startswith("real")}
     assert compared.ratio[real].isna().all() and compared.ratio[~real].notna().all()
     assert planted.predicted("real").value == pytest.approx(1)
 
@@ -251,20 +266,18 @@ def test_worth_where_the_answer_is_known(planted):
     assert [r.value for r in worth.ratio] == pytest.approx(worth.index, rel=0.05)
     assert set(worth.case) == {"extrapolated"}  # 80^2 images are more than were sampled
     crossing = planted.crossing()
-    assert crossing.value == pytest.approx(5120**0.5, rel=0.01)
+    assert crossing.value == pytest.approx(3840**0.5, rel=0.01)
     assert crossing.low <= crossing.value <= crossing.high
     assert [float(np.min(crossing.draws)), float(np.max(crossing.draws))] == pytest.approx(
-        [5120**0.5] * 2, rel=0.01
+        [3840**0.5] * 2, rel=0.01
     )
 
 
 def test_cost_counts_training_samples():
     """A step costs three forward passes: doubling the budget doubles what training costs."""
-    rows, twice = (
-        cell(SyntheticScaling, budget=budget, guidance=1.5).cost() for budget in (1000, 2000)
-    )
+    rows, twice = (cell(SyntheticScaling, budget=((80, steps),)).cost() for steps in (1000, 2000))
     for a, b in zip(rows, twice, strict=True):
-        if a["step"].startswith("train") and "vit-2x64" in a["step"]:  # half of it at fixed epochs
+        if a["step"].startswith("train") and "vit-2x64" in a["step"]:
             assert a["PFLOP"] < b["PFLOP"]
         elif a["step"].startswith("train"):
             assert b["PFLOP"] == pytest.approx(2 * a["PFLOP"], rel=0.01)

@@ -1,6 +1,6 @@
 """Image classifiers: timm vision transformers on whole-set tensors, one run per spec.
 
-A run trains on the union of its parts (real, synthetic, or both), under one of two budget rules,
+A run trains on the union of its parts (real, synthetic, or both), under one of three budget rules,
 and keeps its logits on every evaluation split, so that runs are analysed again instead of trained
 again.
 """
@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -76,18 +76,59 @@ MODELS: dict[str, Vit] = {
 }
 
 
-class Budget(Value):
-    """How long to train. `fixed_steps`: the same number of training samples whatever the subset's
-    size (the rule of DataComp, Gadre et al. 2023); `fixed_epochs`: samples grow with the subset."""
+PARTS = 5
+"""Equal parts of a tuned training. The averaged weights at the end of each but the first are
+candidates."""
 
-    rule: Literal["fixed_steps", "fixed_epochs"] = "fixed_steps"
-    amount: int = Field(1000, ge=1, description="steps, or epochs, by the rule")
+Longest = tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=PARTS, le=10**8)]], ...]
+
+
+def ascending(longest: Longest) -> Longest:
+    """Raises ValueError unless the sizes of a table of (images, steps) ascend."""
+    sizes = [size for size, _ in longest]
+    if not sizes or sorted(set(sizes)) != sizes:
+        raise ValueError("must be a list of pairs (images, steps), images in ascending order")
+    return longest
+
+
+class Budget(Value):
+    """How long to train.
+
+    `fixed_steps`: the same number of training samples whatever the subset's size (the rule of
+    DataComp, Gadre et al. 2023). `fixed_epochs`: samples grow with the subset. `tuned`: one
+    training of as many steps as `longest` says for the size, which is in proportion to a power of
+    the size between its rows and constant beyond them; of the averaged weights at four points of it
+    (`checkpoints`) those with the lowest validation loss are the run's.
+    """
+
+    rule: Literal["fixed_steps", "fixed_epochs", "tuned"] = "fixed_steps"
+    amount: int = Field(1000, ge=1, description="steps, or epochs, by the rule; not of `tuned`")
     batch: int = Field(64, ge=1)
+    longest: Longest = Field((), description="tuned only: (images, steps) each")
+
+    @model_validator(mode="after")
+    def _table_of_the_tuned(self) -> Self:
+        if self.rule == "tuned":
+            ascending(self.longest)
+        elif self.longest:
+            raise ValueError(f"longest is of the rule tuned, not of {self.rule}")
+        return self
 
     def steps(self, examples: int) -> int:
+        """Training steps for so many examples; of `tuned` a multiple of PARTS."""
         if self.rule == "fixed_steps":
             return self.amount
-        return max(1, math.ceil(self.amount * examples / self.batch))
+        if self.rule == "fixed_epochs":
+            return max(1, math.ceil(self.amount * examples / self.batch))
+        sizes, steps = np.log(np.array(self.longest, dtype=float)).T
+        return PARTS * round(float(np.exp(np.interp(np.log(examples), sizes, steps))) / PARTS)
+
+    def checkpoints(self, examples: int) -> tuple[int, ...]:
+        """Steps after which a tuned training may end; of the other rules its end alone."""
+        last = self.steps(examples)
+        if self.rule != "tuned":
+            return (last,)
+        return tuple(last // PARTS * part for part in range(2, PARTS + 1))
 
 
 class ImageOptimisation(Optimisation):
@@ -131,18 +172,37 @@ class ClassifierSpec(Spec):
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`
-        float32 (steps / 50,), and `weight:<name>` if kept; metrics: top-1 and mean cross-entropy
-        per split."""
+        float32 (steps / 50,), `validated` float64 (the validation loss at each checkpoint) if
+        tuned, and `weight:<name>` if kept; metrics: top-1 and mean cross-entropy per split, the
+        `steps` whose weights were taken and the `samples_seen` in all of the training."""
         images, labels = load_parts(self.parts, store)
         groups = None
         if self.part_weights is not None:
             groups = [(len(p.ids), w) for p, w in zip(self.parts, self.part_weights, strict=True)]
+        validated: list[float] = []
+
+        def validate(model: torch.nn.Module) -> float:
+            held_out, truth = shifts.evaluation_set(self.card, "validation", store=store)
+            validated.append(float(cross_entropy(predict(model, held_out), truth).mean()))
+            return validated[-1]
+
         model, losses = train(
-            images, labels, self.model, self.budget, self.optimisation, self.seed, groups=groups
+            images,
+            labels,
+            self.model,
+            self.budget,
+            self.optimisation,
+            self.seed,
+            groups=groups,
+            validate=validate,
         )
         arrays: dict[str, NDArray] = {"losses": losses}
+        if validated:
+            arrays["validated"] = np.array(validated)
+        best = int(np.argmin(validated)) if validated else -1
         metrics: dict[str, float] = {
             "examples": len(labels),
+            "steps": self.budget.checkpoints(len(labels))[best],
             "samples_seen": self.budget.steps(len(labels)) * self.budget.batch,
         }
         for name in self.evaluations:
@@ -175,11 +235,13 @@ def train(
     seed: int,
     *,
     groups: Sequence[tuple[int, float]] | None = None,
+    validate: Callable[[torch.nn.Module], float] | None = None,
 ) -> tuple[torch.nn.Module, NDArray[np.float32]]:
     """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses.
 
     groups: consecutive blocks of the examples as (number, weight), where the weights are the
-    blocks' shares of the samples; without it every example is seen equally often.
+    blocks' shares of the samples; without it every example is seen equally often. validate: the
+    validation loss of a model; a tuned budget needs it and gives the checkpoint where it is lowest.
     """
     import torch
 
@@ -205,7 +267,34 @@ def train(
             )
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema)
-    return descent.run(loss), mean_losses(descent.losses, REPORT)
+    trained = best_of_training(descent, loss, budget, len(labels), validate)
+    return trained, mean_losses(descent.losses, REPORT)
+
+
+def best_of_training(
+    descent: Descent,
+    loss: Callable[[int], torch.Tensor],
+    budget: Budget,
+    examples: int,
+    validate: Callable[[torch.nn.Module], float] | None,
+) -> torch.nn.Module:
+    """Run a descent to its end; gives its model, of a tuned budget at the checkpoint at which
+    `validate` is lowest."""
+    if budget.rule != "tuned":
+        return descent.run(loss)
+    if validate is None:
+        raise ValueError("a tuned budget needs a validation loss")
+    candidates, lowest = budget.checkpoints(examples), math.inf
+    best: dict[str, torch.Tensor] = {}
+
+    def checkpoint(done: int, average: torch.nn.Module) -> None:
+        nonlocal lowest, best
+        if done in candidates and (found := validate(average)) < lowest:
+            lowest, best = found, {k: v.clone() for k, v in average.state_dict().items()}
+
+    average = descent.run(loss, every=descent.steps // PARTS, checkpoint=checkpoint)
+    average.load_state_dict(best)
+    return average
 
 
 def uniform_batches(examples: int, batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:

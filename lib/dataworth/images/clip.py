@@ -27,13 +27,14 @@ from dataworth.images.classifiers import (
     ClassifierSpec,
     ImageOptimisation,
     as_input,
+    best_of_training,
     cross_entropy,
     load_model,
 )
 from dataworth.images.fidelity import embed
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.parts import (
-    Part,
+    Captioned,
     RealPart,
     SyntheticPart,
     balanced_subset,
@@ -161,7 +162,7 @@ def real_captions(
     ]
 
 
-def texts(part: Part, store: Store) -> list[str]:
+def texts(part: Captioned, store: Store) -> list[str]:
     """The caption of each image of a part: the real image's, or the one a synthetic image was
     drawn from. The class name that `in-captions` puts before it is left out, so that real and
     synthetic captions come from one distribution."""
@@ -186,7 +187,7 @@ class ClipSpec(Spec):
     """
 
     kind: ClassVar[str] = "clip"
-    parts: tuple[Part, ...] = Field(min_length=1)
+    parts: tuple[Captioned, ...] = Field(min_length=1)
     objective: Literal["clip", "multi-positive"] = "clip"
     towers: Towers = Towers()
     budget: Budget = Budget()
@@ -200,48 +201,71 @@ class ClipSpec(Spec):
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `logits_probe` float32 (N, classes), `labels_probe` int64 (N,) on the test split,
-        `losses` float32 (steps / 50,); for `clip` also `logits_test`, `labels_test` (zero-shot) and
-        `rank_image_to_text`, `rank_text_to_image` int64 (retrieval,), 0 = first. Metrics: top-1 and
-        recall at 1 and 5, logit scale, milliseconds per step."""
+        `losses` float32 (steps / 50,), `validated` float64 as a classifier's; for `clip` also
+        `logits_test`, `labels_test` (zero-shot) and `rank_image_to_text`, `rank_text_to_image`
+        int64 (retrieval,), 0 = first. Metrics: top-1 and recall at 1 and 5, logit scale, the
+        `steps` whose weights were taken, milliseconds per step.
+
+        What a tuned budget lowers on the validation images of `retrieval`: the zero-shot loss, or
+        the error of the linear probe where there is no text."""
         from dataworth.data import load_images
 
         images, _ = load_parts(self.parts, store)
         captions = [text for part in self.parts for text in texts(part, store)]
+        test, held_out = (load_images(self.card, split) for split in ("test", "validation"))
+        labels = np.array(test.labels)
+        some = balanced_subset(np.asarray(held_out.labels), self.retrieval, 0)
+        queries, truth = held_out.images[some], np.asarray(held_out.labels)[some]
+        known, classes = self.probe.load(store)
+        validated: list[float] = []
+
+        def probed(model: Any, others: NDArray[np.uint8]) -> NDArray[np.float32]:
+            features = [embed_images(model, x, projected=False) for x in (known, others)]
+            return linear_probe(features[0], classes, features[1])
+
+        def validate(model: Any) -> float:
+            if self.objective == "clip":
+                found = cross_entropy(zero_shot(model, queries, self.templates), truth).mean()
+            else:
+                found = (probed(model, queries).argmax(1) != truth).mean()
+            validated.append(float(found))
+            return validated[-1]
+
         model, losses, milliseconds = train(
-            images, captions, self.towers, self.objective, self.budget, self.optimisation, self.seed
+            images,
+            captions,
+            self.towers,
+            self.objective,
+            self.budget,
+            self.optimisation,
+            self.seed,
+            validate=validate,
         )
         arrays: dict[str, NDArray[Any]] = {"losses": losses}
-        metrics: dict[str, float] = {"examples": len(captions), "ms_per_step": milliseconds}
-        test = load_images(self.card, "test")
-        labels = np.array(test.labels)
+        if validated:
+            arrays["validated"] = np.array(validated)
+        best = int(np.argmin(validated)) if validated else -1
+        metrics: dict[str, float] = {
+            "examples": len(captions),
+            "steps": self.budget.checkpoints(len(captions))[best],
+            "ms_per_step": milliseconds,
+        }
         if self.objective == "clip":
-            encode = tokenizer(self.towers.context)
-            weights = class_weights(model, encode, self.templates)
-            scale = float(model.logit_scale.detach().exp())
-            logits = scale * (embed_images(model, test.images) @ weights)
+            logits = zero_shot(model, test.images, self.templates)
             arrays |= {"logits_test": logits, "labels_test": labels}
             metrics |= {
-                "logit_scale": scale,
+                "logit_scale": float(model.logit_scale.detach().exp()),
                 "top1_test": float((logits.argmax(1) == labels).mean()),
                 "loss_test": float(cross_entropy(logits, labels).mean()),
             }
-            held_out = load_images(self.card, "validation")
-            some = balanced_subset(np.asarray(held_out.labels), self.retrieval, 0)
-            queries = held_out.images[some]
-            words = real_captions(queries, held_out.labels[some], held_out.ids[some].tolist())
-            ranks = retrieval_ranks(
-                embed_images(model, queries), embed_texts(model, encode, words), words
-            )
+            words = real_captions(queries, truth, held_out.ids[some].tolist())
+            embedded = embed_texts(model, tokenizer(self.towers.context), words)
+            ranks = retrieval_ranks(embed_images(model, queries), embedded, words)
             for direction, rank in ranks.items():
                 arrays[f"rank_{direction}"] = rank
                 for k in (1, 5):
                     metrics[f"recall{k}_{direction}"] = float((rank < k).mean())
-        known, classes = self.probe.load(store)
-        scores = linear_probe(
-            embed_images(model, known, projected=False),
-            classes,
-            embed_images(model, test.images, projected=False),
-        )
+        scores = probed(model, test.images)
         arrays |= {"logits_probe": scores, "labels_probe": labels}
         metrics["top1_probe"] = float((scores.argmax(1) == labels).mean())
         return Outcome(arrays, metrics)
@@ -255,9 +279,12 @@ def train(
     budget: Budget,
     optimisation: ImageOptimisation,
     seed: int,
+    *,
+    validate: Callable[[Any], float] | None = None,
 ) -> tuple[Any, NDArray[np.float32], float]:
     """Train on pairs of uint8 (N, H, W[, 3]) images and texts; gives the (averaged) towers, mean
-    losses per 50 steps, and milliseconds of processor time per step.
+    losses per 50 steps, and milliseconds of processor time per step (with those of `validate`, as
+    in `classifiers.train`).
 
     A batch holds no image twice: sets smaller than a batch are one batch.
     """
@@ -301,7 +328,7 @@ def train(
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema, after=clamp)
     began = time.process_time()
-    trained = descent.run(loss)
+    trained = best_of_training(descent, loss, budget, len(x), validate)
     spent = 1000 * (time.process_time() - began) / steps
     return trained, mean_losses(descent.losses, REPORT), spent
 
@@ -337,6 +364,13 @@ def multi_positive_loss(
 def three_channels(x: torch.Tensor) -> torch.Tensor:
     """(N, 1 or 3, H, W) as (N, 3, H, W): open_clip's image tower reads three channels."""
     return x.expand(-1, 3, -1, -1)
+
+
+def zero_shot(model: Any, images: NDArray[np.uint8], names: str) -> NDArray[np.float32]:
+    """Logits (N, classes) of images (N, H, W[, 3]) by the texts of the classes."""
+    weights = class_weights(model, tokenizer(model.context_length), names)
+    logits: NDArray[np.float32] = embed_images(model, images) @ weights
+    return float(model.logit_scale.detach().exp()) * logits
 
 
 def class_weights(model: Any, encode: Encode, names: str) -> NDArray[np.float32]:

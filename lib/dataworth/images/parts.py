@@ -123,11 +123,27 @@ class SyntheticPart(Value):
         return self.pool.load(np.array(self.ids, dtype=np.int64), store)
 
 
-Part = Annotated[RealPart | SyntheticPart, Field(discriminator="source")]
+class NegativePart(Value):
+    """Real images with black and white exchanged: a control."""
+
+    source: Literal["negative"] = "negative"
+    of: RealPart
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return self.of.ids
+
+    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        images, labels = self.of.load(store)
+        return 255 - images, labels
+
+
+Captioned = Annotated[RealPart | SyntheticPart, Field(discriminator="source")]
+Part = Annotated[RealPart | SyntheticPart | NegativePart, Field(discriminator="source")]
 
 
 def load_parts(
-    parts: tuple[RealPart | SyntheticPart, ...], store: Store
+    parts: tuple[Part, ...], store: Store
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images and labels of all parts, one after the other."""
     loaded = [part.load(store) for part in parts]

@@ -20,7 +20,9 @@ a
 sketch
     After ImageNet-Sketch (Wang et al. 2019, arXiv 1905.13549), black strokes on white: edges of
     photographs not in v2 or a, by Canny's detector (`canny`; the generators learn sketches by Sobel
-    magnitude), and line icons and one-colour emoji, drawn by people. `origin` tells them apart.
+    magnitude), and line icons and one-colour emoji, drawn by people. `origin` tells them apart. The
+    photographs are grey on black, so that white paper alone is a shift: the evaluation set shows
+    each sketch in one of both polarities, at random (`evaluation_set`).
 r
     Renditions (Hendrycks et al. 2021, arXiv 2006.16241): colour emoji and silhouettes, grey and
     bright on black as the photographs are.
@@ -49,7 +51,7 @@ Scores = NDArray[np.float64]
 
 ShiftName = Literal["v2", "a", "sketch", "r"]
 SHIFTS: tuple[ShiftName, ...] = get_args(ShiftName)
-DARK = "sketch-dark"  # a control of sketch, see `evaluation_set`
+WHITE, DARK = "sketch-white", "sketch-dark"  # the two polarities of sketch, see `evaluation_set`
 ICONS = {"fashion-mnist": "fashion-icons"}
 """The card with drawings of a card's classes."""
 
@@ -184,25 +186,31 @@ def evaluation_set(
     card: str, name: str, *, store: Store | None = None
 ) -> tuple[Images, NDArray[np.int64]]:
     """Images (N, H, W) and labels (N,) of a card's split or, by the names of `SHIFTS`, of a shift.
-    `sketch-dark` is sketch with black and white exchanged: the strokes without the white paper.
+    Of sketch, half of the images have black and white exchanged (`inverted`); `sketch-white` shows
+    all black on white, as they are drawn, `sketch-dark` all white on black.
 
     Raises UserError for a name that is neither.
     """
     from dataworth.data import load_images
 
-    if name == DARK:
-        images, labels = evaluation_set(card, "sketch", store=store)
-        return 255 - images, labels
-    if name in SHIFTS:
-        shifted = shift(name, card, store=store)
-        return shifted.images, shifted.labels
+    if name in (*SHIFTS, WHITE, DARK):
+        shifted = shift(name.partition("-")[0], card, store=store)
+        dark = {"sketch": inverted(shifted.ids), DARK: np.ones(len(shifted), dtype=bool)}
+        flipped = dark.get(name, np.zeros(len(shifted), dtype=bool))
+        images = np.where(flipped[:, None, None], 255 - shifted.images, shifted.images)
+        return images, shifted.labels
     split = load_images(card, name)
     return split.images, split.labels
 
 
+def inverted(ids: Ids) -> NDArray[np.bool_]:
+    """(N,): of which images of sketch black and white are exchanged, a coin tossed by each id."""
+    return np.array([np.random.default_rng([43, int(i)]).random() < 0.5 for i in ids], dtype=bool)
+
+
 def needs_shift_pool(evaluations: Sequence[str]) -> bool:
     """Whether one of these evaluation sets is made from the card's divided shift pool."""
-    return bool({*SHIFTS, DARK} & set(evaluations))
+    return bool({*SHIFTS, WHITE, DARK} & set(evaluations))
 
 
 def _photographs(card: str, name: str, ids: Ids) -> ShiftSet:

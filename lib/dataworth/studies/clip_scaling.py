@@ -4,7 +4,7 @@ synthetic and both, beside the classifiers of *synthetic scaling*."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.images.captions import attributes
-from dataworth.images.classifiers import Budget, ImageOptimisation
+from dataworth.images.classifiers import Budget, ImageOptimisation, Longest, ascending
 from dataworth.images.clip import (
     TOWERS,
     ClipSpec,
     RecognisedSpec,
     linear_probe,
     real_captions,
-    texts,
     tower_flops,
 )
 from dataworth.images.parts import RealPart, SyntheticPart
@@ -30,7 +28,8 @@ from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves
+from dataworth.studies.clip_labels import agreement, share
+from dataworth.studies.curves import Curve, curves, exponent
 from dataworth.studies.images import Runs, check_sizes, run_classifiers, sample
 from dataworth.studies.reanalysis import Reanalysis
 
@@ -38,9 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARMS = ("real", "synthetic", "real + synthetic")
-ATTRIBUTES = frozenset(
-    ("dark", "bright", "plain", "patterned", "slim", "wide", "heeled", "flat", "high")
-) | {"long-sleeved", "short-sleeved"}  # those that `captions.attributes` gives
+DOUBLED = "real, twice as many"  # control of the mixed arm, at its smallest and largest size
 Sizes = Annotated[tuple[int, ...], Field(min_length=3)]
 LAION = "laion/laion400m"  # hub id of the pairs of open_clip's `laion400m` weights
 
@@ -55,7 +52,10 @@ class ClipScaling(Reanalysis):
     )
     towers: str = field("image and text tower, by name")
     templates: Literal["photo", "clip-7", "clip-80"] = field("zero-shot templates")
-    clip_budget: int = field("length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    clip_budget: Longest = field(
+        "longest training of the towers by number of pairs; the best of four points of it counts",
+        "[pairs, steps] each",
+    )
     clip_batch: int = field("pairs per training step", "pairs", ge=2, le=10**6)
     clip_learning_rate: float = field("peak learning rate of the towers", gt=0, le=10)
     group_sizes: tuple[int, ...] = field(
@@ -70,6 +70,8 @@ class ClipScaling(Reanalysis):
     retrieval_images: int = field(
         "captioned images among which to search", "images", ge=10, le=10**9
     )
+
+    _ascending = field_validator("clip_budget")(ascending)
 
     @field_validator("sizes", "group_sizes")
     @classmethod
@@ -101,8 +103,16 @@ class ClipScaling(Reanalysis):
             )
         return self
 
+    def sizes_of(self, arm: str) -> tuple[int, ...]:
+        """The sizes at which an arm is trained."""
+        few = {"multi-positive": self.group_sizes, DOUBLED: (self.sizes[0], self.sizes[-1])}
+        return few.get(arm, self.sizes)
+
     def parts(self, arm: str, size: int, seed: int) -> tuple[RealPart | SyntheticPart, ...]:
-        """The pairs of one run; `real + synthetic` has `size` of each."""
+        """The pairs of one run; `real + synthetic` has `size` of each, `DOUBLED` twice the real
+        ones."""
+        if arm == DOUBLED:
+            return (self.real(2 * size, seed),)
         pool = self.pool(prompt_set=self.captions, guidance=self.clip_guidance)
         drawn = self.synthetic(pool, size, seed)
         if arm == "synthetic":
@@ -146,14 +156,17 @@ class ClipScaling(Reanalysis):
 
     def clip_samples(self) -> Budget:
         """How long towers train."""
-        return Budget(rule=self.budget_rule, amount=self.clip_budget, batch=self.clip_batch)
+        return Budget(rule="tuned", longest=self.clip_budget, batch=self.clip_batch)
 
     def specs(self) -> dict[str, list[list[ClipSpec]]]:
         """The towers' training runs, as [arm][size][seed]."""
         seeds = range(self.seeds)
         grid = {
-            arm: [[self.clip(*self.parts(arm, n, s), seed=s) for s in seeds] for n in self.sizes]
-            for arm in ARMS
+            arm: [
+                [self.clip(*self.parts(arm, n, s), seed=s) for s in seeds]
+                for n in self.sizes_of(arm)
+            ]
+            for arm in (*ARMS, DOUBLED)
         }
         grid["multi-positive"] = [
             [self.clip(self.groups(n, s), seed=s, objective="multi-positive") for s in seeds]
@@ -175,9 +188,9 @@ class ClipScaling(Reanalysis):
                     f"sizes holds {min(lacking)}, which {arm} lacks; towers are compared with "
                     "classifiers at the same sizes."
                 )
-        sizes = (*self.real_sizes, self.probe_images)
+        sizes = (*self.real_sizes, self.probe_images, 2 * max(self.sizes))
         runs = self.seeds * (len(self.real_sizes) + len(self.synthetic_sizes))
-        runs += self.seeds * (3 * len(self.sizes) + len(self.group_sizes) + 3)
+        runs += self.seeds * (3 * len(self.sizes) + len(self.group_sizes) + 5)
         self.check(real=max(sizes), runs=runs)
 
     def cost(self) -> list[dict[str, object]]:
@@ -194,7 +207,12 @@ class ClipScaling(Reanalysis):
         )
         name = TOWERS[self.towers].name
         forward, parameters = tower_flops(self.towers)
-        pairs = [n for n in self.sizes for _ in ARMS] + list(self.group_sizes)
+        more = {"real + synthetic": 2, DOUBLED: 2}
+        pairs = [
+            n * more.get(arm, 1)
+            for arm in (*ARMS, DOUBLED, "multi-positive")
+            for n in self.sizes_of(arm)
+        ]
         samples = self.seeds * self.clip_batch * sum(self.clip_samples().steps(n) for n in pairs)
         rows += [
             {
@@ -247,13 +265,12 @@ class Study(base.Study):
         """All towers, with those on filtered images: runs of one seed and size start from the same
         weights, and seeds differ more than arms; each size is a block."""
         p = self.params
-        others = {"multi-positive": p.group_sizes, "filtered": (max(p.sizes),)}
         runs = {
             arm: rows
             for arm, rows in {**self.runs, "filtered": self.diagnosis["clip, filtered"]}.items()
             if f"logits_{split}" in rows[0][0].arrays  # multi-positive towers read no captions
         }
-        sizes = {arm: others.get(arm, p.sizes) for arm in runs}
+        sizes = {arm: p.sizes_of(arm) for arm in runs} | {"filtered": (max(p.sizes),)}
         return curves(
             runs,
             sizes,
@@ -266,9 +283,56 @@ class Study(base.Study):
 
     def mixing(self) -> dict[int, Estimate]:
         """Zero-shot loss of as many synthetic beside the real pairs over that of the real pairs
-        alone, by size."""
-        both, real = self.curve("real + synthetic"), self.curve("real")
-        return {n: both.one(i).over(real.one(i)) for i, n in enumerate(self.params.sizes)}
+        alone, by size. Not measurable where that of the real pairs is not surely below that of a
+        guess: any other pairs then cure overconfidence."""
+        return {n: self._beside(n, "real + synthetic") for n in self.params.sizes}
+
+    def doubled(self) -> dict[int, Estimate]:
+        """The control of `mixing`: twice the real pairs over the real pairs, at the smallest and
+        the largest size."""
+        return {n: self._beside(n, DOUBLED) for n in self.params.sizes_of(DOUBLED)}
+
+    def _beside(self, size: int, arm: str) -> Estimate:
+        p = self.params
+        alone = self.curve("real").one(p.sizes.index(size))
+        found = self.curve(arm).one(p.sizes_of(arm).index(size)).over(alone)
+        guess = np.log(len(p.pool().names))
+        if alone.high < guess:
+            return found
+        why = f"The loss of {size} real pairs alone is {alone}; that of a guess is {guess:.2f}."
+        return replace(found, unmeasurable=why)
+
+    def features(self) -> Estimate:
+        """Linear-probe error of the multi-positive towers over that of plain ones on synthetic
+        images, at the largest common size. Not measurable where neither beats raw pixels: they are
+        then two kinds of poor features."""
+        size = self.params.group_sizes[-1]
+        own, plain = (
+            self.curve(arm, split="probe", metric="error").one(
+                self.params.sizes_of(arm).index(size)
+            )
+            for arm in ("multi-positive", "synthetic")
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # draws without an error
+            found, pixels = own.over(plain), 1 - self.pixel_probe()
+        if min(own.value, plain.value) < pixels:
+            return found
+        why = (
+            f"The probe's error is {own} on multi-positive and {plain} on plain features, and "
+            f"{pixels:.3g} on raw pixels: neither kind is worth having."
+        )
+        return replace(found, unmeasurable=why)
+
+    def random_drop(self) -> Estimate:
+        """The control of `filtering`: its `ratio` if as many images were dropped at random, by the
+        power laws of classifiers and towers on synthetic images."""
+        kept = self.recognised().value
+        k = [
+            exponent(c.fit("power"))
+            for c in (self.classifier("synthetic"), self.curve("synthetic"))
+        ]
+        gap = k[1].minus(k[0])  # loss after over before is kept^-k
+        return estimate(kept**gap.value, kept**gap.draws)
 
     def filtering(self) -> dict[str, Estimate]:
         """Loss after dropping the images that the reference does not recognise, over the loss
@@ -292,53 +356,13 @@ class Study(base.Study):
     def recognised(self) -> Estimate:
         """Fraction of the synthetic images that the reference recognises."""
         shown = np.concatenate([r.arrays["recognised"] for r in self.judged])
-        return self._share(shown.astype(float), np.ones(len(shown)))
+        p = self.params
+        return share(shown.astype(float), np.ones(len(shown)), resamples=p.resamples, seed=p.seed)
 
     def agreement(self) -> pd.DataFrame:
-        """Do images keep what their caption says apart from the class? By recognised or not: the
-        share of the captions' attribute words that hold in the image (95 % interval over images),
-        and the share that would hold by chance, with captions permuted within class.
-        Columns images, words, share, low, high, chance."""
-        import pandas as pd
-
-        said, kept, chance, shown = [], [], [], []
-        for s, result in enumerate(self.judged):
-            part = result.spec.part  # type: ignore[attr-defined]
-            images, labels = part.load(self.store)
-            holds = [set(words) for words in attributes(images, labels)]
-            stated = [ATTRIBUTES & set(text.split()) for text in texts(part, self.store)]
-            dealt = _deal(labels, np.random.default_rng([self.params.seed, 23, s]))
-            said += [len(words) for words in stated]
-            kept += [len(words & h) for words, h in zip(stated, holds, strict=True)]
-            # The same words held against another image of the class.
-            chance += [len(words & holds[j]) for words, j in zip(stated, dealt, strict=True)]
-            shown += result.arrays["recognised"].tolist()
-        count, true, luck = (np.array(x, dtype=float) for x in (said, kept, chance))
-        recognised = np.array(shown, dtype=bool)
-        rows = {}
-        for name, rows_of in {"recognised": recognised, "not recognised": ~recognised}.items():
-            found = self._share(true[rows_of], count[rows_of])
-            rows[name] = {
-                "images": int(rows_of.sum()),
-                "words": int(count[rows_of].sum()),
-                "share": found.value,
-                "low": found.low,
-                "high": found.high,
-                "chance": _ratio(luck[rows_of].sum(), count[rows_of].sum()),
-            }
-        table = pd.DataFrame(rows).T.astype({"images": int, "words": int})
-        return table.rename_axis("by the reference")
-
-    def _share(self, part: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate:
-        """sum(part) / sum(whole), with an interval from resampling images."""
+        """What the images show of their captions apart from the class (`clip_labels.agreement`)."""
         p = self.params
-        if not len(part):
-            return estimate(np.nan, np.full(p.resamples, np.nan))
-        rng = np.random.default_rng([p.seed, 24])
-        rows = rng.integers(len(part), size=(p.resamples, len(part)))
-        with np.errstate(invalid="ignore"):
-            draws = part[rows].sum(1) / whole[rows].sum(1)
-        return estimate(_ratio(part.sum(), whole.sum()), draws)
+        return agreement(self.judged, self.store, resamples=p.resamples, seed=p.seed)
 
     def scores(self) -> pd.DataFrame:
         """By arm and size, percent, mean over seeds: zero-shot top-1, recall at 1 and 5 in both
@@ -359,11 +383,7 @@ class Study(base.Study):
                 for title, name in columns.items()
             }
             for arm, of_arm in self.runs.items()
-            for size, row in zip(
-                self.params.group_sizes if arm == "multi-positive" else self.params.sizes,
-                of_arm,
-                strict=True,
-            )
+            for size, row in zip(self.params.sizes_of(arm), of_arm, strict=True)
         }
         return pd.DataFrame(rows).T.round(1).rename_axis(["arm", "pairs"])
 
@@ -409,20 +429,6 @@ class Study(base.Study):
         }
         table["ms per step"] = [f"{steps[k]:.0f}" if k in steps else "" for k in table.index]
         return table
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
-
-
-def _deal(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """For each row another row of the same label, a permutation within the label."""
-    dealt = np.arange(len(labels))
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        shuffled = rng.permutation(rows)
-        dealt[shuffled] = np.roll(shuffled, 1)
-    return dealt
 
 
 def run(params: ClipScaling, store: Store | None = None) -> Study:

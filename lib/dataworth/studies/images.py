@@ -7,7 +7,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationInfo, field_validator
@@ -15,10 +15,18 @@ from pydantic import ValidationInfo, field_validator
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.captions import CLASS_WORDS
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, ImageOptimisation
+from dataworth.images.classifiers import (
+    MODELS,
+    Budget,
+    ClassifierSpec,
+    ImageOptimisation,
+    Longest,
+    ascending,
+)
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import (
+    Part,
     RealPart,
     ShardSpec,
     SyntheticPart,
@@ -71,8 +79,10 @@ class ImageStudy(Parameters):
     card: str = field("data set, by the id of its card")
     seeds: int = field("training runs per size and arm", "runs", ge=1, le=1000)
     model: str = field("classifier, by name")
-    budget_rule: Literal["fixed_steps", "fixed_epochs"] = field("what is held equal between sizes")
-    budget: int = field("length of training", "steps or epochs, by the rule", ge=1, le=10**8)
+    budget: Longest = field(
+        "longest training by training-set size; the best of four points of it counts",
+        "[images, steps] each",
+    )
     batch: int = field("images per training step", "images", ge=1, le=10**6)
     learning_rate: float = field("peak learning rate", gt=0, le=10)
     shift: int = field("largest random shift of a training image", "pixels", ge=0, le=8)
@@ -95,6 +105,8 @@ class ImageStudy(Parameters):
         if name not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return name
+
+    _ascending = field_validator("budget")(ascending)
 
     @field_validator("prompt_set")
     @classmethod
@@ -132,13 +144,13 @@ class ImageStudy(Parameters):
 
         return weights_digest(retrained(self.card, family=GENERATORS[generator].family))
 
-    def real(self, size: int, seed: int) -> RealPart:
+    def real(self, size: int, seed: int, *, split: str = POOL) -> RealPart:
         """`size` real images for training run `seed` (0, 1, ...): balanced, nested in size."""
         from dataworth.data import load_images
 
-        whole = load_images(self.card, POOL)
+        whole = load_images(self.card, split)
         rows = balanced_subset(np.asarray(whole.labels), size, self.seed + seed)
-        return RealPart(card=self.card, split=POOL, ids=tuple(whole.ids[rows].tolist()))
+        return RealPart(card=self.card, split=split, ids=tuple(whole.ids[rows].tolist()))
 
     def synthetic(self, pool: SyntheticPool, size: int, seed: int) -> SyntheticPart:
         """`size` images of the pool for training run `seed`: balanced, nested in size, and none in
@@ -149,11 +161,9 @@ class ImageStudy(Parameters):
     @property
     def own_budget(self) -> Budget:
         """The training of every classifier that is not given another."""
-        return Budget(rule=self.budget_rule, amount=self.budget, batch=self.batch)
+        return Budget(rule="tuned", longest=self.budget, batch=self.batch)
 
-    def classifier(
-        self, *parts: RealPart | SyntheticPart, seed: int, **changes: Any
-    ) -> ClassifierSpec:
+    def classifier(self, *parts: Part, seed: int, **changes: Any) -> ClassifierSpec:
         """Training run `seed` on the union of `parts`; `changes` name `model` (by name), `budget`
         or other fields of the spec. Run 0 on real images keeps its weights: it can judge images."""
         evaluations = changes.pop("evaluations", self.evaluations())

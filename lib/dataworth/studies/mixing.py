@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.parameters import field
 from dataworth.runs import Store
-from dataworth.stats import Estimate, estimate
+from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import Runs, check_sizes, run_classifiers
@@ -54,7 +54,7 @@ class Mixing(Reanalysis):
         le=10**6,
     )
     shares: Shares = field(
-        "share of synthetic images among the training samples of the weighted mixture"
+        "shares of synthetic images among the training samples of the weighted mixture"
     )
 
     _sorted = field_validator("mixed_sizes")(check_sizes)
@@ -128,9 +128,9 @@ class Mixed(base.Study):
     params: Mixing
     runs: Runs
 
-    def pure(self, arm: str, metric: str = "loss", split: str = "test") -> Curve:
+    def pure(self, arm: str, metric: str = "loss") -> Curve:
         """The scaling curve of `real` or `synthetic` images alone."""
-        return self._curves(metric, split)[arm]
+        return self._curves(metric)[arm]
 
     def mixed(self, real: int, metric: str = "loss") -> Curve:
         """Loss against the number of synthetic images beside `real` real ones, none first."""
@@ -142,18 +142,19 @@ class Mixed(base.Study):
             np.concatenate([alone.draws[:, [at]], added.draws], axis=1),
         )
 
-    def weighted(self, split: str = "test") -> tuple[Array, Curve]:
+    @cached_property
+    def weighted(self) -> tuple[Array, Curve]:
         """Shares of synthetic images among the samples, rising, and the loss at each. The first is
         0 (real images alone), one is the natural share, the last is 1 where the synthetic arm was
         run at that size."""
         p = self.params
         n, m = p.weighted_size, p.weighted_added
-        parts = [(0.0, self.pure("real", split=split), p.real_sizes.index(n))]
-        parts += [(self.natural, self._curves("loss", split)[f"mixed, {n}"], p.added(n).index(m))]
-        own = self._curves("loss", split)["weighted"]
+        parts = [(0.0, self.pure("real"), p.real_sizes.index(n))]
+        parts += [(self.natural, self._curves("loss")[f"mixed, {n}"], p.added(n).index(m))]
+        own = self._curves("loss")["weighted"]
         parts += [(share, own, i) for i, share in enumerate(p.shares)]
         if m in p.synthetic_sizes:
-            alone = self.pure("synthetic", split=split)
+            alone = self.pure("synthetic")
             parts.append((1.0, alone, p.synthetic_sizes.index(m)))
         parts.sort(key=lambda part: part[0])
         joined = Curve(
@@ -169,15 +170,18 @@ class Mixed(base.Study):
         n, m = self.params.weighted_size, self.params.weighted_added
         return m / (n + m)
 
-    def best_share(self) -> tuple[float, Estimate]:
-        """The share with the lowest validation loss among `shares`, and its test loss divided by
-        that of the natural share."""
-        shares, chosen = self.weighted("validation")
-        own = np.flatnonzero(np.isin(shares, self.params.shares))
-        best = own[chosen.means[own].argmin()]
-        shares, test = self.weighted()
-        natural = int(np.abs(shares - self.natural).argmin())
-        return float(shares[best]), test.one(best).over(test.one(natural))
+    def other_weights(self) -> tuple[float, Estimate]:
+        """The best of `shares`, and the loss at the natural share over that at it: above 1 where
+        another weight does better. Its interval allows for the choice (`stats.best_of`)."""
+        tried, test = self.weighted
+        natural = test.one(int(np.abs(tried - self.natural).argmin()))
+        others = {
+            f"{share}": natural.over(test.one(i))
+            for i, share in enumerate(tried.tolist())
+            if share in self.params.shares
+        }
+        best, gain = best_of(others)
+        return float(best), gain
 
     def relative(self, metric: str = "loss") -> pd.DataFrame:
         """Loss (or error) of every mixed set divided by that of its real images alone: columns
@@ -280,18 +284,42 @@ class Mixed(base.Study):
         columns = [f"{question}{end}" for question in ("added", "replaced") for end in ends]
         return pd.DataFrame(rows, columns=["real", "synthetic", *columns])
 
+    def beyond_simpler(self) -> Estimate:
+        """By how much the error of the rule n + m/ρ exceeds that of the better of the two simpler
+        rules (`errors`), draw by draw: below 0 where it beats both."""
+        rule, *simpler = self.errors().values()
+        gaps = [rule.minus(other) for other in simpler]
+        return estimate(max(g.value for g in gaps), np.max([g.draws for g in gaps], axis=0))
+
     def change(self, real: int, above: int, below: int) -> Estimate:
         """The top-1 error at one place of the line of `real` images over that at another; place 0
         is the real images alone."""
         c = self.mixed(real, "error")
         return c.one(above).over(c.one(below))
 
+    def instead(self, real: int, above: int, below: int) -> Estimate:
+        """The control of `change`: as many further real images in the place of the synthetic ones,
+        by straight lines in logs between the sizes of the real arm, its largest at most."""
+        c, added = self.pure("real", "error"), self.mixed(real).sizes
+
+        def at(place: int) -> Estimate:
+            size = min(real + added[place], c.sizes[-1])
+            i = int(min(np.searchsorted(c.sizes, size, side="right"), len(c.sizes) - 1))
+            part = np.log(size / c.sizes[i - 1]) / np.log(c.sizes[i] / c.sizes[i - 1])
+            few, many = c.one(i - 1), c.one(i)
+            return estimate(
+                few.value ** (1 - part) * many.value**part,
+                few.draws ** (1 - part) * many.draws**part,
+            )
+
+        return at(above).over(at(below))
+
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return self.runs
 
     @cache  # noqa: B019 - a study lives as long as its page
-    def _curves(self, metric: str, split: str = "test") -> dict[str, Curve]:
+    def _curves(self, metric: str) -> dict[str, Curve]:
         """All arms, from one model of noise; runs that hold the same real images are a block."""
         p = self.params
         sizes: dict[str, Sequence[int]] = {"real": p.real_sizes, "synthetic": p.synthetic_sizes}
@@ -309,7 +337,6 @@ class Mixed(base.Study):
             sizes,
             trained=trained,
             blocks=blocks,
-            split=split,
             metric=metric,
             resamples=p.resamples,
             seed=p.seed,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,13 +14,13 @@ from pydantic import field_validator, model_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.generators.named import GENERATORS
-from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
-from dataworth.images.shifts import DARK, SHIFTS
+from dataworth.images.parts import NegativePart, Part, SyntheticPool
+from dataworth.images.shifts import DARK, SHIFTS, WHITE
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
-from dataworth.stats import Estimate, estimate
+from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves, hash_of, resample, scores
+from dataworth.studies.curves import Curve, curves, exponent, hash_of, resample, scores
 from dataworth.studies.images import (
     Runs,
     check_prompt_sets,
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 from dataworth.arrays import Array
 
 SETS = ("test", *SHIFTS)
-DRAWN = ("sketch", "r")  # the shifted sets that hold drawings
+CELL_SETS = ("test", "v2", "a", WHITE, DARK, "r")  # on which the 2x2 is evaluated
+NEGATIVES = "real, 1 % negatives"  # control: real images, a hundredth of them inverted
 EFFECTS = ("drawings in the pool", "style words", "interaction")
 # Per cell: (without, plain), (without, styles), (with, plain), (with, styles).
 CONTRASTS = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, -0.5, 0.5], [1.0, -1.0, -1.0, 1.0]])
@@ -113,12 +114,11 @@ class OutOfDistribution(Reanalysis):
         )
 
     def factorial(self) -> list[list[ClassifierSpec]]:
-        """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row; they
-        are evaluated on the dark sketches too."""
-        evaluations = (*self.evaluations(), DARK)
+        """Runs `[cell][seed]` of the 2x2, and real images of the same number in a fifth row."""
+        evaluations = ("validation", *CELL_SETS)
         budget = Budget(amount=self.cause_budget, batch=self.batch)
         size, seeds = self.cause_size, range(self.seeds)
-        parts: list[Sequence[RealPart | SyntheticPart]] = []
+        parts: list[Sequence[Part]] = []
         parts += [[self.synthetic(pool, size, s) for s in seeds] for pool in self.cells().values()]
         parts += [[self.real(size, s) for s in seeds]]
         return [
@@ -126,44 +126,64 @@ class OutOfDistribution(Reanalysis):
             for row in parts
         ]
 
+    def negatives(self) -> list[list[ClassifierSpec]]:
+        """The control as `[size][seed]`: the real arm at the largest of `other_sizes` with one
+        image in a hundred, and one at least, in negative."""
+        size = self.other_sizes[-1]
+        rows = []
+        for s in range(self.seeds):
+            real = self.real(size, s)
+            rng = np.random.default_rng([self.seed + s, 44])
+            chosen = set(rng.choice(real.ids, max(1, size // 100), replace=False).tolist())
+            parts = [
+                real.model_copy(update={"ids": tuple(i for i in real.ids if (i in chosen) is own)})
+                for own in (False, True)
+            ]
+            rows.append(self.classifier(parts[0], NegativePart(of=parts[1]), seed=s))
+        return [rows]
+
     def drawings(self) -> list[Drawing]:
         """The synthetic arm and the four cells of the 2x2; *synthetic scaling* counts the other
         arms."""
         return [*super().drawings(), *self.sampled(self.cell_names(), self.cause_size)]
 
     def trainings(self) -> list[Training]:
-        """The main arms and the 2x2 with its row of real images."""
-        return [*super().trainings(), self.further("2x2", 5, self.cause_budget)]
+        """The main arms, the control, and the 2x2 with its row of real images."""
+        steps = self.own_budget.steps(self.other_sizes[-1])
+        control = self.further("real, in part in negative", 1, steps)
+        return [*super().trainings(), control, self.further("2x2", 5, self.cause_budget)]
 
     def preflight(self) -> None:
         """Raises UserError before anything runs: no data, a small pool, no generator."""
         self.check(
             real=max(*self.real_sizes, self.cause_size),
             generators=(*self.other_generators, self.with_drawings, self.without_drawings),
-            runs=self.seeds * (5 + len(self.arms) * len(self.real_sizes)),
+            runs=self.seeds * (6 + len(self.arms) * len(self.real_sizes)),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Study(base.Study):
-    """Finished runs: `runs[arm][size][seed]`; `factorial[cell][seed]`, real images in row 4."""
+    """Finished runs: `runs[arm][size][seed]`; `negatives[size][seed]`, the control of `real` at one
+    size; `factorial[cell][seed]`, real images in row 4."""
 
     params: OutOfDistribution
     sizes: Mapping[str, Sequence[int]]
     runs: Runs
+    negatives: list[list[Result]]
     factorial: list[list[Result]]
     store: Store
 
     def curve(self, arm: str, *, split: str, metric: str = "loss") -> Curve:
-        """The scaling curve of an arm on an evaluation set (see `curves.curves`)."""
+        """The scaling curve of an arm, or of `NEGATIVES`, on a set (`curves.curves`)."""
         return self._curves(split, metric)[arm]
 
     @cache  # noqa: B019 - a study lives as long as its page
     def _curves(self, split: str, metric: str) -> dict[str, Curve]:
         p = self.params
         return curves(
-            self.runs,
-            self.sizes,
+            {**self.runs, NEGATIVES: self.negatives},
+            {**self.sizes, NEGATIVES: self.params.other_sizes[-1:]},
             split=split,
             metric=metric,
             resamples=p.resamples,
@@ -177,40 +197,81 @@ class Study(base.Study):
 
     def exponent(self, arm: str, split: str) -> Estimate:
         """k of loss = a D^-k over `other_sizes`; negative where loss grows with D. It depends on
-        the range of sizes, so all arms get the same one."""
-        from dataworth.fit import fit
-
+        the range of sizes, so all arms get the same one. Not measurable where a loss is not surely
+        below that of a guess: what falls there is overconfidence."""
         c = self.curve(arm, split=split).at(self.params.other_sizes)
-        law = fit(c.table(), law="power", x="n", y="loss", draws=c.draws)
-        return estimate(law.params["k"], law.draws["k"])
+        law, guess = c.fit("power"), np.log(len(self.params.pool().names))
+        found, highest = exponent(law), c.one(int(c.means.argmax()))
+        if highest.high < guess:
+            return found
+        return replace(
+            found,
+            unmeasurable=f"The loss of {arm} reaches {highest}, that of a guess is {guess:.2f}: k "
+            "would measure overconfidence.",
+        )
+
+    def faster(self, split: str) -> tuple[str, Estimate]:
+        """The synthetic source whose k exceeds that of real images most, and by how much
+        (`stats.best_of`); among those that are measurable, if there are any."""
+        real, found = self.exponent("real", split), {}
+        for arm in self.runs:
+            if arm != "real":
+                k = self.exponent(arm, split)
+                why = k.unmeasurable or real.unmeasurable
+                found[arm] = replace(k.minus(real), unmeasurable=why)
+        arm, best = best_of({a: e for a, e in found.items() if not e.unmeasurable} or found)
+        return arm, replace(best, unmeasurable=found[arm].unmeasurable)
 
     def advantage(self, arm: str, split: str) -> Estimate:
         """Top-1 of an arm minus that of real images, in points, at the largest of `other_sizes`."""
-        size = self.params.other_sizes[-1:]
-        ours, real = (self.curve(a, split=split, metric="error").at(size) for a in (arm, "real"))
-        return estimate(
-            100 * (real.means - ours.means).item(), 100 * (real.draws - ours.draws)[:, 0]
-        )
+        return self.level(arm, split).minus(self.level("real", split))
 
-    def cell_accuracy(self, splits: Sequence[str]) -> tuple[Array, Array]:
-        """Top-1 in percent of the rows of `factorial`, (5,), mean over seeds and then over the
-        sets `splits`, and bootstrap versions (B, 5)."""
+    def level(self, arm: str, split: str) -> Estimate:
+        """Top-1 of an arm in percent, at the largest of `other_sizes`."""
+        error = self.curve(arm, split=split, metric="error").at(self.params.other_sizes[-1:])
+        return error.top1().one(0)
+
+    def count(self, split: str) -> int:
+        """Number of images of an evaluation set."""
+        return len(self.runs["real"][0][0].arrays[f"labels_{split}"])
+
+    def highest(self, split: str) -> Estimate:
+        """The highest `level` on a set: where all are near chance, no difference is measured."""
+        return max((self.level(arm, split) for arm in self.runs), key=lambda e: e.value)
+
+    @cached_property
+    def _cells(self) -> tuple[Array, Array]:
+        """Top-1 in percent of the rows of `factorial` on `CELL_SETS`, (5, sets), and bootstrap
+        versions (B, 5, sets): of all sets at once, as a run that is lucky on one may be on
+        another."""
         p = self.params
-        errors = [(scores(self.factorial, split=split, metric="error"), None) for split in splits]
+        errors = [(scores(self.factorial, split=s, metric="error"), None) for s in CELL_SETS]
         stream = hash_of(self.factorial)
-        drawn = resample(errors, resamples=p.resamples, seed=p.seed, stream=stream)  # (B, 5, E)
-        means = np.mean([each.mean((1, 2)) for each, _ in errors], axis=0)
-        return 100 * (1 - means), 100 * (1 - drawn.mean(-1))
+        drawn = resample(errors, resamples=p.resamples, seed=p.seed, stream=stream)
+        means = np.stack([each.mean((1, 2)) for each, _ in errors], -1)
+        return 100 * (1 - means), 100 * (1 - drawn)
 
-    def effects(self, splits: Sequence[str]) -> dict[str, Estimate]:
-        """Main effects and interaction of the 2x2 on top-1, in points, mean over `splits`."""
-        means, draws = self.cell_accuracy(splits)
+    def cell_accuracy(self, split: str) -> tuple[Array, Array]:
+        """Top-1 in percent of the rows of `factorial` on one of `CELL_SETS`, (5,), and bootstrap
+        versions (B, 5)."""
+        at = CELL_SETS.index(split)
+        return self._cells[0][:, at], self._cells[1][..., at]
+
+    def effects(self, split: str) -> dict[str, Estimate]:
+        """Main effects and interaction of the 2x2 on top-1, in points."""
+        means, draws = self.cell_accuracy(split)
         value, resampled = factorial_effects(means[:4]), factorial_effects(draws[:, :4])
         return {e: estimate(value[i], resampled[:, i]) for i, e in enumerate(EFFECTS)}
 
-    def steps(self, splits: Sequence[str]) -> dict[str, Estimate]:
-        """Each of `STEPS` on top-1, in points, mean over `splits`."""
-        means, draws = self.cell_accuracy(splits)
+    def best_cell(self, split: str) -> Estimate:
+        """The highest top-1 of the four cells, in percent."""
+        means, draws = self.cell_accuracy(split)
+        best = int(means[:4].argmax())
+        return estimate(means[best], draws[:, best])
+
+    def steps(self, split: str) -> dict[str, Estimate]:
+        """Each of `STEPS` on top-1, in points."""
+        means, draws = self.cell_accuracy(split)
         return {
             step: estimate(means[a] - means[b], draws[:, a] - draws[:, b])
             for step, (a, b) in STEPS.items()
@@ -219,7 +280,7 @@ class Study(base.Study):
     def interaction(self, split: str) -> dict[str, dict[str, Estimate]]:
         """Top-1 in percent of the 2x2 on an evaluation set, by generator and prompt set, and of as
         many real images, which have no prompts (twice the same)."""
-        p, (means, draws) = self.params, self.cell_accuracy((split,))
+        p, (means, draws) = self.params, self.cell_accuracy(split)
         cells = [estimate(mean, draws[:, i]) for i, mean in enumerate(means)]
         lines = {"without drawings": (0, 1), "with drawings": (2, 3), "real": (4, 4)}
         prompts = (p.prompt_set, p.style_prompt_set)
@@ -256,7 +317,8 @@ class Study(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {f"classifiers, {arm}": rows for arm, rows in self.runs.items()} | {
-            "classifiers, 2x2": self.factorial
+            "classifiers, in part in negative": self.negatives,
+            "classifiers, 2x2": self.factorial,
         }
 
 
@@ -271,5 +333,7 @@ def run(params: OutOfDistribution, store: Store | None = None) -> Study:
     params.preflight()
     store = store or Store()
     sizes, grid = params.stored(params.arms)
-    done = run_classifiers({**grid, "2x2": params.factorial()}, store)
-    return Study(params, sizes, {arm: done[arm] for arm in grid}, done["2x2"], store)
+    others = {NEGATIVES: params.negatives(), "2x2": params.factorial()}
+    done = run_classifiers({**grid, **others}, store)
+    runs = {arm: done[arm] for arm in grid}
+    return Study(params, sizes, runs, done[NEGATIVES], done["2x2"], store)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
@@ -35,7 +35,7 @@ Rows = NDArray[np.intp]
 Who = Literal["weak", "other", "all"]
 
 GROUPS = ("easy", "scaling", "poor")
-SLACK = 0.1  # how far the thresholds of the groups are moved to either side
+SLACK = (0.1, 0.1, 0.05)  # how far the thresholds of the groups are moved to either side
 
 
 class PerClass(Reanalysis):
@@ -46,6 +46,9 @@ class PerClass(Reanalysis):
     )
     poor_accuracy: float = field(
         "poor: a class whose top-1 stays below this at the largest size", gt=0, le=1
+    )
+    poor_exponent: float = field(
+        "poor: and whose error falls with the training set by an exponent below this", gt=0, le=1
     )
     judged_images: int = field(
         "synthetic images evaluated by the reference classifier", "images", ge=20, le=10**9
@@ -59,6 +62,17 @@ class PerClass(Reanalysis):
     fix_budget: int = field("intervention: length of training", "steps", ge=1, le=10**8)
 
     _prompts = field_validator("fix_prompt_set")(check_prompt_sets)
+
+    @model_validator(mode="after")
+    def _in_common(self) -> Self:
+        if len(self.common_sizes) < 2:
+            raise ValueError("real_sizes and synthetic_sizes must have two sizes in common")
+        return self
+
+    @property
+    def common_sizes(self) -> list[int]:
+        """The sizes of both arms: classes are compared over these."""
+        return [n for n in self.real_sizes if n in self.synthetic_sizes]
 
     def fidelity(self, reference: ClassifierSpec) -> FidelitySpec:
         """The pool of the synthetic arm, evaluated by a classifier trained on real images."""
@@ -154,20 +168,25 @@ class Study(base.Study):
         )
 
     def classes(self, arm: str) -> dict[str, ClassScaling]:
-        """Every class of an arm, by name."""
+        """Every class of an arm, by name, over the sizes that both arms have."""
         p, found = self.params, {}
         for label, name in enumerate(self.names):
-            loss, error = (self.curve(arm, label, metric=m) for m in ("loss", "error"))
-            k = estimate(exponent(loss.sizes, loss.means).item(), exponent(loss.sizes, loss.draws))
+            error = self.curve(arm, label, metric="error").at(p.common_sizes)
+            least = 0.5 / np.count_nonzero(self.labels() == label)
+            k = estimate(
+                exponent(error.sizes, np.maximum(error.means, least)).item(),
+                exponent(error.sizes, np.maximum(error.draws, least)),
+            )
             first, last = (estimate(1 - error.means[i], 1 - error.draws[:, i]) for i in (0, -1))
-            group = _group(first.value, last.value, k, p).item()
-            draws = _group(first.draws, last.draws, k, p)
+            rules = {"easy": p.easy_accuracy, "poor": p.poor_accuracy, "flat": p.poor_exponent}
+            group = groups(first.value, last.value, k.value, **rules).item()
+            draws = groups(first.draws, last.draws, k.draws, **rules)
             found[name] = ClassScaling(first, last, k, group, draws)
         return found
 
     def table(self, arm: str) -> pd.DataFrame:
         """Groups of an arm by class: top-1 at the smallest (`first`) and largest size (`last`),
-        `k` of the loss, `group`, and `agreed`, the fraction of bootstrap draws in that group."""
+        `k` of the error, `group`, and `agreed`, the fraction of bootstrap draws in that group."""
         import pandas as pd
 
         columns = ("first", "last", "k", "group")
@@ -184,17 +203,18 @@ class Study(base.Study):
         covers those up to `SLACK` beside the parameters', as well as the bootstrap draws."""
         p, found = self.params, list(self.classes(arm).values())
         counts = []
-        for easy, poor in product((-SLACK, 0, SLACK), repeat=2):
+        for easy, poor, flat in product(*((-slack, 0, slack) for slack in SLACK)):
             chosen = {
                 "easy": min(p.easy_accuracy + easy, 1),
                 "poor": max(p.poor_accuracy + poor, 0),
+                "flat": max(p.poor_exponent + flat, 0),
             }
-            of = [groups(c.first.draws, c.last.draws, c.k.interval, **chosen) for c in found]
+            of = [groups(c.first.draws, c.last.draws, c.k.draws, **chosen) for c in found]
             counts.append(np.sum([(np.stack(of) == name).any(0) for name in GROUPS], axis=0))
         return estimate(len({c.group for c in found}), np.concatenate(counts))
 
     def causes(self) -> pd.DataFrame:
-        """Per class: `k` and `accuracy` of the synthetic arm (largest size), `recognizability` (F1)
+        """Per class: `k` of the error and `accuracy` of the synthetic arm, `recognizability` (F1)
         and `diversity` (feature deviation) of its images, and `real_f1`, the same reference on real
         validation images: a class that the reference cannot tell either is no fault of the
         generator."""
@@ -220,31 +240,60 @@ class Study(base.Study):
 
     def excess_gap(self) -> Estimate:
         """Real minus synthetic top-1 at the largest common size, of the `weak` classes less that
-        of the others, in points: above 0 if the weak classes lose more by being synthetic."""
-        at = max(set(self.sizes["real"]) & set(self.sizes["synthetic"]), default=None)
-        at = at or min(self.sizes["real"][-1], self.sizes["synthetic"][-1])
-        places, first = [], 0
-        for arm in PURE:
-            sizes = np.asarray(self.sizes[arm])
-            places.append(first + int(np.abs(np.log(sizes / at)).argmin()))
-            first += len(sizes)
-        # Both groups of classes at once: a run that does well on one may do so on the other.
+        of the others, in points. Points near 50 % move more easily than points near 95 %: weak
+        classes lose more of them whatever the cause (see `excess_at_equal_accuracy`)."""
+        at = self.params.common_sizes[-1]
+        real, synthetic = (self._places(arm)[self.sizes[arm].index(at)] for arm in PURE)
+
+        def excess(error: Array) -> Array:
+            _, weak, other = np.moveaxis(error[..., synthetic, :] - error[..., real, :], -1, 0)
+            return np.asarray(100 * (weak - other))
+
+        means, drawn = self._by_group
+        return estimate(float(excess(means)), excess(drawn))
+
+    def excess_at_equal_accuracy(self) -> Estimate:
+        """Top-1 of the `weak` classes, in points, that the real arm has more than the largest
+        synthetic set where its top-1 over *all* classes is that of the synthetic set, by straight
+        lines between the sizes of the real arm. Not measurable where no real set is as good, or
+        none as bad."""
+        real, last = self._places("real"), self._places("synthetic")[-1]
+
+        def excess(error: Array) -> float:
+            everything, weak = 1 - error[:, 0], 1 - error[:, 1]
+            rising = np.maximum.accumulate(everything[real])
+            return float(100 * (np.interp(everything[last], rising, weak[real]) - weak[last]))
+
+        means, drawn = self._by_group
+        found = estimate(excess(means), [excess(draw) for draw in drawn])
+        everything = 1 - means[:, 0]
+        if everything[real].min() <= everything[last] <= everything[real].max():
+            return found
+        why = (
+            f"The top-1 of the largest synthetic set, {100 * everything[last]:.1f} %, lies outside "
+            "that of the real sets."
+        )
+        return replace(found, unmeasurable=why)
+
+    def _places(self, arm: str) -> list[int]:
+        """Positions of an arm's cells in `_by_group`."""
+        first = 0 if arm == PURE[0] else len(self.sizes[PURE[0]])
+        return list(range(first, first + len(self.sizes[arm])))
+
+    @cached_property
+    def _by_group(self) -> tuple[Array, Array]:
+        """Errors of all cells of both arms over all classes, the weak and the others, (cells, 3),
+        and draws of them: at once, as a run that does well on one group may do so on another."""
         errors = np.concatenate([scores(self.runs[arm], metric="error") for arm in PURE])
-        rows = [self.rows(who) for who in ("weak", "other")]
+        rows = [self.rows(who) for who in ("all", "weak", "other")]
         drawn = resample(
             [(errors, each) for each in rows],
             sizes=np.concatenate([self.sizes[arm] for arm in PURE]),
             resamples=self.params.resamples,
             seed=self.params.seed,
             stream=hash_of(self.runs["real"]),
-        )  # (B, cells, 2)
-        means = np.stack([errors[..., each].mean((1, 2)) for each in rows], -1)
-
-        def excess(error: Array) -> Array:
-            weak, other = np.moveaxis(error[..., places[1], :] - error[..., places[0], :], -1, 0)
-            return np.asarray(100 * (weak - other))
-
-        return estimate(float(excess(means)), excess(drawn))
+        )
+        return np.stack([errors[..., each].mean((1, 2)) for each in rows], -1), drawn
 
     def rows(self, who: Who, split: str = "test") -> Rows:
         """Positions of the test images of the treated classes, of the others, or of all."""
@@ -332,7 +381,7 @@ class Study(base.Study):
 
 @dataclass(frozen=True)
 class ClassScaling:
-    """One class of one arm: top-1 at the smallest and largest size, k of its loss, its group, and
+    """One class of one arm: top-1 at the smallest and largest size, k of its error, its group, and
     the group in every bootstrap draw (B,)."""
 
     first: Estimate
@@ -342,36 +391,32 @@ class ClassScaling:
     groups: NDArray[np.str_]
 
 
-def exponent(sizes: ArrayLike, losses: ArrayLike) -> Array:
-    """k of loss = a D^-k by least squares on logs: losses (..., n) at sizes (n,) give (...).
+def exponent(sizes: ArrayLike, errors: ArrayLike) -> Array:
+    """k of error = a D^-k by least squares on logs: errors (..., n) at sizes (n,) give (...).
 
-    Negative where loss grows. NaN where a loss is missing or not above 0, as a bootstrap draw that
-    holds no example of a class has it.
+    Negative where the error grows. NaN where one is missing or not above 0, as a bootstrap draw
+    that holds no example of a class has it.
     """
     x = np.log(np.asarray(sizes, dtype=float))
     x = x - x.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        y = np.log(np.asarray(losses, dtype=float))
+        y = np.log(np.asarray(errors, dtype=float))
         slope = -(y @ x) / (x @ x)
     return np.where(np.isfinite(slope), slope, np.nan)
 
 
 def groups(
-    first: ArrayLike, last: ArrayLike, k: tuple[float, float], *, easy: float, poor: float
+    first: ArrayLike, last: ArrayLike, k: ArrayLike, *, easy: float, poor: float, flat: float
 ) -> NDArray[np.str_]:
-    """The group of a class, for top-1 `first` and `last` at the smallest and largest size (...).
+    """The group of a class, for top-1 `first` and `last` at the smallest and largest size and the
+    exponent `k` of its error (...).
 
-    Easy: `first` reaches `easy`. Poor: not easy, `last` is below `poor`, and the interval `k` of
-    its exponent includes 0. Scaling: the rest. (Fan et al. 2023 name the groups and give no
-    thresholds.)
+    Easy: `first` reaches `easy`. Poor: not easy, `last` is below `poor`, and `k` is below `flat`.
+    Scaling: the rest. (Fan et al. 2023 name the groups and give no thresholds.) By the error and
+    not by the loss, whose exponent also measures overconfidence: with it no class was ever poor.
     """
-    flat = k[0] <= 0 <= k[1]
-    is_poor = (np.asarray(last) < poor) & flat
+    is_poor = (np.asarray(last) < poor) & (np.asarray(k) < flat)
     return np.where(np.asarray(first) >= easy, "easy", np.where(is_poor, "poor", "scaling"))
-
-
-def _group(first: ArrayLike, last: ArrayLike, k: Estimate, p: PerClass) -> NDArray[np.str_]:
-    return groups(first, last, k.interval, easy=p.easy_accuracy, poor=p.poor_accuracy)
 
 
 def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Array:

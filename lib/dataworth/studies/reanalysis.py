@@ -31,7 +31,7 @@ class Reanalysis(ImageStudy):
         # sizes, so that what they would be trained with does not matter.
         unread: dict[str, Any] = {
             "other_sizes": (), "other_generators": (), "other_prompt_sets": (),
-            "other_model": self.model, "epochs": 1,
+            "other_model": self.model, "retrieved_sizes": (), "fixed_steps": 1, "epochs": 1,
         }  # fmt: skip
         return SyntheticScaling.model_construct(
             **unread | {name: getattr(self, name) for name in shared}

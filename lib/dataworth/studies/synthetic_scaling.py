@@ -39,21 +39,24 @@ if TYPE_CHECKING:
 
 PURE = ("real", "synthetic")
 """The main arms: images of one kind alone, at every size."""
+RETRIEVED = "retrieved"
+"""The control of the synthetic arm: what the generator learned from, instead of what it makes."""
 
 Sizes = Annotated[tuple[int, ...], Field(min_length=4)]
-OtherSizes = Annotated[tuple[int, ...], Field(min_length=3)]
+OtherSizes = Annotated[tuple[int, ...], Field(min_length=2)]
 
 
 @dataclass(frozen=True)
 class Arm:
     """One scaling curve: which images, how many, and who learns from them, all by name. No
-    `generator` means real images."""
+    `generator` means real images, of `split`."""
 
     sizes: tuple[int, ...]
     generator: str | None
     prompt_set: str
     model: str
     budget: Budget
+    split: str = POOL
 
 
 class SyntheticScaling(ImageStudy):
@@ -61,17 +64,25 @@ class SyntheticScaling(ImageStudy):
 
     real_sizes: Sizes = field("training-set sizes of the real arm", "images")
     synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
-    other_sizes: OtherSizes = field("training-set sizes of the arms below", "images")
+    other_sizes: OtherSizes = field(
+        "training-set sizes of the arms below, and of the two controls of the budget", "images"
+    )
     other_generators: tuple[str, ...] = field("further text-to-image models, by name")
     other_prompt_sets: tuple[str, ...] = field("further prompt sets, by name")
     other_model: str = field("a classifier of another size, by name")
-    epochs: int = field("length of training of the fixed-epochs arms", "epochs", ge=1, le=10**6)
+    retrieved_sizes: tuple[int, ...] = field(
+        "training-set sizes of real images retrieved from what the generator learned from", "images"
+    )
+    fixed_steps: int = field("training of the fixed-steps control", "steps", ge=1, le=10**8)
+    epochs: int = field("training of the fixed-epochs control", "epochs", ge=1, le=10**6)
     curve_steps: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = field(
         "step counts of the quality curve", "steps", min_length=1
     )
     curve_images: int = field("images per point of the quality curve", "images", ge=32, le=10**9)
 
-    _distinct = field_validator("real_sizes", "synthetic_sizes", "other_sizes")(check_sizes)
+    _distinct = field_validator("real_sizes", "synthetic_sizes", "other_sizes", "retrieved_sizes")(
+        check_sizes
+    )
     _known_prompt_sets = field_validator("other_prompt_sets")(check_prompt_sets)
 
     @field_validator("other_generators", "other_model")
@@ -81,48 +92,54 @@ class SyntheticScaling(ImageStudy):
 
     @model_validator(mode="after")
     def _comparable(self) -> SyntheticScaling:
-        for arm in ("real_sizes", "synthetic_sizes"):
-            if lacking := set(self.other_sizes) - set(getattr(self, arm)):
-                raise ValueError(
-                    f"other_sizes holds {min(lacking)}, which {arm} lacks; every arm is compared "
-                    "with the main ones at the same sizes"
-                )
+        for part in ("other_sizes", "retrieved_sizes"):
+            for arm in ("real_sizes", "synthetic_sizes"):
+                if lacking := set(getattr(self, part)) - set(getattr(self, arm)):
+                    raise ValueError(
+                        f"{part} holds {min(lacking)}, which {arm} lacks; every arm is compared "
+                        "with the main ones at the same sizes"
+                    )
         return self
 
     def arms(self) -> dict[str, Arm]:
         """The scaling curves of the chapter by name; `real` and `synthetic` are its main ones."""
-        steps = self.own_budget
+        tuned = self.own_budget
+        steps = Budget(rule="fixed_steps", amount=self.fixed_steps, batch=self.batch)
         epochs = Budget(rule="fixed_epochs", amount=self.epochs, batch=self.batch)
         few, drawn, words = self.other_sizes, self.generator, self.prompt_set
         arms = {
-            "real": Arm(self.real_sizes, None, words, self.model, steps),
-            "synthetic": Arm(self.synthetic_sizes, drawn, words, self.model, steps),
+            "real": Arm(self.real_sizes, None, words, self.model, tuned),
+            "synthetic": Arm(self.synthetic_sizes, drawn, words, self.model, tuned),
         }
+        if self.retrieved_sizes:
+            found = (self.retrieved_sizes, None, words, self.model, tuned)
+            arms[RETRIEVED] = Arm(*found, split="generator_pool")
         for name in self.other_generators:
-            arms[name] = Arm(few, name, words, self.model, steps)
+            arms[name] = Arm(few, name, words, self.model, tuned)
         for name in self.other_prompt_sets:
-            arms[name] = Arm(few, drawn, name, self.model, steps)
+            arms[name] = Arm(few, drawn, name, self.model, tuned)
         for kind, images in (("real", None), ("synthetic", drawn)):
-            arms[f"{kind}, {self.other_model}"] = Arm(few, images, words, self.other_model, steps)
+            arms[f"{kind}, {self.other_model}"] = Arm(few, images, words, self.other_model, tuned)
+            arms[f"{kind}, fixed steps"] = Arm(few, images, words, self.model, steps)
             arms[f"{kind}, fixed epochs"] = Arm(few, images, words, self.model, epochs)
         return arms
 
     def specs(self, arm: Arm) -> list[list[ClassifierSpec]]:
         """The arm's training runs, as [size][seed]. Those that another chapter reads are evaluated
         on every evaluation set, those with another model or budget rule on the test split."""
-        shared = arm.model == self.model and arm.budget == self.own_budget
+        shared = arm.model == self.model and arm.budget == self.own_budget and arm.split == POOL
         return self.line(
             arm.sizes,
             partial(self.images, arm),
             model=arm.model,
             budget=arm.budget,
-            evaluations=self.evaluations() if shared else ("test",),
+            evaluations=self.evaluations() if shared else ("validation", "test"),
         )
 
     def images(self, arm: Arm, size: int, seed: int) -> RealPart | SyntheticPart:
         """The training set of one run."""
         if arm.generator is None:
-            return self.real(size, seed)
+            return self.real(size, seed, split=arm.split)
         pool = self.pool(generator=arm.generator, prompt_set=arm.prompt_set)
         return self.synthetic(pool, size, seed)
 
@@ -131,7 +148,7 @@ class SyntheticScaling(ImageStudy):
         self.check(
             real=max(*self.real_sizes, *self.other_sizes),
             generators=self.other_generators,
-            runs=self.seeds * (len(self.real_sizes) + 7 * len(self.other_sizes)),
+            runs=self.seeds * sum(len(arm.sizes) for arm in self.arms().values()),
         )
 
     def drawings(self, arms: Iterable[Arm] | None = None) -> list[Drawing]:
@@ -262,7 +279,8 @@ class Study(base.Study):
     def common_powers(self) -> dict[str, Fit]:
         """a D^-k of every arm, on `other_sizes`, which all have."""
         sizes = self.params.other_sizes
-        return {arm: c.at(sizes).fit("power") for arm, c in self.curves.items()}
+        arms = (arm for arm in self.curves if arm != RETRIEVED)
+        return {arm: self.curves[arm].at(sizes).fit("power") for arm in arms}
 
     def compared(self) -> pd.DataFrame:
         """The arms on `other_sizes`: which `images` (real or synthetic); and as estimates `k`, the
