@@ -219,7 +219,7 @@ def share(n: int, rng: np.random.Generator, p: float = 0.3) -> Found:
     value, draws = by_part(
         hits[None], np.ones(n), np.zeros(n, int), resamples=DRAWS, seed=int(rng.integers(2**31))
     )
-    return {"share": (p, float(value[0]), draws[:, 0])}
+    return {"share": (p, value[0], draws[:, 0])}
 
 
 # ---- Real noise ---------------------------------------------------------------------------------
@@ -238,8 +238,10 @@ def real_cells(kind: str, metric: str = "loss") -> tuple[np.ndarray, np.ndarray]
 def resampled(
     values: np.ndarray, sizes: np.ndarray, seeds: int, rng: np.random.Generator, *, block: bool
 ) -> Found:
-    """Cells' means of `seeds` runs drawn from all (their mean is the truth), and differences.
-    Deviations are stretched as sampling without replacement makes them short."""
+    """Means of `seeds` runs drawn from all (their mean is the truth) of every cell and outcome, and
+    the ratios of every two cells, of each outcome and on average. Deviations are stretched as
+    sampling without replacement makes them short. Of one quantity 24 seeds say little: Student's t
+    on 24 normal values covers 86 to 98 %, by their luck."""
     cells, count, _ = values.shape
     if block:  # seeds go together
         pick = np.broadcast_to(rng.permutation(count)[:seeds], (cells, seeds))
@@ -261,12 +263,15 @@ def resampled(
     draws = found + noise
 
     def all_of(x: np.ndarray) -> dict[str, np.ndarray]:
-        one = {"mean": x[..., 0, 0]}
         if cells == 1:
-            return one
-        apart = x[..., 0, :] - x[..., 1, :]
-        more = {"mean of the last cell": x[..., -1, -1], "ratio": apart[..., 0]}
-        return one | more | {"mean ratio": apart.mean(-1)}
+            return {"mean": x[..., 0, 0]}
+        first, second = np.triu_indices(cells, 1)
+        apart = x[..., first, :] - x[..., second, :]
+        return {
+            "mean": x.reshape(*x.shape[:-2], -1),
+            "ratio": apart.reshape(*apart.shape[:-2], -1),
+            "mean ratio": apart.mean(-1),
+        }
 
     true, value, drawn = map(all_of, (truth, found, draws))
     return {name: (true[name], value[name], drawn[name]) for name in true}
@@ -307,21 +312,24 @@ def designs(measured: bool = True) -> dict[tuple[str, str, int], Callable[[Any],
 
 
 def coverage(one: Callable[[Any], Found], repetitions: int, seed: int = 0) -> pd.DataFrame:
-    """Rows by `quantity`: `coverage`, and `width` over that of the true standard deviation."""
+    """Rows by `quantity`: `coverage`, and `width` over that of the true standard deviation; of
+    several of a kind the mean."""
     rng = np.random.default_rng(seed)
-    inside: dict[str, list[bool]] = {}
-    widths: dict[str, list[float]] = {}
-    misses: dict[str, list[float]] = {}
+    inside: dict[str, list[Any]] = {}
+    widths: dict[str, list[Any]] = {}
+    misses: dict[str, list[Any]] = {}
     for _ in range(repetitions):
         for name, (truth, value, draws) in one(rng).items():
             low, high = draws if len(draws) == 2 else interval(draws)
-            inside.setdefault(name, []).append(bool(low <= truth <= high))
-            widths.setdefault(name, []).append(float(high - low))
-            misses.setdefault(name, []).append(float(value - truth))
+            inside.setdefault(name, []).append((low <= truth) & (truth <= high))
+            widths.setdefault(name, []).append(high - low)
+            misses.setdefault(name, []).append(value - truth)
     rows = {
         name: {
             "coverage": float(np.mean(hits)),
-            "width": float(np.median(widths[name]) / (3.92 * np.std(misses[name]))),
+            "width": float(
+                np.mean(np.median(widths[name], axis=0) / (3.92 * np.std(misses[name], axis=0)))
+            ),
         }
         for name, hits in inside.items()
     }

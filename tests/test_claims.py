@@ -235,12 +235,12 @@ def test_what_a_claim_may_have_besides(stated):
         return judge("some-chapter", estimates(interval), **VALUES, **given).claims[0]
 
     assert worth().control == "real images of the pool 1.2 real, at random 40 [36, 44]"
-    assert worth().controls == [
+    assert worth(spare=3).controls == [
         {"estimate": 1.25, "interval": None},
-        {"estimate": 40.0, "interval": (36.0, 44.0)},
+        {"estimate": 3.0, "interval": None},
     ]
-    (line,) = claims.lines([worth()])
-    assert line["controls"][1] == {"estimate": 40.0, "interval": [36.0, 44.0]}
+    (line,) = claims.lines([worth()])  # beside an estimate, plain numbers are labels
+    assert line["controls"] == [{"estimate": 40.0, "interval": [36.0, 44.0]}]
     assert (worth().verdict, worth().practice) == ("supported", "buy 4.5")
     assert worth((0.1, 0.4)).practice == "buy none"
     assert (worth((0.9, 1.1)).verdict, worth((0.9, 1.1)).practice) == ("no effect", "")

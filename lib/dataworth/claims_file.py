@@ -276,19 +276,20 @@ class Statements:
 
 
 def _numbers_in(template: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The numbers that a control quotes, with their intervals where they have them. Raises
-    ValueError where it quotes none but the claim's own."""
+    """The estimates that a control quotes, with their intervals; where it quotes none, its plain
+    numbers. Raises ValueError where it quotes neither, or the claim's own alone."""
     asked = [field for _, field, _, _ in Formatter().parse(template) if field and field not in OWN]
-    found: list[dict[str, Any]] = []
-    for item in (Formatter().get_field(field, (), values)[0] for field in asked):
-        if hasattr(item, "value"):
-            ends = (float(item.low), float(item.high))
-            found.append({"estimate": float(item.value), "interval": ends})
-        elif not isinstance(item, str):
-            found.append({"estimate": float(item), "interval": None})
-    if not found:
+    items = [Formatter().get_field(field, (), values)[0] for field in asked]
+    numbers = [item for item in items if hasattr(item, "value")]  # beside these, others are labels
+    numbers = numbers or [item for item in items if not isinstance(item, str)]
+    if not numbers:
         raise ValueError("it quotes no number")
-    return found
+    return [
+        {"estimate": float(item.value), "interval": (float(item.low), float(item.high))}
+        if hasattr(item, "value")
+        else {"estimate": float(item), "interval": None}
+        for item in numbers
+    ]
 
 
 def _too_few(units: Units, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Characteristics of texts: measures against closed forms and references, a study end to end."""
 
 import ipaddress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -182,6 +183,35 @@ def test_a_contrast_is_against_the_mean_of_the_others(known):
     assert e.value == pytest.approx(found["books"] - others) and e.low > 0
 
 
+def test_a_contrast_over_positives_holds_both_scorers(known):
+    own, card = (known.contrast("books", f"quality_without_{left}") for left in ("domain", "card"))
+    e = known.over_positives("books")
+    assert e.value == own.value and card.value == 0 < own.low
+    assert e.interval == (card.low, own.high)
+
+
+def test_speeches_of_one_author_go_together(known):
+    """Two speeches a president that are alike: the interval is that of half as many speeches, and
+    wider than with each alone."""
+    rng = np.random.default_rng(4)
+    each = np.repeat(rng.normal(size=6), 2)
+    known.speeches.arrays["quality"] = each
+    alone = known.trend("quality_documents")
+    authors = {"sotu": np.repeat(list("abcdef"), 2)}
+    together = replace(known, authors=authors).trend("quality_documents")
+    assert together.value == alone.value
+    assert together.high - together.low > 1.1 * (alone.high - alone.low)
+    weights = replace(known, authors=authors)._speech_weights
+    np.testing.assert_array_equal(weights[:, ::2], weights[:, 1::2])
+    one = replace(known, authors={"sotu": np.full(12, "a")})
+    assert one.trend("quality_documents").interval == alone.interval
+
+
+def test_speeches_are_no_evidence_on_crawls(known):
+    e = known.of_crawls("quality_documents")
+    assert "no outcome of them could decide" in e.unmeasurable and e.value == pytest.approx(1)
+
+
 def test_correlations_within_and_between(known):
     pieces = known.correlations["pieces"]
     assert pieces["web"].value == pytest.approx(1) and pieces["mail"].value == pytest.approx(-1)
@@ -306,6 +336,10 @@ def test_a_study_from_end_to_end(tiny, scorers, store, monkeypatch):
     assert len(study.agreement()) == 6 and len(study.cards()) == 3
     assert "speeches" in study.signs().index
     assert study.summary().runs.tolist()[1] == 1
+    assert {name: len(who) for name, who in study.authors.items()} == {
+        "sotu": n, **{name: len(run.arrays["words"]) for name, run in study.domains.items()}
+    }  # fmt: skip
+    assert -1 <= study.same_scores().value <= 1
     assert study.trend("quality").draws.tolist() == again.trend("quality").draws.tolist()
 
 

@@ -14,7 +14,7 @@ from tiny_corpus import TINY, VOCABULARY
 from cells import cell
 from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.studies import data_age, party_task
+from dataworth.studies import age_arms, data_age, party_task
 from dataworth.studies import text as study
 from dataworth.studies.data_age import Aged, DataAge, run
 from dataworth.text.models import MODELS
@@ -266,20 +266,25 @@ def test_a_rising_law_is_found_again():
 
 
 def test_the_age_at_which_a_margin_is_reached():
-    """Every year beyond the cut-off costs 0.1 %: 2 % after 20 years, 90 % never."""
-    starts, cutoffs = np.array([1800, 1850, 1900, 1950]), [1849, 1899, 1949, 1999]
+    """A year between two cut-offs costs 0.1 %: 6 % after 60 years, 90 % never. What an arm does on
+    speeches of its own era and of earlier ones, which its text knows, does not matter."""
+    starts, cutoffs = np.array([1800, 1850, 1900, 1950]), np.array([1849, 1899, 1949, 1999])
     years = np.arange(1800, 2000, 5)
     eras = np.searchsorted(starts, years, side="right") - 1
-    base = np.random.default_rng(0).gamma(50, size=len(years))
-    age = np.maximum(years - np.array(cutoffs)[:, None], 0)
-    nats = np.repeat((base * (1 + 0.001 * age))[:, None], 2, 1)
-    found = ageing(nats, years, cutoffs, eras, years // 20, 100, 0)
-    assert (found.ages > 0).all() and len(found.ages) == 30 + 20 + 10
+    rng = np.random.default_rng(0)
+    base = rng.gamma(50, size=len(years))
+    age = np.maximum(cutoffs[np.maximum(eras - 1, 0)] - cutoffs[:, None], 0)
+    loss = np.where(np.arange(4)[:, None] < eras, 1 + 0.001 * age, rng.gamma(2, size=(4, 40)))
+    nats = np.repeat((base * loss)[:, None], 2, 1)
+    found = ageing(nats, cutoffs.tolist(), eras, years // 20, 100, 0)
+    assert set(found.ages) == {50, 100} and len(found.ages) == 10 + 2 * 10
     np.testing.assert_allclose(found.excess, 0.001 * found.ages)
-    e = found.reaches(0.02)
-    assert e.value == pytest.approx(20, abs=1) and e.low <= 20.5 and e.high >= 19.5
+    e = found.reaches(0.06)
+    assert e.value == pytest.approx(60, abs=1) and e.low <= 60.5 and e.high >= 59.5
     never = found.reaches(0.9)
     assert np.isinf(never.value) and np.isinf(never.high)
+    with pytest.raises(UserError, match="no speech has two eras before its own"):
+        ageing(nats[:2], [1849, 1899], np.minimum(eras, 1), years, 100, 0)
 
 
 # --- From end to end ---------------------------------------------------------------------------
@@ -324,16 +329,16 @@ def sotu(monkeypatch):
     monkeypatch.setattr("dataworth.data.load_corpus", load_corpus)
     monkeypatch.setitem(MODELS, "lm-0.1m", TINY)
     monkeypatch.setitem(MODELS, "lm-0.4m", TINY)
-    part = data_age.TextPart(card="sotu", split="train", ids=tuple(
+    part = age_arms.TextPart(card="sotu", split="train", ids=tuple(
         load_corpus("sotu", "train").ids.tolist()))  # fmt: skip
     monkeypatch.setattr(study, "_tokenizer_parts", lambda seed: (part,))
     party_task.corpus.cache_clear()
     party_task.held_out.cache_clear()
-    data_age._training_speeches.cache_clear()
+    age_arms._training_speeches.cache_clear()
     yield SimpleNamespace(load=load_corpus, whole=whole)
     party_task.corpus.cache_clear()
     party_task.held_out.cache_clear()
-    data_age._training_speeches.cache_clear()
+    age_arms._training_speeches.cache_clear()
 
 
 def small(**changes):
@@ -447,6 +452,13 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
         own = sign * gap >= 0
         assert np.polyval(line, gap[own].mean()) == pytest.approx(loss[own].mean())
         assert sign * line[0] == pytest.approx(aged.degradation("slices", side).per_year.value)
+    table = aged.references()
+    assert list(table.index) == [*data_age.COUNTS, *aged.models.values()]
+    one, two, three = (e.value for e in table.own[: len(data_age.COUNTS)])
+    assert three < two < one  # words follow from others in these speeches
+    assert aged.beyond_counts().value == pytest.approx(
+        three - table.own[aged.models["slices"]].value
+    )
     models = aged.by_model()
     assert models.model[models.arm == "slices"].nunique() == 2
     assert models.parameters.isin([TINY.parameters(VOCABULARY)]).all()
@@ -474,6 +486,19 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     assert len(tuned) == 2 * 4
     accuracy = aged.cube.accuracy(2)
     assert accuracy.shape == (3, 2) and accuracy.stack().between(0, 1).all()
+    level, wrong = aged.cube.level(2), []  # by hand: each era and party alike
+    for start in (*params.task.names, "random dates"):
+        for era, (first, last) in enumerate(params.task.eras):
+            kept = {0: [], 1: []}
+            for fold, result in enumerate(aged.tuned[2, start][era]):
+                for split in ("validation", "test"):
+                    a = result.arrays
+                    picked, truth = a[f"logits_{split}"].argmax(1), a[f"labels_{split}"]
+                    for i, p, t in zip(a[f"ids_{split}"].tolist(), picked, truth, strict=True):
+                        if halves[str(names[i])] != fold and first <= year[i] <= last:
+                            kept[int(t)].append(p != t)
+            wrong += [np.mean(each) for each in kept.values()]
+    assert level.value == pytest.approx(100 * (1 - np.mean(wrong)))
     assert aged.summary().runs["fine-tuning"] == 3 * 2 * 2
     assert "fine-tune" in aged.provenance()["runs"]
 
@@ -490,7 +515,7 @@ def test_runs_on_other_speeches_are_refused(sotu):
     for split in ("validation", "test"):
         arrays |= {f"nats_{split}": np.ones(2), f"bytes_{split}": np.ones(2),
                    f"ids_{split}": np.arange(2)}  # fmt: skip
-    aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {})
+    aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {}, None)
     with pytest.raises(UserError, match="were evaluated on other speeches"):
         aged.nats("slices")
 

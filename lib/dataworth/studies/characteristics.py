@@ -5,7 +5,8 @@ toxicity go together, and what changed over two centuries of speeches. Nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as member
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,11 @@ Scorers = Annotated[tuple[str, ...], Field(min_length=1)]
 HELD_OUT = ("validation", "test")
 SPEECHES = "sotu"
 POSITIVES = ("brown", "wordnet")  # cards that the quality scorer takes for curated
+NO_CRAWLS = (
+    "The claim is on crawls of 2013 to 2022. These are the speeches of one office over two "
+    "centuries, scored by resemblance to prose of 1961 and dictionary entries: no outcome of "
+    "them could decide."
+)
 
 
 class DataCharacteristics(Parameters):
@@ -195,25 +201,32 @@ are left out."""
 
 @dataclass(frozen=True)
 class Characteristics(base.Study):
-    """Finished measurements: `domains` by name, `speeches` and their `years` (N,)."""
+    """Finished measurements: `domains` by name, `speeches` and their `years` (N,). authors: who
+    wrote each document, by domain and of `SPEECHES`; where it is not known each stands alone."""
 
     params: DataCharacteristics
     domains: dict[str, Result]
     speeches: Result
     years: NDArray[np.int64]
+    authors: Mapping[str, NDArray[np.str_]] = member(default_factory=dict)
 
     @cached_property
     def _weights(self) -> dict[str, Array]:
         """How often each draw of the bootstrap takes each document, (B, N) by domain; the same for
         every measure, so that measures of one domain are compared on the same documents."""
         return {
-            name: self._draw(i, len(run.arrays["words"]))
+            name: self._draw(i, len(run.arrays["words"]), self.authors.get(name))
             for i, (name, run) in enumerate(self.domains.items())
         }
 
-    def _draw(self, place: int, n: int) -> Array:
+    def _draw(self, place: int, n: int, authors: NDArray[np.str_] | None) -> Array:
+        """Authors are resampled with all their documents; where there is but one, documents."""
         rng = np.random.default_rng([self.params.seed, 0xC4A4, place])
-        return rng.multinomial(n, np.full(n, 1 / n), size=self.params.resamples).astype(np.float64)
+        who = np.arange(n) if authors is None else np.unique(authors, return_inverse=True)[1]
+        who = who if who.any() else np.arange(n)
+        count = int(who.max()) + 1
+        times = rng.multinomial(count, np.full(count, 1 / count), size=self.params.resamples)
+        return times[:, who].astype(np.float64)
 
     def sizes(self) -> pd.DataFrame:
         """Sample sizes by domain: `card`, `documents`, `pieces`, `words`, and whether the quality
@@ -265,6 +278,15 @@ class Characteristics(base.Study):
             float(np.mean([e.value for e in others])), np.mean([e.draws for e in others], axis=0)
         )
         return found[domain].minus(mean)
+
+    def over_positives(self, domain: str) -> Estimate:
+        """The contrast of a domain's quality, by a scorer without it; its interval holds also that
+        by a scorer without the domain's whole card. A verdict that depends on which text was
+        called good is then open."""
+        found = [
+            self.contrast(domain, f"quality_without_{left_out}") for left_out in ("domain", "card")
+        ]
+        return replace(found[0], low=min(e.low for e in found), high=max(e.high for e in found))
 
     def pii(self) -> pd.DataFrame:
         """Kinds of personal data per 10,000 words: rows domains, columns `PII`."""
@@ -325,22 +347,32 @@ class Characteristics(base.Study):
         weights = np.concatenate([np.ones((1, len(self.years))), self._speech_weights])
         return first_and_rest(weighted_spearman(values, self.years[found], weights[:, found]))
 
+    def of_crawls(self, measure: str) -> Estimate:
+        """`trend`, as evidence on crawls: none."""
+        return replace(self.trend(measure), unmeasurable=NO_CRAWLS)
+
+    def same_scores(self) -> Estimate:
+        """What two scores of one thing have in common: Spearman's correlation of the two scorers of
+        toxicity on the pieces of all domains, with equal weights."""
+        return self._correlated("piece_bad-words", "piece_toxicity")["pooled"]
+
     @cached_property
     def _speech_weights(self) -> Array:
-        return self._draw(len(self.domains), len(self.years))
+        return self._draw(len(self.domains), len(self.years), self.authors.get(SPEECHES))
 
     def by_decade(self, measure: str) -> pd.DataFrame:
         """A measure of the speeches of each decade: `decade`, `speeches`, `value`, `low`, `high`
-        (intervals over the decade's speeches)."""
+        (intervals over the decade's speakers)."""
         import pandas as pd
 
-        decades = self.years // 10 * 10
+        decades, authors = self.years // 10 * 10, self.authors.get(SPEECHES)
         rows = []
         for decade in np.unique(decades).tolist():
             inside = np.flatnonzero(decades == decade)
             top, below = MEASURES[measure].of(self.speeches.arrays)
             place = len(self.domains) + 1 + decade
-            weights = self._draw(place, len(inside))
+            who = None if authors is None else authors[inside]
+            weights = self._draw(place, len(inside), who)
             e = _ratio(top[inside], below[inside], weights, MEASURES[measure].median)
             rows.append((decade, len(inside), e.value, e.low, e.high))
         return pd.DataFrame(rows, columns=["decade", "speeches", "value", "low", "high"])
@@ -407,4 +439,20 @@ def run(params: DataCharacteristics, store: Store | None = None) -> Characterist
     speeches, years = params.speeches()
     found = base.run_grid({"": speeches, **specs}, store or Store(), "measuring texts")
     measured = found.pop("")
-    return Characteristics(params, found, measured, years)
+    authors = {name: authors_of(spec) for name, spec in {**specs, SPEECHES: speeches}.items()}
+    return Characteristics(params, found, measured, years, authors)
+
+
+def authors_of(spec: CharacteristicsSpec) -> NDArray[np.str_]:
+    """Who wrote each document of a spec: the president of an address, else each its own."""
+    from dataworth.data import load_corpus
+
+    found: list[str] = []
+    for part in spec.parts:
+        names: dict[int, str] = {}
+        if part.card == SPEECHES:
+            corpus = load_corpus(SPEECHES)
+            who = corpus.labels.get("president", corpus.ids.astype(str))
+            names = dict(zip(corpus.ids.tolist(), who.tolist(), strict=True))
+        found += [names.get(i, f"{part.card} {part.split} {i}") for i in part.ids]
+    return np.array(found)

@@ -1,6 +1,6 @@
 """The study behind the chapter *data_age*: training text of one time, evaluation text of another.
 
-Everything is about addresses on the State of the Union, 1790 to 2021, which have a year each.
+The arms are in `age_arms`; the addresses on the State of the Union have a year each.
 """
 
 from __future__ import annotations
@@ -9,31 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
-from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, interval
 from dataworth.studies import base
-from dataworth.studies.party_task import (
-    CARD,
-    DECADE,
-    HELD_OUT,
-    LABELS,
-    Cube,
-    PartyTask,
-    corpus,
-    held_out,
-    slope_table,
-)
-from dataworth.studies.text import TextStudy, check_model
-from dataworth.text.downstream import FineTuneSpec
+from dataworth.studies.age_arms import SECOND, DataAge
+from dataworth.studies.party_task import DECADE, HELD_OUT, LABELS, Cube, held_out, slope_table
+from dataworth.text.counts import count_nats
 from dataworth.text.losses import document_losses
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
@@ -46,15 +34,13 @@ from dataworth.text.temporal import (
     per_evaluation,
     rearranged,
 )
-from dataworth.text.tokens import TextPart, run_text_tasks
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.tokens import load_parts, run_text_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.studies.text_cost import Training
+__all__ = ["Aged", "DataAge", "run"]
 
-CLOSE = 0.85  # an arm must hold this fraction of its bytes
 DEFINITIONS = {
     "both sides": ("both", True),
     "newer evaluation": ("newer", True),
@@ -62,206 +48,8 @@ DEFINITIONS = {
     "without own era": ("both", False),
 }
 """Definitions of temporal degradation as a slope: `side` and `own` of `temporal.degradation`."""
-SECOND = "second size"
-"""The arm of the slices with the other model."""
-
-Year = Annotated[int, Field(ge=1, le=9999)]
-
-
-class DataAge(TextStudy):
-    """Parameters of the chapter."""
-
-    hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
-
-    era_starts: Annotated[tuple[Year, ...], Field(min_length=3)] = field(
-        "first year of every era", "year"
-    )
-    last_year: Year = field("last year of the last era", "year")
-    age_bytes: int = field("different training text of every arm", "bytes", ge=20_000, le=10**15)
-    age_tokens: int = field("training budget of every arm here", "tokens", ge=4096, le=10**15)
-    speech_tokens: int = field(
-        "tokens of every held-out speech, from its beginning", "tokens", ge=50, le=10**9
-    )
-    second_model: str = field("the other model size, by name")
-    labelled_from: Year = field("first era with party classification", "year")
-    steps: Annotated[tuple[Annotated[int, Field(le=10**8)], ...], Field(min_length=1)] = field(
-        "fine-tuning budgets", "steps"
-    )
-    windows: int = field("windows read of every speech in fine-tuning", "windows", ge=1, le=10**6)
-    margins: Annotated[tuple[Annotated[float, Field(le=10)], ...], Field(min_length=1)] = field(
-        "excess loss at which old data are said to hurt", "fraction of loss"
-    )
-
-    _exists = field_validator("second_model")(check_model)
-
-    @field_validator("steps", "margins")
-    @classmethod
-    def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if list(values) != sorted(set(values)) or values[0] <= 0:
-            raise ValueError("must be above 0 and rising")
-        return values
-
-    @model_validator(mode="after")
-    def _eras_follow(self) -> Self:
-        if list(self.era_starts) != sorted(set(self.era_starts)):
-            raise ValueError("era_starts must rise")
-        if self.last_year <= self.era_starts[-1]:
-            raise ValueError("last_year must come after the last of era_starts")
-        if self.labelled_from not in self.era_starts[:-1]:
-            raise ValueError("labelled_from must be one of era_starts, and not the last")
-        return self
-
-    @property
-    def eras(self) -> tuple[tuple[int, int], ...]:
-        """First and last year of every era."""
-        ends = [*(start - 1 for start in self.era_starts[1:]), self.last_year]
-        return tuple(zip(self.era_starts, ends, strict=True))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{first}-{last}" for first, last in self.eras)
-
-    @property
-    def middles(self) -> Array:
-        """The middle of every era (E,), in years: its place in time for the slopes."""
-        return np.array(self.eras, dtype=float).mean(1)
-
-    def era_of(self, years: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number of the era of every year."""
-        return np.searchsorted(self.era_starts, years, side="right") - 1
-
-    @property
-    def labelled(self) -> tuple[int, ...]:
-        """Numbers of the eras with party classification."""
-        return tuple(range(self.era_starts.index(self.labelled_from), len(self.eras)))
-
-    def documents(self, first: int, last: int, draw: int, seed: int) -> tuple[int, ...]:
-        """Ids of random training speeches of the years `first` to `last`, about `age_bytes` in
-        all: in random order, each taken that still fits. Arms of one `draw` and `seed` go by one
-        order, so that they share what they can.
-
-        Raises UserError if the years hold too little text.
-        """
-        years, ids, sizes, ranks = _training_speeches(self.seed + seed, draw)
-        inside = np.flatnonzero((years >= first) & (years <= last))
-        chosen, total = [], 0
-        for row in inside[np.argsort(ranks[inside])].tolist():
-            if total + sizes[row] <= self.age_bytes:
-                chosen.append(int(ids[row]))
-                total += int(sizes[row])
-        if total < CLOSE * self.age_bytes:
-            held = int(sizes[inside].sum())
-            raise UserError(
-                f"age_bytes: the speeches of {first} to {last} fill {total:,} of the "
-                f"{self.age_bytes:,} bytes asked for (they hold {held:,}); choose fewer bytes, or "
-                "enough for one whole speech."
-            )
-        return tuple(sorted(chosen))
-
-    def pretraining(self) -> dict[str, list[list[LanguageModelSpec]]]:
-        """Runs by arm, [era][seed].
-
-        slices: speeches of the era; snapshots: of all years up to its end; random dates: of any
-        year, as many draws as there are eras (the first is also the last snapshot); second size:
-        the slices with the other model.
-        """
-        start, stop = self.eras[0][0], self.eras[-1][1]
-        rows: dict[str, list[tuple[int, int, int]]] = {
-            "slices": [(first, last, 0) for first, last in self.eras],
-            "snapshots": [(start, last, 0) for _, last in self.eras],
-            "random dates": [(start, stop, draw) for draw in range(len(self.eras))],
-            SECOND: [(first, last, 0) for first, last in self.eras],
-        }
-        return {
-            arm: [
-                [
-                    self._model(self.documents(*row, seed), seed, arm == SECOND)
-                    for seed in range(self.seeds)
-                ]
-                for row in spans
-            ]
-            for arm, spans in rows.items()
-        }
-
-    def _model(self, ids: tuple[int, ...], seed: int, second: bool) -> LanguageModelSpec:
-        return self.language_model(
-            [TextPart(card=CARD, split="train", ids=ids)],
-            seed,
-            self.speeches(),
-            tokens=self.age_tokens,
-            model=self.second_model if second else self.model,
-            keep_weights=not second,
-        )
-
-    def speeches(self) -> tuple[Evaluation, ...]:
-        """All held-out speeches, `speech_tokens` of each. Nothing is chosen by the validation
-        split here, so that both splits serve as evaluation sets."""
-        return tuple(
-            Evaluation(
-                name=split,
-                part=TextPart(card=CARD, split=split, ids=tuple(corpus(split).ids.tolist())),
-                max_tokens=self.speech_tokens,
-            )
-            for split in HELD_OUT
-        )
-
-    @property
-    def task(self) -> PartyTask:
-        """Classification by party in the eras from `labelled_from` on."""
-        return PartyTask(tuple(self.eras[era] for era in self.labelled), self.windows)
-
-    def fine_tuning(
-        self, pretrained: Mapping[str, Sequence[Sequence[LanguageModelSpec]]]
-    ) -> dict[tuple[int, str], list[list[FineTuneSpec]]]:
-        """Fine-tuning for the task, by steps and era of pretraining (or "random dates"), [era of
-        fine-tuning][seed and half]."""
-        starts: dict[str, Sequence[LanguageModelSpec]] = {
-            self.names[era]: pretrained["slices"][era] for era in self.labelled
-        }
-        starts["random dates"] = pretrained["random dates"][0]
-        return {
-            (steps, name): self.task.specs(models, steps)
-            for steps in self.steps
-            for name, models in starts.items()
-        }
-
-    def trainings(self) -> list[Training]:
-        """Language models to train; runs that two arms share count once."""
-        from dataworth.studies.text_cost import Training
-
-        count = len(self.eras)
-        base = self.seeds * (count + count - 2 + count)
-        return [
-            Training("snapshots, slices and random dates", self.model, base, self.age_tokens),
-            Training("slices", self.second_model, self.seeds * count, self.age_tokens),
-        ]
-
-    def preflight(self) -> None:
-        """Validate before running; raises UserError for undated speeches, eras with too little
-        text, too little disk."""
-        runs = self.seeds * 4 * len(self.eras)
-        self.check(runs=runs, budgets=("tokens", "age_tokens"))
-        for first, last in self.eras:
-            self.documents(first, last, 0, 0)
-        held = np.concatenate([corpus(split).years for split in HELD_OUT])
-        for first, last in self.eras:
-            if not ((held >= first) & (held <= last)).any():
-                raise UserError(f"era_starts: no held-out speech is of {first} to {last}.")
-
-
-@cache
-def _training_speeches(
-    seed: int, draw: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Array]:
-    """Years, ids, bytes and a random place in line of every training speech, each (N,)."""
-    found = corpus("train")
-    sizes = np.array([len(text.encode()) for text in found.texts], dtype=np.int64)
-    return (
-        found.years,
-        found.ids,
-        sizes,
-        np.random.default_rng([seed, 0xA6E, draw]).random(len(found)),
-    )
+COUNTS = ("counts of tokens", "counts of pairs", "counts of triples")
+"""The reference lines, of `counts.count_nats`."""
 
 
 # --- The study ---------------------------------------------------------------------------------
@@ -270,11 +58,12 @@ def _training_speeches(
 @dataclass(frozen=True, eq=False)
 class Aged(base.Study):
     """Finished runs by arm: of pretraining as [era][seed], of fine-tuning as in
-    `DataAge.fine_tuning`."""
+    `DataAge.fine_tuning`; the store holds the encoded speeches."""
 
     params: DataAge
     runs: Mapping[str, Sequence[Sequence[Result]]]
     tuned: Mapping[tuple[int, str], Sequence[Sequence[Result]]]
+    store: Store
 
     @cached_property
     def eras(self) -> NDArray[np.int64]:
@@ -296,8 +85,65 @@ class Aged(base.Study):
         return np.concatenate(values, -1), np.concatenate(sizes)
 
     def losses(self, arm: str) -> Losses:
-        """Bits per byte (P, E) of arm's training times and evaluation eras."""
-        return self._losses(arm == SECOND)[arm]
+        """Bits per byte (P, E) of arm's training times and evaluation eras; of COUNTS, those of
+        the texts of the slices."""
+        return self._counted[arm] if arm in COUNTS else self._losses(arm == SECOND)[arm]
+
+    @cached_property
+    def _counted(self) -> dict[str, Losses]:
+        """The losses of counts on the very texts of the slices, each of which is read once."""
+        p, presidents = self.params, held_out()[1]
+        parts, tokenizer = p.speeches(), p.tokenizer()
+        asked = [
+            document[: e.max_tokens]
+            for e, found in zip(
+                parts, load_parts(tokenizer, [e.part for e in parts], self.store), strict=True
+            )
+            for document in found
+        ]
+        how: dict[str, Any] = {"vocabulary": tokenizer.vocabulary, "end": tokenizer.end}
+        nats = np.array(
+            [
+                [
+                    count_nats(load_parts(tokenizer, spec.parts, self.store)[0], asked, **how)
+                    for spec in row
+                ]
+                for row in p.pretraining()["slices"]
+            ]
+        )  # (P, S, 3, N)
+        sizes = self.nats("slices")[1]
+        found = losses_by_era(
+            np.moveaxis(nats, 2, 0) / math.log(2),
+            sizes,
+            self.eras,
+            authors=presidents,
+            resamples=p.resamples,
+            seed=p.seed,
+        )
+        return {name: Losses(found.value[i], found.draws[:, i]) for i, name in enumerate(COUNTS)}
+
+    def references(self) -> pd.DataFrame:
+        """What the texts of the slices say of speeches of their own era, by model and COUNTS: bits
+        per byte (`own`) and temporal degradation (`degradation`, thousandths of a bit per byte per
+        decade), estimates."""
+        import pandas as pd
+
+        rows = {}
+        for arm, name in {**dict(zip(COUNTS, COUNTS, strict=True)), **self.models}.items():
+            rows[name] = (self.own(arm), self.per_decade(arm).times(1000))
+        columns = ["own", "degradation"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
+
+    def own(self, arm: str) -> Estimate:
+        """Bits per byte on speeches of the training text's own era, mean over eras."""
+        found = self.losses(arm)
+        drawn = np.diagonal(found.draws, axis1=1, axis2=2).mean(1)
+        return estimate(float(np.diagonal(found.value).mean()), drawn)
+
+    def beyond_counts(self) -> Estimate:
+        """Bits per byte that the smaller model saves against counts of three tokens of the same
+        text, on speeches of its own era: below 0 where it has learned less than the counts."""
+        return self.own(COUNTS[2]).minus(self.own(next(iter(self.models))))
 
     @cache  # noqa: B019 - a study lives as long as its notebook
     def _losses(self, second: bool) -> dict[str, Losses]:
@@ -433,13 +279,12 @@ class Aged(base.Study):
 
     @cache  # noqa: B019
     def ageing(self, arm: str) -> Ageing:
-        """`ageing` of `snapshots` or `slices`: how much worse each is on speeches newer than its
-        last year than the arm that ends with the speech's own era."""
+        """`ageing` of `snapshots` or `slices`: how much worse each is on later speeches than the
+        newest arm all of whose text is from before the speech."""
         p = self.params
-        nats, _ = self.nats(arm)
         ends = [last for _, last in p.eras]
-        years, presidents, _ = held_out()
-        return ageing(nats, years, ends, self.eras, presidents, p.resamples, p.seed)
+        nats = self.nats(arm)[0]
+        return ageing(nats, ends, self.eras, held_out()[1], p.resamples, p.seed)
 
     def excess(self, arm: str) -> pd.DataFrame:
         """The rising fit of `ageing` at 40 ages: `years`, `excess`, `low`, `high`, as fractions of
@@ -462,14 +307,14 @@ class Aged(base.Study):
         ).rename_axis("training text")
 
     def random_excess(self) -> Estimate:
-        """Excess loss of random dates over slices of the speeches' own era: mean over the eras
-        that have an older one, and over draws."""
-        own, mixed = self.losses("slices"), self.losses("random dates")
-        fresh = np.diagonal(own.value)[1:]
-        drawn = np.diagonal(own.draws, axis1=1, axis2=2)[:, 1:]
+        """Excess loss of random dates over the same reference as in `ageing`: mean over the eras
+        that have it and over draws. Below 0, as they hold text of the speech's own time."""
+        ahead, mixed = self.losses("slices"), self.losses("random dates")
+        newest = np.diagonal(ahead.value, 1)[1:]
+        drawn = np.diagonal(ahead.draws, 1, axis1=1, axis2=2)[:, 1:]
         return estimate(
-            float((mixed.value.mean(0)[1:] / fresh - 1).mean()),
-            (mixed.draws.mean(1)[:, 1:] / drawn - 1).mean(1),
+            float((mixed.value.mean(0)[2:] / newest - 1).mean()),
+            (mixed.draws.mean(1)[:, 2:] / drawn - 1).mean(1),
         )
 
     @cached_property
@@ -493,4 +338,5 @@ def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Ag
         params,
         base.run_grid(pretrained, store, "language models", run=run_text_tasks),
         base.run_grid(tuned, store, "fine-tuning", run=run_text_tasks),
+        store,
     )

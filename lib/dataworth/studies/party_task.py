@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result
-from dataworth.stats import Estimate
+from dataworth.stats import Estimate, estimate
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.temporal import Losses, Slope, degradation, losses_by_era
 from dataworth.text.tokens import TextPart
@@ -178,11 +178,10 @@ class Cube:
     resamples: int
     seed: int
 
-    @cache  # noqa: B019 - a study lives as long as its notebook
-    def losses(self, steps: int, unseen: bool = True, metric: str = "loss") -> Losses:
-        """Loss in nats (or error) of party classification, (P + 1, F, E): eras of pretraining and,
-        last, random dates; eras of fine-tuning; eras of evaluation. unseen: evaluated on presidents
-        of whom fine-tuning saw nothing, else on those of whom it did."""
+    def _values(
+        self, steps: int, unseen: bool, metric: str
+    ) -> tuple[Array, NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
+        """Losses or errors (P + 1, F, S, N) of every speech; its era, president and party (N,)."""
         years, presidents, ids = held_out()
         rows = [self.tuned[steps, name] for name in (*self.task.names, "random dates")]
         first = rows[0][0][0].arrays
@@ -191,19 +190,45 @@ class Cube:
         halves = self.task.halves()
         half = np.array([halves[name] for name in presidents[at].tolist()])
         seen = 1 - half if unseen else half
-        values = np.array(
-            [[losses(cell, metric, seen) for cell in row] for row in rows]
-        )  # (P + 1, F, S, N)
+        values = np.array([[losses(cell, metric, seen) for cell in row] for row in rows])
         starts = [first for first, _ in self.task.eras]
         era = np.searchsorted(starts, years[at], side="right") - 1
+        parties = np.concatenate([first[f"labels_{s}"] for s in HELD_OUT]).astype(np.int64)
+        return values, era, presidents[at], parties
+
+    @cache  # noqa: B019 - a study lives as long as its notebook
+    def losses(self, steps: int, unseen: bool = True, metric: str = "loss") -> Losses:
+        """Loss in nats (or error) of party classification, (P + 1, F, E): eras of pretraining and,
+        last, random dates; eras of fine-tuning; eras of evaluation. unseen: evaluated on presidents
+        of whom fine-tuning saw nothing, else on those of whom it did."""
+        values, era, presidents, _ = self._values(steps, unseen, metric)
         return losses_by_era(
             values,
-            np.ones(len(at)),
+            np.ones(len(era)),
             era,
-            authors=presidents[at],
+            authors=presidents,
             resamples=self.resamples,
             seed=self.seed,
         )
+
+    def level(self, steps: int) -> Estimate:
+        """Percent of speeches of unseen presidents whose party is right, after fine-tuning in the
+        era of evaluation: mean over starts, both parties of an era with equal weight, so that
+        guessing gives 50."""
+        values, era, presidents, parties = self._values(steps, True, "error")
+        wrong = values[:, era, :, np.arange(len(era))]  # (N, P + 1, S)
+        cell = len(PARTIES) * era + parties
+        weight = 1 / np.bincount(cell)[cell]
+        found = losses_by_era(
+            np.moveaxis(wrong, 0, -1) * weight,
+            weight,
+            np.zeros_like(era),
+            authors=presidents,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+        right = 100 * (1 - found.draws.mean((1, 2)))
+        return estimate(100 * (1 - float(found.value.mean())), right)
 
     def degradation(self, steps: int, which: str, unseen: bool = True) -> Slope:
         """Temporal degradation of the fine-tuned loss, per year. which: `pretraining` (at the same

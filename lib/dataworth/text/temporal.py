@@ -189,31 +189,37 @@ def rising(ages: Array, excess: Array, weights: Array, grid: Array) -> Array:
 
 def ageing(
     nats: Array,
-    years: NDArray[np.int64],
     cutoffs: Sequence[int],
     eras: NDArray[np.int64],
     authors: NDArray[np.str_],
     resamples: int,
     seed: int,
 ) -> Ageing:
-    """Excess loss against years since the cut-off: nats (P, S, N) of P arms, whose `cutoffs` are
-    the ends of the eras, on N speeches of `years`, `eras` and `authors`.
+    """Excess loss against the age of training text: nats (P, S, N) of P arms, whose `cutoffs` are
+    the ends of the eras, on N speeches of `eras` and `authors`.
 
-    A pair is an arm and a speech that is newer than its cut-off; its excess is the relative
-    difference from the loss of the arm that ends with the speech's own era. Authors (with all their
-    speeches and pairs) are resampled; an arm's seeds move all its losses together, by the noise of
-    `noise.seed_noise`.
+    A speech is held against the newest arm all of whose text is from before its era: the arm of
+    its own era holds later years than the speech. A pair is a speech and an arm that ends before
+    that reference; its age is the years between their ends, its excess the relative difference of
+    their losses. Authors (with all their speeches and pairs) are resampled; an arm's seeds move
+    all its losses together, by the noise of `noise.seed_noise`. Raises UserError where no speech
+    has two arms before it.
     """
-    arms = np.repeat(np.arange(len(cutoffs)), len(years))
-    speech = np.tile(np.arange(len(years)), len(cutoffs))
-    ages = (years[speech] - np.asarray(cutoffs)[arms]).astype(float)
-    keep = ages > 0
-    arms, speech, ages = arms[keep], speech[keep], ages[keep]
+    late = np.flatnonzero(eras > 1)
+    if not len(late):
+        raise UserError("eras: no speech has two eras before its own.")
+    nats, authors = nats[..., late], authors[late]
+    ends, newest = np.asarray(cutoffs, dtype=float), eras[late] - 1
+    arms = np.repeat(np.arange(len(ends)), len(late))
+    speech = np.tile(np.arange(len(late)), len(ends))
+    keep = arms < newest[speech]
+    arms, speech = arms[keep], speech[keep]
+    ages = ends[newest[speech]] - ends[arms]
     grid = np.linspace(0, float(ages.max()), 400)
 
     def pairs(mean: Array) -> tuple[Array, Array]:
         """Excess (K,) and weight (K,) of every pair, for losses (P, N)."""
-        own = mean[eras[speech], speech]
+        own = mean[newest[speech], speech]
         return mean[arms, speech] / own - 1, own
 
     level = nats.mean(1)
