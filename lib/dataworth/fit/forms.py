@@ -11,7 +11,8 @@ from dataworth.errors import UserError, did_you_mean
 
 from . import laws
 from .backend import namespace
-from .laws import BasisLaw, Curvature, Law, Param, PowerSum, Slopes, Term
+from .laws import BasisLaw, Curvature, Law, Param, Slopes
+from .powers import PowerSum, Term
 
 
 class M3(BasisLaw):

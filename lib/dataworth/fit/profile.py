@@ -21,7 +21,7 @@ from dataworth.arrays import Array
 from . import misfit
 from .gaps import Floor, Gap, Quantity
 from .minimum import Minimum, State, student_quantile
-from .solver import Joint, Problem, lifted, minimise
+from .solver import Expansion, Joint, Problem, lifted, minimise
 
 
 class Better(Exception):
@@ -56,16 +56,18 @@ class Constrained:
             total = data + self.stiffness / 2 * self.gap.value(z, target[:, -1]) ** 2
         return np.where(np.isfinite(total), total, np.inf)
 
-    def derivatives(
-        self, z: Array, target: Array, weights: Array, newton: bool
-    ) -> tuple[Array, Array]:
-        gradient, hessian = self.base.derivatives(z, target[:, :-1], weights[:, :-1], newton)
-        gap, slope, bend = self.gap.derivatives(z, target[:, -1], newton)
-        gradient = gradient + self.stiffness * gap[:, None] * slope
-        hessian = hessian + self.stiffness * slope[:, :, None] * slope[:, None, :]
-        if newton:
-            hessian = hessian + self.stiffness * gap[:, None, None] * bend
-        return gradient, hessian
+    def derivatives(self, z: Array, target: Array, weights: Array, newton: bool) -> Expansion:
+        with np.errstate(all="ignore"):
+            total, gradient, hessian = self.base.derivatives(
+                z, target[:, :-1], weights[:, :-1], newton
+            )
+            gap, slope, bend = self.gap.derivatives(z, target[:, -1], newton)
+            total = total + self.stiffness / 2 * gap**2
+            gradient = gradient + self.stiffness * gap[:, None] * slope
+            hessian = hessian + self.stiffness * slope[:, :, None] * slope[:, None, :]
+            if newton:
+                hessian = hessian + self.stiffness * gap[:, None, None] * bend
+        return np.where(np.isfinite(total), total, np.inf), gradient, hessian
 
 
 class Profile:
