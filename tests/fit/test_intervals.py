@@ -328,3 +328,23 @@ def test_percentile_interval_of_draws() -> None:
     assert alone == pytest.approx(tuple(want[:, 0]), rel=1e-12)
     assert percentile_interval([np.nan, 1.0, 2.0, np.inf]) == (pytest.approx(1.05), np.inf)
     assert np.isnan(percentile_interval([np.nan, np.nan])).all()
+
+
+def test_m4_on_seven_rows_has_one_interval_whatever_the_path() -> None:
+    """Rows in another order and other units of both axes: the same ends, and those at which the
+    deviance of a fit with the parameter held there reaches the quantile."""
+    x = 100.0 * 2 ** np.arange(7)
+    y = 100 - np.array([41.2, 52.6, 62.0, 69.1, 74.8, 79.0, 82.3])
+    result = fit({"x": x, "y": y}, law="m4")
+    found = result.intervals()
+    order = np.random.default_rng(0).permutation(7)
+    other = fit({"x": 1000 * x[order], "y": 7 * y[order]}, law="m4").intervals()
+    for name, unit in (("E", 7.0), ("E0", 7.0), ("c", 1.0), ("k", 1.0)):
+        want = [unit * found[name].value, *(unit * end for end in found[name])]
+        got = [other[name].value, *other[name]]
+        np.testing.assert_allclose(got, want, rtol=1e-3)
+    _, dof = result.minimum.noise(np.eye(5)[4])
+    for end in found["k"]:
+        held = fit({"x": x, "y": y}, law="m4", fixed={"k": end})
+        deviance = 2 * (held.objective - result.objective) / result.minimum.dispersion
+        assert np.sqrt(deviance) == pytest.approx(stats.t.ppf(0.975, dof), rel=1e-3)

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares, minimize
 from scipy.special import huber
 
-from dataworth.fit import Term, fit
+from dataworth.fit import PowerSum, Term, fit
 from dataworth.fit.estimate import problem_of
-from dataworth.fit.laws import PowerSum
 from dataworth.fit.resample import multiplier_matrix
 from dataworth.fit.solver import minimise
 
@@ -112,7 +111,7 @@ def test_refits_are_never_worse_than_bfgs_from_the_same_start(
             return float(problem.value(z[None], target, row)[0])
 
         def gradient(z: np.ndarray, row: np.ndarray = row) -> np.ndarray:
-            return problem.derivatives(z[None], target, row, False)[0][0]
+            return problem.derivatives(z[None], target, row, False)[1][0]
 
         reference = minimize(value, result.phi, jac=gradient, method="BFGS")
         assert ours.objective[b] <= reference.fun * (1 + 1e-9)

@@ -39,8 +39,9 @@ from .extrapolate import (
 from .forms import LAWS, BrokenPower
 from .frontier import Cost, Optimum, allocation_exponent, frontier
 from .isoflop import Valley, isoflop
-from .laws import Law, Param, PowerSum, Term
+from .laws import Law, Param
 from .model import fit
+from .powers import PowerSum, Term
 from .result import Fit
 from .solver import Status
 from .values import Curve, Interval, Prediction

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .forms import LAWS
-from .laws import Law, PowerSum
+from .laws import Law
+from .powers import PowerSum
 
 VARIABLES = {
     "x": "any size: examples, tokens, parameters, compute or steps",

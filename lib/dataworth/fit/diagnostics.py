@@ -18,8 +18,9 @@ from dataworth.arrays import Array
 from . import misfit
 from .estimate import Settings
 from .grouped import Grouped
-from .laws import Law, PowerSum
+from .laws import Law
 from .minimum import Minimum
+from .powers import PowerSum
 from .solver import Status
 from .table import duplicated
 from .values import Curve

@@ -11,7 +11,8 @@ from dataworth.errors import UserError, did_you_mean
 
 from . import laws
 from .backend import namespace
-from .laws import BasisLaw, Curvature, Law, Param, PowerSum, Slopes, Term
+from .laws import BasisLaw, Curvature, Law, Param, Slopes
+from .powers import PowerSum, Term
 
 
 class M3(BasisLaw):
@@ -44,15 +45,18 @@ class M3(BasisLaw):
 
 
 class M4(Law):
-    """M4 of Alabdulmohsin et al. 2022: (f - E) / (E0 - f)^c = b x^-k, E0 the loss before learning.
+    """M4 of Alabdulmohsin et al. 2022: (f - E) / (E0 - f)^c ~ x^-k, E0 the loss before learning.
 
-    f is found by Newton's method in logit((f - E) / (E0 - E)), a monotone and convex or concave
-    function, and differentiated implicitly.
+    Both distances are in units of E0 - E, so that b, unlike the paper's, does not change with the
+    unit of the loss and hangs little together with c and E0. With t = logit((f - E) / (E0 - E)),
+    log sigma(t) - c log sigma(-t) = log b - k log x, a monotone and convex or concave function of t
+    that Newton's method inverts.
     """
 
     name = "m4"
     variables = ("x",)
-    latex = r"\frac{L - E}{(E_0 - L)^{c}} = b x^{-k}"
+    latex = r"\frac{L - E}{E_0 - E} = b x^{-k} \left(\frac{E_0 - L}{E_0 - E}\right)^{c}"
+    cheap_curvature = True
     params = (
         Param("E", zero=True),
         Param("b"),
@@ -62,50 +66,69 @@ class M4(Law):
     )
 
     def _solve(self, phi: Array, x: Array) -> tuple[Array, Array, Array]:
-        """logit of the relative height t (B,n), E0 - E (B,1) and the shape c (B,1)."""
+        """t (B,n), sigma(t) (B,n) and the shape c (B,1)."""
         xp = namespace(phi)
-        u = xp.log(x[..., 0])
         c = xp.exp(phi[:, 3, None])
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            gap = xp.exp(phi[:, 2, None]) - xp.exp(phi[:, 0, None])
-            right = phi[:, 1, None] - phi[:, 4, None] * u - (1 - c) * xp.log(gap)
-        # log sigma(t) - c log sigma(-t) = right; the two asymptotes are t and c t
-        t = xp.where(right < 0, right, right / c)
-        t = xp.where(xp.isfinite(t), t, 0.0)
+        right = phi[:, 1, None] - phi[:, 4, None] * xp.log(x[..., 0])
         right = xp.where(xp.isfinite(right), right, 0.0)
+        t = xp.where(right < 0, right, right / c)  # the two asymptotes are t and c t
         for _ in range(30):
-            value = -xp.logaddexp(0, -t) + c * xp.logaddexp(0, t) - right
-            up = 1 / (1 + xp.exp(-xp.clip(t, -500, 500)))
-            step = value / (1 - up + c * up)
+            soft = xp.logaddexp(0, t)
+            up = xp.exp(t - soft)
+            step = (t - soft + c * soft - right) / (1 - up + c * up)
             t = t - step
             if not (xp.abs(step) > 1e-13 * (1 + xp.abs(t))).any():
                 break
-        return t, gap, c
+        return t, xp.exp(t - xp.logaddexp(0, t)), c
 
     def log_value(self, phi: Array, x: Array) -> Array:
         xp = namespace(phi)
-        t, gap, _ = self._solve(phi, x)
-        log_excess = xp.log(xp.maximum(gap, 1e-300)) - xp.logaddexp(0, -t)
-        return xp.where(gap > 0, xp.logaddexp(phi[:, 0, None], log_excess), np.inf)
+        t, _, _ = self._solve(phi, x)
+        soft = xp.logaddexp(0, t)
+        log_f = xp.logaddexp(phi[:, 0, None] - soft, phi[:, 2, None] + t - soft)
+        return xp.where(phi[:, 2, None] > phi[:, 0, None], log_f, np.inf)
 
     def derivatives(self, phi: Array, x: Array) -> tuple[Array, Array, Curvature]:
         xp = namespace(phi)
-        t, gap, c = self._solve(phi, x)
+        t, up, c = self._solve(phi, x)
+        u, soft, down = xp.log(x[..., 0]), xp.logaddexp(0, t), 1 - up
         floor, ceiling = xp.exp(phi[:, 0, None]), xp.exp(phi[:, 2, None])
-        up = 1 / (1 + xp.exp(-xp.clip(t, -500, 500)))
-        down = 1 / (1 + xp.exp(xp.clip(t, -500, 500)))
-        excess = xp.maximum(gap * up, 1e-290)  # f - E
-        missing = xp.maximum(gap * down, 1e-290)  # E0 - f
-        f = floor + excess
-        # d [log(f - E) - c log(E0 - f)] = d [log b - k log x]
-        slope = 1 / excess + c / missing
-        jac = xp.empty((len(phi), 5, x.shape[-2]))
-        jac[:, 0] = floor / excess / slope / f
-        jac[:, 1] = 1 / slope / f
-        jac[:, 2] = c * ceiling / missing / slope / f
-        jac[:, 3] = c * xp.log(missing) / slope / f
-        jac[:, 4] = -xp.log(x[..., 0]) / slope / f
-        return xp.log(f), jac, self._numeric_curvature(phi, x)
+        # everything in units of f: f = E sigma(-t) + E0 sigma(t)
+        log_f = xp.logaddexp(phi[:, 0, None] - soft, phi[:, 2, None] + t - soft)
+        f = xp.exp(log_f)
+        of_floor, of_ceiling = floor * down / f, ceiling * up / f
+        both = up * down
+        by_t = (ceiling - floor) * both / f
+        q = 1 / (down + c * up)  # dt / d log b
+        t_c = -c * soft * q
+        jac = xp.stack([of_floor, by_t * q, of_ceiling, by_t * t_c, -u * by_t * q], 1)
+        log_f = xp.where(phi[:, 2, None] > phi[:, 0, None], log_f, np.inf)
+
+        def curvature(w: Array) -> Array:
+            slopes = (q, t_c, -u * q)
+            twice = (1 - c) * both * q**3  # d2t / d(log b)2
+            mixed = -(q**2) * ((c - 1) * both * t_c + c * up)
+            third = t_c - c * up * q * t_c - c * soft * mixed
+            bends = (
+                (twice, mixed, -u * twice),
+                (None, third, -u * mixed),
+                (None, None, u * u * twice),
+            )
+            out = -xp.matmul(jac * w[:, None], jac.mT)
+            for i, part, side in ((0, of_floor, -up), (2, of_ceiling, down)):
+                out[:, i, i] += (w * part).sum(1)
+                for j, slope in zip((1, 3, 4), slopes, strict=True):
+                    value = (w * part * side * slope).sum(1)
+                    out[:, i, j] += value
+                    out[:, j, i] += value
+            for a, i in enumerate((1, 3, 4)):
+                for b, j in enumerate((1, 3, 4)):
+                    bend = bends[min(a, b)][max(a, b)]
+                    value = by_t * ((down - up) * slopes[a] * slopes[b] + bend)
+                    out[:, i, j] += (w * value).sum(1)
+            return out
+
+        return log_f, jac, curvature
 
     def seeds(self, x: Array, y: Array, weights: Array, size: int) -> Array:
         xp = namespace(y)
@@ -118,6 +141,7 @@ class M4(Law):
         # log b by the weighted mean of the left side, then the true residual ranks the seeds
         left = xp.log(y[:, None] - floor[..., None])
         left = left - xp.exp(shapes[:, 2])[:, None] * xp.log(ceiling[..., None] - y[:, None])
+        left = left + ((xp.exp(shapes[:, 2]) - 1) * xp.log(ceiling - floor))[..., None]
         fraction = (weights / weights.sum(1)[:, None])[:, None]
         b = (fraction * (left + shapes[:, 3, None] * u)).sum(-1)
         parts = xp.broadcast_arrays(xp.log(floor), b, xp.log(ceiling), shapes[:, 2], shapes[:, 3])

@@ -166,7 +166,8 @@ class Floor:
 @dataclass(frozen=True)
 class Quantity:
     """A scalar of the parameters: its value, psi(phi) (B,p) -> (B,), psi as a gap, the way back
-    from psi to the value's unit, the range of psi."""
+    from psi to the value's unit, the range of psi; closed: its top is one by nature, not by choice.
+    """
 
     value: float
     psi: Callable[[Array], Array]
@@ -174,6 +175,12 @@ class Quantity:
     back: Callable[..., Any]
     limits: tuple[float, float] = (-np.inf, np.inf)
     floor: Floor | None = None
+    closed: bool = False
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether psi is the log of the value."""
+        return self.back is np.exp
 
 
 def _log_f_derivatives(

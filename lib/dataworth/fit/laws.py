@@ -13,9 +13,8 @@ Shapes: B problems, n rows, p parameters, d variables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from dataworth.errors import UserError
 from .backend import namespace
 
 Curvature = Callable[[Array], Array]
+Sums = Callable[[Array, Array, bool], tuple[Array, Array]]
 Slopes = list[dict[int, Array]]
 REACH = 600.0  # log of the farthest scaled x that an inverse searches
 ZERO = -600.0  # log of a parameter that is exactly zero; exp(-600) vanishes beside any loss
@@ -93,18 +93,22 @@ def nonnegative_lstsq(gram: Array, rhs: Array) -> Array:
     gram: (..., K, K), rhs: (..., K) -> (..., K). Exact for the few amplitudes of a law (K <= 4).
     """
     size, xp = rhs.shape[-1], namespace(rhs)
-    best = xp.zeros_like(rhs)
-    best_gain = xp.zeros(rhs.shape[:-1])
-    for code in range(1, 2**size):
-        active = [k for k in range(size) if code >> k & 1]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            solution = _solve_small(gram[..., active, :][..., :, active], rhs[..., active])
-            gain = (solution * rhs[..., active]).sum(-1)  # decrease of the sum of squares
-            better = (solution >= 0).all(-1) & (gain > best_gain) & xp.isfinite(gain)
-        best_gain = xp.where(better, gain, best_gain)
-        full = xp.zeros_like(rhs)
-        full[..., active] = solution
-        best = xp.where(better[..., None], full, best)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        best = _solve_small(gram, rhs)
+        # a solution without a negative part is the best of all; others try their active sets
+        inside = (best >= 0).all(-1) & xp.isfinite(best).all(-1)
+        gram, rhs = gram[~inside], rhs[~inside]
+        part, part_gain = xp.zeros_like(rhs), xp.zeros(rhs.shape[:-1])
+        for code in range(1, 2**size - 1):
+            active = [k for k in range(size) if code >> k & 1]
+            solution = _solve_small(gram[:, active, :][..., active], rhs[:, active])
+            gain = (solution * rhs[:, active]).sum(-1)  # decrease of the sum of squares
+            better = (solution >= 0).all(-1) & (gain > part_gain) & xp.isfinite(gain)
+            part_gain = xp.where(better, gain, part_gain)
+            full = xp.zeros_like(rhs)
+            full[:, active] = solution
+            part = xp.where(better[:, None], full, part)
+    best[~inside] = part
     return best
 
 
@@ -139,6 +143,20 @@ class Law:
         sum_i c_i d2 log f_i / dphi dphi', (B,p,p).
         """
         raise NotImplementedError
+
+    def sums(self, phi: Array, x: Array) -> tuple[Array, Sums]:
+        """log f (B,n), and a function of c and d (B,n) that gives sum_i c_i dlog f_i / dphi (B,p)
+        and sum_i d_i dlog f_i / dphi dlog f_i / dphi' (B,p,p), with c's curvature if asked.
+        """
+        log_f, jac, curvature = self.derivatives(phi, x)
+
+        def sums(c: Array, d: Array, second: bool) -> tuple[Array, Array]:
+            xp = namespace(phi)
+            gradient = xp.matmul(jac, c[..., None])[..., 0]
+            hessian = xp.matmul(jac * d[:, None], jac.mT)
+            return gradient, hessian + curvature(c) if second else hessian
+
+        return log_f, sums
 
     def _numeric_curvature(self, phi: Array, x: Array) -> Curvature:
         """Curvature by central differences of the analytic Jacobian, all in one batch."""
@@ -274,175 +292,6 @@ class BasisLaw(Law):
         return best_seeds(xp.concatenate([logs_c, shape], -1), error)
 
 
-@dataclass(frozen=True)
-class Term:
-    """amplitude * prod_v v**(sign * exponent): `powers` maps a variable to an exponent's name.
-
-    A name with a leading "+" is a rising power, otherwise the power falls (x**-k).
-    """
-
-    amplitude: str
-    powers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PowerSum(BasisLaw):
-    """f = sum over terms of amplitude * prod of powers; log f is a log-sum-exp of affine forms.
-
-    Amplitudes enter linearly, so a grid over the exponents alone with a closed-form non-negative
-    least squares (variable projection) seeds the search. The Hessian is analytic.
-    """
-
-    name: str
-    terms: tuple[Term, ...]
-    latex: str
-    variables: tuple[str, ...] = ("x",)
-    floor: str | None = None
-    exponent_range: tuple[float, float] = (0.0, 5.0)
-    cheap_curvature = True
-
-    def __post_init__(self) -> None:
-        amplitudes = [Param(t.amplitude, zero=t.amplitude == self.floor) for t in self.terms]
-        low, high = self.exponent_range
-        names = list(dict.fromkeys(s.lstrip("+") for t in self.terms for s in t.powers.values()))
-        exponents = [Param(n, log=False, lower=low, upper=high) for n in names]
-        # per term: exponent index, variable index and sign of its powers
-        powers = [
-            [
-                (names.index(s.lstrip("+")), self.variables.index(v), 1.0 if s[0] == "+" else -1.0)
-                for v, s in t.powers.items()
-            ]
-            for t in self.terms
-        ]
-        object.__setattr__(self, "params", (*amplitudes, *exponents))
-        object.__setattr__(self, "amplitudes", len(amplitudes))
-        object.__setattr__(self, "_powers", powers)
-
-    @property
-    def rising(self) -> bool:
-        """Whether a term rises with a variable."""
-        return any(sign > 0 for powers in self._powers for _, _, sign in powers)
-
-    params: tuple[Param, ...] = field(init=False, repr=False, compare=False, default=())
-    amplitudes: int = field(init=False, repr=False, compare=False, default=0)
-    _powers: Any = field(init=False, repr=False, compare=False, default=None)
-
-    def log_basis(self, eta: Array, x: Array) -> tuple[list[Array], Slopes]:
-        xp = namespace(eta)
-        u = xp.moveaxis(xp.log(x), -1, 0)
-        logs = []
-        for powers in self._powers:
-            log = xp.zeros((len(eta), x.shape[-2]))
-            for e, v, sign in powers:
-                log = log + (sign * eta[:, e, None]) * u[v]
-            logs.append(log)
-        return logs, self._slopes(u)
-
-    def _slopes(self, u: Array) -> Slopes:
-        slopes: Slopes = []
-        for powers in self._powers:
-            own: dict[int, Any] = {}
-            for e, v, sign in powers:  # one exponent may serve two variables
-                own[e] = own.get(e, 0.0) + sign * u[v]
-            slopes.append(own)
-        return slopes
-
-    def _fractions(self, phi: Array, x: Array) -> tuple[Array, list[Array], Slopes]:
-        """As the base's, without its maximum, a pass over all rows, wherever exp is safe."""
-        xp, a = namespace(phi), self.amplitudes
-        u = xp.moveaxis(xp.log(x), -1, 0)
-        slopes = self._slopes(u)
-        logs = []
-        for k, powers in enumerate(self._powers):
-            value = phi[:, k, None]
-            for e, v, sign in powers:
-                value = value + (sign * phi[:, a + e, None]) * u[v]
-            logs.append(value)
-        if len(logs) == 1:
-            shape = (len(phi), x.shape[-2])
-            return xp.broadcast_to(logs[0], shape), [xp.ones(shape)], slopes
-        top: Array | float = 0.0
-        if not self._moderate(phi, u):
-            top = logs[0]
-            for value in logs[1:]:
-                top = xp.maximum(top, value)
-            logs = [value - top for value in logs]
-        # a floor is one number a problem, (B,1), until it meets the other terms
-        fractions = [xp.exp(value) for value in logs]
-        total = sum(fractions[1:], fractions[0])
-        inverse = 1.0 / total
-        return top + xp.log(total), [s * inverse for s in fractions], slopes
-
-    def _moderate(self, phi: Array, u: Array) -> bool:
-        """Whether every sum of terms is surely within the range of exp."""
-        xp, a = namespace(phi), self.amplitudes
-        reach = xp.amax(xp.abs(u).reshape(len(u), -1), 1)
-        low = xp.full(len(phi), -np.inf)
-        for k, powers in enumerate(self._powers):
-            sizes = (xp.abs(phi[:, a + e]) * reach[v] for e, v, _ in powers)
-            spread = sum(sizes, xp.zeros(len(phi)))
-            if not (phi[:, k] + spread).max() < 600:
-                return False
-            low = xp.maximum(low, phi[:, k] - spread)
-        return bool(low.min() > -600)
-
-    def _curvature(
-        self, phi: Array, x: Array, jac: Array, fractions: list[Array], slopes: Slopes
-    ) -> Curvature:
-        xp, a = namespace(phi), self.amplitudes
-
-        def curvature(c: Array) -> Array:
-            out = -xp.matmul(jac * c[:, None], jac.mT)
-            for k, (fraction, own) in enumerate(zip(fractions, slopes, strict=True)):
-                columns = [(k, xp.ones(x.shape[:-1])), *((a + e, d) for e, d in own.items())]
-                pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1)]
-                products = xp.stack([columns[i][1] * columns[j][1] for i, j in pairs], -1)
-                if products.ndim == 2:
-                    moments = (c * fraction) @ products
-                else:  # rows of its own for each problem
-                    moments = xp.einsum("bn,bnk->bk", c * fraction, products)
-                for column, (i, j) in enumerate(pairs):
-                    row, col = columns[i][0], columns[j][0]
-                    out[:, row, col] += moments[:, column]
-                    if row != col:
-                        out[:, col, row] += moments[:, column]
-            return out
-
-        return curvature
-
-    def log_inverse(self, phi: Array, log_loss: Array) -> Array:
-        floors = [k for k, powers in enumerate(self._powers) if not powers]
-        falling = [(k, *powers[0]) for k, powers in enumerate(self._powers) if powers]
-        if len(falling) != 1 or len(floors) > 1 or falling[0][3] > 0:
-            return super().log_inverse(phi, log_loss)
-        amplitude, exponent, _, _ = falling[0]
-        floor = np.exp(phi[:, floors[0]]) if floors else np.zeros(len(phi))
-        k = phi[:, self.amplitudes + exponent]
-        excess = np.exp(log_loss) - floor
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out = (phi[:, amplitude] - np.log(excess)) / k
-        out = np.where(excess <= 0, np.inf, out)
-        return np.where((k > 0) & ~np.isnan(log_loss), out, np.nan)
-
-    def unscale(self, log_x0: Array) -> tuple[Array, Array]:
-        names = self.names
-        return self._affine([
-            (names[k], names[self.amplitudes + e], -sign * log_x0[v])
-            for k, powers in enumerate(self._powers)
-            for e, v, sign in powers
-        ]), np.zeros(len(names))  # fmt: skip
-
-    def grid(self, x: Array, size: int) -> Array:
-        low, high = self.exponent_range
-        q = len(self.params) - self.amplitudes
-        per_axis = max(4, round(size ** (1 / q)))
-        # dense near zero, where language-model exponents lie
-        axis = 0.02 * (min(high, 3.0) / 0.02) ** np.linspace(0, 1, per_axis)
-        if low < 0:
-            axis = np.concatenate([-axis[::-2], axis])
-        return combinations(*[axis[(axis >= low) & (axis <= high)]] * q)
-
-
 def combinations(*axes: Sequence[float] | Array) -> Array:
     """All combinations, (Q, number of axes)."""
     mesh = np.meshgrid(*[np.asarray(a, float) for a in axes], indexing="ij")
@@ -458,8 +307,11 @@ def project(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
     w = weights / y**2
     size = np.sqrt((basis**2).mean(-1, keepdims=True))
     scale, scaled = xp.asarray(size), xp.asarray(basis / size)
-    products = (scaled[:, :, None] * scaled[:, None]).reshape(-1, n)
-    gram = (w @ products.T).reshape(len(y), q, k, k)
+    rows, columns = np.tril_indices(k)
+    products = (scaled[:, rows] * scaled[:, columns]).reshape(-1, n)
+    place = np.zeros((k, k), int)
+    place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+    gram = (w @ products.T).reshape(len(y), q, -1)[..., place]
     rhs = ((w * y) @ scaled.reshape(-1, n).T).reshape(len(y), q, k)
     c = nonnegative_lstsq(gram, rhs)
     fitted = xp.einsum("bqk,bqk->bq", c, rhs)

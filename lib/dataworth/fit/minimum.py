@@ -42,7 +42,7 @@ class State:
         """Pseudo-inverse of the Hessian, (f,f): of the exact one where it is positive."""
         z, target, weights = self.z[None], self.target[None], self.weights[None]
         for newton in (True, False):
-            hessian = self.problem.derivatives(z, target, weights, newton)[1][0]
+            hessian = self.problem.derivatives(z, target, weights, newton)[2][0]
             scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-280))
             values, vectors = np.linalg.eigh(hessian * scale[:, None] * scale)
             if values.min() > 1e-10 * values.max():

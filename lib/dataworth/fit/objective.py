@@ -65,9 +65,7 @@ class Objective:
         value = xp.where(inside, xp.log(safe) - xp.log1p(-safe), np.inf)
         return value, 1 / (1 - safe), safe / (1 - safe) ** 2
 
-    def _side(self, r: Array) -> Array | float:
-        if self.asymmetry == 1.0:
-            return 1.0
+    def _side(self, r: Array) -> Array:
         xp = namespace(r)
         return xp.where(r > 0, self.asymmetry * xp.ones_like(r), 1.0)
 
@@ -80,13 +78,13 @@ class Objective:
         else:
             inner = xp.minimum(xp.abs(r), d)
             value = inner * (xp.abs(r) - 0.5 * inner)
-        return value * self._side(r)
+        return value if self.asymmetry == 1.0 else value * self._side(r)
 
     def psi(self, r: Array) -> tuple[Array, Array, Array]:
         """rho'(r), the reweighting rho'(r)/r, and rho''(r)."""
         d, xp = self.delta, namespace(r)
-        one = xp.ones_like(r)
         if self.loss == "l2" or not np.isfinite(d):
+            one = xp.ones_like(r)
             first, weight, second = r, one, one
         elif self.loss == "student":
             q = 1 + r * r / (STUDENT_DOF * d * d)
@@ -98,6 +96,8 @@ class Objective:
             weight = d / xp.maximum(size, d)
             first = r * weight
             second = xp.asarray(size <= d, dtype=xp.float64)
+        if self.asymmetry == 1.0:
+            return first, weight, second
         side = self._side(r)
         return first * side, weight * side, second * side
 

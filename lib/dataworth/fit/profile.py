@@ -21,7 +21,9 @@ from dataworth.arrays import Array
 from . import misfit
 from .gaps import Floor, Gap, Quantity
 from .minimum import Minimum, State, student_quantile
-from .solver import Joint, Problem, lifted, minimise
+from .solver import Expansion, Joint, Problem, Status, lifted, minimise
+
+FAR = 100.0
 
 
 class Better(Exception):
@@ -56,16 +58,18 @@ class Constrained:
             total = data + self.stiffness / 2 * self.gap.value(z, target[:, -1]) ** 2
         return np.where(np.isfinite(total), total, np.inf)
 
-    def derivatives(
-        self, z: Array, target: Array, weights: Array, newton: bool
-    ) -> tuple[Array, Array]:
-        gradient, hessian = self.base.derivatives(z, target[:, :-1], weights[:, :-1], newton)
-        gap, slope, bend = self.gap.derivatives(z, target[:, -1], newton)
-        gradient = gradient + self.stiffness * gap[:, None] * slope
-        hessian = hessian + self.stiffness * slope[:, :, None] * slope[:, None, :]
-        if newton:
-            hessian = hessian + self.stiffness * gap[:, None, None] * bend
-        return gradient, hessian
+    def derivatives(self, z: Array, target: Array, weights: Array, newton: bool) -> Expansion:
+        with np.errstate(all="ignore"):
+            total, gradient, hessian = self.base.derivatives(
+                z, target[:, :-1], weights[:, :-1], newton
+            )
+            gap, slope, bend = self.gap.derivatives(z, target[:, -1], newton)
+            total = total + self.stiffness / 2 * gap**2
+            gradient = gradient + self.stiffness * gap[:, None] * slope
+            hessian = hessian + self.stiffness * slope[:, :, None] * slope[:, None, :]
+            if newton:
+                hessian = hessian + self.stiffness * gap[:, None, None] * bend
+        return np.where(np.isfinite(total), total, np.inf), gradient, hessian
 
 
 class Profile:
@@ -153,9 +157,12 @@ class Profile:
         if value.min() < self.base - self.worth:
             raise Better(end[value.argmin()])
         deviance = 2 * (value - self.base) / self.scale
-        # a constraint that could not be met (a box edge) says nothing about this value
-        ok = np.isfinite(reached) & np.isfinite(deviance)
-        ok &= np.abs(reached - c) <= 0.3 * self.error + 0.05 * np.abs(c - self.origin)
+        # a constraint that could not be met says nothing about this value, but what was reached on
+        # the way to it is a point of the profile all the same, where the search came to rest
+        ok = np.abs(reached - c) <= 0.3 * self.error + 0.05 * np.abs(c - self.origin)
+        between = (reached - self.origin) * (c - reached) > 0
+        ok |= between & (found.status[best] != Status.MAX_ITERATIONS)
+        ok &= np.isfinite(reached) & np.isfinite(deviance)
         side = np.sign(reached - self.centre) if np.isfinite(self.centre) else -np.sign(self.centre)
         self.z = np.concatenate([self.z, end[ok]])
         self.psi = np.concatenate([self.psi, reached[ok]])
@@ -293,10 +300,15 @@ def profile_ends(at: Minimum, quantity: Quantity, level: float) -> tuple[float, 
         return (0.0 if least == 0 else -np.inf), np.inf
     found = traced(at, quantity)
     low, high = quantity.limits if found is None else found.ends(level, least, most)
-    # the edge of the law's range is no end that the data gave, except a natural zero
-    if low <= least and least != 0:
+    # the edge of the law's range is no end that the data gave, except a natural zero or top; nor is
+    # a factor of e^100, at which a search stops for want of numbers
+    far = FAR if quantity.logarithmic and found is not None else np.inf
+    centre = found.origin if found is not None else 0.0
+    if (low <= least and least != 0) or low < centre - far:
         low = -np.inf
-    return low, (np.inf if high >= most else high)
+    if (high >= most and not quantity.closed) or high > centre + far:
+        high = np.inf
+    return low, high
 
 
 def p_value(at: Minimum, quantity: Quantity, psi: float) -> float:

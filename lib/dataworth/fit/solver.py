@@ -20,6 +20,8 @@ from .backend import namespace
 from .laws import Law
 from .objective import Objective
 
+Expansion = tuple[Array, Array, Array]  # objective, gradient, Hessian
+
 
 class Status(IntEnum):
     """How one minimisation ended."""
@@ -102,28 +104,28 @@ class Problem:
         """d log f / dz at scaled points x (m,d), (m,f), for one z (f,)."""
         return self.law.derivatives(self.phi(z[None]), x)[1][0].T @ self.matrix
 
-    def derivatives(
-        self, z: Array, target: Array, weights: Array, newton: bool
-    ) -> tuple[Array, Array]:
-        """Gradient (B,f) and Hessian (B,f,f): reweighted Gauss-Newton, or exact when `newton`."""
-        phi, xp = self.phi(z), namespace(z)
-        log_f, jac, curvature = self.law.derivatives(phi, self.x)
+    @np.errstate(over="ignore", invalid="ignore")
+    def derivatives(self, z: Array, target: Array, weights: Array, newton: bool) -> Expansion:
+        """Objective (B,), gradient (B,f), Hessian (B,f,f): reweighted Gauss-Newton, or exact when
+        `newton`."""
+        xp = namespace(z)
+        log_f, sums = self.law.sums(self.phi(z), self.x)
         g, first, second = self.objective.of_log(log_f)
-        psi, reweight, curve = self.objective.psi(g - target)
-        c = weights * psi * first
-        gradient = xp.matmul(jac, c[..., None])[..., 0]
+        r = g - target
+        total = (weights * self.objective.rho(r)).sum(1)
+        psi, reweight, curve = self.objective.psi(r)
+        c = weights * psi
         diagonal = weights * (curve if newton else reweight)
         if not isinstance(first, float):
             diagonal = diagonal * first * first
             if newton:
-                diagonal = diagonal + weights * psi * second
-        hessian = xp.matmul(jac * diagonal[:, None], jac.mT)
-        if newton:
-            hessian += curvature(c)
+                diagonal = diagonal + c * second
+            c = c * first
+        gradient, hessian = sums(c, diagonal, newton)
         if not self.plain:
             gradient = gradient @ self.matrix
             hessian = self.matrix.T @ hessian @ self.matrix
-        return gradient, hessian
+        return xp.where(xp.isfinite(total), total, np.inf), gradient, hessian
 
 
 class Joint:
@@ -155,16 +157,15 @@ class Joint:
             total = total + part.value(own, t, w) / scale
         return total
 
-    def derivatives(
-        self, z: Array, target: Array, weights: Array, newton: bool
-    ) -> tuple[Array, Array]:
-        gradient = np.zeros_like(z)
+    def derivatives(self, z: Array, target: Array, weights: Array, newton: bool) -> Expansion:
+        total, gradient = np.zeros(len(z)), np.zeros_like(z)
         hessian = np.zeros((*z.shape, z.shape[1]))
         for part, scale, own, inner, t, w in self._split(z, target, weights):
-            g, h = part.derivatives(inner, t, w, newton)
+            v, g, h = part.derivatives(inner, t, w, newton)
+            total = total + v / scale
             gradient[:, own] = g / scale
             hessian[:, own, own] = h / scale
-        return gradient, hessian
+        return total, gradient, hessian
 
 
 class Objectives(Protocol):
@@ -187,9 +188,7 @@ class Objectives(Protocol):
 
     def value(self, z: Array, target: Array, weights: Array) -> Array: ...
 
-    def derivatives(
-        self, z: Array, target: Array, weights: Array, newton: bool
-    ) -> tuple[Array, Array]: ...
+    def derivatives(self, z: Array, target: Array, weights: Array, newton: bool) -> Expansion: ...
 
 
 def lifted(start: Array, floors: tuple[tuple[int, float], ...]) -> Array:
@@ -298,7 +297,7 @@ def minimise(
     """
     size, n, xp = len(start), target.shape[1], namespace(start)
     # values that a chunk holds: the processor's cache, or about a gigabyte of a graphics card
-    values = 60_000 if xp is np or xp.device.type == "cpu" else 6_000_000
+    values = 100_000 if xp is np or xp.device.type == "cpu" else 6_000_000
     chunk = max(1, values // problem.work)
     start = xp.clip(start, problem.lower, problem.upper)
     target, weights = (xp.broadcast_to(a, (size, n)) for a in (target, weights))
@@ -321,13 +320,17 @@ def _minimise_chunk(
 ) -> Solution:
     size, xp = len(z), namespace(z)
     out_z = xp.copy(z)
-    out_value = problem.value(z, target, weights)
+    newton = problem.reweighted_steps == 0
+    out_value, gradient, hessian = problem.derivatives(z, target, weights, newton)
     status = xp.full(size, int(Status.MAX_ITERATIONS))
     dead = ~xp.isfinite(out_value)
     status[dead] = int(Status.UNIDENTIFIED)
     index = xp.flatnonzero(~dead)
     lower, upper = problem.lower, problem.upper
-    z, value, target, weights = z[index], out_value[index], target[index], weights[index]
+    if dead.any():
+        z, target, weights = z[index], target[index], weights[index]
+        gradient, hessian = gradient[index], hessian[index]
+    value = out_value[index]
     damping = xp.full(len(index), 1e-3)
     stalled = xp.full(len(index), 0)
     quadratic = problem.quadratic
@@ -340,7 +343,6 @@ def _minimise_chunk(
         if iteration == problem.reweighted_steps:
             damping = xp.minimum(damping, 1e-3)
             stalled = xp.full(len(index), 0)  # what stalls reweighted steps need not stall Newton's
-        gradient, hessian = problem.derivatives(z, target, weights, use_newton)
         broken = ~(xp.isfinite(gradient).all(1) & xp.isfinite(hessian).all((1, 2)))
         gradient[broken], hessian[broken] = 0.0, 0.0  # a law at the edge of its range: stop there
         at_low = (z <= lower) & (gradient > 0)
@@ -348,20 +350,31 @@ def _minimise_chunk(
         free = ~(at_low | at_high)
         step, promised = _step(gradient, hessian, free, damping)
         trial = xp.clip(z + step, lower, upper)
-        trial_value = problem.value(trial, target, weights)
-        good = trial_value <= value
-        gain = value - trial_value
         # a Newton step that promises and brings next to nothing: converged
         small = promised <= tolerance * value + rounding
         settled = small & (use_newton | (quadratic & (promised <= 1e-3 * tolerance * value)))
+        # one pass through the law serves the trial's value and the step after it
+        newton = iteration + 1 >= problem.reweighted_steps
+        trial_value, gradient_there, hessian_there = _there(
+            problem, trial, target, weights, newton, settled
+        )
+        good = trial_value <= value
+        gain = value - trial_value
         z = xp.where(good[:, None], trial, z)
         value = xp.where(good, trial_value, value)
+        gradient = xp.where(good[:, None], gradient_there, gradient)
+        hessian = xp.where(good[:, None, None], hessian_there, hessian)
         damping = xp.where(good, xp.maximum(damping * 0.1, 1e-12), damping * 8)
         if use_newton:
             tiny = ~good | (gain <= 1e-13 * xp.abs(value) + 1e-2 * enough)
             stalled = xp.where(tiny, stalled + 1, 0)
             damping = xp.where(good, damping, xp.maximum(damping, 1e-12))
             damping = xp.where(good & (damping < 1e-9), 0.0, damping)
+        elif newton:  # the exact Hessian where a reweighted step failed
+            bad = xp.flatnonzero(~good)
+            if len(bad):
+                again = problem.derivatives(z[bad], target[bad], weights[bad], newton)
+                gradient[bad], hessian[bad] = again[1], again[2]
         done = settled | (stalled >= 14)
         if done.any() or iteration == max_iterations - 1:
             out_z[index], out_value[index] = z, value
@@ -373,4 +386,22 @@ def _minimise_chunk(
             index, z, value, damping = index[keep], z[keep], value[keep], damping[keep]
             stalled, rounding = stalled[keep], rounding[keep]
             target, weights = target[keep], weights[keep]
+            gradient, hessian = gradient[keep], hessian[keep]
     return Solution(out_z, out_value, status)
+
+
+def _there(
+    problem: Objectives, z: Array, target: Array, weights: Array, newton: bool, settled: Any
+) -> Expansion:
+    """Objective, gradient and Hessian at z; of settled problems the objective alone."""
+    if not settled.any():
+        return problem.derivatives(z, target, weights, newton)
+    size, xp = z.shape[1], namespace(z)
+    value, gradient = xp.empty(len(z)), xp.zeros(z.shape)
+    hessian = xp.zeros((*z.shape, size))
+    value[settled] = problem.value(z[settled], target[settled], weights[settled])
+    if not settled.all():
+        on = ~settled
+        found = problem.derivatives(z[on], target[on], weights[on], newton)
+        value[on], gradient[on], hessian[on] = found
+    return value, gradient, hessian
