@@ -15,6 +15,7 @@ from run_specs import BuildsOn, Deadly, Failing, Products, Slow, Tiny, slow
 from dataworth.errors import UserError
 from dataworth.runs import Store, engines, run_tasks
 
+pytestmark = pytest.mark.cluster
 HERE = str(Path(__file__).parent)
 
 

@@ -79,16 +79,23 @@ def _own_first(keys: list[str]) -> list[str]:
     own come after its own. Nothing is left out: a shard whose process died has no other."""
     if not (value := os.environ.get(SHARD)):
         return keys
-    number, count = shard(value)
+    number, count = _shard(value)
     at = len(keys) * (number - 1) // count
     return keys[at:] + keys[:at]
 
 
-def shard(text: str) -> tuple[int, int]:
-    """A shard, "i/n" with i from 1 to n. Raises UserError."""
+def own_shard(text: str) -> None:
+    """Let this process be a shard, "i/n" with i from 1 to n. Raises UserError."""
+    _shard(text)
+    os.environ[SHARD] = text
+
+
+def _shard(text: str) -> tuple[int, int]:
     match = re.fullmatch("([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
     if match is None or int(match[1]) > int(match[2]):
-        raise UserError(f"shard is {text[:40]!r}; it must be i/n with i from 1 to n, such as 3/8.")
+        raise UserError(
+            f"the shard is {text[:40]!r}; it must be i/n with i from 1 to n, such as 3/8."
+        )
     return int(match[1]), int(match[2])
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def default_workers() -> int:
 
 
 def chosen() -> tuple[str | None, str | None]:
-    """Name and address of the engine that the environment names. Raises UserError."""
+    """Name and address of the engine that the environment names. Raises UserError, also where its
+    library is not installed."""
     name, address = (os.environ.get(variable) or None for variable in (ENGINE, ADDRESS))
     if name is not None and name not in ENGINES:
         raise UserError(f"{ENGINE} is {name[:40]!r}; it must be one of {', '.join(ENGINES)}.")
@@ -62,6 +64,15 @@ def chosen() -> tuple[str | None, str | None]:
             raise UserError(
                 f"{ADDRESS} is {address[:80]!r}; it must be that of the cluster's head, such as "
                 "tcp://10.0.0.5:8786."
+            )
+    for engine, library, install in (
+        ("dask", "distributed", "'dataworth[cluster]'"),
+        ("ray", "ray", "ray"),
+    ):
+        if name == engine and find_spec(library) is None:
+            raise UserError(
+                f"the engine {name} needs {library}, which is not installed here; install it with "
+                f"pip install {install}."
             )
     return name, address
 
@@ -347,16 +358,14 @@ def _id(root: Path) -> str:
 def _client(address: str | None) -> Any:
     """A client of the cluster at an address; without one, of a cluster on this machine that ends
     with this process. Raises UserError."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise UserError(
-            "the engine dask needs dask.distributed, which is not installed here; install it with "
-            "pip install 'dataworth[cluster]'."
-        ) from None
+    from distributed import Client, LocalCluster
+
     if address is None:
-        own = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
-        return Client(LocalCluster(n_workers=default_workers(), **own), set_as_default=False)
+        local = LocalCluster(
+            n_workers=default_workers(), threads_per_worker=1, dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+        )  # fmt: skip
+        return Client(local, set_as_default=False)
     try:
         return Client(address, set_as_default=False, timeout=30)
     except (OSError, TimeoutError, ValueError) as error:
@@ -372,13 +381,9 @@ def _client(address: str | None) -> Any:
 def _start_ray(address: str | None) -> None:
     """Make joblib's backend `ray` known, connected to a cluster. Raises UserError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError:
-        raise UserError(
-            "the engine ray needs Ray, which is not installed here; install it with pip install ray"
-        ) from None
+    import ray
+    from ray.util.joblib import register_ray
+
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=None)
