@@ -21,6 +21,7 @@ TOGETHER = (
     "book/test_build.py",
     "book/test_variants.py",
     "fit/test_recipes.py",
+    "runs/test_engines.py",
     "test_closure.py",
     "test_environments.py",
 )
@@ -31,6 +32,7 @@ SLOW = [
     "book/test_every_way.py",
     "book/test_forecast.py",
     "book/test_variants.py",
+    "book/test_work.py",
     "fit/test_more_commands.py",
     "fit/test_properties.py",
     "fit/test_recipes.py",
@@ -52,6 +54,7 @@ SLOW = [
     "images/test_synthetic_scaling.py",
     "images/test_train_families.py",
     "images/test_train_generator.py",
+    "runs/test_engines.py",
     "runs/test_instructions.py",
     "runs/test_runs_engine.py",
     "soak/test_archives.py",

@@ -47,6 +47,10 @@ BROUGHT = {
         CHAPTERS,
         "Execute one chapter without rendering the book; with other parameters, as a variant.",
     ),
+    "work": (
+        CHAPTERS,
+        "Compute a chapter's runs, beside any number of processes that do the same.",
+    ),
     "runs": (
         CHAPTERS,
         "List the finished runs of a chapter: of the profiles, recorded ones, variants.",

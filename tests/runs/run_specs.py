@@ -48,6 +48,18 @@ class Slow(Tiny):
         return super().run(store)
 
 
+class Products(Tiny):
+    """A matrix product, whose last digits depend on how many threads add it up."""
+
+    kind: ClassVar[str] = "products"
+
+    def run(self, store: Store) -> Outcome:
+        from threadpoolctl import threadpool_info
+
+        a = np.random.default_rng(self.a).normal(size=(300, 300))
+        return Outcome({"y": a @ a}, {"threads": max(x["num_threads"] for x in threadpool_info())})
+
+
 class BuildsOn(Spec):
     """Reads another run's result from the store."""
 

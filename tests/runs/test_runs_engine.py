@@ -124,7 +124,7 @@ def test_number_of_workers(monkeypatch):
 def test_a_system_without_affinity_runs(store, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS
     assert default_workers() >= 1
-    monkeypatch.setattr("dataworth.runs.engine.default_workers", lambda: 2)
+    monkeypatch.setattr("dataworth.runs.engines.default_workers", lambda: 2)
     assert [r.metrics["a"] for r in run_tasks([Tiny(a=i) for i in range(3)], store=store)] == [
         0, 1, 2,
     ]  # fmt: skip

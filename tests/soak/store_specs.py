@@ -59,6 +59,8 @@ def main() -> None:
             continue
         try:
             specs = [Importable(**fields) for fields in job["specs"]]
+            if shard := job.get("shard"):
+                os.environ["DATAWORTH_SHARD"] = shard
             if job.get("shuffle"):
                 random.Random(os.getpid()).shuffle(specs)
             run_tasks(specs, store=Store(job["root"]), workers=1)

@@ -41,9 +41,9 @@ def start():
         text=True,
     )
 
-    def start(root: Path, specs: list[Fake], shuffle: bool = False) -> int:
+    def start(root: Path, specs: list[Fake], shuffle: bool = False, shard: str = "") -> int:
         fields = [spec.model_dump() for spec in specs]
-        job = {"root": str(root), "specs": fields, "shuffle": shuffle}
+        job = {"root": str(root), "specs": fields, "shuffle": shuffle, "shard": shard}
         nursery.stdin.write(json.dumps(job) + "\n")
         nursery.stdin.flush()
         return int(nursery.stdout.readline())
@@ -136,26 +136,34 @@ def test_processes_on_one_store_do_nothing_twice(tmp_path, start, cases, process
             assert len({pid for pids in done.values() for pid in pids}) > 1  # they shared the work
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_processes_on_one_store_under_kills(tmp_path, start, cases, processes):
+@pytest.mark.parametrize(
+    ("processes", "shards", "rounds"),
+    [(2, False, (1, 25)), (4, False, (1, 25)), (4, True, (1, 50))],
+)
+def test_processes_on_one_store_under_kills(tmp_path, start, cases, processes, shards, rounds):
+    """As processes that ask for the same runs, and as shards (`dataworth work --shard i/n`)."""
     rng = random.Random(processes)
     asked, kills, twice = 0, 0, 0
-    for number in range(cases(1, 25)):
+    for number in range(cases(*rounds)):
         root, log = tmp_path / f"store{number}", tmp_path / f"log{number}"
         log.touch()
-        specs = fakes(40, log, pause_ms=100)
-        running = [start(root, specs) for _ in range(processes)]
+        specs = fakes(80 if shards else 40, log, pause_ms=100)
+
+        def begin(at: int, root=root, specs=specs) -> int:
+            return start(root, specs, shard=f"{at + 1}/{processes}" if shards else "")
+
+        running = {at: begin(at) for at in range(processes)}
         killed: list[int] = []
-        while any(alive(pid) for pid in running):
-            time.sleep(rng.uniform(0.2, 1))
-            running = [pid for pid in running if alive(pid)]
+        while any(alive(pid) for pid in running.values()):
+            time.sleep(rng.uniform(0.02, 0.2) if shards else rng.uniform(0.2, 1))
+            running = {at: pid for at, pid in running.items() if alive(pid)}
             if running and len(executions(log)) < len(specs):
-                victim = rng.choice(running)
+                at, victim = rng.choice(list(running.items()))
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
                 killed.append(victim)
                 wait_for_end([victim])
-                running.append(start(root, specs))
+                running[at] = begin(at)  # as a scheduler starts a task of an array again
         Store(root).clear(again=True)  # of one that was killed when no other had anything to do
         check(root, specs)
         done = executions(log)
@@ -163,6 +171,7 @@ def test_processes_on_one_store_under_kills(tmp_path, start, cases, processes):
         assert all(pid in killed for pids in done.values() for pid in pids[:-1])
         asked, kills = asked + len(specs), kills + len(killed)
         twice += sum(len(pids) > 1 for pids in done.values())
+        shutil.rmtree(root)
     print(f"{processes} processes, {kills} kills, {twice} of {asked} runs done twice")
     assert twice <= max(3, asked / 100) and kills >= 1
 

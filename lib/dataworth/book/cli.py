@@ -12,8 +12,10 @@ import typer
 
 from dataworth.book.layout import Variant, open_layout
 from dataworth.book.options import (
+    Address,
     AsJson,
     ChapterId,
+    Engine,
     Files,
     Override,
     Profile,
@@ -26,12 +28,20 @@ from dataworth.display import console, say
 from dataworth.errors import UserError
 
 
-def book(profile: Profile = "quick", quiet: Quiet = False, root: Root = None) -> None:
+def book(
+    profile: Profile = "quick",
+    engine: Engine = None,
+    address: Address = None,
+    quiet: Quiet = False,
+    root: Root = None,
+) -> None:
     """Execute what changed, render the book, check the pages, print the path of its first page."""
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     from dataworth.book import tasks
+    from dataworth.runs import engines
 
+    engines.chosen()
     tasks.build(layout, console(informs=True))
     first = layout.html / "index.html"
     say(f"The book: {first}")
@@ -50,6 +60,8 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed, how long, and stop.")
     ] = False,
+    engine: Engine = None,
+    address: Address = None,
     quiet: Quiet = False,
     root: Root = None,
 ) -> None:
@@ -57,7 +69,9 @@ def run(
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     from dataworth.book import chapters, execute, parameters, tasks
+    from dataworth.runs import engines
 
+    engines.chosen()
     overrides = dict(parameters.parse_override(p) for p in param or [])
     shown = console(informs=not dry_run)
     if overrides or file or name is not None:
@@ -77,6 +91,44 @@ def run(
         say(f"beside {profile}: dataworth compare {executed.id} {layout.name}", informs=True)
     if page:
         say(f"page: {tasks.page(layout, executed, overrides, file or [])}")
+
+
+def work(
+    chapter: ChapterId,
+    profile: Profile = "quick",
+    param: Override = None,
+    file: Files = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="i/n",
+            help="This is process i of n on one store (from 1): where in the work it begins.",
+        ),
+    ] = None,
+    engine: Engine = None,
+    address: Address = None,
+    quiet: Quiet = False,
+    root: Root = None,
+) -> None:
+    """Compute a chapter's runs and nothing else, beside any number of processes that do the same.
+
+    They share the store and claim its runs one by one; each ends when all runs are stored, those
+    of processes that were killed included.
+    """
+    layout = open_layout(profile, root)
+    _refuse_paper(profile)
+    from dataworth.book import parameters, tasks
+    from dataworth.runs import engine as running
+    from dataworth.runs import engines
+
+    engines.chosen()
+    if shard is not None:
+        running.own_shard(shard)
+    overrides = dict(parameters.parse_override(p) for p in param or [])
+    plan = tasks.make_plan(layout, chapter, overrides, checked=False, files=file or [])
+    done = tasks.work(plan)
+    say(f"{plan.chapters[0].id}: all its {done.asked} runs are stored")
 
 
 def runs(chapter: ChapterId, as_json: AsJson = False, root: Root = None) -> None:
@@ -156,5 +208,5 @@ def _refuse_paper(profile: str) -> None:
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (book, run, runs, compare, record):
+    for command in (book, run, work, runs, compare, record):
         program.command()(command)

@@ -119,3 +119,37 @@ Files = Annotated[
         help="A parameter file (YAML, as papermill's -f); the last one wins, -p over all.",
     ),
 ]
+
+
+def _engine(name: str | None) -> str | None:
+    return _told("DATAWORTH_ENGINE", name)
+
+
+def _address(name: str | None) -> str | None:
+    return _told("DATAWORTH_ADDRESS", name)
+
+
+def _told(variable: str, value: str | None) -> str | None:
+    """Kernels and workers read it where this process and its children do."""
+    if value is not None:
+        os.environ[variable] = value
+    return value
+
+
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        callback=_engine,
+        help="What computes runs: loky (processes here, the default), dask, ray.",
+        autocompletion=lambda: ["loky", "dask", "ray"],
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        callback=_address,
+        help="Of the cluster's head, such as tcp://10.0.0.5:8786 (default: one of its own here).",
+    ),
+]

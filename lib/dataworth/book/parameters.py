@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -270,8 +270,15 @@ def missing(parameters: Parameters, reference: str | None) -> Forecast:
     computed. Raises what the study raises."""
     from dataworth.runs.forecast import Forecast, forecast
 
+    run = study(parameters, reference)
+    return forecast(run) if run else Forecast(0, 0)
+
+
+def study(parameters: Parameters, reference: str | None) -> Callable[[Any], Any] | None:
+    """The study beside the model ("module:Class"), as a function of the store; None where the
+    chapter has none."""
     run = getattr(import_module(reference.partition(":")[0]), "run", None) if reference else None
-    return forecast(lambda store: run(parameters.model, store)) if run else Forecast(0, 0)
+    return (lambda store: run(parameters.model, store)) if run else None
 
 
 def cost(parameters: Parameters) -> Any:

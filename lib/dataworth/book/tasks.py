@@ -100,6 +100,18 @@ def run(layout: Layout, chapter_id: str, console: Console, dry: bool = False) ->
     return wanted
 
 
+def work(plan: Plan) -> Forecast:
+    """Compute what the study of a plan's one chapter lacks, in this process and on its engine, and
+    give what the store holds of it then. Raises UserError."""
+    (chapter,) = plan.chapters
+    resolved, reference = plan.parameters[chapter.id], plan.headers[chapter.id].params
+    params.preflight(resolved)
+    if (study := params.study(resolved, reference)) is None:
+        raise UserError(f"Chapter '{chapter.id}' has no runs; run: dataworth run {chapter.id}")
+    study(None)
+    return params.missing(resolved, reference)
+
+
 def foretell(plan: Plan, chapter: Chapter, display: Display) -> None:
     """Say what executing a chapter would compute; runs and writes nothing. Raises UserError."""
     if (why := plan.stale.get(chapter.id)) is None:
