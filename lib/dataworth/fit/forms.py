@@ -111,8 +111,8 @@ class M4(Law):
             third = t_c - c * up * q * t_c - c * soft * mixed
             bends = (
                 (twice, mixed, -u * twice),
-                (None, third, -u * mixed),
-                (None, None, u * u * twice),
+                (mixed, third, -u * mixed),
+                (-u * twice, -u * mixed, u * u * twice),
             )
             out = -xp.matmul(jac * w[:, None], jac.mT)
             for i, part, side in ((0, of_floor, -up), (2, of_ceiling, down)):
@@ -123,7 +123,7 @@ class M4(Law):
                     out[:, j, i] += value
             for a, i in enumerate((1, 3, 4)):
                 for b, j in enumerate((1, 3, 4)):
-                    bend = bends[min(a, b)][max(a, b)]
+                    bend = bends[a][b]
                     value = by_t * ((down - up) * slopes[a] * slopes[b] + bend)
                     out[:, i, j] += (w * value).sum(1)
             return out

@@ -9,7 +9,7 @@ would be ten times larger than both towers here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -152,7 +152,7 @@ def tokenizer(context: int) -> Encode:
 
 
 def real_captions(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], ids: Sequence[int]
+    images: NDArray[np.uint8], labels: NDArray[np.int64], ids: Iterable[int]
 ) -> list[str]:
     """One caption per image, by its content id: the same in every run."""
     words = attributes(images, labels)

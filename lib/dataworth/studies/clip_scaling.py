@@ -3,7 +3,7 @@ synthetic and both, beside the classifiers of *synthetic scaling*."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -465,7 +465,7 @@ def run(params: ClipScaling, store: Store | None = None) -> Study:
     return Study(params, runs, classifiers, judged, diagnosis, store)
 
 
-def _kept(ids: Sequence[int], judged: Result) -> tuple[int, ...]:
+def _kept(ids: Iterable[int], judged: Result) -> tuple[int, ...]:
     """The ids that are recognised; all of them where none is (an untrained reference)."""
     kept = np.asarray(ids)[judged.arrays["recognised"]]
     return tuple(kept.tolist()) or tuple(ids)
