@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +25,7 @@ from dataworth.book.options import (
     completed,
 )
 from dataworth.display import console, folded, hush, plain, say, table
-from dataworth.errors import NOT_WRITABLE, UserError, did_you_mean
+from dataworth.errors import NOT_WRITABLE, UserError
 
 REFUSED, INTERRUPTED = 2, 130
 STATUS = (
@@ -88,6 +87,10 @@ BROUGHT = {
     "isoflop": (
         "dataworth.fit.cli",
         "Best size of each budget: parabolas, with their bias, beside a direct fit.",
+    ),
+    "data": (
+        "dataworth.data.cli",
+        "The data sets: what is here, fetching it, and adding your own.",
     ),
     "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
@@ -215,14 +218,6 @@ app = typer.Typer(
     help="What is training data worth? Run chapters, build the book, read its claims.",
     epilog=STATUS,
 )
-data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and fetching it.")
-app.add_typer(data_app, name="data")
-
-
-def _cards(ctx: typer.Context) -> Iterator[str]:
-    from dataworth import data
-
-    return (card.id for card in data.cards())
 
 
 def _version(wanted: bool) -> None:
@@ -410,47 +405,6 @@ def _print_folded(lines: Iterator[str]) -> None:
     width = console().width
     for line in lines:
         say(folded(line, width, 6 if line.startswith(" ") else 4))
-
-
-CardId = Annotated[
-    str | None,
-    typer.Argument(help="Data set id (default: all).", autocompletion=completed(_cards)),
-]
-
-
-@data_app.command("status")
-def data_status(card: CardId = None, as_json: AsJson = False) -> None:
-    """Say which data sets are on this machine."""
-    from dataworth import data
-
-    found = [data.status(id) for id in _chosen(card)]
-    if as_json:
-        _print_json([asdict(status) | {"folder": str(status.folder)} for status in found])
-        return
-    for status in found:
-        say(f"{status.card_id}: {status}", hang=4)
-
-
-@data_app.command("fetch")
-def data_fetch(card: CardId = None) -> None:
-    """Fetch data sets that are not here yet."""
-    from dataworth import data
-
-    for id in _chosen(card):
-        say(f"{id}: {data.fetch(id)}")
-
-
-def _chosen(card: str | None) -> list[str]:
-    """The data set that was asked for, or all; UserError for one that no card describes."""
-    from dataworth import data
-
-    known = [c.id for c in data.cards()]
-    if card is None:
-        return known
-    try:
-        return [data.card(card).id]
-    except UserError as error:
-        raise UserError(f"{error}{did_you_mean(card, known)}") from None
 
 
 if __name__ == "__main__":

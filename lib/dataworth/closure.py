@@ -99,12 +99,14 @@ class Source:
 class Closure:
     """What a set of modules reaches: digests of modules and data files, versions of libraries, and
     the text constants of all modules but those of the data room, which loads what it is asked for
-    (names of data sets are found among them)."""
+    (names of data sets are found among them), with `foreign` those of modules outside this
+    package."""
 
     modules: dict[str, str]
     files: dict[str, str]
     libraries: dict[str, str]
     strings: frozenset[str] = field(repr=False)
+    foreign: frozenset[str] = field(repr=False)
 
 
 def closure(start: Iterable[str], *, skip: Collection[str] = (), root: Path = ROOT) -> Closure:
@@ -142,17 +144,19 @@ def _closure(start: tuple[str, ...], skip: tuple[str, ...], root: Path) -> Closu
             found[name] = source
             todo += source.imports
     remembered(__file__).save()
-    inside, outside = frozenset[str](), frozenset[str]()
+    inside, outside, foreign = frozenset[str](), frozenset[str](), frozenset[str]()
     for name, source in found.items():
         if name.startswith(f"{PACKAGE}.data."):
             inside |= source.strings
         else:
             outside |= source.strings
+            foreign |= frozenset() if name.startswith(PACKAGE) else source.strings
     return Closure(
         {name: found[name].digest for name in sorted(found)},
         _files(inside | outside, skip, root),
         versions(libraries),
         outside,
+        foreign,
     )
 
 

@@ -40,6 +40,7 @@ def chapter_key(
     texts = frozenset(closure.texts_in(values))
     stated = claims_file.of_cells(chapter_id, code, layout.book)
     claims = {id: one.model_dump() for id, one in stated.claims.items()} if stated else {}
+    named = texts | reached.foreign | closure.strings_of(closure.parsed(code))
     return {
         "cells": [digest(cell) for cell in cells],
         "parameters": {"profile": layout.profile, **values},
@@ -48,7 +49,7 @@ def chapter_key(
         "libraries": reached.libraries | closure.versions(libraries),
         "claims": {id: digest(one) for id, one in claims.items()}
         | ({"of the title": digest(stated.title)} if stated else {}),
-        "cards": keys_of(reached.strings | texts | closure.strings_of(closure.parsed(code))),
+        "cards": keys_of(reached.strings, named),
         "weights": weights.digests(texts),
         "machine": compute.machine(),
         "recorded": {path.parent.name: file_key(path) for path in layout.recorded(chapter_id)},

@@ -1,9 +1,10 @@
 """The cards: which data sets exist, where each comes from, and what may be done with it.
 
-The table is `cards.yaml`. A card pins a data set twice: each package provider has the version,
-size and sha256 of the archive it delivers, and the card has one `content_sha256` of the decoded
-examples (`splits.content_sha256`, `documents.content_sha256`), which is the same whichever provider
-served them.
+The table is `cards.yaml`; cards of a user's own data stand beside it, one file each, in the folder
+`cards/` of `paths.home()` (`dataworth data add` writes them). A card pins a data set twice: each
+package provider has the version, size and sha256 of the archive it delivers, and the card has one
+`content_sha256` of the decoded examples (`splits.content_sha256`, `documents.content_sha256`),
+which is the same whichever provider served them.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from dataworth.data.own import OwnData
 from dataworth.errors import UserError
-from dataworth.parameters import Value
+from dataworth.parameters import Value, faults
+from dataworth.paths import home
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -96,7 +99,15 @@ class LocalSource(Value):
     folder: Path
 
 
-Source = PackageSource | IconSource | HubSource | LocalSource
+class OwnSource(Value):
+    """A user's own files or hub repository, read again as `dataworth data add` read them."""
+
+    kind: Literal["own"] = "own"
+    data: OwnData
+    version: str
+
+
+Source = PackageSource | IconSource | HubSource | LocalSource | OwnSource
 
 
 class Licence(Value):
@@ -116,17 +127,18 @@ class ContentSplit(Value):
     Of the source split `divide`, exact copies are merged, and examples whose content also occurs
     in the source split `keep` are dropped, as are copies whose labels disagree. What remains is
     ranked by content hash within each class: the first `per_class` examples of every class go to
-    the named splits in turn, the others to `rest`. `keep` stays whole, under its own name.
+    the named splits in turn, the others to `rest`. `keep` (there may be none) stays whole, under
+    its own name.
     """
 
     divide: str
-    keep: str
+    keep: str | None
     per_class: dict[str, Annotated[int, Field(gt=0)]]
     rest: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.per_class, self.rest, self.keep)
+        return (*self.per_class, self.rest, *([self.keep] if self.keep else []))
 
 
 class HeldOut(Value):
@@ -145,9 +157,10 @@ class HeldOut(Value):
 class Card(Value):
     """One data set, of images or of texts.
 
-    Images: `image_shape` is (H, W) or (H, W, 3). `source_splits` are the splits as published, with
-    their sizes; `split_names` are the ones that `load_images` offers: those of `content_split`, or
-    the published ones where there is no such rule.
+    Images: `image_shape` is (H, W) or (H, W, 3); `words` are those that name a class in prompts and
+    captions, the first of them in prompts (of a class without: its name). `source_splits` are the
+    splits as published, with their sizes; `split_names` are the ones that `load_images` offers:
+    those of `content_split`, or the published ones where there is no such rule.
 
     Texts: `domains` as they occur; `years` are the first and last, None where documents are not
     dated; `labels` names the further columns; `characters` is their total number; `note` says how
@@ -161,6 +174,7 @@ class Card(Value):
     modality: Literal["image", "text"]
     image_shape: tuple[int, int] | tuple[int, int, Literal[3]] | None = None
     classes: tuple[str, ...] = ()
+    words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     domains: tuple[str, ...] = ()
     years: tuple[int, int] | None = None
     labels: tuple[str, ...] = ()
@@ -173,18 +187,21 @@ class Card(Value):
     citation: Citation
     content_split: ContentSplit | None = None
     providers: tuple[
-        Annotated[PackageSource | IconSource | HubSource, Field(discriminator="kind")], ...
+        Annotated[PackageSource | IconSource | HubSource | OwnSource, Field(discriminator="kind")],
+        ...,
     ]
 
     @model_validator(mode="after")
     def _split_rule_fits(self) -> Card:
         rule = self.content_split
-        if rule and {rule.divide, rule.keep} - set(self.source_splits):
+        if rule and {rule.divide, rule.keep} - {None, *self.source_splits}:
             raise ValueError(f"content_split names a split that is not in {self.source_splits}")
         if rule and len(set(rule.names)) < len(rule.names):
             raise ValueError(f"content_split names one split twice: {rule.names}")
         if self.modality == "image" and (not self.image_shape or len(self.classes) < 2):
             raise ValueError("a card of images has an image_shape and two classes or more")
+        if unknown := set(self.words) - set(self.classes):
+            raise ValueError(f"words names {min(unknown)!r}, which is no class of {self.classes}")
         if self.modality == "text" and (
             not self.domains or not self.characters or set(self.source_splits) != {"documents"}
         ):
@@ -197,6 +214,11 @@ class Card(Value):
         if self.image_shape is None:
             raise ValueError(f"{self.id} holds no images")
         return self.image_shape
+
+    @property
+    def class_words(self) -> tuple[tuple[str, ...], ...]:
+        """The words for each class, in the order of labels."""
+        return tuple(self.words.get(name) or (name.replace("_", " "),) for name in self.classes)
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -218,15 +240,46 @@ class Card(Value):
     def key(self) -> str:
         """Hash of what decides what is loaded: content, class words and split rule."""
         rule = {"image": {"classes", "content_split"}, "text": {"held_out"}}[self.modality]
-        decides = self.model_dump(include={"content_sha256", *rule})
+        words = {"words"} if self.words else set()
+        decides = self.model_dump(include={"content_sha256", *rule, *words})
         return hashlib.sha256(json.dumps(decides, sort_keys=False).encode()).hexdigest()[:16]
 
 
 @cache
-def cards() -> tuple[Card, ...]:
-    """All cards, in the order of the table."""
+def shipped() -> tuple[Card, ...]:
+    """The cards of the package, in the order of the table."""
     table = yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8"))
     return tuple(Card.model_validate(entry) for entry in table)
+
+
+def own_folder() -> Path:
+    """Where the cards of the user's own data stand."""
+    return home() / "cards"
+
+
+def own() -> dict[str, Card | str]:
+    """The user's own cards by id; in the place of one that does not read, why."""
+    try:
+        found = [(path, path.stat()) for path in sorted(own_folder().glob("*.yaml"))]
+    except (OSError, UserError):  # no such folder, or nobody's home
+        return {}
+    return {path.stem: _own(path, state.st_mtime_ns, state.st_size) for path, state in found}
+
+
+@lru_cache(maxsize=256)
+def _own(path: Path, changed_at: int, size: int) -> Card | str:
+    try:
+        entry: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Card.model_validate({**entry, "id": path.stem})
+    except ValidationError as error:
+        return faults(error)
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        return str(error).splitlines()[0]
+
+
+def cards() -> tuple[Card, ...]:
+    """All cards: those of the package, then the user's own."""
+    return (*shipped(), *(found for found in own().values() if isinstance(found, Card)))
 
 
 def card(card_id: str) -> Card:
@@ -236,15 +289,28 @@ def card(card_id: str) -> Card:
             return candidate
     from dataworth.data.large import large_cards
 
+    if isinstance(fault := own().get(card_id), str):
+        raise UserError(
+            f"The card {own_folder() / card_id}.yaml does not read ({fault.rstrip('.')}): "
+            "add the data again (dataworth data add)."
+        )
     known = ", ".join(c.id for c in cards())
     if card_id in large_cards():
         raise UserError(
             f"The data set '{card_id}' is too large to be loaded and serves dry runs only "
             f"(dataworth check); those that load are: {known}."
         )
-    raise UserError(f"There is no data set '{card_id}'; the data sets are: {known}.")
+    raise UserError(
+        f"There is no data set '{card_id}'; the data sets are: {known}. Your own becomes one by "
+        "dataworth data add."
+    )
 
 
-def keys_of(names: Collection[str]) -> dict[str, str]:
-    """Content keys of the cards among `names`, by card id (no file is read but the table)."""
-    return {c.id: c.key for c in cards() if c.id in names}
+def keys_of(code: Collection[str], values: Collection[str] = ()) -> dict[str, str]:
+    """Content keys of the cards that are named, by card id (no file is read but the cards).
+
+    code: texts of the package, which names its own cards alone; values: texts of parameters, specs
+    and a user's code, which may name any.
+    """
+    ours = {c.id for c in shipped()}
+    return {c.id: c.key for c in cards() if c.id in values or (c.id in code and c.id in ours)}

@@ -11,7 +11,7 @@ import io
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from dataworth.data import pictures
 from dataworth.data.catalog import Card
 from dataworth.data.splits import Decoded, Labelled
 from dataworth.errors import UserError
@@ -64,7 +65,7 @@ def read_datasets(
     Temporary files go into the folder `scratch`.
     """
     datasets = import_datasets()
-    with tempfile.TemporaryDirectory(suffix=".tmp", dir=scratch) as arrow, _quiet(datasets):
+    with tempfile.TemporaryDirectory(suffix=".tmp", dir=scratch) as arrow, quiet(datasets):
         # A local folder is converted once and for all: no copy in the user's Arrow cache. A hub id
         # keeps that cache, because an offline load is answered from it.
         cache = arrow if Path(source).is_dir() else None
@@ -84,22 +85,28 @@ def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untype
             label = label or name
     if image is None or label is None:
         raise FormatError(f"its columns {rows.column_names} hold no image with a class label")
-    mode = "L" if len(card.shape) == 2 else "RGB"
     images = np.empty((len(rows), *card.shape), np.uint8)
     for index, picture in enumerate(rows[image]):
-        if picture.mode == "F" or picture.mode.startswith("I"):  # convert() would clip, NaN to 0
-            raise FormatError(f"an image has pixels of mode {picture.mode}, not of 8 bits")
-        pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-        if pixels.shape != card.shape:
-            raise FormatError(f"an image has the shape {pixels.shape}, not {card.shape}")
-        images[index] = pixels
-    # Class words are spelled differently by different providers and, as folder names, sorted.
-    ours = {_plain(name): index for index, name in enumerate(card.classes)}
-    theirs = [_plain(name) for name in rows.features[label].names]
-    if set(theirs) != set(ours):
-        raise FormatError(f"its classes are {rows.features[label].names}, not {card.classes}")
-    to_ours = np.array([ours[name] for name in theirs], dtype=np.int64)
+        try:
+            made = pictures.pixels(picture, grey=len(card.shape) == 2)
+        except pictures.OddPicture as error:
+            raise FormatError(f"image {index} has {error}") from error
+        if made.shape != card.shape:
+            raise FormatError(f"an image has the shape {made.shape}, not {card.shape}")
+        images[index] = made
+    to_ours = _places(rows.features[label].names, card.classes)
     return Labelled(images, to_ours[np.asarray(rows[label], dtype=np.int64)])
+
+
+def _places(theirs: Sequence[str], ours: Sequence[str]) -> NDArray[np.int64]:
+    """Where each of their classes stands in ours. Class words are spelled differently by different
+    providers and, as folder names, sorted; spellings are levelled where that merges no two."""
+    for level in (str, _plain):
+        ranked = {level(name): index for index, name in enumerate(ours)}
+        known = [level(name) for name in theirs]
+        if len(ranked) == len(ours) == len(set(known)) == len(known) and set(known) == set(ranked):
+            return np.array([ranked[name] for name in known], dtype=np.int64)
+    raise FormatError(f"its classes are {theirs}, not {ours}")
 
 
 def _plain(class_word: str) -> str:
@@ -118,7 +125,7 @@ def write_parquet(folder: Path, card: Card, decoded: Decoded) -> list[Path]:
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(card.classes))}
     )
     files = []
-    with _quiet(datasets):
+    with quiet(datasets):
         for split, (images, labels) in decoded.items():
             encoded = []
             for pixels in images:
@@ -171,7 +178,7 @@ def import_datasets():  # type: ignore[no-untyped-def]
 
 
 @contextmanager
-def _quiet(datasets) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def quiet(datasets) -> Iterator[None]:  # type: ignore[no-untyped-def]
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:

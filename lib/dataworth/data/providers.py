@@ -20,7 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from dataworth.data.catalog import HubSource, IconSource, LocalSource, PackageSource, Source
+from dataworth.data.catalog import (
+    HubSource,
+    IconSource,
+    LocalSource,
+    OwnSource,
+    PackageSource,
+    Source,
+)
 from dataworth.paths import project_root
 
 CLIENT_LIMIT_S = 900
@@ -58,6 +65,8 @@ def describe(source: Source) -> str:
     match source:
         case LocalSource():
             return f"the local folder {source.folder}"
+        case OwnSource():
+            return f"your own data {source.data.source}"
         case HubSource():
             return f"the hub repository {source.repo}"
         case IconSource():
@@ -78,6 +87,11 @@ def _local(source: Source, scratch: Path) -> Delivery:
     if not source.folder.is_dir():
         raise ProviderError(source, "there is no such folder", "correct the path or leave it out")
     return Delivery(str(source.folder), "datasets", version=str(source.folder))
+
+
+def _own(source: Source, scratch: Path) -> Delivery:
+    source = cast(OwnSource, source)
+    return Delivery(source.data.source, "own", version=source.version)
 
 
 def _hub(source: Source, scratch: Path) -> Delivery:
@@ -197,6 +211,7 @@ def _pypi(source: Source, scratch: Path) -> Delivery:
 
 _DELIVER: dict[str, Callable[[Source, Path], Delivery]] = {
     "local": _local,
+    "own": _own,
     "hub": _hub,
     "debian": _debian,
     "npm": _npm,

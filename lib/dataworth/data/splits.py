@@ -50,15 +50,10 @@ def divide(decoded: Decoded, rule: ContentSplit, n_classes: int) -> dict[str, La
 
     Raises ValueError when a class has fewer unique examples than the rule gives away.
     """
-    kept = decoded[rule.keep]
-    kept_ids = content_ids(kept.images)
     images, labels = decoded[rule.divide]
     ids = content_ids(images)
-
-    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    agrees = np.ones(len(unique), dtype=bool)
-    agrees[inverse[labels != labels[first][inverse]]] = False
-    usable = first[agrees & ~np.isin(unique, kept_ids)]  # ascending id = hash order
+    kept_ids = content_ids(decoded[rule.keep].images) if rule.keep else ids[:0]
+    usable = without_copies(labels, ids, kept_ids).rows
 
     parts: dict[str, list[NDArray[np.intp]]] = {name: [] for name in (*rule.per_class, rule.rest)}
     for label in range(n_classes):
@@ -75,6 +70,35 @@ def divide(decoded: Decoded, rule: ContentSplit, n_classes: int) -> dict[str, La
         rows = np.concatenate(chosen)
         rows = rows[np.argsort(ids[rows])]
         result[name] = Labelled(images[rows], labels[rows])
-    order = np.lexsort((kept.labels, kept_ids))
-    result[rule.keep] = Labelled(kept.images[order], kept.labels[order])
+    if rule.keep:
+        kept = decoded[rule.keep]
+        order = np.lexsort((kept.labels, kept_ids))
+        result[rule.keep] = Labelled(kept.images[order], kept.labels[order])
     return result
+
+
+class Unique(NamedTuple):
+    """What is left of examples without copies: their rows, in hash order; and how many were left
+    out as copies of another, as copies under several labels, as `elsewhere` too."""
+
+    rows: NDArray[np.intp]
+    copies: int
+    disagreeing: int
+    elsewhere: int
+
+
+def without_copies(
+    labels: NDArray[np.int64], ids: NDArray[np.int64], elsewhere: NDArray[np.int64]
+) -> Unique:
+    """One example of each content; none whose copies disagree on the label, none that is among
+    the ids `elsewhere`."""
+    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    agrees = np.ones(len(unique), dtype=bool)
+    agrees[inverse[labels != labels[first][inverse]]] = False
+    shared = np.isin(unique, elsewhere)
+    return Unique(
+        first[agrees & ~shared],  # ascending id = hash order
+        copies=int((agrees & ~shared)[inverse].sum() - (agrees & ~shared).sum()),
+        disagreeing=int((~agrees & ~shared)[inverse].sum()),
+        elsewhere=int(shared[inverse].sum()),
+    )

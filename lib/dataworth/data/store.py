@@ -17,16 +17,18 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from dataworth import errors
-from dataworth.data import documents, text_formats
+from dataworth.data import documents, own_images, own_texts, text_formats
 from dataworth.data import providers as provide
-from dataworth.data.catalog import Card, LocalSource, Source
+from dataworth.data.catalog import Card, HubSource, LocalSource, OwnSource, Source
 from dataworth.data.catalog import card as find_card
+from dataworth.data.documents import Document
 from dataworth.data.formats import (
     FormatError,
     import_datasets,
@@ -43,6 +45,9 @@ from dataworth.paths import data_dir
 log = logging.getLogger(__name__)
 
 MARK = "source.json"
+
+Contents = Decoded | Sequence[Document]
+"""The splits of a card of images, or the documents of one of texts."""
 
 READERS = {"idx": read_idx, "iconify": read_iconify}
 """Readers of the formats that `datasets` does not know, by the name used on the cards."""
@@ -110,6 +115,29 @@ def fetch(
     """
     card = find_card(card_id)
     chain = _chain(card, providers, folder)
+    return _present(card, root, lambda where: _fetch_from(chain, card, where))
+
+
+def keep(card: Card, data: Contents, *, root: Path | None = None) -> Path:
+    """Store what a new card describes, as `fetch` would: whole, checked, or not at all.
+
+    data: the splits of a card of images, the documents of one of texts.
+    """
+    source = card.providers[0]
+
+    def build(where: Path) -> Path:
+        with _scratch(card, where) as scratch:
+            built = Path(scratch) / "built"
+            built.mkdir()
+            delivery = provide.Delivery("", "own", source.version)
+            _mark(built, card, source, delivery, _write(built, card, data))
+            return _put(built, card, where, Path(scratch))
+
+    return _present(card, root, build)
+
+
+def _present(card: Card, root: Path | None, build: Callable[[Path], Path]) -> Path:
+    """The folder of a data set, built under a lock where it is not there yet."""
     root = root or data_dir()
     if (found := status(card, root=root)).present:
         return found.folder
@@ -126,7 +154,7 @@ def fetch(
             # The lock is ours, so a scratch folder here was left by a process that was killed.
             for left in root.glob(f".{card.id}-*.tmp"):
                 shutil.rmtree(left, ignore_errors=True)
-            return _fetch_from(chain, card, root)
+            return build(root)
     except OSError as error:
         raise cannot_write(root, error) from error
 
@@ -155,9 +183,7 @@ def _variable(card: Card) -> str:
 def _fetch_from(chain: Sequence[Source], card: Card, root: Path) -> Path:
     reasons = []
     for source in chain:
-        with tempfile.TemporaryDirectory(
-            prefix=f".{card.id}-", suffix=".tmp", dir=root, ignore_cleanup_errors=True
-        ) as scratch:
+        with _scratch(card, root) as scratch:
             log.info("%s: asking %s", card.id, provide.describe(source))
             try:
                 built = _build(source, card, Path(scratch))
@@ -165,15 +191,26 @@ def _fetch_from(chain: Sequence[Source], card: Card, root: Path) -> Path:
                 log.info("%s: %s", card.id, error)
                 reasons.append(str(error))
                 continue
-            target = folder_of(card, root)
-            if target.exists():  # damaged, or `status` would have found it
-                target.rename(Path(scratch) / "damaged")
-            built.rename(target)
-            return target
+            return _put(built, card, root, Path(scratch))
     raise UserError(
         f"The data set {card.id} could not be fetched: {'. '.join(map(_capital, reasons))}. "
         f"A folder with the data can also be named by the variable {_variable(card)}."
     )
+
+
+def _scratch(card: Card, root: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(
+        prefix=f".{card.id}-", suffix=".tmp", dir=root, ignore_cleanup_errors=True
+    )
+
+
+def _put(built: Path, card: Card, root: Path, scratch: Path) -> Path:
+    """A complete folder in its place."""
+    target = folder_of(card, root)
+    if target.exists():  # damaged, or `status` would have found it
+        target.rename(scratch / "damaged")
+    built.rename(target)
+    return target
 
 
 def _build(source: Source, card: Card, scratch: Path) -> Path:
@@ -197,6 +234,14 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
             raise
         text = f"its data cannot be read ({provide.first_line(error)})"
         raise provide.ProviderError(source, text, "use another provider") from error
+    _mark(built, card, source, delivery, files)
+    return built
+
+
+def _mark(
+    built: Path, card: Card, source: Source, delivery: provide.Delivery, files: Sequence[Path]
+) -> None:
+    """Write where the files came from; a folder without it is not whole."""
     mark = {
         "card": card.id,
         "content_sha256": card.content_sha256,
@@ -210,24 +255,42 @@ def _build(source: Source, card: Card, scratch: Path) -> Path:
         "files": {path.name: path.stat().st_size for path in files},
     }
     (built / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
-    return built
 
 
 def _convert(delivery: provide.Delivery, card: Card, built: Path) -> list[Path]:
     """Write the parquet files of a delivery into `built`; FormatError when it is other data."""
+    if delivery.format == "own":
+        found = _read_own(card)
+        if card.modality == "image":
+            _check(content_sha256(cast("Decoded", found)), card)
+        return _write(built, card, found)
     if card.modality == "text":
         found = text_formats.read_delivery(delivery.format, Path(delivery.location), card)
-        files = text_formats.write_documents(built, card, found)
+    elif delivery.format == "datasets":
+        revision = None if Path(delivery.location).is_dir() else delivery.version
+        found = read_datasets(delivery.location, card, built.parent, revision=revision)
+    else:
+        found = READERS[delivery.format](Path(delivery.location), card)
+    return _write(built, card, found)
+
+
+def _read_own(card: Card) -> Contents:
+    """A user's own data, read again as they were read when the card was made."""
+    (source,) = (s for s in card.providers if isinstance(s, OwnSource))
+    if card.modality == "text":
+        return own_texts.read(source.data, card.id).documents
+    return own_images.read(source.data).decoded
+
+
+def _write(built: Path, card: Card, found: Contents) -> list[Path]:
+    """Write the parquet files, and check them as a later load will read them."""
+    if card.modality == "text":
+        files = text_formats.write_documents(built, card, cast("Sequence[Document]", found))
         (built / "README.md").write_text(readme(card), encoding="utf-8")
         _check(documents.content_sha256(text_formats.read_documents(built, card)), card)
         return files
-    if delivery.format == "datasets":
-        revision = None if Path(delivery.location).is_dir() else delivery.version
-        decoded = read_datasets(delivery.location, card, built.parent, revision=revision)
-    else:
-        decoded = READERS[delivery.format](Path(delivery.location), card)
-    files = write_parquet(built, card, decoded)
-    check_content(read_datasets(built, card, built.parent), card)  # as a later load will read them
+    files = write_parquet(built, card, cast("Decoded", found))
+    check_content(read_datasets(built, card, built.parent), card)
     return files
 
 
@@ -237,6 +300,8 @@ def check_content(decoded: Decoded, card: Card) -> None:
 
 
 def _check(found: str, card: Card) -> None:
+    if found != card.content_sha256 and isinstance(card.providers[0], OwnSource):
+        raise FormatError("they are no longer the data that were added: add them again")
     if found != card.content_sha256:
         what = "images" if card.modality == "image" else "texts"
         raise FormatError(
@@ -247,7 +312,9 @@ def _check(found: str, card: Card) -> None:
 
 def _require_space(card: Card, root: Path) -> None:
     """Room for the archive and its content, the parquet files, the arrays, and as much again."""
-    archives = [source.size for source in card.providers if source.kind != "hub"]
+    archives = [
+        source.size for source in card.providers if not isinstance(source, HubSource | OwnSource)
+    ]
     needed = 2 * (max(archives, default=0) + 2 * card.decoded_size)
     free = shutil.disk_usage(root).free
     if free < needed:

@@ -9,6 +9,7 @@ the CLIP zero-shot templates (Radford et al. 2021), so that those prompts are in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,17 +135,56 @@ def attributes(images: Images, labels: Sequence[int] | NDArray[np.int64]) -> lis
     return rows
 
 
+def shades(images: Images, labels: Sequence[int] | NDArray[np.int64]) -> list[list[str]]:
+    """Attribute words that any picture may have: dark or bright, by its mean."""
+    means = images.reshape(len(images), -1).mean(1) / 255
+    return [["dark"] if m < 0.35 else ["bright"] if m > 0.65 else [] for m in means.tolist()]
+
+
 def caption(
     label: int,
     words: Sequence[str],
     rng: np.random.Generator,
     style: str = "photo",
+    class_words: Sequence[Sequence[str]] = CLASS_WORDS,
 ) -> str:
     """One random caption: template of the style, class word, a random subset of the attributes."""
-    names = CLASS_WORDS[label]
-    name = names[0] if rng.random() < 0.7 else names[rng.integers(1, len(names))]
+    names = class_words[label]
+    plain = rng.random() < 0.7 or len(names) == 1
+    name = names[0] if plain else names[rng.integers(1, len(names))]
     if rng.random() < 0.6:
         kept = [w for w in words if rng.random() < 0.7]
         name = " ".join([*kept, name])
     template = TEMPLATES[style][rng.integers(len(TEMPLATES[style]))]
     return template.format(name)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Writes the captions of one card's images: its words for each class, and whether its images
+    are garments, whose attributes `measure` knows."""
+
+    class_words: tuple[tuple[str, ...], ...]
+    garments: bool = False
+
+    def attributes(
+        self, images: Images, labels: Sequence[int] | NDArray[np.int64]
+    ) -> list[list[str]]:
+        """The attribute words that hold for each image."""
+        return attributes(images, labels) if self.garments else shades(images, labels)
+
+    def caption(
+        self, label: int, words: Sequence[str], rng: np.random.Generator, style: str = "photo"
+    ) -> str:
+        """One random caption (`caption`)."""
+        return caption(label, words, rng, style, self.class_words)
+
+
+GARMENTS = Captions(CLASS_WORDS, garments=True)
+
+
+def captions_of(card: str) -> Captions:
+    """The captions of a card: of Fashion-MNIST's garments, or of the words on the card."""
+    from dataworth.data import card as find_card
+
+    return GARMENTS if card == "fashion-mnist" else Captions(find_card(card).class_words)

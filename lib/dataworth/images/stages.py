@@ -200,7 +200,7 @@ def train_autoencoder(
         rng = np.random.default_rng([seed, 3, step])
         torch.manual_seed(int(rng.integers(2**31)))
         chosen = torch.from_numpy(rng.integers(len(pixels), size=stage.batch)).to(device)
-        x = pixels[chosen, None].float() / 127.5 - 1
+        x = pixels[chosen].float() / 127.5 - 1
         with mixed:
             moments = model.quant_conv(model.encoder(x)).float()
         if quantised:
@@ -230,7 +230,7 @@ def encoded(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pixels), 256):
-            x = pixels[start : start + 256, None].float() / 127.5 - 1
+            x = pixels[start : start + 256].float() / 127.5 - 1
             if hasattr(model, "quantize"):
                 z = model.encode(x, return_dict=False)[0]
                 index = model.quantize(z)[2][2]
@@ -266,7 +266,7 @@ def centre_codebook(model: Any, pixels: torch.Tensor, seed: int) -> None:
     rng = np.random.default_rng([seed, 4])
     chosen = torch.from_numpy(rng.integers(len(pixels), size=512)).to(pixels.device)
     with torch.no_grad():
-        x = pixels[chosen, None].float() / 127.5 - 1
+        x = pixels[chosen].float() / 127.5 - 1
         z = model.encode(x, return_dict=False)[0].permute(0, 2, 3, 1).flatten(0, 2)
         centres, _ = kmeans2(z.float().cpu().numpy(), model.quantize.n_e, minit="points", rng=rng)
         model.quantize.embedding.weight.copy_(torch.from_numpy(centres))

@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from pydantic import Field
 
 from dataworth import compute
 from dataworth.closure import run_closure
-from dataworth.images.captions import attributes, caption
+from dataworth.images.captions import GARMENTS, Captions, captions_of
 from dataworth.images.generators import (
     FAMILIES,
     NetworkConfig,
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VARIANTS = 6  # captions written per image
-Photos = tuple[NDArray[np.uint8], NDArray[np.int64]]  # (N, H, W) and labels (N,)
+MOST_STYLISED = 0.05  # copies in each style, as a fraction of the photos; 1,500 of 30,000 garments
+Photos = tuple[NDArray[np.uint8], NDArray[np.int64]]  # (N, H, W) or (N, H, W, 3); labels (N,)
 
 
 class Recipe(Stage):
@@ -75,22 +77,42 @@ RECIPES = {
 
 
 def captioned_pool(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], recipe: Recipe
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    recipe: Recipe,
+    writer: Captions = GARMENTS,
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Photos and stylised copies (M, H, W), with `VARIANTS` captions for each."""
+    """Photos and stylised copies (M, H, W) or (M, H, W, 3), with `VARIANTS` captions for each."""
     rng = np.random.default_rng([recipe.seed, 1])
-    words = attributes(images, labels)
+    words = writer.attributes(images, labels)
     pool = [images]
     members = [(i, "photo") for i in range(len(images))]
     for style, make in STYLES.items() if recipe.stylised_per_style else ():
         chosen = rng.choice(len(images), min(recipe.stylised_per_style, len(images)), replace=False)
-        pool.append(make(images[chosen]))
+        pool.append(_by_channel(make, images[chosen]))
         members += [(int(i), style) for i in chosen]
     texts = [
-        [caption(int(labels[i]), words[i], rng, style) for _ in range(VARIANTS)]
+        [writer.caption(int(labels[i]), words[i], rng, style) for _ in range(VARIANTS)]
         for i, style in members
     ]
     return np.concatenate(pool), texts
+
+
+def _by_channel(
+    make: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], images: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """A style of grey images, of colour images too."""
+    if images.ndim == 3:
+        return make(images)
+    return np.stack([make(images[..., c]) for c in range(images.shape[-1])], axis=-1)
+
+
+def planes(images: NDArray[np.uint8]) -> torch.Tensor:
+    """uint8 images (N, H, W) or (N, H, W, 3) as pixels (N, C, H, W)."""
+    import torch
+
+    x = torch.from_numpy(np.ascontiguousarray(images))
+    return x[:, None] if x.ndim == 3 else x.movedim(-1, 1).contiguous()
 
 
 def train_tokenizer(texts: list[list[str]], config: NetworkConfig) -> Tokenizer:
@@ -123,6 +145,7 @@ def train(
     recipe: Recipe,
     folder: Path,
     *,
+    writer: Captions = GARMENTS,
     compiled: bool = False,
     report: int = 50,
 ) -> TextToImage:
@@ -135,17 +158,17 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     device = compute.device()
     made_by = class_of(config)
-    pool, texts = captioned_pool(*photos, recipe)
+    pool, texts = captioned_pool(*photos, recipe, writer)
     tokenizer = train_tokenizer(texts, config)
     flat_ids, flat_mask = encode(tokenizer, [t for row in texts for t in row])
     ids = torch.from_numpy(flat_ids).view(len(texts), VARIANTS, -1).to(device)
     masks = torch.from_numpy(flat_mask).view(len(texts), VARIANTS, -1).to(device)
     empty_ids, empty_mask = (torch.from_numpy(a[0]).to(device) for a in encode(tokenizer, [""]))
-    pixels = torch.from_numpy(pool).to(device)
+    pixels = planes(pool).to(device)
     coder = train_autoencoder(
         pixels, config, recipe.autoencoder, recipe.seed, folder, report=report
     )
-    examples = pixels[:, None] if coder is None else encoded(coder, pixels)
+    examples = pixels if coder is None else encoded(coder, pixels)
 
     torch.manual_seed(recipe.seed)
     transformer, encoder = build(config)
@@ -192,7 +215,8 @@ def train(
 
 
 def generator_pool(card: str) -> Photos:
-    """Images (N, H, W) and labels (N,) a generator may learn from, by class, then by content id."""
+    """Images (N, H, W[, 3]) and labels (N,) a generator may learn from, by class, then by content
+    id."""
     from dataworth.data import load_images
 
     pool = load_images(card, "generator_pool")
@@ -214,7 +238,8 @@ def retrained(
     from dataworth.data import card as find_card
     from dataworth.paths import home
 
-    config, recipe = config or default_config(family), recipe or RECIPES[family]
+    config = config or default_config(family, card)
+    recipe = recipe or recipe_for(family, card)
     code = run_closure([__name__])
     facts = {
         "card": find_card(card).key,
@@ -241,14 +266,40 @@ def make(
     """Train on a card's generator pool; write weights, logs and, last, the model card `card.json`
     with `facts` before its own: a folder without it is not finished."""
     compute.set_deterministic()
-    train(generator_pool(card), config, recipe, folder, compiled=compiled)
+    train(
+        generator_pool(card), config, recipe, folder, writer=captions_of(card), compiled=compiled
+    )
     text = json.dumps(facts | provenance(card, config, recipe, folder), indent=1)
     (folder / "card.json").write_text(text + "\n")
 
 
-def default_config(family: str) -> Any:
-    """The configuration of the shipped weights."""
-    return family_of(family).made_by.config_class()
+def default_config(family: str, card: str | None = None) -> Any:
+    """The configuration of the shipped weights, for the images of a card (None: garments)."""
+    made = family_of(family).made_by.config_class
+    if card is None:
+        return made()
+    from dataworth.data import card as find_card
+
+    side, _, *colours = find_card(card).shape
+    return made(image_size=side, image_channels=3 if colours else 1)
+
+
+def recipe_for(
+    family: str, card: str, steps: int | None = None, *, drawings: bool = True
+) -> Recipe:
+    """The recipe of a family for a card's generator pool, or one of so many steps (its first stage
+    two thirds of them); drawings: whether the pool holds stylised copies."""
+    from dataworth.data import card as find_card
+
+    recipe, found = RECIPES[family], find_card(card)
+    if found.content_split is not None:
+        photos = found.content_split.per_class["generator_pool"] * len(found.classes)
+        copies = min(recipe.stylised_per_style, max(1, int(MOST_STYLISED * photos)))
+        recipe = recipe.model_copy(update={"stylised_per_style": copies})
+    if steps is not None:
+        first = AUTOENCODER.model_copy(update={"steps": max(1, 2 * steps // 3)})
+        recipe = recipe.model_copy(update={"steps": steps, "autoencoder": first})
+    return recipe if drawings else recipe.model_copy(update={"stylised_per_style": 0})
 
 
 def _facts(config: Any, recipe: Recipe) -> dict[str, Any]:
@@ -301,7 +352,7 @@ def main() -> None:
     if given.no_drawings:
         recipe = recipe.model_copy(update={"stylised_per_style": 0})
     command = "python -m dataworth.images.train_generator " + " ".join(sys.argv[1:])
-    config = default_config(given.family)
+    config = default_config(given.family, given.card)
     make(given.card, config, recipe, given.out, compiled=given.compile, command=command)
 
 

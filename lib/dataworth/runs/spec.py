@@ -60,7 +60,7 @@ class Spec(BaseModel):
             "modules": found.modules,
             "files": found.files,
             "libraries": found.libraries,
-            "cards": keys_of(found.strings | texts),
+            "cards": keys_of(found.strings, found.foreign | texts),
             "weights": weights.digests(texts),
             "machine": compute.machine(),
         }

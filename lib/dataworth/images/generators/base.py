@@ -69,6 +69,7 @@ class NetworkConfig:
     """
 
     image_size: int = 28
+    image_channels: int = 1
     layers: int = 4
     width: int = 128
     heads: int = 4
@@ -202,7 +203,7 @@ class TextToImage:
     def _sample(
         self, noise: torch.Tensor, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """Pixels (B, 1, H, W) in [-1, 1] from noise (B, ...).
+        """Pixels (B, C, H, W) in [-1, 1] from noise (B, ...).
 
         `predict(x, t)` is the guided prediction, float32, for a grid x (B, C, h, w) at time t in
         0-1000.
@@ -278,12 +279,13 @@ class TextToImage:
         guidance: float,
         seeds: Sequence[int],
     ) -> NDArray[np.uint8]:
-        """uint8 images (N, H, W); see `Generator.generate`."""
+        """uint8 images (N, H, W) or (N, H, W, 3); see `Generator.generate`."""
         import torch
 
         check_request(prompts, guidance, seeds)
         size = self.config.image_size
-        out = np.empty((len(prompts), size, size), dtype=np.uint8)
+        channels = self.config.image_channels
+        out = np.empty((len(prompts), channels, size, size), dtype=np.uint8)
         with torch.inference_mode():
             texts = {text: i for i, text in enumerate(dict.fromkeys([*prompts, ""]))}
             hidden, mask = self._encode(list(texts))
@@ -298,9 +300,9 @@ class TextToImage:
                 predict = self._guided(hidden, mask, rows, texts[""], guidance)
                 x = self._sample(noise.to(self.device), predict)
                 self._check_finite(x, guidance)
-                pixels = ((x[:count, 0].float().clamp(-1, 1) + 1) * 127.5).round()
+                pixels = ((x[:count].float().clamp(-1, 1) + 1) * 127.5).round()
                 out[start : start + count] = pixels.to("cpu", torch.uint8).numpy()
-        return out
+        return out[:, 0] if channels == 1 else np.ascontiguousarray(out.transpose(0, 2, 3, 1))
 
     def _encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Text features (T, tokens, text_width) and mask (T, tokens) of distinct texts."""

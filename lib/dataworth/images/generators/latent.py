@@ -35,7 +35,7 @@ class LatentDiffusionConfig(NetworkConfig):
 class LatentDiffusion(PixelDiffusion):
     """Flow-matching diffusion transformer on latents of zero mean and unit variance.
 
-    An `AutoencoderKL` of diffusers maps (1, H, W) to (latent_channels, H/4, W/4) and back
+    An `AutoencoderKL` of diffusers maps (C, H, W) to (latent_channels, H/4, W/4) and back
     (Rombach et al. 2022). Its latents are standardised by its own 1 x 1 convolutions, so no scale
     has to be kept beside the weights. Objective and solver are those of `PixelDiffusion`.
     """
@@ -47,7 +47,7 @@ class LatentDiffusion(PixelDiffusion):
     def autoencoder_of(cls, config: LatentDiffusionConfig) -> torch.nn.Module:
         from diffusers import AutoencoderKL
 
-        made: Any = AutoencoderKL(latent_channels=config.latent_channels, **blocks(config.channels))
+        made: Any = AutoencoderKL(latent_channels=config.latent_channels, **blocks(config))
         return cast("torch.nn.Module", made)
 
     def _sample(
@@ -59,11 +59,12 @@ class LatentDiffusion(PixelDiffusion):
         return pixels
 
 
-def blocks(channels: tuple[int, ...]) -> dict[str, Any]:
-    """Arguments that diffusers' two autoencoders share: grey images, one block per resolution."""
+def blocks(config: Any) -> dict[str, Any]:
+    """Arguments that diffusers' two autoencoders share: one block per resolution."""
+    channels = config.channels
     return {
-        "in_channels": 1,
-        "out_channels": 1,
+        "in_channels": config.image_channels,
+        "out_channels": config.image_channels,
         "block_out_channels": channels,
         "down_block_types": ("DownEncoderBlock2D",) * len(channels),
         "up_block_types": ("UpDecoderBlock2D",) * len(channels),

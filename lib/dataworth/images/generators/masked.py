@@ -62,7 +62,7 @@ class MaskedToken(TextToImage):
             latent_channels=config.channels[-1],
             num_vq_embeddings=config.codes,
             vq_embed_dim=config.code_width,
-            **blocks(config.channels),
+            **blocks(config),
         )
         return cast("torch.nn.Module", made)
 

@@ -20,7 +20,7 @@ class PixelDiffusionConfig(NetworkConfig):
 
     @property
     def grid(self) -> tuple[int, int, int, int]:
-        return 1, 1, self.image_size, self.patch_size
+        return self.image_channels, self.image_channels, self.image_size, self.patch_size
 
 
 class PixelDiffusion(TextToImage):

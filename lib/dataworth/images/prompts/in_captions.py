@@ -4,7 +4,7 @@
 from these prompts know something of the real training distribution, which class names alone do
 not tell. Comparisons that call a pool free of real data must leave it out (`LEAKS_REAL_DATA`).
 
-Fashion-MNIST's captions are those of `captions`: class word, measured attributes, template.
+Captions are those of `captions`: class word, measured attributes, template.
 `in-captions:<hub id or folder>` asks an image captioning model instead, for example
 `in-captions:Salesforce/blip2-opt-2.7b` (BLIP-2, as in Fan et al. 2023).
 """
@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.errors import UserError
-from dataworth.images.captions import attributes, caption
+from dataworth.images.captions import captions_of
 from dataworth.images.prompts.hub import loaded
-from dataworth.images.prompts.vocabulary import class_words
+from dataworth.images.prompts.vocabulary import label_of
 
 if TYPE_CHECKING:
     from dataworth.data import ImageSet
 
 SPLIT = "classifier_pool"
-MEASURED = "fashion-mnist"  # the card whose attributes `captions` measures
 PER_CLASS = 100  # images of a class that a captioning model is asked about
 BATCH = 16
 _TAG = 34
@@ -36,22 +34,18 @@ _TAG = 34
 def in_captions(name: str, seed: int, card: str, model: str = "") -> str:
     """`c, caption`: the caption of one classifier-pool image of the class, drawn by the seed.
 
-    UserError for a card without measured captions when no model is named.
+    UserError for a name that is not a class of the card.
     """
-    label = class_words(name, card).label
+    label = label_of(name, card)
     rng = np.random.default_rng([seed, _TAG])
     if model:
         texts = model_captions(card, label, model)
         return f"{name}, {texts[rng.integers(len(texts))]}".removesuffix(", ")
-    if card != MEASURED:
-        raise UserError(
-            f"prompt_set is 'in-captions', which needs a captioning model for {card}: "
-            "write in-captions:Salesforce/blip2-opt-2.7b or another hub id or folder."
-        )
     pool, rows = _pool(card)
     row = rows[label][rng.integers(len(rows[label]))]
-    (words,) = attributes(pool.images[row : row + 1], [label])
-    return f"{name}, {caption(label, words, rng)}"
+    writer = captions_of(card)
+    (words,) = writer.attributes(pool.images[row : row + 1], [label])
+    return f"{name}, {writer.caption(label, words, rng)}"
 
 
 @cache

@@ -62,10 +62,33 @@ def _tables() -> dict[str, dict[str, ClassWords]]:
     return found
 
 
+def names_of(card_id: str) -> tuple[str, ...]:
+    """The name of each class in prompts, in label order: those of the tables, or the first word
+    of each class on the card."""
+    if card_id in _tables():
+        return tuple(_tables()[card_id])
+    from dataworth.data import card
+
+    return tuple(words[0] for words in card(card_id).class_words)
+
+
+def label_of(name: str, card: str) -> int:
+    """The label of the class of this name in prompts. UserError for a name of no class."""
+    names = names_of(card)
+    if name not in names:
+        raise UserError(
+            f"name is {name!r}; it must be a class of {card}, for example {', '.join(names[:3])}."
+        )
+    return names.index(name)
+
+
 def vocabulary(card: str) -> dict[str, ClassWords]:
     """Class name -> words, in label order. UserError for a card without a vocabulary."""
     if card not in _tables():
-        raise UserError(f"card is {card!r}; class words are known for {', '.join(_tables())}.")
+        raise UserError(
+            f"card is {card!r}; WordNet's words are known for the classes of "
+            f"{', '.join(_tables())} only."
+        )
     return _tables()[card]
 
 
