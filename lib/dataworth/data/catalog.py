@@ -220,6 +220,12 @@ class Card(Value):
         """The words for each class, in the order of labels."""
         return tuple(self.words.get(name) or (name.replace("_", " "),) for name in self.classes)
 
+    def given_to(self, split: str) -> int | None:
+        """Number of images that `content_split` gives to a split; None where no rule says it."""
+        rule = self.content_split
+        each = rule.per_class.get(split) if rule else None
+        return each and each * len(self.classes)
+
     @property
     def split_names(self) -> tuple[str, ...]:
         if self.modality == "text":
@@ -312,5 +318,5 @@ def keys_of(code: Collection[str], values: Collection[str] = ()) -> dict[str, st
     code: texts of the package, which names its own cards alone; values: texts of parameters, specs
     and a user's code, which may name any.
     """
-    ours = {c.id for c in shipped()}
-    return {c.id: c.key for c in cards() if c.id in values or (c.id in code and c.id in ours)}
+    mine = own()
+    return {c.id: c.key for c in cards() if c.id in values or (c.id in code and c.id not in mine)}

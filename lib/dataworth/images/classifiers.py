@@ -46,6 +46,15 @@ class Vit(Value):
     depth: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
 
+    def on(self, side: int) -> Vit:
+        """For images of this side: a patch that does not divide it would leave pixels at the edge
+        unseen, and becomes the divisor nearest to it (of two, the smaller)."""
+        if side % self.patch == 0:
+            return self
+        divisors = [p for p in range(1, side + 1) if side % p == 0]
+        patch = min(divisors, key=lambda p: (abs(math.log(p / self.patch)), p))
+        return self.model_copy(update={"patch": patch})
+
     def build(self, image_size: int, channels: int, classes: int) -> torch.nn.Module:
         import timm
 
@@ -133,12 +142,21 @@ class ClassifierSpec(Spec):
         """Arrays: `logits_<split>` float32 (N, classes), `labels_<split>` int64 (N,), `losses`
         float32 (steps / 50,), and `weight:<name>` if kept; metrics: top-1 and mean cross-entropy
         per split."""
+        from dataworth.data import card
+
         images, labels = load_parts(self.parts, store)
         groups = None
         if self.part_weights is not None:
             groups = [(len(p.ids), w) for p, w in zip(self.parts, self.part_weights, strict=True)]
         model, losses = train(
-            images, labels, self.model, self.budget, self.optimisation, self.seed, groups=groups
+            images,
+            labels,
+            self.model,
+            self.budget,
+            self.optimisation,
+            self.seed,
+            groups=groups,
+            classes=len(card(self.card).classes),
         )
         arrays: dict[str, NDArray] = {"losses": losses}
         metrics: dict[str, float] = {
@@ -175,11 +193,13 @@ def train(
     seed: int,
     *,
     groups: Sequence[tuple[int, float]] | None = None,
+    classes: int | None = None,
 ) -> tuple[torch.nn.Module, NDArray[np.float32]]:
     """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses.
 
     groups: consecutive blocks of the examples as (number, weight), where the weights are the
-    blocks' shares of the samples; without it every example is seen equally often.
+    blocks' shares of the samples; without it every example is seen equally often. classes: of the
+    data set, where `labels` may lack some.
     """
     import torch
 
@@ -187,7 +207,7 @@ def train(
     torch.manual_seed(seed)
     rng = torch.Generator("cpu").manual_seed(seed)
     x, y = as_input(images).to(device), torch.from_numpy(np.array(labels)).to(device)
-    classes = 10 if y.max() < 10 else int(y.max()) + 1
+    classes = classes or (10 if y.max() < 10 else int(y.max()) + 1)
     model = architecture.build(images.shape[1], x.shape[1], classes).to(device)
     steps = budget.steps(len(labels))
     batches = (

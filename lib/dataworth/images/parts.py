@@ -1,16 +1,17 @@
-"""Training sets as values: arrays of example ids of a real split or of a synthetic pool."""
+"""Training sets as values: examples of a real split or of a synthetic pool, by a rule or by ids."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from dataworth.errors import UserError
 from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
@@ -24,22 +25,101 @@ SHARD = 256  # images per generation task
 FILES = ("model.safetensors", "config.json", "tokenizer.json")  # of a generator of ours
 
 
-class RealPart(Value):
+FEW = 4
+"""Ids up to this many are written out: a rule would be longer."""
+
+_RULE = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_RULE)
+class Range:
+    """The ids `first` to `first + count - 1`, as a rule: however many they are, the spec that holds
+    them stays a line."""
+
+    first: int = Field(ge=0)
+    count: int = Field(ge=1)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.first + self.count))
+
+    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray[np.int64]:
+        return np.arange(self.first, self.first + self.count, dtype=dtype or np.int64)
+
+
+@dataclass(frozen=True, config=_RULE)
+class Draw:
+    """The content ids of a class-balanced draw from a card's split (`balanced_subset`), as a rule:
+    they are drawn when they are asked for."""
+
+    card: str
+    split: str
+    size: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+    def rows(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row numbers (size,) in the split, whose labels are given."""
+        return balanced_subset(np.asarray(labels), self.size, self.seed)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.asarray(self).tolist())
+
+    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray[np.int64]:
+        from dataworth.data import load_images
+
+        whole = load_images(self.card, self.split)
+        ids: NDArray[np.int64] = np.asarray(whole.ids[self.rows(whole.labels)], dtype=dtype)
+        return ids
+
+
+def shortest(ids: tuple[int, ...] | Range | Draw) -> tuple[int, ...] | Range | Draw:
+    """The one spelling of a subset, so that equal subsets have one key: consecutive ids are a
+    `Range` where they are more than `FEW`, a shorter `Range` is written out."""
+    if isinstance(ids, Range) and ids.count <= FEW:
+        return tuple(ids)
+    if isinstance(ids, tuple) and len(ids) > FEW and ids[-1] - ids[0] == len(ids) - 1:
+        given = np.array(ids, dtype=np.int64)
+        if ids[0] >= 0 and bool((np.diff(given) == 1).all()):
+            return Range(ids[0], len(ids))
+    return ids
+
+
+Ids = Annotated[tuple[int, ...], Field(min_length=1)] | Range | Draw
+
+
+class Subset(Value):
+    """Examples of something, by a rule or by ids, whichever is shorter."""
+
+    ids: Ids
+
+    _shortest = field_validator("ids")(shortest)
+
+
+class RealPart(Subset):
     """Examples of a data set's split, by content id."""
 
     source: Literal["real"] = "real"
     card: str = "fashion-mnist"
     split: str = "classifier_pool"
-    ids: tuple[int, ...] = Field(min_length=1)
 
     def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         from dataworth.data import load_images
 
         whole = load_images(self.card, self.split)
+        here = self.card, self.split
+        if isinstance(self.ids, Draw) and (self.ids.card, self.ids.split) == here:
+            rows = self.ids.rows(whole.labels)
+            return whole.images[rows], whole.labels[rows]
+        wanted = np.asarray(self.ids, dtype=np.int64)
         order = np.argsort(whole.ids)
-        at = np.searchsorted(whole.ids, self.ids, sorter=order).clip(max=len(whole) - 1)
+        at = np.searchsorted(whole.ids, wanted, sorter=order).clip(max=len(whole) - 1)
         rows = order[at]
-        if not np.array_equal(whole.ids[rows], self.ids):
+        if not np.array_equal(whole.ids[rows], wanted):
             raise UserError(f"ids hold examples that {self.card}/{self.split} does not have.")
         return whole.images[rows], whole.labels[rows]
 
@@ -59,7 +139,8 @@ class ShardSpec(Spec):
     start: int
 
     def run(self, store: Store) -> Outcome:
-        """Arrays: `images` uint8 (SHARD, H, W[, 3]). Metrics: `redrawn`, images drawn again."""
+        """Arrays: `images` uint8 (SHARD, H, W[, 3]), as the card's. Metrics: `redrawn`, images
+        drawn again."""
         index = range(self.start, self.start + SHARD)
         seeds = [image_seed(self.seed, i) for i in index]
         prompts = [
@@ -68,7 +149,7 @@ class ShardSpec(Spec):
         ]
         generator = generator_of(self.weights, self.steps)
         images = generator.generate(prompts, self.guidance, seeds)
-        return Outcome({"images": images}, {"redrawn": generator.redrawn})
+        return Outcome({"images": fitted(images, self.card)}, {"redrawn": generator.redrawn})
 
 
 class SyntheticPool(Value):
@@ -95,9 +176,9 @@ class SyntheticPool(Value):
         """Images set apart for one training run; runs take theirs from blocks of their own."""
         return len(self.names) * SHARD * 2**14
 
-    def shards(self, ids: Iterable[int]) -> list[ShardSpec]:
+    def shards(self, ids: ArrayLike) -> list[ShardSpec]:
         """The generation tasks that cover the images `ids`."""
-        starts = sorted({int(i) // SHARD * SHARD for i in ids})
+        starts = (np.unique(np.asarray(ids, dtype=np.int64) // SHARD) * SHARD).tolist()
         return [ShardSpec(**self.model_dump(), start=start) for start in starts]
 
     def load(
@@ -112,15 +193,14 @@ class SyntheticPool(Value):
         return images, ids % len(self.names)
 
 
-class SyntheticPart(Value):
+class SyntheticPart(Subset):
     """Images of a synthetic pool, by index."""
 
     source: Literal["synthetic"] = "synthetic"
     pool: SyntheticPool
-    ids: tuple[int, ...] = Field(min_length=1)
 
     def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        return self.pool.load(np.array(self.ids, dtype=np.int64), store)
+        return self.pool.load(np.asarray(self.ids, dtype=np.int64), store)
 
 
 Part = Annotated[RealPart | SyntheticPart, Field(discriminator="source")]
@@ -152,6 +232,20 @@ def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[
         )
     columns = [rng.permutation(np.flatnonzero(labels == c))[:smallest] for c in classes]
     return np.stack(columns, axis=1).ravel()[:size]
+
+
+def fitted(images: NDArray[np.uint8], card_id: str) -> NDArray[np.uint8]:
+    """Images (N, H, W[, 3]) in the shape of a card's: the middle square, resized, grey or in
+    colour, as the images of a user's own card are; as they are where they have it already."""
+    from dataworth.data import card, pictures
+
+    shape = card(card_id).shape
+    if images.shape[1:] == shape:
+        return images
+    from PIL import Image
+
+    made = [pictures.fitted(Image.fromarray(image), shape[0]) for image in images]
+    return np.stack([pictures.pixels(image, grey=len(shape) == 2) for image in made])
 
 
 def image_seed(seed: int, index: int) -> int:

@@ -266,9 +266,7 @@ def make(
     """Train on a card's generator pool; write weights, logs and, last, the model card `card.json`
     with `facts` before its own: a folder without it is not finished."""
     compute.set_deterministic()
-    train(
-        generator_pool(card), config, recipe, folder, writer=captions_of(card), compiled=compiled
-    )
+    train(generator_pool(card), config, recipe, folder, writer=captions_of(card), compiled=compiled)
     text = json.dumps(facts | provenance(card, config, recipe, folder), indent=1)
     (folder / "card.json").write_text(text + "\n")
 
@@ -292,8 +290,7 @@ def recipe_for(
     from dataworth.data import card as find_card
 
     recipe, found = RECIPES[family], find_card(card)
-    if found.content_split is not None:
-        photos = found.content_split.per_class["generator_pool"] * len(found.classes)
+    if photos := found.given_to("generator_pool"):
         copies = min(recipe.stylised_per_style, max(1, int(MOST_STYLISED * photos)))
         recipe = recipe.model_copy(update={"stylised_per_style": copies})
     if steps is not None:

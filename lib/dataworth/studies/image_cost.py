@@ -181,10 +181,10 @@ def _data_rows(card: str, evaluations: Iterable[str], real: int) -> list[dict[st
 def _prompt_row(prompt_set: str, card: str) -> dict[str, object]:
     """How many classes a prompt set serves, and its first prompt if no model or image is needed."""
     from dataworth.images.prompts import LEAKS_REAL_DATA, prompt, split_name
-    from dataworth.images.prompts.vocabulary import vocabulary
+    from dataworth.images.prompts.vocabulary import names_of
 
     base, model = split_name(prompt_set)
-    names = list(vocabulary(card))
+    names = names_of(card)
     if model or base in LEAKS_REAL_DATA:
         example = f"written by {model}" if model else "written from real images"
     else:

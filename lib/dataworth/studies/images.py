@@ -6,28 +6,31 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.images import shifts
-from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec, ImageOptimisation
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import (
+    Draw,
+    Range,
     RealPart,
     ShardSpec,
     SyntheticPart,
     SyntheticPool,
-    balanced_subset,
     weights_digest,
 )
-from dataworth.images.prompts import split_name
-from dataworth.images.prompts.vocabulary import vocabulary
+from dataworth.images.prompts import NEEDS_WORDNET, PROMPT_SETS, split_name
+from dataworth.images.prompts.vocabulary import names_of, vocabulary
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.studies import base
@@ -66,8 +69,9 @@ def check_prompt_sets(names: Names) -> Names:
 
 
 class ImageStudy(Parameters):
-    """Parameters of every image chapter."""
+    """Parameters of every image chapter. needs_shifts: whether it is about shifted sets."""
 
+    needs_shifts: ClassVar[bool] = False
     card: str = field("data set, by the id of its card")
     seeds: int = field("training runs per size and arm", "runs", ge=1, le=1000)
     model: str = field("classifier, by name")
@@ -78,7 +82,11 @@ class ImageStudy(Parameters):
     shift: int = field("largest random shift of a training image", "pixels", ge=0, le=8)
     flip: bool = field("mirror half of the training images")
     generator: str = field("text-to-image model, by name")
-    retrain: bool = field("train the generator here instead of loading the shipped weights")
+    retrain: bool | Annotated[int, Field(ge=1, le=10**7)] = field(
+        "train the generator on the card here instead of loading shipped weights; a number: for so "
+        "many steps",
+        "steps",
+    )
     prompt_set: str = field("how a class becomes a prompt")
     guidance: float = field(
         "classifier-free guidance scale, diffusers' convention", "1 = none", ge=0, le=1000
@@ -128,23 +136,23 @@ class ImageStudy(Parameters):
             return f"hub:{hub}"
         if not self.retrain:
             return weights_digest(WEIGHTS / generator)
-        from dataworth.images.train_generator import retrained
+        from dataworth.images.train_generator import recipe_for, retrained
 
-        return weights_digest(retrained(self.card, family=GENERATORS[generator].family))
+        named = GENERATORS[generator]
+        steps = None if self.retrain is True else int(self.retrain)
+        recipe = recipe_for(named.family, self.card, steps, drawings=named.drawings)
+        return weights_digest(retrained(self.card, recipe=recipe, family=named.family))
 
     def real(self, size: int, seed: int) -> RealPart:
         """`size` real images for training run `seed` (0, 1, ...): balanced, nested in size."""
-        from dataworth.data import load_images
-
-        whole = load_images(self.card, POOL)
-        rows = balanced_subset(np.asarray(whole.labels), size, self.seed + seed)
-        return RealPart(card=self.card, split=POOL, ids=tuple(whole.ids[rows].tolist()))
+        draw = Draw(self.card, POOL, size, self.seed + seed)
+        return RealPart(card=self.card, split=POOL, ids=draw)
 
     def synthetic(self, pool: SyntheticPool, size: int, seed: int) -> SyntheticPart:
         """`size` images of the pool for training run `seed`: balanced, nested in size, and none in
         common with another run, so that the spread over runs includes that of the generator."""
         first = seed * pool.block
-        return SyntheticPart(pool=pool, ids=tuple(range(first, first + size)))
+        return SyntheticPart(pool=pool, ids=Range(first, size))
 
     @property
     def own_budget(self) -> Budget:
@@ -159,7 +167,7 @@ class ImageStudy(Parameters):
         evaluations = changes.pop("evaluations", self.evaluations())
         return ClassifierSpec(
             parts=parts,
-            model=MODELS[changes.pop("model", self.model)],
+            model=MODELS[changes.pop("model", self.model)].on(find_card(self.card).shape[0]),
             budget=changes.pop("budget", self.own_budget),
             optimisation=ImageOptimisation(
                 learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
@@ -209,10 +217,14 @@ class ImageStudy(Parameters):
         )
 
     def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
-        """Raises UserError before anything runs: a real pool smaller than `real` images, a
-        generator without weights, less disk than `runs` results need."""
+        """Raises UserError before anything runs: a card that lacks what the chapter needs, a real
+        pool smaller than `real` images, a generator without weights or of other data, a prompt set
+        that does not know the card's classes, less disk than `runs` results need."""
         from dataworth.data import load_images
 
+        lacking = self._lacking()
+        if lacking:
+            raise UserError(f"card: '{self.card}' {lacking}.")
         labels = load_images(self.card, POOL).labels
         available = int(np.unique(labels, return_counts=True)[1].min() * len(np.unique(labels)))
         if real > available:
@@ -226,7 +238,51 @@ class ImageStudy(Parameters):
                 raise UserError(
                     f"generator {generator!r} has no shipped weights; set retrain to true."
                 )
+            learnt = learnt_from(WEIGHTS / generator) if shipped else self.card
+            if learnt != self.card:
+                raise UserError(
+                    f"generator: '{generator}' learnt from {learnt}, and card is '{self.card}', "
+                    "whose classes it has never seen; set retrain to true, or to a number of "
+                    "training steps such as 300 (-p retrain=300), or name a generator of a hub."
+                )
+        for prompt_set in dict.fromkeys(
+            (self.prompt_set, *(d.prompt_set for d in self.drawings()))
+        ):
+            check_words(prompt_set, self.card)
         base.check_disk(200 + 3 * runs)
+
+    def _lacking(self) -> str:
+        """What the card lacks of what every image chapter needs, as the end of a sentence."""
+        card = find_card(self.card)
+        if card.modality != "image":
+            return "holds texts, and this chapter is on images"
+        needed = (POOL, "validation", "test", *(("generator_pool",) if self.retrain else ()))
+        if missing := [split for split in needed if split not in card.split_names]:
+            return f"has no split {missing[0]}; it has {', '.join(card.split_names)}"
+        if self.needs_shifts and self.card not in shifts.ICONS:
+            return (
+                "has no shifted sets (drawings of its classes), which this chapter is about; "
+                f"{', '.join(shifts.ICONS)} has"
+            )
+        return ""
+
+
+def learnt_from(folder: Path) -> str:
+    """The card that a generator's weights were trained on, by their `card.json`."""
+    data: str = json.loads((folder / "card.json").read_text(encoding="utf-8"))["data"]
+    return data.partition("/")[0]
+
+
+def check_words(prompt_set: str, card: str) -> None:
+    """Raises UserError where a prompt set lacks the words for a card's classes."""
+    if split_name(prompt_set)[0] in NEEDS_WORDNET:
+        try:
+            vocabulary(card)
+        except UserError as error:
+            raise UserError(
+                f"prompt_set: '{prompt_set}' writes from WordNet's words. {error} Others serve any "
+                f"card: {', '.join(n for n in PROMPT_SETS if n not in NEEDS_WORDNET)}."
+            ) from None
 
 
 Grid = Mapping[str, Sequence[Sequence[ClassifierSpec]]]
@@ -248,20 +304,12 @@ def sample(specs: Iterable[Any], store: Store) -> list[Result]:
     parts = [p for spec in specs for p in spec.parts if isinstance(p, SyntheticPart)]
     shards: dict[ShardSpec, None] = {}
     for pool in dict.fromkeys(part.pool for part in parts):
-        ids = np.unique([i for part in parts if part.pool == pool for i in part.ids])
+        ids = np.concatenate([np.asarray(part.ids) for part in parts if part.pool == pool])
         shards |= dict.fromkeys(pool.shards(ids))
     # Most steps first: the longest tasks do not end alone.
     ordered = sorted(shards, key=lambda shard: -shard.steps)
     return run_tasks(ordered, store=store, label="synthetic images")
 
 
-def class_names(card_id: str) -> tuple[str, ...]:
-    """The words that stand for the classes in prompts."""
-    from dataworth.data import card
-    from dataworth.data.large import large_cards
-
-    if card_id == "fashion-mnist":
-        return tuple(words[0] for words in CLASS_WORDS)
-    if card_id in large_cards():
-        return tuple(vocabulary(card_id))
-    return tuple(card(card_id).classes)
+class_names = names_of
+"""The words that stand for the classes in prompts."""

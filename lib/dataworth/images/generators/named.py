@@ -13,6 +13,8 @@ class NamedGenerator:
 
     family: str
     hub: str | None = None
+    drawings: bool = True
+    """Whether stylised copies were among what it learnt from."""
 
     @property
     def steps(self) -> int:
@@ -24,7 +26,7 @@ class NamedGenerator:
 GENERATORS: dict[str, NamedGenerator] = {
     "pixel-diffusion": NamedGenerator("pixel-diffusion"),
     "latent-diffusion": NamedGenerator("latent-diffusion"),
-    "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion"),
+    "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion", drawings=False),
     "masked-token": NamedGenerator("masked-token"),
     "stable-diffusion-v1-5": NamedGenerator("latent-diffusion", FAMILIES["latent-diffusion"].hub),
     "deepfloyd-if": NamedGenerator("pixel-diffusion", FAMILIES["pixel-diffusion"].hub),

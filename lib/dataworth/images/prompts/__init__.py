@@ -20,6 +20,9 @@ PROMPT_SETS: dict[str, Callable[..., str]] = {
 TAKES_MODEL = frozenset({*word2sen.SETS, *in_captions.SETS})
 """Sets that may name a model of a hub: `word2sen:<hub id>`."""
 
+NEEDS_WORDNET = frozenset({*descriptions.SETS, *places.SETS, *word2sen.SETS})
+"""Sets that write from WordNet's words for the classes."""
+
 LEAKS_REAL_DATA = frozenset(in_captions.SETS)
 """Sets whose prompts tell something of the real training images."""
 
