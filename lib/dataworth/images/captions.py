@@ -151,7 +151,7 @@ def caption(
     """One random caption: template of the style, class word, a random subset of the attributes."""
     names = class_words[label]
     plain = rng.random() < 0.7 or len(names) == 1
-    name = names[0] if plain else names[rng.integers(1, len(names))]
+    name = names[0] if plain else names[int(rng.integers(1, len(names)))]
     if rng.random() < 0.6:
         kept = [w for w in words if rng.random() < 0.7]
         name = " ".join([*kept, name])
