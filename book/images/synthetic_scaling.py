@@ -112,9 +112,9 @@ sources = ["real", generator, *other_generators]
 each = 12 // len(sources)
 show(
     image_grid(study.gallery(each), columns=[s for name in sources for s in (name, *[""] * (each - 1))]),
-    alt=f"Ten rows, one for each garment class; {each} real images on the left, then {each} sampled by "
-    f"each of the text-to-image models ({', '.join(sources[1:])}). Garments are recognisable "
-    "throughout; fine detail such as straps, laces and prints is cleaner in the real ones.",
+    alt=f"{len(params.pool().names)} rows, one for each class ({', '.join(params.pool().names)}); {each} real images on "
+    f"the left, then {each} sampled by each of the text-to-image models ({', '.join(sources[1:])}). Fine detail "
+    "is cleaner in the real ones.",
     caption=f"Real images of the classifier pool and synthetic images (guidance scale {guidance}, "
     f"{solver_steps} sampling steps, prompt set {prompt_set}).",
     name="fig-gallery", raster=True,

@@ -12,6 +12,8 @@ from dataworth.images.classifiers import ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.parts import (
     SHARD,
+    Draw,
+    Range,
     RealPart,
     SyntheticPart,
     SyntheticPool,
@@ -166,3 +168,34 @@ def test_keys_follow_the_generator_and_its_settings():
 def test_pools_out_of_range(field):
     with pytest.raises(ValidationError, match=next(iter(field))):
         SyntheticPool(weights="0", names=("dress",), **field)
+
+
+SIXTY_FOUR_MILLION = 64_000_000
+
+
+def test_a_subset_is_a_rule_or_ids_whichever_is_shorter(splits):
+    pool = SyntheticPool(weights="0", names=tuple("abc"))
+    part = SyntheticPart(pool=pool, ids=tuple(range(7, 60)))
+    assert part.ids == Range(7, 53) and list(part.ids) == list(range(7, 60))
+    assert part == SyntheticPart(pool=pool, ids=Range(7, 53))  # one subset, one key
+    assert SyntheticPart(pool=pool, ids=Range(7, 3)).ids == (7, 8, 9)
+    for written in ((3, 5, 6, 7, 8), (9, 8, 7, 6, 5), (5, 5, 6, 7, 8, 9)):
+        assert SyntheticPart(pool=pool, ids=written).ids == written
+    again = SyntheticPart.model_validate_json(part.model_dump_json())
+    assert again == part and hash(again) == hash(part) and np.asarray(again.ids).sum() == 1749
+    drawn = RealPart(ids=Draw("fashion-mnist", "classifier_pool", 20, 3))
+    by_ids = RealPart(ids=tuple(drawn.ids))
+    assert RealPart.model_validate_json(drawn.model_dump_json()) == drawn
+    for one, other in zip(drawn.load(None), by_ids.load(None), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_spec_of_64_million_images_is_a_line():
+    pool = SyntheticPool(weights="0", names=tuple("abc"))
+    parts_ = (
+        SyntheticPart(pool=pool, ids=Range(0, SIXTY_FOUR_MILLION)),
+        RealPart(ids=Draw("fashion-mnist", "classifier_pool", SIXTY_FOUR_MILLION, 0)),
+    )
+    spec = ClassifierSpec(parts=parts_)
+    assert [len(part.ids) for part in spec.parts] == [SIXTY_FOUR_MILLION] * 2
+    assert len(spec.model_dump_json()) < 2000 and len(spec.key) == 32

@@ -277,9 +277,8 @@ def _documents(
     for index, row in enumerate(rows):
         where, content = row[_WHERE], row.get(text)
         if not isinstance(content, str):
-            report.leave_out(
-                "without a text" if content is None else "whose text is no text", where
-            )
+            reason = "without a text" if content is None else "whose text is a number or a list"
+            report.leave_out(reason, where)
             continue
         if any("\ud800" <= letter <= "\udfff" for letter in content):
             report.changed["with half a surrogate pair: replaced by U+FFFD"] += 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,25 +32,32 @@ _RULE = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_RULE)
-class Range:
-    """The ids `first` to `first + count - 1`, as a rule: however many they are, the spec that holds
+class Range(Sequence[int]):
+    """The ids `first` to `first + size - 1`, as a rule: however many they are, the spec that holds
     them stays a line."""
 
     first: int = Field(ge=0)
-    count: int = Field(ge=1)
+    size: int = Field(ge=1)
+
+    @property
+    def _whole(self) -> range:
+        return range(self.first, self.first + self.size)
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._whole[at]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.first + self.count))
+        return iter(self._whole)
 
     def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray[np.int64]:
-        return np.arange(self.first, self.first + self.count, dtype=dtype or np.int64)
+        return np.arange(self.first, self.first + self.size, dtype=dtype or np.int64)
 
 
 @dataclass(frozen=True, config=_RULE)
-class Draw:
+class Draw(Sequence[int]):
     """The content ids of a class-balanced draw from a card's split (`balanced_subset`), as a rule:
     they are drawn when they are asked for."""
 
@@ -66,6 +73,9 @@ class Draw:
     def __len__(self) -> int:
         return self.size
 
+    def __getitem__(self, at: Any) -> Any:
+        return np.asarray(self).tolist()[at]
+
     def __iter__(self) -> Iterator[int]:
         return iter(np.asarray(self).tolist())
 
@@ -80,7 +90,7 @@ class Draw:
 def shortest(ids: tuple[int, ...] | Range | Draw) -> tuple[int, ...] | Range | Draw:
     """The one spelling of a subset, so that equal subsets have one key: consecutive ids are a
     `Range` where they are more than `FEW`, a shorter `Range` is written out."""
-    if isinstance(ids, Range) and ids.count <= FEW:
+    if isinstance(ids, Range) and ids.size <= FEW:
         return tuple(ids)
     if isinstance(ids, tuple) and len(ids) > FEW and ids[-1] - ids[0] == len(ids) - 1:
         given = np.array(ids, dtype=np.int64)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ STEPS = {
 class OutOfDistribution(Reanalysis):
     """Parameters of the chapter."""
 
+    needs_shifts: ClassVar[bool] = True
     other_sizes: OtherSizes = field("training-set sizes of the arms below", "images")
     other_generators: tuple[str, ...] = field("further text-to-image models, by name")
     other_prompt_sets: tuple[str, ...] = field("further prompt sets, by name")
