@@ -54,9 +54,9 @@
 card = "fashion-mnist"
 real_sizes = [80, 320, 1280, 3840, 10240]
 synthetic_sizes = [80, 320, 1280, 3840]
-other_sizes = [80, 320, 1280]
-other_generators = ["latent-diffusion", "masked-token"]
-other_prompt_sets = ["clip-80"]
+other_sizes = [320, 1280]
+other_generators = ["latent-diffusion"]
+other_prompt_sets = []
 with_drawings = "latent-diffusion"
 without_drawings = "latent-diffusion-no-drawings"
 style_prompt_set = "styles"

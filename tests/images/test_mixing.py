@@ -16,6 +16,12 @@ N = (80, 320, 1280, 5120, 10240)
 M = (80, 320, 1280, 5120)
 
 
+def known(**changes):
+    """The chapter's parameters with the sizes and ratios of this module."""
+    own = {"real_sizes": N, "synthetic_sizes": M, "ratios": (1, 4, 16)}
+    return cell(Mixing, **own | changes)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -31,13 +37,13 @@ M = (80, 320, 1280, 5120)
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
     with pytest.raises(ValidationError) as caught:
-        cell(Mixing, **change)
+        known(**change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
 
 
 def test_synthetic_images_reach_as_far_as_their_arm():
-    params = cell(Mixing, mixed_sizes=(1280, 80), ratios=(16, 1, 4))
+    params = known(mixed_sizes=(1280, 80), ratios=(16, 1, 4))
     assert params.mixed_sizes == (80, 1280) and params.ratios == (1, 4, 16)
     assert params.added(80) == (80, 320, 1280)
     assert params.added(1280) == (1280, 5120)
@@ -50,7 +56,8 @@ def test_mixed_sets_hold_the_sets_of_the_pure_arms(splits, generator, home, monk
     )
     params = small()
     shared = set(SyntheticScaling.model_fields) & set(Mixing.model_fields)
-    scaling = cell(SyntheticScaling, **params.model_dump(include=shared), other_sizes=(10, 20, 30))
+    others = {"other_sizes": (10, 20, 30), "retrieved_sizes": ()}
+    scaling = cell(SyntheticScaling, **params.model_dump(include=shared), **others)
     _, pure = params.stored(("real", "synthetic"))
     assert pure == {arm: scaling.specs(scaling.arms()[arm]) for arm in pure}
     for s, spec in enumerate(params.mixed(20, 40, 0.25)):
@@ -81,7 +88,7 @@ def result(loss, name, spread=0.0, examples=200):
 
 def study(law, params=None, shares=lambda share: 1.0, spread=0.0):
     """A study whose losses are law(real, synthetic), times `shares` in the weighted mixtures."""
-    params = params or cell(Mixing, mixed_sizes=(80, 320, 1280), resamples=100)
+    params = params or known(mixed_sizes=(80, 320, 1280), resamples=100)
     both = lambda n, m, f=1.0: [  # noqa: E731
         result(f * law(n, m), f"{n} {m} {f} {s}", spread) for s in range(2)
     ]
@@ -145,7 +152,7 @@ def test_relative_loss_and_its_interval():
 
 
 def test_the_best_of_the_other_weights_allows_for_the_choice():
-    params = cell(Mixing, resamples=100, shares=(0.25, 0.5, 0.75))
+    params = known(resamples=100, shares=(0.25, 0.5, 0.75))
     mixed = study(additive(4), params, shares=lambda share: 0.8 + (share - 0.5) ** 2, spread=0.3)
     shares, c = mixed.weighted
     np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.75, 16 / 17, 1])
@@ -175,7 +182,7 @@ def test_the_control_of_adding_is_as_many_real_images():
         found = mixed.instead(80, place, 0)
         assert found.value == pytest.approx(law(80 + added, 0) / law(80, 0))
         np.testing.assert_allclose(found.draws, found.value)
-    ends = cell(Mixing, resamples=100, mixed_sizes=(80, 5120), ratios=(0.5, 1), weighted_ratio=1)
+    ends = known(resamples=100, mixed_sizes=(80, 5120), ratios=(0.5, 1), weighted_ratio=1)
     beyond = OnLoss(ends, study(law, ends).runs)
     assert beyond.instead(5120, 2, 0).value == pytest.approx(law(10240, 0) / law(5120, 0))
 
