@@ -270,7 +270,7 @@ ledger = claims.judge(
     matched_gain=study.gain(mixed), right=study.task(whole, "accuracy"),
     auroc=study.task(whole, "toxic"), level=study.task(whole, "generation"),
     drop_auroc=study.task_change(drop, "toxic"), drop_margin=study.task_change(drop, "margin"),
-    drop_toxic=study.task_change(drop, "generation"), drop=drop, mild=mild, strict=strict, same=same,
+    drop_toxic=study.task_change(drop, "generation"), drop=str(drop), mild=mild, strict=strict, same=same,
     turned=turned, matched=matched, tested=len(asked), fewest=study.fewest(),
     mildest=larger[0], strictest=larger[1],
 )  # fmt: skip

@@ -251,7 +251,7 @@ ledger = claims.judge(
         "trade-off": study.removed_quality(strict),
     },
     own=len(study.filters), strict=strict, turned=turned, larger=larger,
-    drop=drop, mild_drop=mild_drop, drop_right=study.task_change(drop, "accuracy"),
+    drop=str(drop), mild_drop=str(mild_drop), drop_right=study.task_change(drop, "accuracy"),
     mild_right=study.task_change(mild_drop, "accuracy"),
     mild_auroc=study.task_change(mild_drop, "toxic"),
     drops_slope=study.slope({arm: study.gain(arm) for arm in (whole, *study.drops)}),

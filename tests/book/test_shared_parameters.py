@@ -13,7 +13,7 @@ from dataworth.studies.synthetic_scaling import SyntheticScaling
 from dataworth.studies.text import TextStudy
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGET = {"tokens", "pool_bytes", "seeds"}
+BUDGET = {"tokens", "pool_bytes"}
 IMAGES = [
     "synthetic-scaling", "prompts-and-guidance", "out-of-distribution", "per-class",
     "clip-scaling", "mixing",
