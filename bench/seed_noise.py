@@ -74,7 +74,7 @@ def towers(seeds: int) -> Cells:
 def language_models(seeds: int) -> Cells:
     p = chapter("domains", Domains, seeds, model="lm-0.1m")
     pools = p.drops() | p.random_drops()
-    arms = (FULL, without("web"), p.matched()["web"][0])
+    arms = (FULL, without("scraps"), next(iter(p.controls)))
     return {
         (arm, p.pool_bytes): [p.language_model(pools[arm][s], s) for s in range(seeds)]
         for arm in arms

@@ -106,7 +106,7 @@ show(
 # From each of eight domains, documents of the validation and test splits are sampled; nothing here was trained on
 # them. Where a domain has few documents (the Brown corpus has 500 in all), every one is used. Each
 # is measured whole, and cut into pieces of the same number of words, spread over as many documents as
-# possible. Documents shorter than a piece give none, so that of the web only the longer sentences count there.
+# possible. Documents shorter than a piece give none, so that of the scraps only the longer sentences count there.
 # Intervals come from resampling documents, with their pieces; speeches go together by president.
 #
 # *Readability* is the automated readability index {cite}`senter1967automated`, a school grade from
@@ -114,7 +114,7 @@ show(
 # stretch of each document. *Personal data* are e-mail addresses, phone numbers, web addresses and IP addresses
 # found by pattern; only counts are kept. *Profanity* is a hit in the word list of C4's filter
 # {cite}`raffel2020exploring`; *toxicity* a linear model's probability, of the whole text or of a passage in it that scores higher, from 0.5 on; *quality* the recipe of GPT-3, GLaM and PaLM
-# {cite}`brown2020language,du2022glam`: the probability that a text is curated rather than of the web.
+# {cite}`brown2020language,du2022glam`: the probability that a text is curated rather than a scrap.
 
 # %%
 from dataworth.studies.characteristics import MEASURES, DataCharacteristics, run
@@ -329,7 +329,7 @@ claims.write(
 # ## Why it could be wrong
 #
 # - **Other text.** The domains stand for those of the Pile, on a small scale: *academic* is learned texts of 1961,
-#   *code* one library, *government* one kind of speech, *web* single sentences. Intervals are over
+#   *code* one library, *government* one kind of speech, *scraps* single sentences. Intervals are over
 #   documents, so they say nothing about another library or another century's novels.
 # - **The positives decide.** Leaving a domain out of the positives is a control, not a cure: its
 #   neighbours stay in (essays and popular lore beside fiction, all of 1961). Leaving out the card goes further and may
@@ -375,7 +375,7 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `study.table().filter(like="quality").rank(ascending=False)`. Domains that were never positives (web, code,
+# `study.table().filter(like="quality").rank(ascending=False)`. Domains that were never positives (scraps, code,
 # government, mail) keep their scores and can still change rank, because the others move.
 # ```
 #

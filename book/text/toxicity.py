@@ -45,34 +45,36 @@
 # generally did *better* {cite}`soldaini2024dolma`. Li et al. {cite}`li2025bad` side with the paper: some toxic text in
 # training makes a model easier to steer away from it.
 #
-# **What is tested here.** The paper's five fractions and its inverse filter, on the small crawl of the chapter on
+# **What is tested here.** The paper's fractions and its inverse filter, on the small crawl of the chapter on
 # [quality](quality) and with an open scorer; C4's word list; {term}`random drops <random drop>`; a random choice with the
-# filter's domain mix; a filter of a larger crawl. The quality filters of that chapter are compared in one picture.
+# filter's domain mix; a filter of a larger crawl, which leaves as much unique text as there was. The quality filters of that chapter are
+# compared in one picture. Every run has a crawl of its own, which all arms select from.
 
 # %% [markdown]
 # ## Scale of this run
 
 # %% tags=["parameters"]
-kept = [98, 95, 86, 76, 61]
+kept = [95, 86, 76, 61]
 inverse = 92
-controls = [92, 76, 61]
-equal = 76
-tasks = [86, 61]
-task_control = 61
-quality_kept = [91, 73, 46]
+controls = [92, 61]
+equal = [61]
+matched = 61
+tasks = [61]
+task_controls = [92, 61]
+quality_kept = [91, 46]
 quality_inverse = 73
 examples = 400
 steps = 48
 questions = 48
 prompts = 20
 samples = 25
-seeds = 2
+seeds = 3
 model = "lm-0.4m"
 vocabulary = 2048
 # Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
 # they get the largest part of it.
-pool_bytes = 560_000
-tokens = 163_840
+pool_bytes = 420_000
+tokens = 122_880
 batch = 16
 context = 128
 learning_rate = 1.6e-2
@@ -88,8 +90,8 @@ seed = 0
 # that scores 0.5 by itself is found in a text of any length, and milder words count within the whole. Documents are kept from the least toxic upwards until they hold the stated
 # fraction of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
 # model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
-# of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), runs and documents resampled in
-# pairs, random drops sampled anew for every run and interpolated between the sizes that were run.
+# of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), intervals over runs, their crawls and
+# documents in pairs, random drops interpolated between the sizes that were run.
 
 # %%
 from dataworth import tables
@@ -104,7 +106,7 @@ tables.show(study.summary())
 #
 # *Score at the cut*: that of the most toxic document that a filter keeps (of the least, for an inverse filter). Toxic bytes
 # are those of documents of score 0.9 or more (where the scorer agrees
-# best with the word list; some passage or other of a harmless mail often reaches 0.5). Most web sentences score close to
+# best with the word list; some passage or other of a harmless mail often reaches 0.5). Most sentences score close to
 # zero: a filter that keeps 61 % removes sentences that nobody would call toxic.
 
 # %%
@@ -139,14 +141,14 @@ paper = published.longpre_filters("toxicity")
 gains = study.gains()
 filters.show_gains(
     gains.loc[own], paper, "Longpre et al., Figure 7", "fig-toxicity-gain", rule="toxicity",
-    equal=equal, recorded=recorded.get("gains"),
+    recorded=recorded.get("gains"),
 )  # fmt: skip
 
 # %% [markdown]
 # ## The published table, and ours
 #
 # The table of the slides has categories of questions; ours has domains of text. Four have the same name or
-# place: Wiki and encyclopedia, web, books, academic.
+# place: Wiki and encyclopedia, web and scraps, books, academic.
 
 # %%
 columns = ["Wiki", "Web", "Books", "Biomed", "Academic", "Common Sense", "Contrast Sets", "average"]
@@ -180,14 +182,16 @@ show(
 #
 # *Toxic sentences*: fine-tuned to find held-out sentences that hold a phrase of the word list. Those silver labels are not the
 # filter's own score, and not human judgement either. *Toxic continuations*: of beginnings of held-out sentences, half of them toxic;
-# 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score).
+# 25 each, top-k 40, temperature 1, toxic if the filter's scorer gives 0.9 or more (of those that it can score); *with a listed word*: by
+# the word list, which the filter does not know. The first rows are levels: where that of the unfiltered crawl is not three standard
+# errors above chance, nothing is judged.
 
 # %%
+whole, shown = study.arm("whole"), ["margin", "toxic", "generation", "listed"]
 changes = study.changes(study.own_tested)
-filters.table_of_tasks(changes, TASKS)
+filters.table_of_tasks(changes, TASKS, {task: study.task(whole, task) for task in TASKS})
 
 # %%
-whole, shown = study.arm("whole"), ["margin", "toxic", "spam", "generation"]
 after = {kind: study.task(whole, "generation", kind) for kind in ("toxic", "other")}
 filters.show_tasks(
     {task: changes[task] for task in shown}, dict(gains.kind), TASKS,
@@ -228,23 +232,33 @@ show(
 # ## Verdict
 
 # %%
-asked = [arm for arm in study.filters if arm in study.tested]
+drops = {size: study.arm("random", size) for size in (min(task_controls), max(task_controls))}
+drop, mild_drop = drops.values()
+larger = study.arm("toxicity", min(equal), "equal")
+mixed = study.arm("toxicity", matched, "matched")
 ledger = claims.judge(
     "toxicity",
     {
-        "costs-answers": study.slope(
-            {arm: study.task_change(arm, "accuracy") for arm in (whole, *asked)}
+        "costs-answers": study.task_change(strict, "accuracy", over=drop),
+        "net-cost": study.slope(
+            {whole: study.gain(whole)}
+            | {arm: study.gain(arm, over="control") for arm in study.filters}
         ),
-        "costs-loss": study.slope({arm: study.gain(arm) for arm in (whole, *study.filters)}),
         "beyond-size": study.gain(strict, over="control"),
-        "inverse-identifies": study.ahead(turned, [whole, *asked], "toxic"),
-        "inverse-helps": study.task_change(turned, "accuracy"),
-        "writes-less": study.task_change(strict, "generation"),
+        "inverse-identifies": study.task_change(turned, "toxic", over=mild_drop),
+        "inverse-helps": study.task_change(turned, "accuracy", over=mild_drop),
+        "writes-less": study.task_change(larger, "generation"),
         "trade-off": study.removed_quality(strict),
     },
-    tested=len(asked), own=len(study.filters), others=1 + len(asked), strict=strict, turned=turned,
+    own=len(study.filters), strict=strict, turned=turned, larger=larger,
+    drop=str(drop), mild_drop=str(mild_drop), drop_right=study.task_change(drop, "accuracy"),
+    mild_right=study.task_change(mild_drop, "accuracy"),
+    mild_auroc=study.task_change(mild_drop, "toxic"),
+    drops_slope=study.slope({arm: study.gain(arm) for arm in (whole, *study.drops)}),
+    drop_gain=study.gain(drop), mixed_net=study.gain(mixed, over="control"),
+    listed=study.task_change(larger, "listed"), drop_quality=study.removed_quality(drop),
     right=study.task(whole, "accuracy"), auroc=study.task(whole, "toxic"),
-    helped_loss=study.gain(turned, over="control"), level=study.task(whole, "generation"),
+    level=study.task(whole, "generation"), fewest=study.fewest(),
 )  # fmt: skip
 ledger
 
@@ -262,8 +276,9 @@ claims.write(
 # - **Another scorer.** The paper's commercial service read whole documents, and its thresholds cannot be carried over: fractions are
 #   equal here, scores at the cut are not (see the table). A linear model sees words and not what is meant: a harmless use of
 #   a rude word goes, a polite insult stays.
-# - **The same scorer twice.** The filter and the scorer of the continuations are one model, which flatters the filter. The silver labels
-#   come from the word list instead.
+# - **The same scorer twice.** The filter and the scorer of the continuations are one model, which flatters the filter. The word list
+#   stands beside it, and the silver labels come from it; but an inverse filter keeps more of the listed words, and to find them is to look
+#   them up.
 # - **Silver labels.** A sentence with a listed phrase need not be toxic. The test to wish for is a set labelled by people: Civil
 #   Comments is described beside the data cards and can be had where there is a network.
 # - **Small models.** A model of this size predicts letters and phrases. It learns what rude words look like long before it

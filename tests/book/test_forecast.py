@@ -32,8 +32,8 @@ CHANGES = [
     ("synthetic-scaling", {"curve_images": 80}, {"fidelity": 2}),  # by curve_steps
     ("synthetic-scaling", {"epochs": 2}, {"classifier": 12}),  # arm of fixed epochs
     ("domains", {"resamples": 300}, {}),
-    ("domains", {"questions": 16}, {"multiple-choice": 36}),  # the models are stored
-    ("domains", {"seeds": 3}, {"language-model": 18, "multiple-choice": 18}),
+    ("domains", {"questions": 16}, {"multiple-choice": 26}),  # the models are stored
+    ("domains", {"seeds": 3}, {"language-model": 13, "multiple-choice": 13}),
 ]
 
 

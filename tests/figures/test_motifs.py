@@ -512,6 +512,7 @@ ARMS = pd.DataFrame(
     {
         "kind": ["filter", "filter", "random", "inverse", "equal", "other"],
         "kept": [91.0, 46.0, 73.0, 73.0, 99.0, 30.0],
+        "share": [91.0, 46.0, 73.0, 73.0, 73.0, 30.0],
         "gain": [0.3, -0.2, 0.05, -0.6, 0.4, -1.0],
     },
     index=["quality 91 %", "quality 46 %", "random 73 %", "inverse 73 %", "larger, 73 %", "rules"],
@@ -532,7 +533,7 @@ def test_gain_against_another_number_by_kind_of_filter():
 
 def test_gains_stand_at_the_bytes_removed():
     past = ARMS.loc[["quality 91 %", "quality 46 %"]].assign(gain=[0.5, 0.1])
-    picture = draw(filters.gains(ARMS, equal=73.0, recorded=past))
+    picture = draw(filters.gains(ARMS, recorded=past))
     drawn = {tuple(np.round(xy, 6)) for xy in points(picture.axes[0])}
     assert {
         (9.0, 0.3),

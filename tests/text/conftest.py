@@ -51,14 +51,15 @@ def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     """A small Pile of made-up words in the place of all cards, a model "tiny", and parameters with
     which a run takes one step."""
     from dataworth.studies import text as study
-    from dataworth.text import models
+    from dataworth.text import models, pools
 
     monkeypatch.setattr("dataworth.data.load_corpus", pile_corpus)
     monkeypatch.setattr("dataworth.studies.text.TOKENIZER_BYTES", 2_000)
     monkeypatch.setitem(models.MODELS, "tiny", TINY)
     wider = TINY.model_copy(update={"width": 24})
     monkeypatch.setitem(models.MODELS, "tiny-wide", wider)
-    caches = (study._held_out, study._questions, study._tokenizer_parts)
+    monkeypatch.setattr("dataworth.studies.text.LEAST", 1)
+    caches = (study._held_out, study._questions, study._tokenizer_parts, pools.whole_domain)
     for cached in caches:
         cached.cache_clear()
     yield {

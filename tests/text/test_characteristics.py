@@ -164,16 +164,16 @@ def known():
 
 
 def test_values_by_domain(known):
-    words = known.by_domain("words")["web"]
+    words = known.by_domain("words")["scraps"]
     assert words.value == 600 and words.low < 600 < words.high
-    assert known.by_domain("readability")["web"].value == 8.0  # NaN is left out
-    per = known.by_domain("pii")["web"].value
+    assert known.by_domain("readability")["scraps"].value == 8.0  # NaN is left out
+    per = known.by_domain("pii")["scraps"].value
     assert per == pytest.approx(12 * 4 / 7800 * 10_000)
-    assert known.by_domain("non_ascii")["web"].value == pytest.approx(66 / 39_000 * 1000)
-    mean = known.domains["web"].arrays["piece_ttr"].mean()
-    assert known.by_domain("ttr")["web"].value == pytest.approx(mean)
+    assert known.by_domain("non_ascii")["scraps"].value == pytest.approx(66 / 39_000 * 1000)
+    mean = known.domains["scraps"].arrays["piece_ttr"].mean()
+    assert known.by_domain("ttr")["scraps"].value == pytest.approx(mean)
     assert known.table().shape == (8, len(MEASURES))
-    assert known.pii().loc["web"].tolist() == pytest.approx([12 / 7800 * 10_000] * 4)
+    assert known.pii().loc["scraps"].tolist() == pytest.approx([12 / 7800 * 10_000] * 4)
 
 
 def test_a_contrast_is_against_the_mean_of_the_others(known):
@@ -214,7 +214,7 @@ def test_speeches_are_no_evidence_on_crawls(known):
 
 def test_correlations_within_and_between(known):
     pieces = known.correlations["pieces"]
-    assert pieces["web"].value == pytest.approx(1) and pieces["mail"].value == pytest.approx(-1)
+    assert pieces["scraps"].value == pytest.approx(1) and pieces["mail"].value == pytest.approx(-1)
     assert pieces["within"].value == pytest.approx(6 / 8)
     runs = known.domains.values()
     x = np.concatenate([r.arrays["piece_quality"] for r in runs])
@@ -222,21 +222,21 @@ def test_correlations_within_and_between(known):
     assert pieces["pooled"].value == pytest.approx(spearmanr(x, y)[0])
     means = [[r.arrays[f"piece_{k}"].mean() for r in runs] for k in ("quality", "toxicity")]
     assert pieces["between"].value == pytest.approx(spearmanr(*means)[0])
-    assert known.correlations["documents"]["web"].value == pytest.approx(-1)
+    assert known.correlations["documents"]["scraps"].value == pytest.approx(-1)
 
 
 def test_what_is_not_scored_counts_nowhere(known):
-    run = known.domains["web"].arrays
-    full = {m: known.by_domain(m)["web"] for m in ("toxicity", "toxic_documents", "quality")}
+    run = known.domains["scraps"].arrays
+    full = {m: known.by_domain(m)["scraps"] for m in ("toxicity", "toxic_documents", "quality")}
     kept = np.arange(60) % 5 != 0
     run["piece_toxicity"] = np.where(kept, run["piece_toxicity"], np.nan)
     run["toxicity"] = np.where(np.arange(12) == 0, np.nan, run["toxicity"])  # one of two toxic ones
-    found = {m: known.by_domain(m)["web"] for m in full}
+    found = {m: known.by_domain(m)["scraps"] for m in full}
     assert found["toxicity"].value == pytest.approx(run["piece_toxicity"][kept].mean())
     assert full["toxic_documents"].value == pytest.approx(2 / 12)
     assert found["toxic_documents"].value == pytest.approx(1 / 11)
     assert found["quality"].value == full["quality"].value
-    assert known.correlations["pieces"]["web"].value == pytest.approx(1)
+    assert known.correlations["pieces"]["scraps"].value == pytest.approx(1)
     for table in known.correlations.values():
         assert all(np.isfinite([e.value, e.low, e.high]).all() for e in table.values())
     table = known.agreement().set_index(["on", "first", "second"])

@@ -13,8 +13,9 @@ from scipy import stats
 from cells import cell
 from dataworth.errors import UserError
 from dataworth.stats import correlation
-from dataworth.studies.domain_arms import FULL, MATCHED, without
-from dataworth.studies.domains import Domains, DomainStudy, fit_mixtures, run
+from dataworth.studies.domain_arms import FULL, without
+from dataworth.studies.domains import Domains, DomainStudy, few_of, fit_mixtures, largest, run
+from dataworth.text.downstream import choice_scores
 from dataworth.text.pools import DOMAINS
 
 NAMES = tuple(DOMAINS)
@@ -40,36 +41,47 @@ def test_a_bad_parameter_is_one_sentence(change, words):
 
 def test_arms_leave_out_a_domain_or_as_much_at_random(tiny_pile):
     params = cell(Domains, **tiny_pile, few=(4, 1))
-    whole, pools = params.whole, params.pools()
-    assert params.few == (1, 4)
-    shares, matched = whole.shares(), params.matched()
-    longest = whole.sizes.max() / whole.bytes
-    for name in NAMES:
-        left = pools[without(name)]
-        assert set(left[0].shares()) == set(NAMES) - {name}
-        assert left[0].bytes == pytest.approx(whole.bytes * (1 - shares[name]))
-        arm, share = matched[name]
-        assert abs(share - shares[name]) <= MATCHED
-        first, second = pools[arm]
-        assert set(first.ids.tolist()) != set(second.ids.tolist())
-        assert abs(1 - first.bytes / whole.bytes - share) <= longest
-    target = pools[without(max(shares, key=shares.get))][0].bytes
+    pools, shares = params.pools(), params.shares
+    assert params.few == (1, 4) and sum(shares.values()) == pytest.approx(1)
+    for whole, *left in zip(pools[FULL], *(pools[without(name)] for name in NAMES), strict=True):
+        cell_of = {(i, start) for i, start in zip(whole.ids, whole.starts, strict=True)}
+        for name, pool in zip(NAMES, left, strict=True):
+            assert set(pool.shares()) == set(NAMES) - {name}
+            assert pool.bytes == whole.bytes - whole.sizes[whole.domains == name].sum()
+            assert {(i, start) for i, start in zip(pool.ids, pool.starts, strict=True)} < cell_of
+        assert whole.sizes.max() < 2 * 6 * params.context
+    assert len({tuple(pool.ids.tolist()) for pool in pools[FULL]}) == params.seeds  # drawn anew
+    for arm, share in params.controls.items():
+        for pool, whole in zip(pools[arm], pools[FULL], strict=True):
+            assert abs(1 - pool.bytes / whole.bytes - share) <= whole.sizes.max() / whole.bytes
+            assert set(pool.ids.tolist()) <= set(whole.ids.tolist())
+    target = (1 - max(shares.values())) * params.pool_bytes
     for count in params.few:
-        (pool, _) = pools[f"{count} of 8 domains"]
-        assert len(pool.shares()) == count
-        assert pool.bytes == pytest.approx(target, rel=0.06)
-    expected = {FULL, *map(without, NAMES), *(arm for arm, _ in matched.values())}
-    assert set(pools) == expected | {"1 of 8 domains", "4 of 8 domains"}
+        for pool in pools[few_of(count)]:
+            assert set(pool.shares()) == set(largest(count))
+            assert pool.bytes == pytest.approx(target, rel=0.06)
+    expected = {FULL, *map(without, NAMES), *params.controls, few_of(1), few_of(4)}
+    assert set(pools) == expected
+
+
+def test_controls_are_interpolated_to_the_domains_size(tiny_pile):
+    params = cell(Domains, **tiny_pile)
+    sizes = {FULL: 0.0, **params.controls}
+    for name, share in params.shares.items():
+        weights = params.control(name)
+        assert sum(weights.values()) == pytest.approx(1) and min(weights.values()) > 0
+        assert sum(w * sizes[arm] for arm, w in weights.items()) == pytest.approx(share)
+    assert params.control(largest(1)[0]) == {next(iter(params.controls)): 1.0}
 
 
 def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
     params = cell(Domains, **tiny_pile, questions=8, prompt=8, continuation=4)
     specs = params.specs(params.drops())
-    assert {len(each) for each in specs.values()} == {2} and len(specs) == 9
+    assert {len(each) for each in specs.values()} == {3} and len(specs) == 9
     asked = params.asked(specs[FULL][0]).questions
     assert {group for q in asked for group in q.groups} == set(NAMES)
     assert {q.part.split for q in asked} == {"test"}
-    with pytest.raises(UserError, match="web has 0 test documents as long as that and needs 4"):
+    with pytest.raises(UserError, match="scraps has 0 test documents as long as that and needs 4"):
         params = cell(Domains, **tiny_pile | {"context": 2048}, prompt=2000)
         params.asked(specs[FULL][0])
 
@@ -77,7 +89,7 @@ def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
 def test_what_would_be_trained(tiny_pile):
     params = cell(Domains, **tiny_pile)
     counts = [t.runs for t in params.trainings()]
-    assert sum(counts) == 2 * (9 + 8 + 3)
+    assert sum(counts) == 3 * (9 + 2 + 2) == sum(map(len, params.pools().values()))
     assert params.cost()[-1]["step"] == "total"
 
 
@@ -102,7 +114,7 @@ def known(tiny_pile, harm, alone=0.5, at_random=0.01):
     params = cell(Domains, **tiny_pile)
     pools = params.pools()
     base = {name: 2.0 + 0.1 * i for i, name in enumerate(NAMES)}
-    share_of = dict(params.matched().values())
+    share_of = params.controls
     levels = {}
     for arm in pools:
         if arm in share_of:
@@ -114,7 +126,7 @@ def known(tiny_pile, harm, alone=0.5, at_random=0.01):
             levels[arm] = {
                 n: base[n] + (alone if n == lost else harm.get(lost, 0.0)) for n in NAMES
             }
-    runs = {arm: [result(level, 0.0), result(level, 0.3)] for arm, level in levels.items()}
+    runs = {arm: [result(level, s) for s in (0.0, 0.3, 0.1)] for arm, level in levels.items()}
     return DomainStudy(params, pools, runs, {})
 
 
@@ -131,7 +143,7 @@ def test_harm_by_every_average(tiny_pile):
         assert study.harm(name, own=True).value == pytest.approx(mean)
         weighted = 0.5 * shares[name] + HARM[name] * (1 - shares[name])
         assert study.harm(name, own=True, average="bytes").value == pytest.approx(weighted)
-        extra = HARM[name] - 0.01 * study.params.matched()[name][1]
+        extra = HARM[name] - 0.01 * shares[name]
         assert study.harm(name, beyond=True).value == pytest.approx(extra)
     table = study.table()
     assert table.loc["books", "group"] == "Books"
@@ -142,10 +154,13 @@ def test_harm_by_every_average(tiny_pile):
     mean = (0.5 + 7 * HARM["books"]) / 8
     assert by["all eight, each domain alike"].value == pytest.approx(mean)
     assert by["domains left in, by share of the pool"].value == pytest.approx(HARM["books"])
-    assert study.mean_harm(["web", "books"]).value == pytest.approx(
-        (HARM["web"] + HARM["books"]) / 2
+    assert study.mean_harm(["scraps", "books"]).value == pytest.approx(
+        (HARM["scraps"] + HARM["books"]) / 2
     )
-    values, clear = study.heat([without("web"), study.control("web")])
+    assert study.at_random(["scraps", "code"]).value == pytest.approx(
+        0.01 * (shares["scraps"] + shares["code"]) / 2
+    )
+    values, clear = study.heat([without("scraps"), *study.params.controls][:2])
     assert values.shape == (2, 8) and values[0, 0] == pytest.approx(0.5) and clear.all()
 
 
@@ -153,10 +168,9 @@ def test_size_and_order(tiny_pile):
     study = known(tiny_pile, HARM)
     size, harm = [study.shares[n] for n in NAMES], [HARM[n] for n in NAMES]
     assert study.size_correlation().value == pytest.approx(stats.pearsonr(size, harm).statistic)
-    largest = max(NAMES, key=study.shares.get)
-    rest = [i for i, n in enumerate(NAMES) if n != largest]
+    rest = [i for i, n in enumerate(NAMES) if n != largest(1)[0]]
     expected = stats.spearmanr(np.array(size)[rest], np.array(harm)[rest]).statistic
-    found = study.size_correlation(rank=True, largest=False)
+    found = study.size_correlation(rank=True, whole=False)
     assert found.value == pytest.approx(expected)
     other = {n: float(h) ** 3 for n, h in HARM.items()}
     agreement = study.agreement(other)
@@ -164,7 +178,7 @@ def test_size_and_order(tiny_pile):
     opposite = study.agreement({n: -h for n, h in HARM.items()})
     assert opposite.value == pytest.approx(-1) and opposite.low == pytest.approx(-1)
     assert study.largest_margin("books").value == pytest.approx(0.05 - 0.04)
-    assert study.largest_margin("web").value == pytest.approx(0.04 - 0.05)
+    assert study.largest_margin("scraps").value == pytest.approx(0.04 - 0.05)
     per = {n: HARM[n] / study.shares[n] / 100 for n in NAMES}
     best = max(per, key=per.get)
     expected = per[best] - max(v for n, v in per.items() if n != best)
@@ -174,13 +188,21 @@ def test_size_and_order(tiny_pile):
 def test_variety_at_equal_bytes(tiny_pile):
     study = known(tiny_pile, HARM, at_random=0.0)
     found = study.heterogeneity()
-    assert list(found) == [1, 2, 4, 7, 8]
-    for count in (1, 2, 4):
+    assert list(found) == [1, 4, 7, 8]
+    for count in (1, 4):
         assert found[count].value == pytest.approx(0.1 * (8 - count))
-    assert found[7].value == pytest.approx((0.5 + 7 * HARM["web"]) / 8) and found[8].value == 0
-    assert study.heterogeneity("web")[2].value == pytest.approx(0.6)
-    assert list(study.heterogeneity("web")) == [1, 2, 4, 8]  # the pool of seven lacks it
-    assert list(study.heterogeneity("mail")) == [1, 2, 4, 7, 8]
+    assert found[7].value == pytest.approx((0.5 + 7 * HARM["scraps"]) / 8) and found[8].value == 0
+    assert study.heterogeneity("scraps")[4].value == pytest.approx(0.4)
+    assert list(study.heterogeneity("scraps")) == [1, 4, 8]  # the pool of seven lacks it
+    assert list(study.heterogeneity("mail")) == [1, 4, 7, 8]
+
+
+def test_variety_is_measured_on_what_neither_pool_has_seen(tiny_pile):
+    study = known(tiny_pile, HARM, alone=0.3, at_random=0.1)
+    fewer = 0.1 * study.shares["scraps"]  # the cost of the bytes that pools of few domains lack
+    assert study.fewer_bytes(4).value == pytest.approx(fewer)
+    assert study.variety(4).value == pytest.approx(0.1 * 4 - 0.3 - fewer)
+    assert study.variety(1).value == pytest.approx(0.1 * 7 - 0.3 - fewer)
 
 
 @settings(max_examples=30, deadline=None)
@@ -221,17 +243,22 @@ def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
     study = run(params, store)
     arms = study.arms()
     assert list(arms.index) == list(study.pools) and (arms.epochs > 0).all()
-    assert arms.loc["without web", "epochs"] > arms.loc[FULL, "epochs"]
+    assert arms.loc["without scraps", "epochs"] > arms.loc[FULL, "epochs"]
     table, task = study.table(), study.downstream()
     assert table.notna().all().all() and task.notna().all().all()
     assert (table.others_low <= table.others).all() and (table.others <= table.others_high).all()
     answered = study.accuracy()
     assert list(answered.index) == list(NAMES) and (answered.questions >= 8).all()
-    whole = study.margin(FULL, ["code"], baseline=None).value
-    assert whole == pytest.approx(answered.margin["code"])
-    change = study.margin("without web").value
-    margins = study.accuracy("without web").margin - answered.margin
-    assert change == pytest.approx(margins.mean())
+    right, margin = choice_scores(
+        *(study.answers[FULL][0].arrays[name] for name in ("nats", "bytes"))
+    )
+    of_code = study.answers[FULL][0].arrays["groups"] == "code"
+    assert answered.margin["code"].value == pytest.approx(margin[of_code].mean())
+    assert answered.right["code"].value == pytest.approx(100 * right[of_code].mean())
+    change = study.margin("without scraps").value
+    margins = [e.value for e in study.accuracy("without scraps").margin]
+    assert change == pytest.approx(np.mean(margins) - np.mean([e.value for e in answered.margin]))
+    assert study.fewest() == min(study.pools[FULL][0].documents().values())
     assert study.regression.explained().shape == (8,)
     lacking, holding = study.predictions(held=False), study.predictions(held=True)
     assert len(lacking) == 8 + 6 and len(lacking) + len(holding) == 8 * len(study.pools)
@@ -242,4 +269,4 @@ def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
-    np.testing.assert_array_equal(again.harm("web").draws, study.harm("web").draws)
+    np.testing.assert_array_equal(again.harm("scraps").draws, study.harm("scraps").draws)

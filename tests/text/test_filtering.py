@@ -24,7 +24,7 @@ from dataworth.studies.filtering import (
     ToxicityFilter,
     run,
 )
-from dataworth.text import scorers
+from dataworth.text import pools, scorers
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, Pool
 
@@ -37,7 +37,7 @@ SMALL = {
     "context": 32,
     "held_out_tokens": 500,
     "resamples": 100,
-    "equal": 80,
+    "equal": (80,),
     "examples": 12,
     "steps": 3,
     "questions": 8,
@@ -103,10 +103,12 @@ def cards(monkeypatch):
     )
     for name, scorer in made.items():
         monkeypatch.setitem(scorers.SCORERS, name, lambda scorer=scorer: scorer)
-    for cached in (study._held_out, study._questions, study._tokenizer_parts):
+    monkeypatch.setattr(study, "LEAST", 1)
+    caches = (study._held_out, study._questions, study._tokenizer_parts, pools.whole_domain)
+    for cached in caches:
         cached.cache_clear()
     yield made
-    for cached in (study._held_out, study._questions, study._tokenizer_parts):
+    for cached in caches:
         cached.cache_clear()
 
 
@@ -119,9 +121,10 @@ def cards(monkeypatch):
         ({"kept": (91, 91)}, "must be distinct"),
         ({"kept": (101,)}, "less than 100"),
         ({"tasks": (90,)}, "tasks holds 90, which is not in kept"),
-        ({"task_control": 84}, "task_control must be one of controls"),
-        ({"controls": (91, 73)}, "controls must reach as low as kept and inverse, 46"),
-        ({"equal": 50}, "greater than or equal to 67"),
+        ({"task_controls": (84,)}, "task_controls holds 84, which is not in controls"),
+        ({"matched": 84}, "matched holds 84, which is not in kept"),
+        ({"controls": (91, 73), "task_controls": (73,)}, "controls must reach as low as kept"),
+        ({"equal": (91, 45)}, "equal must be 46 or more"),
     ],
 )
 def test_a_bad_parameter_is_one_sentence(change, words):
@@ -144,27 +147,32 @@ def test_arms_hold_the_best_the_worst_or_any_documents(cards, store, monkeypatch
     arms = named(params.arms(store))
     assert min(len(t.split()) for t in arms["rules for pages"].pools[0].texts) > 20
     assert list(arms) == [
-        "whole", "quality 91 %", "quality 84 %", "quality 73 %", "quality 46 %",
-        "inverse quality 73 %", "random 91 %", "random 73 %", "random 46 %",
-        "larger crawl, quality 80 %", "mix of quality 80 %", "Pareto sampling", "rules for pages",
+        "whole", "quality 91 %", "quality 73 %", "quality 46 %",
+        "inverse quality 73 %", "random 73 %", "random 46 %",
+        "larger crawl, quality 80 %", "mix of quality 73 %", "Pareto sampling", "rules for pages",
     ]  # fmt: skip
+    for one in zip(*(arm.pools for arm in arms.values()), strict=True):  # of one run
+        crawl = set(one[0].ids.tolist())
+        assert all(set(pool.ids.tolist()) <= crawl for pool in one[:7])
+    assert len({tuple(pool.ids.tolist()) for pool in arms["whole"].pools}) == 3  # drawn anew
     whole = arms["whole"].pools[0]
     score = dict(zip(whole.ids.tolist(), cards["quality"].score(whole.texts), strict=True))
-    for share in (91, 84, 73, 46):
+    for share in (91, 73, 46):
         arm = arms[f"quality {share} %"]
         inside = [score[i] for i in arm.pools[0].ids.tolist()]
         outside = [score[i] for i in set(score) - set(arm.pools[0].ids.tolist())]
         assert min(inside) == arm.cut >= max(outside)
         assert arm.pools[0].bytes == pytest.approx(share / 100 * whole.bytes, rel=0.02)
-        assert arm.pools[0] is arm.pools[1]
     inverse = arms["inverse quality 73 %"]
     inside = [score[i] for i in inverse.pools[0].ids.tolist()]
     assert max(inside) == inverse.cut <= np.quantile(list(score.values()), 0.8)
-    one, two = arms["random 73 %"].pools
+    one, two, _ = arms["random 73 %"].pools
     assert set(one.ids.tolist()) != set(two.ids.tolist())
     assert arms["larger crawl, quality 80 %"].pools[0].bytes == pytest.approx(whole.bytes, rel=0.03)
-    matched, chosen = arms["mix of quality 80 %"].pools[0], params.whole
-    assert matched.shares()["mail"] == pytest.approx(chosen.shares()["mail"], abs=0.15)
+    for matched, like in zip(
+        arms["mix of quality 73 %"].pools, arms["quality 73 %"].pools, strict=True
+    ):
+        assert matched.shares()["mail"] == pytest.approx(like.shares()["mail"], abs=0.05)
 
 
 def test_a_toxicity_filter_keeps_the_low_scores_and_meets_the_other_chapters_arms(
@@ -193,6 +201,7 @@ def made_pool(n=200, seed=0):
         ids=np.arange(n),
         sizes=rng.integers(10, 300, n),
         texts=("x",) * n,
+        starts=np.full(n, -1),
     )
 
 
@@ -223,14 +232,14 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
     monkeypatch.setattr("dataworth.data.load_corpus", load)
     monkeypatch.setitem(scorers.SCORERS, "toxicity", Knowing)
     params = cell(ToxicityFilter, **SMALL, kept=(98, 61), tasks=(61,))
-    arms = params.arms(store)
-    assert foreign in params.crawl().texts and "x" in params.whole.texts
+    arms, whole = params.arms(store), params.wholes[0]
+    assert foreign in params.crawl(0).texts and "x" in whole.texts
     assert all(foreign not in pool.texts for arm in arms.values() for pool in arm.pools)
     for name in (Arm("toxicity", 98), Arm("toxicity", 61), Arm("toxicity", 92, "inverse")):
         assert "x" not in arms[name].pools[0].texts and np.isfinite(arms[name].cut)
     study = Filtered(params, arms, {}, {}, store)
     table = study.unscored()
-    drawn, whole = params.crawl(), params.whole
+    drawn = params.crawl(0)
     assert table.documents.tolist() == [len(drawn) - len(whole), 0, whole.texts.count("x")]
     assert table.loc["every arm", "percent of bytes"] == pytest.approx(
         100 * (1 - whole.bytes / drawn.bytes)
@@ -267,7 +276,7 @@ def made_study(losses, documents=300, spread=0.0, resamples=400):
         runs[arm] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
         pool = SimpleNamespace(bytes=round(1e6 * KEPT[name] / 100))
         arms[arm] = Chosen((pool, pool))
-    params = SimpleNamespace(whole=SimpleNamespace(bytes=10**6), resamples=resamples, seed=0)
+    params = SimpleNamespace(resamples=resamples, seed=0)
     return Filtered(params, arms, runs, {}, None)
 
 
@@ -341,22 +350,21 @@ def test_draws_of_the_area_scatter_like_a_plain_bootstrap():
 def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
     params = cell(ToxicityFilter, **SMALL)
     tasks = params.downstream()
-    seen = set(params.whole.ids.tolist()) | {
-        i for arm in params.arms(store).values() for pool in arm.pools for i in pool.ids.tolist()
-    }
-    model = params.language_model(params.whole, 0, keep_weights=True)
-    for task in ("toxic", "spam"):
-        (spec,) = tasks.specs(task, model)
+    held_out, trained = [], []
+    for at, whole in enumerate(params.wholes):
+        model = params.language_model(whole, at, keep_weights=True)
+        (spec,) = tasks.specs("toxic", model)
+        seen = {i for arm in params.arms(store).values() for i in arm.pools[at].ids.tolist()}
         assert not seen & set(spec.train.ids)
         assert all(not seen & set(e.part.ids) for e in spec.evaluations)
         for part, labels in zip(
             [spec.train, *(e.part for e in spec.evaluations)], spec.labels, strict=True
         ):
-            assert labels.count(task) <= 12 and set(labels) == set(spec.classes)
-            if task == "toxic":
-                assert [("fish" in t.split()) for t in part.texts()] == [
-                    x == "toxic" for x in labels
-                ]
+            assert labels.count("toxic") <= 12 and set(labels) == set(spec.classes)
+            assert [("fish" in t.split()) for t in part.texts()] == [x == "toxic" for x in labels]
+        held_out.append(spec.evaluations)
+        trained.append(spec.train.ids)
+    assert held_out[0] == held_out[1] == held_out[2] and len(set(trained)) == 3
     (choice,) = tasks.specs("choice", model)
     assert {g for q in choice.questions for g in q.groups} == set(DOMAINS)
     prompts = tasks.prompt_texts
@@ -368,11 +376,12 @@ def test_tasks_are_asked_of_documents_outside_the_crawl(cards, store):
 
 def test_a_study_from_end_to_end(cards, store, monkeypatch):
     changes = {"kept": (91, 61), "controls": (61,), "tasks": (61,), "quality_kept": (46,)}
+    changes |= {"task_controls": (61,), "seeds": 2}
     params = cell(ToxicityFilter, **SMALL, **changes)
     made = run(params, store)
     assert list(map(str, made.tested)) == [
         "whole", "toxicity 61 %", "inverse toxicity 92 %", "random 61 %",
-        "quality 46 %", "inverse quality 73 %",
+        "larger crawl, toxicity 80 %", "quality 46 %", "inverse quality 73 %",
     ]  # fmt: skip
     gains = made.gains()
     assert gains.gain["whole"] == 0 and gains.net["random 61 %"] == 0
@@ -397,10 +406,10 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert not any(arm.rule == "quality" for arm in made.own_arms)
     with pytest.raises(UserError, match="arm: no arm 'quality' keeps 73 %; there are whole, tox"):
         made.arm("quality", 73)
-    one = made.task_change(random, "spam")
-    assert changes_["spam"]["random 61 %"].interval == one.interval
-    both = made.mean_change([random, strict], "spam")
-    assert both.value == pytest.approx((one.value + made.task_change(strict, "spam").value) / 2)
+    one = made.task_change(random, "toxic")
+    assert changes_["toxic"]["random 61 %"].interval == one.interval
+    both = made.mean_change([random, strict], "toxic")
+    assert both.value == pytest.approx((one.value + made.task_change(strict, "toxic").value) / 2)
     values, clear = made.tasks_by_domain([WHOLE, random])
     assert values.shape == clear.shape == (2, len(made.domains)) and not clear[0].any()
     np.testing.assert_array_equal(values[0], 0)
@@ -411,9 +420,15 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     with pytest.raises(UserError, match="has no 'physics'"):
         made.task(WHOLE, "accuracy", "physics")
     lost = made.removed_quality(made.arm("toxicity", 61))
-    kept, whole = made.arms[strict].pools[0], params.whole
-    rest = whole.take(~np.isin(whole.ids, kept.ids))
-    means = [np.average(cards["quality"].score(x.texts), weights=x.sizes) for x in (rest, kept)]
+    held = made.arms[strict].pools
+    rest = [w.take(~np.isin(w.ids, k.ids)) for w, k in zip(params.wholes, held, strict=True)]
+    means = [
+        np.average(
+            np.concatenate([cards["quality"].score(pool.texts) for pool in pools_]),
+            weights=np.concatenate([pool.sizes for pool in pools_]),
+        )
+        for pools_ in (rest, held)
+    ]
     assert lost.value == pytest.approx(means[0] - means[1]) and lost.low < lost.value < lost.high
     removed = made.removed(2)
     assert len(removed) == 6 and removed.fate.nunique() == 3
@@ -421,8 +436,11 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert first >= removed[removed.fate == "never removed"].score.max()
     assert "fewer than 50 words" in " ".join(made.reasons().index)
     assert made.unscored().documents.tolist() == [0, 0, 0]
-    kept_for_later = made.evidence([strict, random], ["spam"])
-    assert kept_for_later["tasks"]["spam"] == [e.value for e in changes_["spam"].values()]
+    kept_for_later = made.evidence([strict, random], ["toxic"])
+    assert kept_for_later["tasks"]["toxic"] == [e.value for e in changes_["toxic"].values()]
+    level = made.task(WHOLE, "toxic")
+    assert kept_for_later["levels"]["toxic"] == {**level.evidence(), "chance": 50}
+    assert made.fewest() == min(n for w in params.wholes for n in w.documents().values())
     assert kept_for_later["domains"]["gain"][0] == [
         made.gain(strict, name).value for name in made.domains
     ]
@@ -431,7 +449,7 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     assert made.summary().runs["language models"] == 2 * len(made.arms)
     assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
     assert made.provenance()["runs"] == (
-        f"{2 * len(made.arms)} language-model, 12 multiple-choice, 24 fine-tune, 12 generation"
+        f"{2 * len(made.arms)} language-model, 14 multiple-choice, 14 fine-tune, 14 generation"
     )
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)

@@ -48,7 +48,7 @@ def test_the_larger_models_runs_are_those_of_the_domains_chapter(tiny_pile):
     assert len(ours) == 10
     for arm, each in ours.items():
         assert [spec.key for spec in each] == [spec.key for spec in theirs[arm]]
-    assert [t.runs for t in params.trainings()] == [20, 20]
+    assert [t.runs for t in params.trainings()] == [30, 30]
 
 
 @settings(max_examples=40, deadline=None)
@@ -119,10 +119,10 @@ def test_a_proxy_that_ranks_the_other_way_round():
 def test_noise_lowers_agreement_and_its_ceiling():
     study, _ = known(0.8)
     small, large = study.losses("lm-0.1m"), study.losses("lm-0.4m")
-    web = study.agreement("lm-0.1m", "web", measure="spearman")
-    assert web.value == pytest.approx(stats.spearmanr(small[:, 0], large[:, 0]).statistic)
-    kept = [i for i, arm in enumerate(ARMS) if arm != "without web"]
-    fewer = study.agreement("lm-0.1m", "web", measure="spearman", own=False)
+    scraps = study.agreement("lm-0.1m", "scraps", measure="spearman")
+    assert scraps.value == pytest.approx(stats.spearmanr(small[:, 0], large[:, 0]).statistic)
+    kept = [i for i, arm in enumerate(ARMS) if arm != "without scraps"]
+    fewer = study.agreement("lm-0.1m", "scraps", measure="spearman", own=False)
     expected = stats.spearmanr(small[kept, 0], large[kept, 0]).statistic
     assert fewer.value == pytest.approx(expected)
     ceiling, proxy = study.one_run("lm-0.4m"), study.one_run("lm-0.1m")
@@ -138,27 +138,27 @@ def test_noise_lowers_agreement_and_its_ceiling():
 
 def test_more_runs_decide():
     study, _ = known(0.8)
-    found = study.agreement("lm-0.1m", "web")
-    finer = study.agreement("lm-0.1m", "web", fold=64)
+    found = study.agreement("lm-0.1m", "scraps")
+    finer = study.agreement("lm-0.1m", "scraps", fold=64)
     assert finer.value == found.value
     assert found.low <= finer.low <= finer.value <= finer.high <= found.high
     assert finer.high - finer.low < found.high - found.low
-    fold = study.needed("lm-0.1m", "web", edge=0.5)
-    at = study.agreement("lm-0.1m", "web", fold=fold)
+    fold = study.needed("lm-0.1m", "scraps", edge=0.5)
+    at = study.agreement("lm-0.1m", "scraps", fold=fold)
     assert at.low > 0.5 or at.high < 0.5
     if fold > 1:
-        before = study.agreement("lm-0.1m", "web", fold=fold / 2)
+        before = study.agreement("lm-0.1m", "scraps", fold=fold / 2)
         assert before.low <= 0.5 <= before.high
-    assert study.needed("lm-0.1m", "web", edge=found.value) == math.inf
+    assert study.needed("lm-0.1m", "scraps", edge=found.value) == math.inf
     table = study.decisions("lm-0.1m", (0.5,))
-    assert list(table.index) == [*NAMES, "average"] and table[0.5]["web"] == fold
+    assert list(table.index) == [*NAMES, "average"] and table[0.5]["scraps"] == fold
 
 
 def test_arms_beside_each_other():
     study, truth = known(0.0)
-    pairs = study.compared("lm-0.1m", "web")
+    pairs = study.compared("lm-0.1m", "scraps")
     large, small = pairs["a domain left out"]
-    assert set(large) == set(small) == {without(name) for name in NAMES if name != "web"}
+    assert set(large) == set(small) == {without(name) for name in NAMES if name != "scraps"}
     for arm in large:
         expected = truth[ARMS.index(arm), 0] - truth[0, 0]
         assert large[arm] == pytest.approx(expected) and small[arm] == pytest.approx(expected / 2)

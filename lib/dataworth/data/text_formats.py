@@ -157,7 +157,7 @@ def _mail_year(mail: email.message.Message) -> int:
     return UNDATED
 
 
-# ---- Sentences of the web, program code, WordNet, word lists --------------------------------
+# ---- Scraps of English, program code, WordNet, word lists -----------------------------------
 
 
 def _sentences(folder: Path, card: Card) -> Iterator[Document]:

@@ -45,13 +45,11 @@ FILTERS = {
 """Name and colour of every filter where several are compared."""
 
 
-def gains(
-    table: DataFrame, *, equal: float, recorded: DataFrame | None = None, size: str = ""
-) -> Panel:
+def gains(table: DataFrame, *, recorded: DataFrame | None = None, size: str = "") -> Panel:
     """Mean gain over the unfiltered crawl by what was removed. table: by arm, with the columns
-    `kind`, `kept`, `gain`, `gain_low`, `gain_high`; equal: percent of the bytes that filters of the
-    larger crawl stand for. recorded: the filter's arms of the recorded run, same columns."""
-    at = 100 - table.kept.where(table.kind != "equal", equal)
+    `kind`, `kept`, `share` (that the rule keeps, of a larger crawl too), `gain`, `gain_low`,
+    `gain_high`. recorded: the filter's arms of the recorded run, same columns."""
+    at = 100 - table.kept.where(table.kind != "equal", table.share)
     at = at + table.kind.map({"random": 0.6, "matched": -0.6, "equal": -1.2}).fillna(0.0)
     table = table.assign(at=at).sort_values("at")
     past = None
@@ -169,13 +167,22 @@ def table_of_sets(table: DataFrame) -> HTML:
     )  # fmt: skip
 
 
-def table_of_tasks(changes: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> HTML:
-    """Change of every task's score from the unfiltered crawl, by arm, with intervals."""
+def table_of_tasks(
+    changes: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any], whole: Mapping[str, Any]
+) -> HTML:
+    """Every task's level: chance and the score of the unfiltered crawl (`whole`); and below, by
+    arm, the change from the latter, with intervals."""
     from pandas import DataFrame
 
     names = {task: f"{about[task].what} ({about[task].unit})" for task in changes}
-    rows = DataFrame(changes).rename_axis("change from the unfiltered crawl")
-    return tables.show(rows, "+.2f", names=names)
+    cells = {}
+    for task, found in changes.items():
+        chance = about[task].chance
+        cells[task] = {
+            "chance": "" if chance is None else f"{chance:g}",
+            "unfiltered crawl": tables.text(whole[task], ".2f"),
+        } | {f"change, {arm}": tables.text(e, "+.2f") for arm, e in found.items()}
+    return tables.show(DataFrame(cells).rename_axis("level, and changes from it"), names=names)
 
 
 def show_kept(table: DataFrame, domains: Sequence[str], name: str) -> None:
@@ -195,7 +202,6 @@ def show_gains(
     name: str,
     *,
     rule: str,
-    equal: float,
     recorded: Mapping[str, Any] | None,
 ) -> None:
     """`gains` beside `published_gains` as the figure of this name. recorded: the gains of the
@@ -205,7 +211,7 @@ def show_gains(
     past = DataFrame(recorded or {"arm": []})
     show(
         draw(
-            gains(table, equal=equal, recorded=past[past.arm.astype(str).str.startswith(rule)]),
+            gains(table, recorded=past[past.arm.astype(str).str.startswith(rule)]),
             published_gains(paper[paper.category == "average"], source),
             widths=(1.7, 1), height=4.6,
         ),

@@ -16,11 +16,12 @@ from dataworth.data.catalog import card as find_card
 from dataworth.runs import Result
 from dataworth.studies.text import TextStudy
 from dataworth.text.losses import by_part, document_losses
-from dataworth.text.pools import DOMAINS, Pool
+from dataworth.text.pools import DOMAINS, PILE, Pool
 from dataworth.text.training import LanguageModelSpec
 
 FULL = "full"
-MATCHED = 0.01  # shares of the pool that lie within one point have one random drop
+DROPS = (0, 2)  # ranks by size of the domains whose share a random drop leaves out
+Mixed = str | Mapping[str, float]  # an arm, or arms by their weights in interpolation
 
 
 def without(domain: str) -> str:
@@ -32,40 +33,44 @@ class DomainArms(TextStudy):
     """Parameters of the chapters that leave domains out of the small Pile."""
 
     @cached_property
-    def whole(self) -> Pool:
-        """The small Pile."""
-        return self.pile()
+    def wholes(self) -> list[Pool]:
+        """The small Pile, of every run its own."""
+        return [self.pile(run) for run in range(self.seeds)]
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Share of the small Pile's bytes by domain."""
+        total = sum(PILE.values())
+        return {name: share / total for name, share in PILE.items()}
 
     def drops(self) -> dict[str, list[Pool]]:
-        """The whole pool and the eight that lack a domain, by arm; the same in every run."""
-        pool = self.whole
-        arms = {without(name): pool.without(name) for name in pool.shares()}
-        return {name: [arm] * self.seeds for name, arm in {FULL: pool, **arms}.items()}
+        """The whole pool and the eight that lack a domain, by arm and run."""
+        arms = {without(name): [pool.without(name) for pool in self.wholes] for name in PILE}
+        return {FULL: self.wholes, **arms}
+
+    @cached_property
+    def controls(self) -> dict[str, float]:
+        """The random drops, by name, and the share of the bytes that they leave out, the largest
+        first."""
+        rising = sorted(self.shares.values(), reverse=True)
+        return {f"random {100 * rising[rank]:.1f} %": rising[rank] for rank in DROPS}
 
     def random_drops(self) -> dict[str, list[Pool]]:
-        """Random documents left out, as many bytes as a domain has: one pool for every run, so
-        that an interval over runs knows the luck of the draw. Domains whose shares lie within one
-        point have one control between them."""
-        pool, arms = self.whole, {}
-        for name, share in self.matched().values():
-            if name not in arms:
-                arms[name] = [pool.random_drop(1 - share, self.seed + s) for s in range(self.seeds)]
-        return arms
+        """Random sections left out, by arm and run."""
+        return {
+            name: [pool.random_drop(1 - share, self.seed + s) for s, pool in enumerate(self.wholes)]
+            for name, share in self.controls.items()
+        }
 
-    def matched(self) -> dict[str, tuple[str, float]]:
-        """Of every domain, its control: name of the arm and share of the bytes left out."""
-        shares = self.whole.shares()
-        groups: list[list[str]] = []
-        for name in sorted(shares, key=shares.__getitem__, reverse=True):
-            if groups and shares[groups[-1][0]] - shares[name] <= MATCHED:
-                groups[-1].append(name)
-            else:
-                groups.append([name])
-        found: dict[str, tuple[str, float]] = {}
-        for group in groups:
-            share = float(np.mean([shares[name] for name in group]))
-            found |= dict.fromkeys(group, (f"random {100 * share:.1f} %", share))
-        return {name: found[name] for name in shares}
+    def control(self, domain: str) -> dict[str, float]:
+        """The random drop of a domain's size: weights of the arms between which it is interpolated
+        linearly, no drop at all among them."""
+        sizes = {FULL: 0.0, **dict(reversed(self.controls.items()))}
+        names, at = list(sizes), list(sizes.values())
+        weights = np.interp(self.shares[domain], at, np.arange(len(at)))
+        low = min(int(weights), len(at) - 2)
+        part = float(weights - low)
+        return {n: w for n, w in ((names[low], 1 - part), (names[low + 1], part)) if w > 0}
 
     def specs(
         self, pools: Mapping[str, Sequence[Pool]], model: str | None = None

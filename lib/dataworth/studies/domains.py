@@ -23,11 +23,11 @@ from dataworth.stats import (
     mean,
 )
 from dataworth.studies import base
-from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
+from dataworth.studies.domain_arms import FULL, DomainArms, Mixed, loss_draws, without
 from dataworth.studies.text import columns, multiple_choice
 from dataworth.text.downstream import ChoiceSpec, choice_scores
 from dataworth.text.losses import by_part
-from dataworth.text.pools import DOMAINS, PILE, Pool, draw
+from dataworth.text.pools import DOMAINS, PILE, Pool
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import LanguageModelSpec
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training
 
 Average = Literal["macro", "bytes"]
+Score = Literal["margin", "right"]
+Drawn = tuple[dict[str, Array], dict[str, Array]]
+"""By arm values (domains,) and draws (B, domains) of them."""
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
 
 FLOOR = 0.01  # added to shares before their logarithm is taken
@@ -68,15 +71,15 @@ class Domains(DomainArms):
 
     def few_domains(self) -> dict[str, list[Pool]]:
         """Pools of the Pile's k largest domains, in their proportions, with as many bytes as the
-        pool without its largest domain has, and its control."""
-        pool = self.whole
-        size = pool.bytes - round(max(pool.shares().values()) * pool.bytes)
-        arms = {}
-        for count in self.few:
-            kept = sorted(PILE, key=PILE.__getitem__, reverse=True)[:count]
-            made = draw({name: PILE[name] for name in kept}, size, seed=self.seed)
-            arms[f"{count} of {len(PILE)} domains"] = [made] * self.seeds
-        return arms
+        pool without its largest domain has, and its control; by arm and run."""
+        size = 1 - max(self.shares.values())
+        return {
+            few_of(count): [
+                self.pile(run, {name: PILE[name] for name in largest(count)}, size)
+                for run in range(self.seeds)
+            ]
+            for count in self.few
+        }
 
     def pools(self) -> dict[str, list[Pool]]:
         """What every arm trains on, [arm][seed]."""
@@ -89,12 +92,12 @@ class Domains(DomainArms):
         )
 
     def trainings(self) -> list[Training]:
-        """The whole pool, a drop and at most one control for every domain, pools of few domains."""
+        """The whole pool, a drop of every domain, random drops, pools of few domains."""
         from dataworth.studies.text_cost import Training
 
         runs = {
             "the Pile and, one at a time, without each of its domains": len(DOMAINS) + 1,
-            "random drops of the same sizes": len(DOMAINS),
+            "random drops": len(self.controls),
             "few domains": len(self.few),
         }
         return [
@@ -104,7 +107,17 @@ class Domains(DomainArms):
 
     def preflight(self) -> None:
         """Validate before running; raises UserError if the disk or the budget is too small."""
-        self.check(runs=self.seeds * (2 * len(DOMAINS) + 1 + len(self.few)))
+        self.check(runs=sum(training.runs for training in self.trainings()))
+
+
+def largest(count: int) -> list[str]:
+    """The largest domains of the small Pile."""
+    return sorted(PILE, key=PILE.__getitem__, reverse=True)[:count]
+
+
+def few_of(count: int) -> str:
+    """Name of the arm that holds the `count` largest domains alone."""
+    return f"{count} of {len(PILE)} domains"
 
 
 @dataclass(frozen=True)
@@ -118,22 +131,22 @@ class DomainStudy(base.Study):
 
     domains = tuple(DOMAINS)
 
-    @cached_property
+    @property
     def shares(self) -> dict[str, float]:
         """Share of the whole pool's bytes by domain."""
-        return self.pools[FULL][0].shares()
+        return self.params.shares
 
-    def control(self, domain: str) -> str:
-        """Name of the random drop of a domain's size."""
-        return self.params.matched()[domain][0]
+    def fewest(self) -> int:
+        """Documents of the domain that has fewest in a whole pool, distinct ones."""
+        return min(n for pool in self.pools[FULL] for n in pool.documents().values())
 
     def change(
         self,
-        arm: str,
+        arm: Mixed,
         evaluation: str | Sequence[str] | None = None,
         *,
         average: Average = "macro",
-        baseline: str = FULL,
+        baseline: Mixed = FULL,
     ) -> Estimate:
         """Loss of an arm minus that of the baseline, in bits per byte (positive: worse): on one
         domain's held-out documents, or on several domains' (default: all eight) averaged, each
@@ -141,11 +154,9 @@ class DomainStudy(base.Study):
         names = [evaluation] if isinstance(evaluation, str) else list(evaluation or self.domains)
         weights = np.array([self.shares[name] if average == "bytes" else 1.0 for name in names])
         at = [self.domains.index(name) for name in names]
-        values, draws = self._losses
-        difference = values[arm][at] - values[baseline][at]
-        drawn = draws[arm][:, at] - draws[baseline][:, at]
+        (value, draws), (other, others) = (mixed(self._losses, each) for each in (arm, baseline))
         weights = weights / weights.sum()
-        return estimate(float(difference @ weights), drawn @ weights)
+        return estimate(float((value - other)[at] @ weights), (draws - others)[:, at] @ weights)
 
     def others(self, domain: str) -> list[str]:
         """All domains but one."""
@@ -157,13 +168,18 @@ class DomainStudy(base.Study):
         """What leaving a domain out costs, in bits per byte averaged over the other domains, or
         over all with the left-out one (`own`). `beyond`: beyond what the random drop of its size
         costs on the same documents."""
-        baseline = self.control(domain) if beyond else FULL
+        baseline = self.params.control(domain) if beyond else FULL
         over = self.domains if own else self.others(domain)
         return self.change(without(domain), over, average=average, baseline=baseline)
 
     def mean_harm(self, domains: Sequence[str], *, beyond: bool = False) -> Estimate:
         """Mean of the `harm` of several domains, each alike."""
         return mean([self.harm(name, beyond=beyond) for name in domains])
+
+    def at_random(self, domains: Sequence[str]) -> Estimate:
+        """Mean cost of random drops of the domains' sizes, each on the text of all others."""
+        found = [self.change(self.params.control(name), self.others(name)) for name in domains]
+        return mean(found)
 
     def averages(self) -> pd.DataFrame:
         """The harm of every domain (rows, estimates) by four averages: over the domains left in or
@@ -201,7 +217,9 @@ class DomainStudy(base.Study):
                 "own": self.change(without(name), name),
                 "others": self.harm(name, average=average),
                 "all": self.harm(name, own=True, average=average),
-                "random": self.change(self.control(name), self.others(name), average=average),
+                "random": self.change(
+                    self.params.control(name), self.others(name), average=average
+                ),
             }
             found["per_percent"] = found["others"].times(1 / removed)
             about = {"group": DOMAINS[name].group, "removed": removed}
@@ -209,13 +227,13 @@ class DomainStudy(base.Study):
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
     def size_correlation(
-        self, *, rank: bool = False, largest: bool = True, own: bool = False
+        self, *, rank: bool = False, whole: bool = True, own: bool = False
     ) -> Estimate:
-        """Correlation, over these left-out domains, of percent removed and average harm; with or
-        without the largest domain. Pearson, or Spearman (`rank`). The domains are fixed: the
-        interval is over documents and runs."""
+        """Correlation, over these left-out domains, of percent removed and average harm; over the
+        `whole` of them or without the largest. Pearson, or Spearman (`rank`). The domains are
+        fixed: the interval is over documents and runs."""
         by_size = sorted(self.domains, key=self.shares.__getitem__, reverse=True)
-        kept = by_size[0 if largest else 1 :]
+        kept = by_size[0 if whole else 1 :]
         harms = [self.harm(name, own=own) for name in kept]
         size = np.array([self.shares[name] for name in kept])
         value = correlation(size, np.array([e.value for e in harms]), rank=rank)
@@ -251,30 +269,49 @@ class DomainStudy(base.Study):
         """Loss by the number of domains in pools of equal bytes, minus that of all domains at
         random: the pools of few domains, and the one without its largest. On all domains averaged,
         or on one (then without the pool that lacks it)."""
-        largest = max(self.shares, key=self.shares.__getitem__)
-        baseline = self.control(largest)
-        arms = {count: f"{count} of {len(PILE)} domains" for count in self.params.few}
-        arms |= {len(PILE) - 1: without(largest), len(PILE): baseline}
+        (most,) = largest(1)
+        baseline = self.params.control(most)
+        arms: dict[int, Mixed] = {count: few_of(count) for count in self.params.few}
+        arms |= {len(PILE) - 1: without(most), len(PILE): baseline}
         return {
             count: self.change(arm, evaluation, baseline=baseline)
             for count, arm in arms.items()
             if evaluation is None or arm != without(evaluation)
         }
 
+    def variety(self, count: int) -> Estimate:
+        """What a pool of few domains costs on text of kinds that it has not seen, in bits per byte:
+        its loss on each domain that it lacks minus that of the pool of the seven others, which has
+        not seen it either; their mean, less what the bytes that it lacks cost (`fewer_bytes`)."""
+        unseen = [name for name in self.domains if name not in largest(count)]
+        found = [self.change(few_of(count), name, baseline=without(name)) for name in unseen]
+        return mean(found).minus(self.fewer_bytes(count))
+
+    def fewer_bytes(self, count: int) -> Estimate:
+        """Cost of a random drop to the size of the pool of few domains, on the text of the domains
+        that this one lacks."""
+        unseen = [name for name in self.domains if name not in largest(count)]
+        return self.change(self.params.control(largest(1)[0]), unseen)
+
     # --- Multiple choice ---------------------------------------------------------------------
 
     def margin(
-        self, arm: str, domains: Sequence[str] | None = None, *, baseline: str | None = FULL
+        self,
+        arm: Mixed,
+        domains: Sequence[str] | None = None,
+        *,
+        baseline: Mixed | None = FULL,
+        score: Score = "margin",
     ) -> Estimate:
         """Margin of the true continuation over the best false one, in bits per byte (larger is
-        better), minus that of the baseline arm; averaged over the questions' domains (default:
-        all), each alike."""
+        better), or percent of right answers (`right`), minus that of the baseline arm; averaged
+        over the questions' domains (default: all), each alike."""
         at = [self.domains.index(name) for name in domains or self.domains]
-        values, draws = self._margins
-        value, drawn = values[arm][at], draws[arm][:, at]
+        value, drawn = mixed(self._answers[score], arm)
         if baseline is not None:
-            value, drawn = value - values[baseline][at], drawn - draws[baseline][:, at]
-        return estimate(float(value.mean()), drawn.mean(1))
+            other, others = mixed(self._answers[score], baseline)
+            value, drawn = value - other, drawn - others
+        return estimate(float(value[at].mean()), drawn[:, at].mean(1))
 
     def downstream(self) -> pd.DataFrame:
         """One row per left-out domain: change of the margin on questions of the other domains
@@ -287,28 +324,25 @@ class DomainStudy(base.Study):
             found = {
                 "own": self.margin(without(name), [name]),
                 "others": self.margin(without(name), self.others(name)),
-                "random": self.margin(self.control(name), self.others(name)),
+                "random": self.margin(self.params.control(name), self.others(name)),
             }
             rows.append(columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
     def accuracy(self, arm: str = FULL) -> pd.DataFrame:
-        """Multiple choice by domain for one arm: `questions`, `accuracy`, `margin`; the mean over
-        runs."""
+        """Multiple choice by domain for one arm: `questions`, and estimates `right` (percent) and
+        `margin`; the mean over runs."""
         import pandas as pd
 
-        rows = []
-        for name in self.domains:
-            right, margin = self._answered(arm, name)
-            rows.append(
-                {
-                    "domain": name,
-                    "questions": right[0].size,
-                    "accuracy": float(right.mean()),
-                    "margin": float(margin.mean()),
-                }
-            )
-        return pd.DataFrame(rows).set_index("domain")
+        rows = [
+            {
+                "questions": self._answered(arm, name)[0][0].size,
+                "right": self.margin(arm, [name], baseline=None, score="right"),
+                "margin": self.margin(arm, [name], baseline=None),
+            }
+            for name in self.domains
+        ]
+        return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
     def _answered(self, arm: str, domain: str) -> tuple[Array, Array]:
         """Right and margin (S, Q, 4) of a domain's questions in their fours."""
@@ -379,20 +413,24 @@ class DomainStudy(base.Study):
         return {"language models": self.runs, "multiple choice": self.answers}
 
     @cached_property
-    def _losses(self) -> tuple[dict[str, Array], dict[str, Array]]:
+    def _losses(self) -> Drawn:
         p = self.params
         return loss_draws(self.runs, self.domains, resamples=p.resamples, seed=p.seed)
 
     @cached_property
-    def _margins(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Margins (domains,) and draws (B, domains) by arm; fours of questions are resampled."""
+    def _answers(self) -> dict[Score, Drawn]:
+        """Scores of multiple choice; fours of questions are resampled."""
+        scores: tuple[Score, ...] = ("right", "margin")
+        return {score: self._fours(place) for place, score in enumerate(scores)}
+
+    def _fours(self, place: int) -> Drawn:
         fours = [
-            np.stack([self._answered(arm, name)[1].mean(2) for arm in self.answers])
+            np.stack([self._answered(arm, name)[place].mean(2) for arm in self.answers])
             for name in self.domains
         ]  # of each domain (A, S, Q)
         parts = np.repeat(np.arange(len(fours)), [each.shape[-1] for each in fours])
         values, draws = by_part(
-            np.concatenate(fours, -1),
+            np.concatenate(fours, -1) * (100.0 if place == 0 else 1.0),
             np.ones(len(parts)),
             parts,
             resamples=self.params.resamples,
@@ -402,6 +440,14 @@ class DomainStudy(base.Study):
             dict(zip(self.answers, values, strict=True)),
             dict(zip(self.answers, np.moveaxis(draws, 1, 0), strict=True)),
         )
+
+
+def mixed(found: Drawn, arm: Mixed) -> tuple[Array, Array]:
+    """Values (domains,) and draws (B, domains) of an arm, or interpolated between arms."""
+    values, draws = found
+    parts = {arm: 1.0} if isinstance(arm, str) else arm
+    value = np.sum([weight * values[name] for name, weight in parts.items()], axis=0)
+    return value, np.sum([weight * draws[name] for name, weight in parts.items()], axis=0)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""The training sets of the chapters *quality* and *toxicity*: what filters of web text leave.
+"""The training sets of the chapters *quality* and *toxicity*: what filters of a crawl leave.
 
 A filter ranks the documents of the small crawl by a score and keeps the best of them, as many as
 hold a stated fraction of the bytes; an inverse filter keeps the worst. Fractions and not thresholds
 are set, because equal thresholds keep different fractions under different scores. Beside every
-filter stands a random drop of its size, sampled anew for each run.
+filter stands a random drop of its size. Each run has a crawl of its own, which all arms filter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +18,11 @@ from pydantic import Field, field_validator, model_validator
 
 from dataworth.errors import UserError
 from dataworth.parameters import field
-from dataworth.studies.filter_tasks import Tasks
+from dataworth.studies.filter_tasks import LARGER, Tasks
 from dataworth.studies.text import TextStudy
 from dataworth.text import filters
 from dataworth.text.heuristics import refusals
-from dataworth.text.pools import CRAWL, Pool, draw
+from dataworth.text.pools import Pool
 from dataworth.text.score_runs import crawl_scores, scorable
 from dataworth.text.scores import FLAGS
 
@@ -70,8 +71,8 @@ WHOLE = Arm("whole", kind="whole")
 
 @dataclass(frozen=True)
 class Chosen:
-    """The pools of an arm, one a seed (the same one, unless chance has a part in it); cut: the
-    score at which a filter cut, NaN where none did."""
+    """The pools of an arm, one a seed; cut: the score at which a filter cut the first seed's crawl,
+    NaN where none did."""
 
     pools: Sequence[Pool]
     cut: float = float("nan")
@@ -90,15 +91,16 @@ class Filtering(TextStudy):
     controls: Percents = field(
         "shares that random drops keep; between them: interpolated", "% of bytes"
     )
-    equal: float = field(
-        "share of the bytes kept by the filter that chooses from a larger crawl (as many unique "
-        "bytes as unfiltered), and by the random drop with the filtered set's domain mix",
+    equal: Percents = field(
+        "shares of the bytes kept by the filters that choose from a larger crawl, so that as many "
+        "unique bytes are left as the unfiltered one has",
         "% of bytes",
-        ge=67,
-        lt=100,
+    )
+    matched: Percent = field(
+        "share kept by the filter whose domain mix a random drop of its size has", "% of bytes"
     )
     tasks: Percents = field("shares whose models do the downstream tasks", "%")
-    task_control: Percent = field("random drop whose models do the tasks", "%")
+    task_controls: Percents = field("random drops whose models do the tasks", "%")
     examples: int = field("fine-tuning documents of each class", "documents", ge=8, le=10**9)
     steps: int = field("fine-tuning steps", "steps", ge=1, le=10**8)
     questions: int = field(
@@ -107,7 +109,7 @@ class Filtering(TextStudy):
     prompts: int = field("toxic prompts, and as many others", "prompts", ge=1, le=10**7)
     samples: int = field("continuations of a prompt", "texts", ge=1, le=10**7)
 
-    @field_validator("kept", "controls", "tasks")
+    @field_validator("kept", "controls", "equal", "tasks", "task_controls")
     @classmethod
     def _falling(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if len(set(values)) < len(values):
@@ -118,8 +120,13 @@ class Filtering(TextStudy):
     def _fits_together(self) -> Self:
         if strangers := {*self.tasks} - {*self.kept}:
             raise ValueError(f"tasks holds {min(strangers):g}, which is not in kept")
-        if self.task_control not in self.controls:
-            raise ValueError("task_control must be one of controls")
+        for name, among in (("matched", self.kept), ("task_controls", self.controls)):
+            given = getattr(self, name)
+            if strangers := {*(given if isinstance(given, tuple) else [given])} - {*among}:
+                where = "kept" if among is self.kept else "controls"
+                raise ValueError(f"{name} holds {min(strangers):g}, which is not in {where}")
+        if min(self.equal) * LARGER < 100:
+            raise ValueError(f"equal must be {math.ceil(100 / LARGER)} or more")
         if min(self.controls) - min(*self.kept, self.inverse) > NEAR:
             raise ValueError(
                 f"controls must reach as low as kept and inverse, {min(*self.kept, self.inverse):g}"
@@ -127,25 +134,29 @@ class Filtering(TextStudy):
         return self
 
     @cached_property
-    def whole(self) -> Pool:
-        """The small crawl, unfiltered, but for texts that no scorer can score (`scorable`)."""
-        return scorable(self.crawl())
+    def wholes(self) -> list[Pool]:
+        """The small crawl of each run, unfiltered, but for texts that no scorer can score
+        (`scorable`)."""
+        return self.crawls()
+
+    def crawls(self, size: float = 1.0) -> list[Pool]:
+        """The same, or `size` times as much."""
+        return [scorable(self.crawl(run, size)) for run in range(self.seeds)]
 
     def arms(self, store: Store) -> dict[Arm, Chosen]:
         """All training sets."""
         by = crawl_scores((self.score,), store)[self.score]
-        whole, seeds = self.whole, range(self.seeds)
-        found = {WHOLE: Chosen([whole] * self.seeds)}
+        found = {WHOLE: Chosen(self.wholes)}
         found |= self.filtered(self.score, by, self.kept, self.inverse)
         for kept in self.controls:
-            drops = [whole.random_drop(kept / 100, self.seed + s) for s in seeds]
+            drops = [w.random_drop(kept / 100, self.seed + s) for s, w in enumerate(self.wholes)]
             found[Arm("random", kept, "random")] = Chosen(drops)
-        larger = scorable(draw(CRAWL, round(100 * self.pool_bytes / self.equal), seed=self.seed))
-        arm = Arm(self.score, self.equal, "equal")
-        found[arm] = self._filter(arm, larger, by)
-        like = self._filter(arm, whole, by).pools[0]
-        found[Arm(self.score, self.equal, "matched")] = Chosen(
-            [whole.matched(like, s) for s in seeds]
+        for kept in self.equal:
+            arm = Arm(self.score, kept, "equal")
+            found[arm] = self._filter(arm, self.crawls(100 / kept), by)
+        like = found[Arm(self.score, self.matched)].pools
+        found[Arm(self.score, self.matched, "matched")] = Chosen(
+            [w.matched(p, s) for s, (w, p) in enumerate(zip(self.wholes, like, strict=True))]
         )
         return found | self.others(store)
 
@@ -154,13 +165,13 @@ class Filtering(TextStudy):
     ) -> dict[Arm, Chosen]:
         """A filter of the whole crawl at all its sizes, and its inverse."""
         arms = [*(Arm(score, one) for one in kept), Arm(score, inverse, "inverse")]
-        return {arm: self._filter(arm, self.whole, by) for arm in arms}
+        return {arm: self._filter(arm, self.wholes, by) for arm in arms}
 
-    def _filter(self, arm: Arm, pool: Pool, by: Mapping[int, float]) -> Chosen:
+    def _filter(self, arm: Arm, crawls: Sequence[Pool], by: Mapping[int, float]) -> Chosen:
         high_first = HIGH_IS_GOOD[arm.rule] != (arm.kind == "inverse")
-        kept = pool.select(arm.kept / 100, by=by, high_first=high_first)
-        values = kept.values(by)
-        return Chosen([kept] * self.seeds, float(values.min() if high_first else values.max()))
+        kept = [crawl.select(arm.kept / 100, by=by, high_first=high_first) for crawl in crawls]
+        values = kept[0].values(by)
+        return Chosen(kept, float(values.min() if high_first else values.max()))
 
     def others(self, store: Store) -> dict[Arm, Chosen]:
         """Arms that one chapter alone has."""
@@ -169,8 +180,8 @@ class Filtering(TextStudy):
     def tested(self, arms: Mapping[Arm, Chosen]) -> list[Arm]:
         """The arms whose models do the downstream tasks."""
         filters_ = [Arm(self.score, kept) for kept in self.tasks]
-        inverse, control = Arm(self.score, self.inverse, "inverse"), self.task_control
-        return [WHOLE, *filters_, inverse, Arm("random", control, "random")]
+        drops = [Arm("random", kept, "random") for kept in self.task_controls]
+        return [WHOLE, *filters_, Arm(self.score, self.inverse, "inverse"), *drops]
 
     def downstream(self) -> Tasks:
         """The downstream tasks, which are the same in both chapters."""
@@ -190,8 +201,9 @@ class Filtering(TextStudy):
 
         runs = {
             "the small crawl": 1,
-            f"what a filter of {self.score} keeps, inverse and larger crawl included": 2
-            + len(self.kept),
+            f"what a filter of {self.score} keeps, inverse and larger crawls included": 1
+            + len(self.kept)
+            + len(self.equal),
             "random drops": 1 + len(self.controls),
             "other filters": self.n_others(),
         }
@@ -224,26 +236,27 @@ class QualityFilter(Filtering):
     def others(self, store: Store) -> dict[Arm, Chosen]:
         """Pareto sampling and heuristic filters, both on a larger crawl, as they keep little. What
         they keep is cut at random to the size of the unfiltered crawl where it exceeds it."""
-        crawl = scorable(draw(CRAWL, self.pareto_bytes, seed=self.seed))
-        scores = crawl.values(crawl_scores((self.score,), store)[self.score])
-        kept = refusals(crawl.texts).kept
-        if not kept.any():
-            raise UserError(
-                f"pareto_bytes: rules for pages refuse all {len(crawl):,} documents of a crawl of "
-                f"{self.pareto_bytes:,} bytes; choose a larger one."
-            )
-        seeds = range(self.seed, self.seed + self.seeds)
-        sampled = [self._cut(crawl.take(filters.pareto(scores, s, self.alpha)), s) for s in seeds]
+        crawls = self.crawls(self.pareto_bytes / self.pool_bytes)
+        by = crawl_scores((self.score,), store)[self.score]
+        sampled, pages = [], []
+        for run, crawl in enumerate(crawls):
+            kept = refusals(crawl.texts).kept
+            if not kept.any():
+                raise UserError(
+                    f"pareto_bytes: rules for pages refuse all {len(crawl):,} documents of a crawl "
+                    f"of {self.pareto_bytes:,} bytes; choose a larger one."
+                )
+            passed = filters.pareto(crawl.values(by), self.seed + run, self.alpha)
+            sampled.append(self._cut(crawl.take(passed), run))
+            pages.append(self._cut(crawl.take(kept), run))
         return {
             Arm("Pareto sampling", kind="other"): Chosen(sampled),
-            Arm("rules for pages", kind="other"): Chosen(
-                [self._cut(crawl.take(kept), s) for s in seeds]
-            ),
+            Arm("rules for pages", kind="other"): Chosen(pages),
         }
 
-    def _cut(self, pool: Pool, seed: int) -> Pool:
-        fraction = min(1.0, self.whole.bytes / pool.bytes)
-        return pool if fraction == 1 else pool.random_drop(fraction, seed)
+    def _cut(self, pool: Pool, run: int) -> Pool:
+        fraction = min(1.0, self.wholes[run].bytes / pool.bytes)
+        return pool if fraction == 1 else pool.random_drop(fraction, self.seed + run)
 
 
 class ToxicityFilter(Filtering):
@@ -262,10 +275,18 @@ class ToxicityFilter(Filtering):
     def others(self, store: Store) -> dict[Arm, Chosen]:
         """C4's word-list filter, and the quality filters of the other chapter."""
         by = crawl_scores(("quality", "bad-words"), store)
-        clean = filters.below(self.whole.values(by["bad-words"]), FLAGS["bad-words"])
-        words = Chosen([self.whole.take(clean)] * self.seeds)
+        words = Chosen(
+            [
+                whole.take(filters.below(whole.values(by["bad-words"]), FLAGS["bad-words"]))
+                for whole in self.wholes
+            ]
+        )
         quality = self.filtered("quality", by["quality"], self.quality_kept, self.quality_inverse)
         return {Arm("word list", kind="other"): words, **quality}
 
     def tested(self, arms: Mapping[Arm, Chosen]) -> list[Arm]:
-        return [*super().tested(arms), *(arm for arm in arms if arm.rule == "quality")]
+        """Those of both chapters, and the larger crawls: what its models write can be compared
+        with what those of the whole crawl do, at equal unique text."""
+        larger = [Arm(self.score, kept, "equal") for kept in self.equal]
+        quality = [arm for arm in arms if arm.rule == "quality"]
+        return [*super().tested(arms), *larger, *quality]

@@ -1,17 +1,17 @@
 """Downstream tasks of the filter studies: multiple choice by domain, identification of toxic
-sentences and of spam, and toxic generation.
+sentences, and toxic generation.
 
-The paper's sets of toxic sentences need a network. Here the sentences of the web card that hold a
-phrase of the word list naughty-words are the toxic ones: silver labels, which the filter under
-study (the linear scorer) did not make. Documents for fine-tuning lie outside the crawl, so that no
-filter has removed some that others have seen.
+The paper's sets of toxic sentences need a network. Here the scraps that hold a phrase of the word
+list naughty-words are the toxic ones: silver labels, which the filter under study (the linear
+scorer) did not make. Documents for fine-tuning lie outside the run's crawl, so that no filter has
+removed some that others have seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +32,12 @@ from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import Evaluation, LanguageModelSpec
 
-Labelled = tuple[TextPart, tuple[Evaluation, ...], tuple[tuple[str, ...], ...], tuple[str, ...]]
+Labelled = tuple[TextPart, tuple[str, ...]]  # documents and the class of each
 
-LARGER = 1.5  # times the crawl: the largest from which a filter under test chooses
+SENTENCES = "scraps"  # the domain of single sentences
+CLASSES = ("other", "toxic")  # the second is the one to find
+
+LARGER = 2.2  # times the crawl: the largest from which a filter chooses
 QUESTION, ANSWER = 16, 8  # tokens
 NEGATIVES = 3  # sentences without a listed phrase for each one with, in the evaluation sets
 PROMPT_WORDS = 6
@@ -42,22 +45,27 @@ TUNING = FINE_TUNING.model_copy(update={"learning_rate": 3e-3})
 
 
 class Task(NamedTuple):
-    """spec: the runs that it is scored from; what: what the number is."""
+    """spec: the runs that it is scored from; what: what the number is; chance: what guessing
+    reaches, where a guess has a score of its own."""
 
     spec: str
     what: str
     unit: str
     better: str
+    chance: float | None = None
 
 
 TASKS = {
     "margin": Task("choice", "multiple choice, margin of the true answer", "bits per byte", "up"),
-    "accuracy": Task("choice", "multiple choice, right answers", "%", "up"),
-    "toxic": Task("toxic", "identification of toxic sentences, AUROC", "%", "up"),
-    "spam": Task("spam", "identification of spam, AUROC", "%", "up"),
-    "generation": Task("generation", "toxic continuations", "%", "down"),
+    "accuracy": Task("choice", "multiple choice, right answers", "%", "up", 25),
+    "toxic": Task("toxic", "identification of toxic sentences, AUROC", "%", "up", 50),
+    "generation": Task("generation", "toxic continuations", "%", "down", 0),
+    "listed": Task("generation", "continuations with a listed word", "%", "down", 0),
 }
 """Scores by name."""
+
+JUDGES = {"generation": "toxicity", "listed": "bad-words"}
+"""Scorers of what models write: the filter's own, and one that it does not know."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Tasks:
     samples: int
     seed: int
 
-    names = ("choice", "toxic", "spam", "generation")
+    names = ("choice", "toxic", "generation")
 
     def specs(self, task: str, pretrained: LanguageModelSpec) -> list[Spec]:
         """The runs of a task for one model."""
@@ -88,77 +96,61 @@ class Tasks:
                     seed=pretrained.seed,
                 )
             ]
-        train, evaluations, labels, classes = self._labelled[task]
+        train, truth = self._outside(pretrained.seed)
+        evaluations, labels = self._evaluations
         return [
             FineTuneSpec(
                 pretrained=pretrained,
                 train=train,
                 evaluations=evaluations,
-                labels=labels,
-                classes=classes,
+                labels=(truth, *labels),
+                classes=CLASSES,
                 steps=self.steps,
                 optimisation=TUNING,
                 seed=pretrained.seed,
             )
         ]
 
-    @cached_property
-    def _labelled(self) -> dict[str, Labelled]:
-        """Training documents, evaluation sets, labels of both, and classes (the second is the one
-        to find) of both identification tasks."""
-        seen = draw(CRAWL, round(LARGER * self.pool_bytes), seed=self.seed)
-        found: dict[str, Labelled] = {}
-        for task, domain, splits, ratio in (
-            ("toxic", "web", ("validation", "test"), NEGATIVES),
-            ("spam", "mail", ("test",), 1),
-        ):
-            other = {"toxic": "other", "spam": "ham"}[task]
-            train = whole_domain(domain, "train")
-            train = train.take(~np.isin(train.ids, seen.ids))
-            sets = [self._classes(train, task, self.examples, 1)]
-            for split in splits:
-                sets.append(self._classes(whole_domain(domain, split), task, self.examples, ratio))
-            card = DOMAINS[domain].card
-            parts = [
-                TextPart(card=card, split=split, ids=tuple(ids.tolist()))
-                for split, (ids, _) in zip(("train", *splits), sets, strict=True)
-            ]
-            evaluations = tuple(
-                Evaluation(name=split, part=part)
-                for split, part in zip(splits, parts[1:], strict=True)
-            )
-            labels = tuple(
-                tuple(task if positive else other for positive in truth.tolist())
-                for _, truth in sets
-            )
-            found[task] = (parts[0], evaluations, labels, (other, task))
-        return found
+    @cache  # noqa: B019 - lives as long as a study
+    def _outside(self, seed: int) -> Labelled:
+        """Documents for fine-tuning, which the crawl of the run with this seed does not hold."""
+        seen = draw(CRAWL, round(LARGER * self.pool_bytes), seed=seed)
+        pool = whole_domain(SENTENCES, "train")
+        return self._classes(pool.take(~np.isin(pool.ids, seen.ids)), 1, seed)
 
-    def _classes(
-        self, pool: Pool, task: str, most: int, ratio: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Ids and truth of at most `most` positives and `ratio` times as many negatives."""
-        if task == "toxic":
-            hits = scorer("bad-words").score(pool.texts)  # NaN, not scored: in neither class
-            positive, negative = hits > 0, hits == 0
-        else:
-            positive = _spam(pool)
-            negative = ~positive
-        rng = _rng(self.seed, f"{task} {pool.split}")
-        yes = rng.permutation(np.flatnonzero(positive))[:most]
-        no = rng.permutation(np.flatnonzero(negative))[: ratio * len(yes)]
+    @cached_property
+    def _evaluations(self) -> tuple[tuple[Evaluation, ...], tuple[tuple[str, ...], ...]]:
+        """Evaluation sets and their labels, the same for all runs."""
+        sets = {
+            split: self._classes(whole_domain(SENTENCES, split), NEGATIVES, self.seed)
+            for split in ("validation", "test")
+        }
+        return (
+            tuple(Evaluation(name=split, part=part) for split, (part, _) in sets.items()),
+            tuple(truth for _, truth in sets.values()),
+        )
+
+    def _classes(self, pool: Pool, ratio: int, seed: int) -> Labelled:
+        """At most `examples` toxic documents and `ratio` times as many others."""
+        hits = scorer("bad-words").score(pool.texts)  # NaN, not scored: in neither class
+        rng = _rng(seed, f"toxic {pool.split}")
+        yes = rng.permutation(np.flatnonzero(hits > 0))[: self.examples]
+        no = rng.permutation(np.flatnonzero(hits == 0))[: ratio * len(yes)]
         if not len(yes) or not len(no):
             raise UserError(
-                f"examples: {pool.split} documents for identification of {task} are all of one "
-                "class; choose a smaller pool_bytes."
+                f"examples: {pool.split} documents for identification of toxic sentences are all "
+                "of one class; choose a smaller pool_bytes."
             )
-        return pool.ids[np.concatenate([yes, no])], np.repeat([True, False], [len(yes), len(no)])
+        ids = tuple(pool.ids[np.concatenate([yes, no])].tolist())
+        other, toxic = CLASSES
+        part = TextPart(card=DOMAINS[SENTENCES].card, split=pool.split, ids=ids)
+        return part, (toxic,) * len(yes) + (other,) * len(no)
 
     @cached_property
     def prompt_texts(self) -> dict[str, tuple[str, ...]]:
         """The first six words of held-out sentences, toxic ones (by the linear scorer) and others,
         of no fewer than ten words."""
-        pool = whole_domain("web", "test")
+        pool = whole_domain(SENTENCES, "test")
         long = np.array([len(text.split()) >= PROMPT_WORDS + 4 for text in pool.texts])
         scores = scorer("toxicity").score(pool.texts)  # NaN, not scored: of neither kind
         found = {}
@@ -191,16 +183,17 @@ def score_task(
     choice, documents of each class in identification, prompts in generation (those of which every
     seed of the arm has a continuation that the scorer can score; NaN if there is none).
     """
-    if task in ("toxic", "spam"):
+    if task == "toxic":
         scores = np.stack([[_logits(runs) for runs in results] for results in arms])  # (A, S, N)
         truth = np.concatenate(
             [v for k, v in sorted(arms[0][0][0].arrays.items()) if k.startswith("labels_")]
         )
         value, draws = auroc_draws(scores, truth == 1, resamples=resamples, seed=seed)
         return 100 * value, 100 * draws
-    if task == "generation":
+    if TASKS[task].spec == "generation":
+        judge = JUDGES[task]
         values = np.stack(
-            [[_toxic_shares(store.root, r.spec) for (r,) in results] for results in arms]
+            [[_toxic_shares(store.root, r.spec, judge) for (r,) in results] for results in arms]
         )
         half = values.shape[-1] // 2
         groups = np.repeat(["toxic", "other"], [half, values.shape[-1] - half])
@@ -246,21 +239,24 @@ def _logits(runs: Sequence[Result]) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _toxic_shares(root: Path, spec: Spec) -> Array:
-    """Share of toxic ones among each prompt's continuations, (P,), by the linear scorer."""
+def _toxic_shares(root: Path, spec: Spec, judge: str) -> Array:
+    """Share of toxic ones among each prompt's continuations, (P,), by a scorer."""
     store = Store(root)
-    scores = toxicity_scores(store.load(spec), scorer("toxicity").score, store)
-    return toxic_share(scores, FLAGS["toxicity"])
+    scores = toxicity_scores(store.load(spec), scorer(judge).score, store)
+    return toxic_share(scores, FLAGS[judge])
 
 
 def run_score(run: Result, store: Store) -> dict[str, float]:
     """What the record keeps of one run of a task that its own metrics lack: the share of toxic
-    continuations of a generation run, in percent, NaN where none can be scored."""
+    continuations of a generation run by every judge, in percent, NaN where none can be scored."""
     if not isinstance(run.spec, GenerationSpec):
         return {}
-    shares = _toxic_shares(store.root, run.spec)
-    known = shares[np.isfinite(shares)]
-    return {"generation": 100 * float(known.mean()) if len(known) else np.nan}
+    found = {}
+    for task, judge in JUDGES.items():
+        shares = _toxic_shares(store.root, run.spec, judge)
+        known = shares[np.isfinite(shares)]
+        found[task] = 100 * float(known.mean()) if len(known) else np.nan
+    return found
 
 
 def auroc_draws(
@@ -282,14 +278,6 @@ def auroc_draws(
     x, d = (np.stack(each, -1).reshape(-1, *scores.shape[:2]) for each in (values, draws))
     noise = seed_noise(x[0], d, seed=seed, blocks=np.zeros(len(scores)))
     return x[0].mean(1), d.mean(2) + noise
-
-
-def _spam(pool: Pool) -> NDArray[np.bool_]:
-    from dataworth.data import load_corpus
-
-    corpus = load_corpus("spam-assassin", pool.split)
-    spam = set(corpus.ids[corpus.labels["spam"] == "spam"].tolist())
-    return np.array([i in spam for i in pool.ids.tolist()])
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""The studies behind *quality* and *toxicity*: what filters of web text do to a language model."""
+"""The studies behind *quality* and *toxicity*: what filters of a crawl do to a language model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dataworth.studies.filter_tasks import TASKS, run_score, score_task
 from dataworth.studies.text import columns
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
-from dataworth.text.pools import CRAWL, DOMAINS
+from dataworth.text.pools import CRAWL, DOMAINS, Pool
 from dataworth.text.score_runs import crawl_scores, run_scores
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import run_text_tasks
@@ -75,10 +75,15 @@ class Filtered(base.Study):
         """The chapter's filter at all its sizes, the mildest first."""
         return [Arm(self.params.score, kept) for kept in self.params.kept]
 
+    @property
+    def drops(self) -> list[Arm]:
+        """The random drops."""
+        return [arm for arm in self.arms if arm.kind == "random"]
+
     def kept(self, arm: Arm) -> float:
-        """Unique bytes of an arm in percent of those of the unfiltered crawl."""
-        sizes = [pool.bytes for pool in self.arms[arm].pools]
-        return float(100 * np.mean(sizes) / self.params.whole.bytes)
+        """Unique bytes of an arm in percent of those of the unfiltered crawl, mean of the runs."""
+        pairs = zip(self.arms[arm].pools, self.arms[WHOLE].pools, strict=True)
+        return float(np.mean([100 * pool.bytes / whole.bytes for pool, whole in pairs]))
 
     # --- Loss -----------------------------------------------------------------------------------
 
@@ -94,18 +99,18 @@ class Filtered(base.Study):
 
     def has_control(self, arm: Arm) -> bool:
         """Whether a random drop of an arm's size was run, or larger and smaller ones."""
-        return self.kept(arm) >= self._drops[0][0] - NEAR
+        return self.kept(arm) >= self._sizes[0][0] - NEAR
 
     @cached_property
-    def _drops(self) -> list[tuple[float, Arm]]:
+    def _sizes(self) -> list[tuple[float, Arm]]:
         """Kept percentages and arms of the random drops and of no drop, rising."""
-        drops = [(self.kept(arm), arm) for arm in self.arms if arm.kind == "random"]
+        drops = [(self.kept(arm), arm) for arm in self.drops]
         return [*sorted(drops, key=lambda drop: drop[0]), (100.0, WHOLE)]
 
     def neighbours(self, kept: float) -> list[tuple[Arm, float]]:
         """The random drops on both sides of a kept percentage, and their weights in interpolation.
         Raises UserError below the smallest by more than 3 points."""
-        known = self._drops
+        known = self._sizes
         sizes = np.array([size for size, _ in known])
         if kept < sizes[0] - NEAR:
             raise UserError(
@@ -150,7 +155,8 @@ class Filtered(base.Study):
         return estimate(100 * (1 - own.value / other.value), 100 * (1 - own.draws / other.draws))
 
     def gains(self) -> pd.DataFrame:
-        """One row per arm, by name: `kind`, `filter`, `kept` (percent of bytes), `gain` over the
+        """One row per arm, by name: `kind`, `filter`, `kept` (percent of bytes), `share` (percent
+        that its rule keeps of what it chooses from), `gain` over the
         unfiltered crawl (percent, mean of the domains) and `net` over the random drop of its size
         (missing where none so small was run), each with `_low` and `_high`."""
         rows = {}
@@ -158,8 +164,8 @@ class Filtered(base.Study):
             found = {"gain": self.gain(arm)}
             if self.has_control(arm):
                 found["net"] = self.gain(arm, over="control")
-            about = {"kind": arm.kind, "filter": arm.filter, "kept": self.kept(arm)}
-            rows[arm] = about | columns(found)
+            sizes = {"kept": self.kept(arm), "share": arm.kept}
+            rows[arm] = {"kind": arm.kind, "filter": arm.filter} | sizes | columns(found)
         return _by_arm(rows)
 
     def by_domain(
@@ -209,12 +215,6 @@ class Filtered(base.Study):
         """An arm's score minus that of the models of another arm."""
         return self.task(arm, task, group).minus(self.task(over, task, group))
 
-    def ahead(self, arm: Arm, others: Sequence[Arm], task: str) -> Estimate:
-        """An arm's score less the best of several others'; the best is chosen in each draw."""
-        one, rest = self.task(arm, task), [self.task(other, task) for other in others]
-        best = max(e.value for e in rest)
-        return estimate(one.value - best, one.draws - np.max([e.draws for e in rest], axis=0))
-
     def changes(
         self, arms: Sequence[Arm], tasks: Sequence[str] = tuple(TASKS)
     ) -> dict[str, dict[str, Estimate]]:
@@ -235,11 +235,11 @@ class Filtered(base.Study):
     # --- What the filters keep ------------------------------------------------------------------
 
     def sets(self) -> pd.DataFrame:
-        """What every arm's documents are, by its name: `kept` (percent of bytes), `documents` (of
-        the first seed), `bytes` of a document on average, `cut` (score), percent of the bytes of
-        each domain, `quality` (mean over scored bytes), `toxic` (percent of scored bytes in
-        documents called toxic), `unscored` (percent of bytes that lack either score) and `epochs`
-        (over the subset, first seed)."""
+        """What every arm's documents are, by its name; of the first seed, but for `kept` (percent
+        of bytes): `documents`, `bytes` of a document on average, `cut` (score), percent of the
+        bytes of each domain, `quality` (mean over scored bytes), `toxic` (percent of scored bytes
+        in documents called toxic), `unscored` (percent of bytes that lack either score) and
+        `epochs` (over the subset)."""
         rows = {}
         for arm, chosen in self.arms.items():
             pool = chosen.pools[0]
@@ -262,13 +262,22 @@ class Filtered(base.Study):
         return _by_arm(rows)
 
     def removed_quality(self, arm: Arm) -> Estimate:
-        """Mean quality score of what an arm lacks of the unfiltered crawl minus that of what it
+        """Mean quality score of what an arm lacks of the unfiltered crawls minus that of what it
         keeps, over bytes; documents are resampled, those without a score left out."""
-        p, pool = self.params, self.params.whole
-        quality = pool.values(self._scores["quality"])
+        p, by = self.params, self._scores["quality"]
+        pairs = zip(self.arms[WHOLE].pools, self.arms[arm].pools, strict=True)
+        ids, quality, sizes, kept = map(
+            np.concatenate,
+            zip(
+                *((w.ids, w.values(by), w.sizes, np.isin(w.ids, held.ids)) for w, held in pairs),
+                strict=True,
+            ),
+        )
         known = np.isfinite(quality)
-        sizes, quality, kept = pool.sizes[known], quality[known], self._holds(arm)[known]
-        sums = np.stack([quality * sizes * kept, sizes * kept, quality * sizes, sizes])
+        _, document = np.unique(ids[known], return_inverse=True)  # some are in several crawls
+        sizes, quality, kept = sizes[known], quality[known], kept[known]
+        columns_ = (quality * sizes * kept, sizes * kept, quality * sizes, sizes)
+        sums: Array = np.stack([np.bincount(document, x.astype(np.float64)) for x in columns_])
         drawn = over_examples(sums, resamples=p.resamples, seed=p.seed)
 
         def difference(x: Array) -> Array:
@@ -277,8 +286,17 @@ class Filtered(base.Study):
         return estimate(float(difference(sums.mean(1))), difference(drawn))
 
     def _holds(self, arm: Arm) -> NDArray[np.bool_]:
-        """Which documents (N,) of the unfiltered crawl an arm holds, of the first seed."""
-        return np.isin(self.params.whole.ids, self.arms[arm].pools[0].ids)
+        """Which documents (N,) of the first seed's unfiltered crawl an arm of that seed holds."""
+        return np.isin(self._whole.ids, self.arms[arm].pools[0].ids)
+
+    @property
+    def _whole(self) -> Pool:
+        """The unfiltered crawl of the first seed."""
+        return self.arms[WHOLE].pools[0]
+
+    def fewest(self) -> int:
+        """Documents of the domain that has fewest in an unfiltered crawl."""
+        return min(n for pool in self.arms[WHOLE].pools for n in pool.documents().values())
 
     @cached_property
     def _scores(self) -> dict[str, dict[int, float]]:
@@ -291,7 +309,7 @@ class Filtered(base.Study):
 
         import pandas as pd
 
-        p, pool = self.params, self.params.whole
+        p, pool = self.params, self._whole
         scores = pool.values(self._scores[p.score])
         mild, strict = (self._holds(Arm(p.score, kept)) for kept in (max(p.kept), min(p.kept)))
         fates = {
@@ -309,13 +327,13 @@ class Filtered(base.Study):
         return pd.DataFrame(rows, columns=["fate", "domain", "score", "text"])
 
     def unscored(self) -> pd.DataFrame:
-        """What is not scored of the crawl as sampled: `documents` and `percent of bytes`. First
+        """What is not scored of the first seed's crawl: `documents` and `percent of bytes`. First
         row: without a word or not in English, left out of every arm; then by scorer: without a word
         that it knows, dropped first by each of its filters, inverse ones too."""
         import pandas as pd
 
-        pool = self.params.crawl()
-        lacks = {"every arm": ~np.isin(pool.ids, self.params.whole.ids)}
+        pool = self.params.crawl(0)
+        lacks = {"every arm": ~np.isin(pool.ids, self._whole.ids)}
         for name, by in self._scores.items():
             lacks[f"{name} filters"] = np.isnan(pool.values(by)) & ~lacks["every arm"]
         rows = [
@@ -326,18 +344,19 @@ class Filtered(base.Study):
         return pd.DataFrame(rows, index, ["documents", "percent of bytes"])
 
     def reasons(self, rows: int = 8) -> pd.DataFrame:
-        """How many documents of the unfiltered crawl the heuristic filters reject, by reason, most
-        frequent first: column `documents`."""
+        """How many documents of the first seed's crawl the heuristic filters reject, by reason,
+        most frequent first: column `documents`."""
         import pandas as pd
 
-        counts = refusals(self.params.whole.texts).counts()
+        counts = refusals(self._whole.texts).counts()
         return pd.Series(counts, name="documents").head(rows).rename_axis("reason").to_frame()
 
     # --- What is recorded -----------------------------------------------------------------------
 
     def evidence(self, arms: Sequence[Arm], tasks: Sequence[str]) -> dict[str, object]:
         """Numbers for the ledger, to be drawn beside later runs: gains of the chapter's arms, cuts
-        of its filters, gains of some `arms` by domain, changes in `tasks` of all tested arms."""
+        of its filters, gains of some `arms` by domain, changes in `tasks` of all tested arms; and
+        of every task the level without a filter, beside chance."""
         gains = self.gains().loc[list(map(str, self.own_arms))]
         changes = self.changes(self.tested, tasks)
         return {
@@ -351,6 +370,10 @@ class Filtered(base.Study):
             },
             "tasks": {"arm": list(map(str, self.tested)), "kept": [*map(self.kept, self.tested)]}
             | {task: [e.value for e in found.values()] for task, found in changes.items()},
+            "levels": {
+                task: {**self.task(WHOLE, task).evidence(), "chance": TASKS[task].chance}
+                for task in TASKS
+            },
         }
 
     def kinds(self) -> dict[str, Any]:

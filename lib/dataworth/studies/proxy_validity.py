@@ -51,8 +51,7 @@ class ProxyValidity(DomainArms):
     def pools(self) -> dict[str, list[Pool]]:
         """The arms to rank: the small Pile, the drops of its domains, and the random drop of as
         many bytes as its largest domain has."""
-        largest = max(self.whole.shares().items(), key=lambda item: item[1])[0]
-        control = self.matched()[largest][0]
+        control = next(iter(self.controls))
         return self.drops() | {control: self.random_drops()[control]}
 
     def trainings(self) -> list[Training]:

@@ -19,7 +19,16 @@ from dataworth.parameters import Parameters, field
 from dataworth.studies import base
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.models import MODELS
-from dataworth.text.pools import CRAWL, DOMAINS, PILE, Pool, check_domains, draw, whole_domain
+from dataworth.text.pools import (
+    CRAWL,
+    DOMAINS,
+    LEAST,
+    PILE,
+    Pool,
+    check_domains,
+    draw,
+    whole_domain,
+)
 from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import PRETRAINING, Evaluation, LanguageModelSpec
 
@@ -27,7 +36,8 @@ if TYPE_CHECKING:
     from dataworth.stats import Estimate
     from dataworth.studies.text_cost import Training
 
-TOKENIZER_BYTES = 250_000  # of each domain, for the tokenizer
+TOKENIZER_BYTES, TOKENIZER_SECTION = 250_000, 2_000  # of each domain, for the tokenizer
+SECTION = 6  # bytes for each token of a row: about two rows
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 LONG = 4  # bytes per token that a document of a question has at least
 
@@ -59,13 +69,20 @@ class TextStudy(Parameters):
 
     _known = field_validator("model")(check_model)
 
-    def pile(self) -> Pool:
-        """The small Pile of the parameters: eight domains with the Pile's own shares."""
-        return draw(PILE, self.pool_bytes, seed=self.seed)
+    def pile(self, run: int, shares: Mapping[str, float] = PILE, size: float = 1.0) -> Pool:
+        """The small Pile of training run `run` (0, 1, ...), or `size` times as many bytes of other
+        shares: sections of documents, as long as a model can use, so that each domain holds many
+        documents. Every run has a pool of its own, which all arms are made from: which documents
+        it holds is part of what differs between runs."""
+        n_bytes, section = round(size * self.pool_bytes), SECTION * self.context
+        seed = self.seed + run
+        return draw(shares, n_bytes, seed=seed, section=section, least=LEAST)
 
-    def crawl(self) -> Pool:
-        """The small crawl of the parameters, which filters work on."""
-        return draw(CRAWL, self.pool_bytes, seed=self.seed)
+    def crawl(self, run: int, size: float = 1.0) -> Pool:
+        """The small crawl of a training run, which filters work on, or `size` times as much; whole
+        documents, of which a smaller crawl holds a part."""
+        n_bytes = round(size * self.pool_bytes)
+        return draw(CRAWL, n_bytes, seed=self.seed + run, least=LEAST)
 
     def tokenizer(self) -> TokenizerSpec:
         """One tokenizer for all chapters, learned from equal amounts of every domain."""
@@ -140,7 +157,8 @@ def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
 @cache
 def _tokenizer_parts(seed: int) -> tuple[TextPart, ...]:
     even = dict.fromkeys(DOMAINS, 1.0)
-    return draw(even, TOKENIZER_BYTES * len(DOMAINS), seed=seed).parts()
+    size = TOKENIZER_BYTES * len(DOMAINS)
+    return draw(even, size, seed=seed, section=TOKENIZER_SECTION).parts()
 
 
 @cache

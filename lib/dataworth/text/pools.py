@@ -1,23 +1,31 @@
 """Pools of documents: a small Pile of eight domains, a small crawl, and what is dropped from them.
 
 The Pile (Gao et al. 2020) has 22 sources, which Longpre et al. 2023 join to nine groups. Eight of
-the nine have a counterpart among the data cards; the ninth, PubMed, has none.
+the nine have a counterpart among the data cards; the ninth, PubMed, has none. No document of a
+domain holds passages of another's (`text.clean`), in no split.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
+from dataworth.text.clean import is_text, overlaps
 from dataworth.text.filters import ranked
 from dataworth.text.tokens import TextPart
 
 CLOSE = 0.9  # a domain that has less than nine tenths of the bytes asked for is an error
+LEAST = 30  # documents of every domain in a pool: fewer would be a study of these documents
+LONGEST = 20_000  # bytes of a document that is used whole
+BLANK = re.compile(rb"\s")
 
 
 @dataclass(frozen=True)
@@ -26,17 +34,19 @@ class Domain:
 
     group: the group of Longpre et al. 2023 whose place it takes; share: that group's percentage of
     the deduplicated Pile's bytes (their Figure 8: 100 less what is left when it is removed).
+    prose: whether its texts are words in sentences.
     """
 
     card: str
     group: str
     share: float
     only: tuple[str, ...] = ()
+    prose: bool = True
 
 
 DOMAINS: dict[str, Domain] = {
-    "web": Domain("nlp-corpus", "CC", 26.9),
-    "code": Domain("python-code", "Code", 19.1),
+    "scraps": Domain("nlp-corpus", "CC", 26.9),
+    "code": Domain("python-code", "Code", 19.1, prose=False),
     "academic": Domain("brown", "Academic", 12.9, ("learned",)),
     "government": Domain("sotu", "Legal", 9.0),
     "books": Domain(
@@ -50,9 +60,12 @@ DOMAINS: dict[str, Domain] = {
     "mail": Domain("spam-assassin", "Social", 1.2),
 }
 
-PILE = {name: domain.share for name, domain in DOMAINS.items()}
-CRAWL = {"web": 4.0, "mail": 1.0}
-"""Shares of the small crawl, the place of C4 in the filter studies: text of the web and mails,
+PILE = {name: max(domain.share, 5.0) for name, domain in DOMAINS.items()}
+"""Shares of the small Pile: the Pile's own, but no domain has so little that nothing about it could
+be measured."""
+
+CRAWL = {"scraps": 4.0, "mail": 1.0}
+"""Shares of the small crawl, the place of C4 in the filter studies: scraps of English and mails,
 neither edited nor filtered."""
 
 
@@ -66,9 +79,10 @@ def check_domains(names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Pool:
-    """N documents of one split of several cards.
+    """N documents of one split of several cards, or sections of such.
 
-    cards, domains: (N,) str; ids: (N,) int64; sizes: (N,) int64 bytes of text; texts: N strings.
+    cards, domains: (N,) str; ids: (N,) int64; sizes: (N,) int64 bytes of text; texts: N strings;
+    starts: (N,) int64, the byte of its document at which a section begins, -1 of a whole one.
     """
 
     split: str
@@ -77,6 +91,7 @@ class Pool:
     ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     texts: tuple[str, ...]
+    starts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,6 +112,43 @@ class Pool:
             ids=self.ids[rows],
             sizes=self.sizes[rows],
             texts=tuple(self.texts[row] for row in rows.tolist()),
+            starts=self.starts[rows],
+        )
+
+    def documents(self) -> dict[str, int]:
+        """Distinct documents by domain, in the order of `DOMAINS`."""
+        return {
+            name: len(np.unique(self.ids[self.domains == name]))
+            for name in DOMAINS
+            if name in self.domains
+        }
+
+    def sections(self, length: int, fraction: float, rng: np.random.Generator) -> Pool:
+        """A fraction of the bytes in random sections of about `length` bytes: documents are cut
+        into equal ones between words, and a section of each document comes before a second one of
+        any."""
+        found = []
+        for row, text in enumerate(self.texts):
+            data = text.encode()
+            count = max(1, round(len(data) / length))
+            blanks = (BLANK.search(data, i * len(data) // count) for i in range(1, count))
+            ends = dict.fromkeys([0, *(blank.start() for blank in blanks if blank), len(data)])
+            pieces = list(pairwise(ends))
+            order = rng.permutation(len(pieces)).tolist()
+            found += [(turn, row, *pieces[i]) for turn, i in enumerate(order)]
+        turns, rows, starts, stops = np.array(found, dtype=np.int64).T
+        order = np.lexsort((rng.permutation(len(turns)), turns))
+        order = order[: _nearest((stops - starts)[order], fraction)]
+        rows, starts, stops = rows[order], starts[order], stops[order]
+        spans = zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True)
+        return replace(
+            self,
+            cards=self.cards[rows],
+            domains=self.domains[rows],
+            ids=self.ids[rows],
+            sizes=stops - starts,
+            texts=tuple(self.texts[row].encode()[a:b].decode() for row, a, b in spans),
+            starts=starts,
         )
 
     def without(self, domain: str) -> Pool:
@@ -138,10 +190,8 @@ class Pool:
             raise UserError(
                 f"fraction: {fraction:g} of a pool cannot be kept; it is above 0, at most 1."
             )
-        total = np.cumsum(self.sizes[order])
-        count = int(np.abs(total - fraction * total[-1]).argmin()) + 1
         mask = np.zeros(len(self), dtype=bool)
-        mask[order[:count]] = True
+        mask[order[: _nearest(self.sizes[order], fraction)]] = True
         return self.take(mask)
 
     def shares(self) -> dict[str, float]:
@@ -154,32 +204,64 @@ class Pool:
 
     def parts(self) -> tuple[TextPart, ...]:
         """What a run trains on: one part per card."""
-        return tuple(
-            TextPart(card=card, split=self.split, ids=tuple(self.ids[self.cards == card].tolist()))
-            for card in dict.fromkeys(self.cards.tolist())
-        )
+        found = []
+        for card in dict.fromkeys(self.cards.tolist()):
+            of = self.cards == card
+            cut = (self.starts[of] >= 0).any()
+            ends = self.starts[of] + self.sizes[of]
+            spans = zip(self.starts[of].tolist(), ends.tolist(), strict=True) if cut else ()
+            ids = tuple(self.ids[of].tolist())
+            found.append(TextPart(card=card, split=self.split, ids=ids, spans=tuple(spans)))
+        return tuple(found)
 
 
-def draw(shares: Mapping[str, float], n_bytes: int, *, split: str = "train", seed: int = 0) -> Pool:
+def _nearest(sizes: NDArray[np.int64], fraction: float) -> int:
+    """How many of the first documents have bytes nearest to a fraction of all."""
+    total = np.cumsum(sizes)
+    return int(np.abs(total - fraction * total[-1]).argmin()) + 1
+
+
+def draw(
+    shares: Mapping[str, float],
+    n_bytes: int,
+    *,
+    split: str = "train",
+    seed: int = 0,
+    section: int | None = None,
+    least: int = 1,
+) -> Pool:
     """A pool of about `n_bytes` bytes with the domains' shares (up to a common factor).
 
-    Documents of a domain are taken in random order, so that a smaller pool is part of a larger.
-    Raises UserError where a domain has too few bytes, or only documents that are too long.
+    Documents of a domain are taken whole in random order, those of up to `LONGEST` bytes, so that a
+    smaller pool is part of a larger; or sections of about `section` bytes (`Pool.sections`).
+    Raises UserError where a domain has too few bytes, or only documents that are too long, and
+    where it would have fewer than `least` documents.
     """
     check_domains(list(shares))
-    pieces = [whole_domain(name, split) for name in shares]
     total = sum(shares.values())
     taken = []
-    for name, piece in zip(shares, pieces, strict=True):
-        wanted = n_bytes * shares[name] / total
+    for name, share in shares.items():
+        wanted, piece = n_bytes * share / total, whole_domain(name, split)
+        if section is None and (piece.sizes <= LONGEST).any():
+            piece = piece.take(piece.sizes <= LONGEST)
         if piece.bytes < CLOSE * wanted:
             raise UserError(
                 f"pool_bytes: {n_bytes:,} bytes would take {wanted:,.0f} of {name}, which has "
                 f"{piece.bytes:,}; choose at most {int(n_bytes * piece.bytes / wanted):,}."
             )
         rng = np.random.default_rng([seed, 0x9001, list(DOMAINS).index(name)])
-        order = rng.permutation(len(piece))
-        taken.append(piece.first(order, min(wanted / piece.bytes, 1.0)))
+        fraction = min(wanted / piece.bytes, 1.0)
+        part = (
+            piece.first(rng.permutation(len(piece)), fraction)
+            if section is None
+            else piece.sections(section, fraction, rng)
+        )
+        if (count := part.documents()[name]) < least:
+            raise UserError(
+                f"pool_bytes: {n_bytes:,} bytes hold {count} documents of {name}, and it takes "
+                f"{least} to say anything of a domain; choose {n_bytes * least // count:,} or more."
+            )
+        taken.append(part)
     return Pool(
         split=split,
         cards=np.concatenate([piece.cards for piece in taken]),
@@ -187,22 +269,29 @@ def draw(shares: Mapping[str, float], n_bytes: int, *, split: str = "train", see
         ids=np.concatenate([piece.ids for piece in taken]),
         sizes=np.concatenate([piece.sizes for piece in taken]),
         texts=tuple(text for piece in taken for text in piece.texts),
+        starts=np.concatenate([piece.starts for piece in taken]),
     )
 
 
+@cache
 def whole_domain(name: str, split: str) -> Pool:
-    """All documents of a domain."""
+    """All documents of a domain that are text and hold no passages of another's (`text.clean`)."""
     from dataworth.data import load_corpus
 
     domain = DOMAINS[name]
     corpus = load_corpus(domain.card, split)
     if domain.only:
         corpus = corpus.of_domains(*domain.only)
-    return Pool(
+    found = Pool(
         split=split,
         cards=np.full(len(corpus), domain.card),
         domains=np.full(len(corpus), name),
         ids=corpus.ids,
         sizes=np.array([len(text.encode()) for text in corpus.texts], dtype=np.int64),
         texts=corpus.texts,
+        starts=np.full(len(corpus), -1),
     )
+    kept = ~np.isin(found.ids, overlaps(domain.card))
+    if domain.prose:
+        kept &= np.array([is_text(text) for text in found.texts], dtype=bool)
+    return found.take(kept)

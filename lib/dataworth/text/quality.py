@@ -1,6 +1,6 @@
 """Text quality as GPT-3, GLaM and PaLM measured it: does a text look like the curated ones?
 
-A logistic regression on hashed word 1- and 2-grams tells curated texts from web texts (Brown et al.
+A logistic regression on hashed word 1- and 2-grams tells curated texts from scraps (Brown et al.
 2020, appendix A; Du et al. 2021, section 3; hyper-parameters of the open replica of Gururangan et
 al. 2022). The score is the probability of "curated", so 1 is good; the score of Longpre et al. 2023
 runs the other way, 1 - score. It measures resemblance, not truth or usefulness.
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
+from dataworth.text.clean import overlaps
 from dataworth.text.scores import (
     CHUNK_WORDS,
     ScoreCard,
@@ -131,8 +132,9 @@ def fit_quality(
 
 @cache
 def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
-    """The study's scorer: edited prose and glosses (brown, wordnet) against sentences of the web
-    (nlp-corpus); training splits only, half of the positives from each.
+    """The study's scorer: edited prose and glosses (brown, wordnet) against scraps of
+    English (nlp-corpus) that stand in no other card; training splits only, half of the positives
+    from each.
 
     For control it can be fitted with a `card`, or some `domains` of it, left out of the positives.
     """
@@ -149,11 +151,12 @@ def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
             corpus = corpus.take(kept)
         found = passages(corpus.texts)
         curated += [found[i] for i in rng.permutation(len(found))[:10_000]]
-    web = passages(load_corpus("nlp-corpus", "train").texts)
+    scraps = load_corpus("nlp-corpus", "train")
+    negatives = passages(scraps.take(~np.isin(scraps.ids, overlaps("nlp-corpus"))).texts)
     left_out = f" without {', '.join(domains) or card}" if card else ""
     return fit_quality(
         curated,
-        web,
+        negatives,
         seed=0,
         trained_on=f"positives: brown, wordnet{left_out}; negatives: nlp-corpus (train)",
     )

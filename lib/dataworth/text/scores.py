@@ -34,8 +34,8 @@ CHUNK_WORDS = 200
 """Longer documents get their quality in pieces of so many words."""
 
 FLAGS = {"toxicity": 0.9, "detoxify": 0.5, "bad-words": 0.5}
-"""From which score on a text is called toxic. 0.9 for the linear model: in one of ten sentences of
-the web some word or other scores 0.5, and at 0.9 it agrees best with the list of bad words."""
+"""From which score on a text is called toxic. 0.9 for the linear model: in one of ten
+scraps some word or other scores 0.5, and at 0.9 it agrees best with the list of bad words."""
 
 
 @dataclass(frozen=True)

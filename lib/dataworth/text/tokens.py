@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from dataworth.errors import UserError
 from dataworth.parameters import Value
@@ -32,27 +32,39 @@ class TextPart(Value):
     """Documents of a corpus, by content id.
 
     `weight`: the part's share of the training tokens, up to a common factor; without it (in every
-    part) each document is seen equally often, so that a part weighs what it holds.
+    part) each document is seen equally often, so that a part weighs what it holds. `spans`: of each
+    document the bytes from which and up to which it counts; whole documents without.
     """
 
     card: str
     split: str | None = None
     ids: tuple[int, ...] = Field(min_length=1)
     weight: float | None = Field(None, gt=0, allow_inf_nan=False)
+    spans: tuple[tuple[int, int], ...] = ()
 
-    @field_validator("ids")
-    @classmethod
-    def _distinct(cls, ids: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(ids)) < len(ids):
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.spans and len(self.spans) != len(self.ids):
+            raise ValueError("spans must be as many as ids, or none")
+        if any(not 0 <= start < stop for start, stop in self.spans):
+            raise ValueError("a span must begin at 0 or later and end after its beginning")
+        named = list(zip(self.ids, self.spans, strict=True)) if self.spans else list(self.ids)
+        if len(set(named)) < len(named):
             raise ValueError("a document is named more than once")
-        return ids
+        return self
 
     def texts(self) -> list[str]:
         """The documents, in the order of `ids`."""
         from dataworth.data import load_corpus
 
         corpus = load_corpus(self.card, self.split)
-        return [corpus.texts[row] for row in rows_of(self.ids, corpus.ids, self.name)]
+        found = [corpus.texts[row] for row in rows_of(self.ids, corpus.ids, self.name)]
+        if not self.spans:
+            return found
+        return [
+            text.encode()[start:stop].decode(errors="ignore")
+            for text, (start, stop) in zip(found, self.spans, strict=True)
+        ]
 
     @property
     def name(self) -> str:
@@ -211,9 +223,26 @@ def tokens_of(tokenizer: TokenizerSpec, parts: Iterable[TextPart]) -> tuple[Toke
 def load_parts(
     tokenizer: TokenizerSpec, parts: Sequence[TextPart], store: Store
 ) -> list[list[NDArray[np.uint16]]]:
-    """The documents of every part as token arrays; their corpora must be encoded."""
+    """The documents of every part as token arrays; their corpora must be encoded. Of a span those
+    tokens that lie in it whole."""
     corpora = {(c.card, c.split): c.load(store) for c in tokens_of(tokenizer, parts)}
-    return [corpora[part.card, part.split].take(part.ids, part.name) for part in parts]
+    found = [corpora[part.card, part.split].take(part.ids, part.name) for part in parts]
+    if any(part.spans for part in parts):
+        sizes = token_bytes(tokenizer.load(store), tokenizer.vocabulary)
+        for place, part in enumerate(parts):
+            if part.spans:
+                pairs = zip(found[place], part.spans, strict=True)
+                found[place] = [within(document, sizes, *span) for document, span in pairs]
+    return found
+
+
+def within(
+    document: NDArray[np.uint16], sizes: NDArray[np.int64], start: int, stop: int
+) -> NDArray[np.uint16]:
+    """The tokens of a document that lie in its bytes `start` to `stop`; sizes: `token_bytes`."""
+    ends = np.cumsum(sizes[document])
+    first = np.searchsorted(ends - sizes[document], start)
+    return document[first : np.searchsorted(ends, stop, side="right")]
 
 
 def run_text_tasks(
