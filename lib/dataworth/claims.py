@@ -26,7 +26,7 @@ from dataworth.errors import UserError, cannot_write
 from dataworth.paths import build_dir, project_root, recorded_runs, shown
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.tables import signed
-from dataworth.verdicts import QUANTILES, Rule, Spread, Verdict, number, reason, seen, span, summary
+from dataworth.verdicts import QUANTILES, Rule, Spread, Verdict, number, reason, span, summary
 
 OTHER = "recorded under an older definition"
 
