@@ -710,3 +710,9 @@ def test_every_verdict_is_recomputed_from_the_record_alone(stated, keep):
             assert independent_verdict(line) == line["verdict"], (path.name, line["id"])
             found |= {line["verdict"]} if line.get("draws") else set()
     assert found == {verdict.value for verdict in Verdict}
+
+
+@pytest.mark.parametrize("chapter", ["data-age", "data-characteristics", "proxy-validity"])
+def test_every_claim_names_its_control(chapter):
+    stated = claims_file.of(chapter, Path(__file__).parents[1] / "book").claims
+    assert stated and not [id for id, claim in stated.items() if not claim.control]

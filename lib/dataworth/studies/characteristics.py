@@ -414,6 +414,14 @@ class Characteristics(base.Study):
         """All results, by kind."""
         return {"domains": self.domains, "speeches": self.speeches}
 
+    def run_means(self, leaf: Result) -> dict[str, float]:
+        """Every measure of the run's documents."""
+        one = np.ones((1, len(leaf.arrays["words"])))
+        return {
+            name: _ratio(*measure.of(leaf.arrays), one, measure.median).value
+            for name, measure in MEASURES.items()
+        }
+
 
 def _measured(measure: Measure, arrays: Arrays, weights: Array) -> Estimate:
     return _ratio(*measure.of(arrays), weights, measure.median)
