@@ -340,6 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--noise", choices=("simulated", "measured"), help="these designs alone")
+    parser.add_argument("--design", default="", help="part of the names of designs")
     parser.add_argument("--new", action="store_true", help="those that the table lacks")
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
@@ -347,7 +348,8 @@ def main() -> None:
     for (noise, design, units), one in designs(SEEDS.is_file()).items():
         done = [row[["noise", "design", "seeds"]].eq([noise, design, units]).all(axis=1).any()
                 for row in tables]  # fmt: skip
-        if options.noise not in (None, noise) or (options.new and any(done)):
+        asked = options.noise in (None, noise) and options.design in design
+        if not asked or (options.new and any(done)):
             continue
         rows = coverage(one, options.repetitions)
         rows.insert(0, "seeds", units)

@@ -249,12 +249,13 @@ def test_what_a_claim_may_have_besides(stated):
     )
     few = worth(classes=10)
     seen = " As it is, an effect of 2.14 would be seen in 80 of 100 repetitions; 0.5 would matter."
-    assert few.verdict == "not measurable here" and few.reason == few.unmeasurable + seen
-    assert few.unmeasurable == "10 classes are fewer than the 12 that it takes to say anything."
+    assert few.verdict == "not measurable here" and few.reason == few.unmeasurable
+    said = "10 classes are fewer than the 12 that it takes to say anything."
+    assert few.unmeasurable == said + seen
     low = worth(right={"easy": Estimate(26, 22, 30, np.empty(0))})
     assert low.unmeasurable == (
         "The level of right answers, 26 [22, 30], is not three standard errors above chance (25); "
-        "it takes 31.1 to be."
+        "it takes 31.1 to be." + seen
     )
     with pytest.raises(UserError, match="'level' of claim 'worth' cannot be filled in: 'easy'"):
         worth(right={})
@@ -709,3 +710,9 @@ def test_every_verdict_is_recomputed_from_the_record_alone(stated, keep):
             assert independent_verdict(line) == line["verdict"], (path.name, line["id"])
             found |= {line["verdict"]} if line.get("draws") else set()
     assert found == {verdict.value for verdict in Verdict}
+
+
+@pytest.mark.parametrize("chapter", ["data-age", "data-characteristics", "proxy-validity"])
+def test_every_claim_names_its_control(chapter):
+    stated = claims_file.of(chapter, Path(__file__).parents[1] / "book").claims
+    assert stated and not [id for id, claim in stated.items() if not claim.control]

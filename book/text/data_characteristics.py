@@ -304,7 +304,7 @@ ledger = claims.judge(
     card={domain: study.contrast(domain, "quality_without_card") for domain in study.domains},
     toxic=study.by_domain("toxic_pieces"), toxic_rank=study.ranks("toxic_pieces"),
     letters=study.trend("non_ascii_letters"), years=[study.years.min(), study.years.max()],
-    between=inside["between"], same=study.same_scores(), grade=trends["readability"],
+    between=inside["between"], documents=study.correlations["documents"], grade=trends["readability"],
     long={domain: study.contrast(domain, "toxic_documents") for domain in study.domains},
 )  # fmt: skip
 ledger

@@ -28,7 +28,7 @@ from pydantic import (
 from dataworth import strict_yaml
 from dataworth.errors import UserError, quoted, short
 from dataworth.paths import project_root
-from dataworth.verdicts import Rule, at_chance
+from dataworth.verdicts import Rule, at_chance, seen
 
 OWN = ("value", "low", "high")  # of the claim's estimate, in every template
 TEMPLATES = (
@@ -261,7 +261,9 @@ class Statements:
                     f"it must be {ALLOWED[field]}."
                 ) from None
         found["control"] = found["control"] or ""
-        found["unmeasurable"] = " ".join(filter(None, (found.pop("units"), found.pop("level"))))
+        gate = " ".join(filter(None, (found.pop("units"), found.pop("level"))))
+        by = Rule(found["region"], stated.no_effect, stated.matters)
+        found["unmeasurable"] = gate and gate + seen(by, (values["low"], values["high"]))
         return found
 
     def since(self) -> dict[str, str]:

@@ -270,7 +270,7 @@ def reason(
 ) -> str:
     """Why a verdict is what it is; of one that is inconclusive, what would settle it."""
     if verdict is Verdict.NOT_MEASURABLE:
-        return unmeasurable + _seen(by, interval)
+        return unmeasurable
     if any(map(math.isnan, interval)):
         return "The runs do not identify this quantity."
     if verdict is Verdict.NO_EFFECT:
@@ -295,15 +295,15 @@ def reason(
             if not math.isfinite(times)
             else f"it would take more than {WITHIN_REACH} times as many."
         )
-    return text + _seen(by, interval)
+    return text + seen(by, interval)
 
 
-def _seen(by: Rule, interval: tuple[float, float]) -> str:
-    """Which effect would be seen, and which would matter."""
-    if not by.nothing or not math.isfinite(seen := detectable(interval)):
+def seen(by: Rule, interval: tuple[float, float]) -> str:
+    """Which effect would be seen, and which would matter; "" where none is asked for."""
+    if not by.nothing or not math.isfinite(effect := detectable(interval)):
         return ""
     return (
-        f" As it is, an effect of {number(seen)} would be seen in 80 of 100 repetitions; "
+        f" As it is, an effect of {number(effect)} would be seen in 80 of 100 repetitions; "
         f"{number(by.matters)} would matter."
     )
 

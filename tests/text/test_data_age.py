@@ -459,6 +459,11 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     assert aged.beyond_counts().value == pytest.approx(
         three - table.own[aged.models["slices"]].value
     )
+    kept = aged.cell_means()["slices"]  # the record alone gives the slope again
+    each = np.array([kept[f"bits per byte, {name}"] for name in params.names]).T  # (P, E), one seed
+    gap = np.abs(np.subtract.outer(*[np.array(params.eras).mean(1)] * 2)).ravel()
+    slope = stats.linregress(gap, (each - each.mean(0)).ravel()).slope
+    assert 10 * slope == pytest.approx(aged.per_decade("slices").value, rel=1e-4)
     models = aged.by_model()
     assert models.model[models.arm == "slices"].nunique() == 2
     assert models.parameters.isin([TINY.parameters(VOCABULARY)]).all()

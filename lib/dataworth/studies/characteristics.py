@@ -351,11 +351,6 @@ class Characteristics(base.Study):
         """`trend`, as evidence on crawls: none."""
         return replace(self.trend(measure), unmeasurable=NO_CRAWLS)
 
-    def same_scores(self) -> Estimate:
-        """What two scores of one thing have in common: Spearman's correlation of the two scorers of
-        toxicity on the pieces of all domains, with equal weights."""
-        return self._correlated("piece_bad-words", "piece_toxicity")["pooled"]
-
     @cached_property
     def _speech_weights(self) -> Array:
         return self._draw(len(self.domains), len(self.years), self.authors.get(SPEECHES))
@@ -418,6 +413,14 @@ class Characteristics(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {"domains": self.domains, "speeches": self.speeches}
+
+    def run_means(self, leaf: Result) -> dict[str, float]:
+        """Every measure of the run's documents."""
+        one = np.ones((1, len(leaf.arrays["words"])))
+        return {
+            name: _ratio(*measure.of(leaf.arrays), one, measure.median).value
+            for name, measure in MEASURES.items()
+        }
 
 
 def _measured(measure: Measure, arrays: Arrays, weights: Array) -> Estimate:

@@ -22,7 +22,7 @@ from dataworth.studies import base
 from dataworth.studies.age_arms import SECOND, DataAge
 from dataworth.studies.party_task import DECADE, HELD_OUT, LABELS, Cube, held_out, slope_table
 from dataworth.text.counts import count_nats
-from dataworth.text.losses import document_losses
+from dataworth.text.losses import bits_per_byte, document_losses
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
     Ageing,
@@ -326,6 +326,18 @@ class Aged(base.Study):
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
         return {**self.runs, "fine-tuning": self.tuned}
+
+    def run_means(self, leaf: Result) -> dict[str, float]:
+        """Of a language model, bits per byte by era of evaluation."""
+        if f"nats_{HELD_OUT[0]}" not in leaf.arrays:
+            return {}
+        loaded = [document_losses([leaf], split)[:2] for split in HELD_OUT]
+        nats, sizes = (np.concatenate(each, -1) for each in zip(*loaded, strict=True))
+        return {
+            f"bits per byte, {name}": float(bits_per_byte(nats[0, here], sizes[here]))
+            for era, name in enumerate(self.params.names)
+            for here in [self.eras == era]
+        }
 
 
 def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:
