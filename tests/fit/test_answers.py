@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from dataworth.errors import UserError
 from dataworth.fit import (
+    Chain,
     Cost,
     Fit,
     allocation_exponent,
@@ -188,6 +189,78 @@ def test_frontier_intervals_cover_the_truth(
         best = frontier(one, 1e21)[0]
         assert 2.2170e9 in best.n and 7.5178e10 in best.d and 2.29549 in best.loss
         assert 0.2849083 / (0.33917084 + 0.2849083) in allocation_exponent(one)
+
+
+def test_tokens_to_serve_are_paid_out_of_the_same_budget(chinchilla_fit: Fit) -> None:
+    """Against scipy along the budget 6 N D + 2 N served, for the closed slope and for the search;
+    the same loss costs less in all than a model that was best for training alone."""
+    from dataworth.fit.frontier import _log_n_search
+
+    budget, served = 1e22, 5e12
+    (plain,) = frontier(chinchilla_fit, budget, method="wald")
+    price = Cost(served=served)
+    (best,) = frontier(chinchilla_fit, budget, cost=price, method="wald")
+    assert 6 * best.n.value * best.d.value + 2 * best.n.value * served == pytest.approx(budget)
+    found = minimize_scalar(
+        lambda u: chinchilla_fit.mean([[np.exp(u), (budget / np.exp(u) - 2 * served) / 6]])[0],
+        bounds=(np.log(1e8), np.log(budget / 2.001 / served)), method="bounded",
+        options={"xatol": 1e-9},
+    )  # fmt: skip
+    assert np.log(best.n.value) == pytest.approx(found.x, abs=1e-5)
+    searched = _log_n_search(chinchilla_fit, chinchilla_fit.phi[None], np.log(budget), price, 4.0)
+    assert searched[0] == pytest.approx(found.x, abs=1e-5)
+    assert best.n.value < plain.n.value and best.ratio > plain.ratio
+    (few,) = frontier(chinchilla_fit, budget, cost=Cost(served=1.0), method="wald")
+    assert few.n.value == pytest.approx(plain.n.value, rel=1e-6)
+    with pytest.raises(UserError, match="served of the cost is -1"):
+        Cost(served=-1.0)
+
+
+def two_stages(seed: int, **options: Any) -> Chain:
+    rng = np.random.default_rng(seed)
+    n, d = (a.ravel() for a in np.meshgrid(np.geomspace(3e7, 3e9, 5), np.geomspace(1e9, 1e11, 4)))
+    loss = (1.7 + 400 * n**-0.34 + 410 * d**-0.28) * np.exp(0.005 * rng.normal(size=20))
+    acc = 0.25 + 0.6 / (1 + np.exp(2.5 * (loss - 2.6))) + 0.008 * rng.normal(size=20)
+    runs = {"N": n, "D": d, "loss": loss, "acc": acc}
+    scale = fit(runs, law="chinchilla", x=["N", "D"], y="loss", **options)
+    return Chain(scale, fit(runs, law="sigmoid", x="loss", y="acc", residual="identity", **options))
+
+
+def test_a_chain_of_two_stages_has_one_interval() -> None:
+    at = [[2e10, 1e12]]
+    loss = 1.7 + 400 * 2e10**-0.34 + 410 * 1e12**-0.28
+    truth = 0.25 + 0.6 / (1 + np.exp(2.5 * (loss - 2.6)))
+    chain = two_stages(0)
+    found = chain.predict(at)
+    stage = chain.second.mean(chain.first.mean(at))
+    assert found.mean[0] == pytest.approx(stage[0], rel=1e-9)
+    assert found.low[0] <= truth <= found.high[0] and found.extrapolated[0]
+    # wider than either stage's own: the accuracy at a known loss, and the loss sent through
+    known = chain.second.predict(chain.first.mean(at))
+    sent = chain.second.mean(chain.first.predict(at).high)[0]
+    assert found.low[0] < min(known.low[0], sent)
+    run = chain.predict(at, kind="new-run")
+    assert run.low[0] < found.low[0] and run.high[0] > found.high[0]
+    # to first order: both stages' variances, each through its own gradient
+    variance, step, dofs = 0.0, 1e-5, []
+    for place, one in enumerate(chain.fits):
+        minimum = one.minimum
+        slopes = []
+        for row in step * minimum.problem.matrix.T:
+            phi = [p.copy() for p in chain.phi]
+            phi[place] += row
+            slopes.append((chain._log_y(*phi, np.array(at))[0] - np.log(stage[0])) / step)
+        noise, dof = minimum.noise(np.array(slopes))
+        variance += noise * float(np.array(slopes) @ minimum.inverse @ np.array(slopes))
+        dofs.append(dof)
+    half = stats.t.ppf(0.975, min(dofs)) * np.sqrt(variance)
+    width = np.log(found.high[0] / found.low[0])
+    assert width == pytest.approx(2 * half, rel=0.1)
+    drawn = two_stages(0, bootstrap=50)
+    assert drawn.draws is not None
+    each = drawn._log_y(*drawn.draws, np.array(at))
+    ends = drawn.predict(at)
+    assert np.log([ends.low[0], ends.high[0]]) == pytest.approx(np.quantile(each, [0.025, 0.975]))
 
 
 def test_frontier_needs_two_variables() -> None:

@@ -1,9 +1,12 @@
 """Every law against finite differences, against itself in other units, and on exact data."""
 
+import re
+
 import numpy as np
 import pytest
 
-from dataworth.fit import LAWS, fit
+from dataworth.errors import UserError
+from dataworth.fit import LAWS, BrokenPower, Fit, fit
 from dataworth.fit.forms import Repetition
 from dataworth.fit.laws import Law, nonnegative_lstsq
 
@@ -20,6 +23,9 @@ TRUTH = {
     "transfer": (1.9e4, 0.18, 0.38),
     "syn2real": (0.3, 0.5, 0.4, 0.1),
     "mixture": (0.1, 8, 0.35, 0.3, 0.8),
+    "product": (3e5, -0.7, 0.2),
+    "sigmoid": (0.25, 0.9, 3.0, 2.4),
+    "exponential": (0.2, 2.0, 0.75),
 }
 
 
@@ -34,6 +40,8 @@ def design(law: Law, n: int = 60) -> np.ndarray:
     if law.name == "mixture":
         real = rng.choice([0, 500, 1000, 4000, 16000], n)
         return np.stack([real, rng.choice([250, 1000, 4000, 16000, 64000], n)], -1).astype(float)
+    if law.variables == ("L",):
+        return rng.uniform(1.5, 4.0, (n, 1))
     return 10 ** rng.uniform(2, 5.5, (n, len(law.variables)))
 
 
@@ -128,3 +136,75 @@ def test_far_points_neither_overflow_nor_vanish() -> None:
         law.log_value(phi, x)[0], [1601.0, np.log(0.3 + np.e), np.log(0.3)], rtol=1e-12
     )
     assert np.isfinite(law.derivatives(phi, x)[1]).all()
+
+
+def test_a_law_written_as_text_is_that_law_and_is_read_back() -> None:
+    x = design(LAWS["chinchilla"], 40)
+    noise = np.exp(0.01 * np.random.default_rng(0).normal(size=40))
+    y = (1.7 + 400 * x[:, 0] ** -0.34 + 410 * x[:, 1] ** -0.28) * noise
+    runs = {"N": x[:, 0], "D": x[:, 1], "y": y}
+    own = fit(runs, law="E + A*N^-alpha + B/D**beta", x=["N", "D"], bootstrap=20)
+    want = fit(runs, law="chinchilla", x=["N", "D"])
+    assert own.params == want.params
+    assert own.law.latex == LAWS["chinchilla"].latex.replace("(N, D)", "")
+    again = Fit.from_json(own.to_json())
+    assert again.law == own.law and again.params == own.params
+    assert again.interval("alpha") == own.interval("alpha")
+    assert again.law.name == "E + A*N^-alpha + B*D^-beta"
+    broken = fit({"x": np.geomspace(1, 1e6, 30), "y": np.geomspace(9, 1, 30)}, law=BrokenPower(3))
+    assert Fit.from_json(broken.to_json()).params == broken.params
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("E + N^-k", "the term N^-k needs one parameter"),
+        ("E*2 + A*N^-a", "2 is no parameter or power"),
+        ("a + b + c*N^-k", "two floors, a and b"),
+        ("A*N^-0.5", "an exponent is a parameter, which --fixed can hold"),
+        ("exp(-x)*a", "exp(-x) is no parameter or power"),
+        ("E + A*N^-A", "the parameter A stands in two places"),
+        ("a*b", "the term a*b needs one parameter"),
+        ("a*(N^-", "it cannot be read"),
+    ],
+)
+def test_a_text_that_is_no_law_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        fit({"x": [1.0, 2, 3], "y": [3.0, 2, 1]}, law=text)
+
+
+def test_the_product_law_is_least_squares_of_logs_with_either_sign() -> None:
+    """Seven best learning rates: a falls with N, rises with D."""
+    n = np.array([6e7, 6e7, 2.7e8, 2.7e8, 1e9, 1e9, 4e9])
+    d = np.array([1e9, 1e10, 1e9, 1e10, 1e10, 1e11, 1e11])
+    lr = 790 * n**-0.71 * d**0.31 * np.exp(0.05 * np.random.default_rng(0).normal(size=7))
+    logs = np.column_stack([np.ones(7), np.log(n), np.log(d)])
+    want = np.linalg.lstsq(logs, np.log(lr), rcond=None)[0]
+    for law in ("product", "c*N^a*D^b"):
+        found = fit({"N": n, "D": d, "lr": lr}, law=law, x=["N", "D"], y="lr")
+        np.testing.assert_allclose(
+            list(found.params.values()), [np.exp(want[0]), *want[1:]], rtol=1e-6
+        )
+        assert "at_bound" not in found.flags
+
+
+def test_no_accuracy_above_one_is_predicted() -> None:
+    x = 100.0 * 2 ** np.arange(7)
+    acc = np.array([41.2, 52.6, 62.0, 69.1, 74.8, 79.0, 82.3])
+    with pytest.raises(UserError, match="above 100, the most that it can be: fit 100-acc"):
+        fit({"x": x, "acc": acc}, y="acc").predict([1e6])
+    assert fit({"x": x, "acc": acc}, y="acc").predict([7e3]).high[0] <= 100
+    assert fit({"x": x, "tokens": acc}, y="tokens").predict([1e6]).mean[0] > 100  # no accuracy
+    with pytest.raises(UserError, match="give per cent as acc/100"):
+        fit({"L": x[::-1], "acc": acc}, law="sigmoid", x="L", y="acc")
+    loss = np.linspace(2, 4, 15)
+    score = 0.25 + 0.6 / (1 + np.exp(3 * (loss - 2.6)))
+    score += 0.005 * np.random.default_rng(0).normal(size=15)
+    runs = {"L": loss, "acc": score}
+    bounded = fit(runs, law="sigmoid", x="L", y="acc", residual="identity").predict([0.01, 1.0])
+    assert (bounded.high <= 1).all() and (bounded.mean < 0.9).all()
+    with pytest.raises(UserError, match="take law 'sigmoid'"):
+        fit(runs, law="exponential", x="L", y="acc", residual="identity").predict([0.1])
+    perfect = {"L": loss, "acc": 1 - 0.7 / (1 + np.exp(-3 * (loss - 3)))}
+    top = fit(perfect, law="sigmoid", x="L", y="acc", residual="identity")
+    assert "at_bound" not in top.flags and top.interval("high").high <= 1

@@ -18,6 +18,7 @@ True
 
 from dataworth.stats import interval as percentile_interval
 
+from .chain import Chain
 from .designs import Advice, half_width_after, more_runs
 from .equivalence import (
     Crossing,
@@ -47,7 +48,7 @@ from .solver import Status
 from .values import Curve, Interval, Prediction
 
 __all__ = [
-    "LAWS", "Advice", "BrokenPower", "Cost", "Crossing", "Curve", "Equivalence", "Fit",
+    "LAWS", "Advice", "BrokenPower", "Chain", "Cost", "Crossing", "Curve", "Equivalence", "Fit",
     "Forecast", "Interval", "Law", "Optimum", "Origin", "Param", "PowerSum", "Prediction",
     "Score", "Status", "Term", "Valley", "Worth", "allocation_exponent", "compare", "crossing",
     "equivalence", "equivalence_test", "fit", "forecast", "frontier", "half_width_after", "isoflop",

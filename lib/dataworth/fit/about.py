@@ -21,6 +21,7 @@ VARIABLES = {
     "s": "real examples of fine-tuning",
     "n_real": "real examples; may be 0",
     "n_syn": "synthetic examples; may be 0",
+    "L": "loss, of the task or of held-out text",
 }
 
 USE = {
@@ -35,8 +36,16 @@ USE = {
     "repetition": "repeated data are worth less (Muennighoff et al. 2023, arXiv 2305.16264)",
     "transfer": "data that pre-training saved (Hernandez et al. 2021, arXiv 2102.01293)",
     "syn2real": "synthetic pre-training, real fine-tuning (Mikami et al. 2021, arXiv 2108.11018)",
+    "product": "settings against sizes, such as learning rate or batch size; signs are free",
+    "sigmoid": "accuracy, 0 to 1, from loss; at most high (Bhagia et al. 2024, arXiv 2412.04403)",
+    "exponential": "accuracy (0 to 1) from loss (Gadre et al. 2024, arXiv 2403.08540)",
     "mixture": "real and synthetic examples together (after Hernandez et al. 2021)",
 }
+
+
+def use(law: Law) -> str:
+    """What a law is for, with its source."""
+    return USE.get(law.name, "a law of your own")
 
 
 def formula(law: Law) -> str:
@@ -78,15 +87,16 @@ def filled(law: Law, params: Mapping[str, float], names: Sequence[str], y: str) 
 
 def about(law: Law) -> dict[str, Any]:
     """A law as a record: its formula, its variables in the order of --x, its parameters."""
-    units = law.units or tuple(VARIABLES[v] for v in law.variables)
+    means = [VARIABLES.get(v, "a size") if law.name in USE else "a size" for v in law.variables]
+    units = law.units or tuple(means)
     return {
         "law": law.name,
         "formula": formula(law),
         "latex": law.latex,
-        "use": USE[law.name],
+        "use": use(law),
         "variables": [
-            {"name": v, "means": VARIABLES[v], "unit": unit, "may_be_zero": v in law.may_be_zero}
-            for v, unit in zip(law.variables, units, strict=True)
+            {"name": v, "means": what, "unit": unit, "may_be_zero": v in law.may_be_zero}
+            for v, what, unit in zip(law.variables, means, units, strict=True)
         ],
         "parameters": [
             {

@@ -12,10 +12,11 @@ import typer
 from dataworth.errors import UserError
 
 from . import cli_more
-from .command import AsJson, Level, Runs, at_points, fits, fitted, predictions, show
+from .command import AsJson, Level, Runs, at_points, brief, fits, fitted, predictions, show
 from .equivalence import equivalence
 from .frontier import Cost, frontier
 from .grouped import Grouped
+from .numerals import number
 from .values import Interval
 
 
@@ -112,12 +113,19 @@ def frontier_command(
     budget: Annotated[list[float], typer.Option(help="Compute budget; may be repeated.")],
     options: dict[str, Any],
     cost: Annotated[str, typer.Option(help="factor,a,b of C = factor N^a D^b.")] = "6,1,1",
+    served: Annotated[
+        str, typer.Option(help="Tokens to serve after training, 2T: the budget pays 2 N for each.")
+    ] = "0",
     level: Level = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Compute-optimal sizes N and D for each budget, with intervals."""
+    tokens = number(served, "--served")
+    if tokens < 0:
+        raise UserError(f"--served is {served!r}; a number of tokens, 0 or more, is needed.")
     try:
-        price = Cost(*(float(v) for v in cost.split(",")))
+        factor, a, b = (float(v) for v in cost.split(","))
+        price = Cost(factor, a, b, served=tokens)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"--cost is {cost!r}; three positive numbers factor,a,b are needed."
@@ -133,8 +141,11 @@ def frontier_command(
             "budget": one.budget, **{name: asdict(interval) for name, interval in parts.items()},
             "interior": one.interior, "extrapolated": one.extrapolated,
         })  # fmt: skip
-    record = {"law": options["law"], **found.record(), "optima": records}
-    show(record, "compute-optimal sizes", rows, as_json)
+    record = {"law": options["law"], "served": price.served, **found.record(), "optima": records}
+    title = "compute-optimal sizes"
+    if price.served:
+        title += f", with {brief(price.served)} tokens to serve"
+    show(record, title, rows, as_json)
 
 
 def register(app: typer.Typer) -> None:

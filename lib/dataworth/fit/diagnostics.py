@@ -165,12 +165,25 @@ def _basic(case: Case) -> Iterator[str]:
         if p.zero and p.name not in settings.fixed and case.params[p.name] == 0:
             base, _, label = p.name.partition("[")
             yield f"{base}_at_zero" + (f"[{label}" if label else "")
-    if case.status == Status.AT_BOUND:
+    if case.status == Status.AT_BOUND and _bounded(case):
         yield "at_bound"
     if case.status == Status.MAX_ITERATIONS:
         yield "not_converged"
     if lack_of_fit(case) < 0.01:
         yield "lack_of_fit"
+
+
+def _bounded(case: Case) -> bool:
+    """Whether a parameter is at the edge of its range that is no natural one: neither a floor of
+    zero nor an accuracy of one."""
+    at, matrix = case.at, case.at.problem.matrix
+    floors = {i for i, _ in at.problem.floors}
+    closed = np.array([p.closed for p in case.law.params])
+    for i in np.flatnonzero((at.z <= at.problem.lower) | (at.z >= at.problem.upper)):
+        top = at.z[i] >= at.problem.upper[i] and closed[matrix[:, i] != 0].any()
+        if not top and i not in floors:
+            return True
+    return False
 
 
 def _not_identified(case: Case, free: Sequence[str]) -> Note:

@@ -167,11 +167,11 @@ def crossing(first: Fit, second: Fit, *, reach: float = 10.0, level: float = 0.9
     With draws, the interval is of the draws that cross (their fraction is reported beside it); the
     interval is open when fewer than `level` of the draws cross.
     """
-    pair = _Pair(first, second)
+    pair = Pair(first, second)
     return pair.settled(lambda: _crossing(pair, reach, level))
 
 
-def _crossing(pair: _Pair, reach: float, level: float) -> Crossing:
+def _crossing(pair: Pair, reach: float, level: float) -> Crossing:
     first, second = pair.fits
     x = np.concatenate([one.curve.x[:, 0] for one in pair.fits])
     low, high = np.log(x.min() / reach), np.log(x.max() * reach)
@@ -259,15 +259,15 @@ def worth(real: Fit, n_real: float, loss: float, added: float, *, level: float =
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Two fits of one variable, with draws on both sides or on neither."""
+class Pair:
+    """Two independent fits, with draws on both sides or on neither."""
 
     first: Fit
     second: Fit
 
     def __post_init__(self) -> None:
         for one in self.fits:
-            _check_single(one)
+            self.check(one)
         a, b = (one.draws_phi for one in self.fits)
         if (a is None) != (b is None):
             raise UserError("Only one of the fits has draws; fit both with draws or both without.")
@@ -275,6 +275,10 @@ class _Pair:
             raise UserError(
                 f"The fits have {len(a)} and {len(b)} draws; paired draws need equal numbers."
             )
+
+    def check(self, one: Fit) -> None:
+        """UserError where the pair has no use for a fit."""
+        _check_single(one)
 
     @property
     def fits(self) -> tuple[Fit, Fit]:
@@ -334,7 +338,7 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class _Exchange(_Pair):
+class _Exchange(Pair):
     """A synthetic curve (first) and a real one (second), compared at one place: a synthetic size
     `at`, a real size `at_real`, or a loss `at_loss`."""
 

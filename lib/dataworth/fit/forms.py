@@ -9,7 +9,8 @@ import numpy as np
 from dataworth.arrays import Array
 from dataworth.errors import UserError, did_you_mean
 
-from . import laws
+from . import laws, written
+from .accuracy import Exponential, Sigmoid
 from .backend import namespace
 from .laws import BasisLaw, Curvature, Law, Param, Slopes
 from .powers import PowerSum, Term
@@ -409,25 +410,38 @@ syn2real = PowerSum(
     variables=("n", "s"),
 )
 
+# Settings as sizes ask for them, such as the best learning rate or batch size (Li et al. 2025,
+# arXiv 2503.04715, equation 1); the exponents may have either sign
+product = PowerSum(
+    "product",
+    (Term("c", {"N": "+a", "D": "+b"}),),
+    r"L(N, D) = c N^{a} D^{b}",
+    variables=("N", "D"),
+    exponent_range=(-5.0, 5.0),
+)
+
 LAWS: dict[str, Law] = {
     law.name: law
     for law in (
         power, shifted, M3(), M4(), BrokenPower(1), BrokenPower(2), chinchilla, Kaplan(),
-        Repetition(), transfer, syn2real, Mixture(),
+        Repetition(), transfer, syn2real, Mixture(), product, Sigmoid(), Exponential(),
     )
 }  # fmt: skip
 
 
 def get(law: str | Law) -> Law:
-    """The law itself, or the one of that name.
+    """The law itself, the one of that name, or the one that a formula states (`written`).
 
     Raises:
-        UserError: no law has this name.
+        UserError: no law has this name, or the formula is no law.
     """
     if isinstance(law, Law):
         return law
-    if law not in LAWS:
-        raise UserError(
-            f"Unknown law {law!r}; known are: {', '.join(LAWS)}.{did_you_mean(law, LAWS)}"
-        )
-    return LAWS[law]
+    if law in LAWS:
+        return LAWS[law]
+    if written.looks_written(law):
+        return written.law(law)
+    raise UserError(
+        f"Unknown law {law!r}; known are: {', '.join(LAWS)}, or a formula such as "
+        f"E + A*N^-alpha.{did_you_mean(law, LAWS)}"
+    )

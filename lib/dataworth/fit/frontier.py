@@ -39,21 +39,32 @@ class Optimum:
 class Cost:
     """Compute C = factor * N^n_power * D^d_power; 6 N D for dense transformers.
 
+    served: tokens that the model will serve once it is trained, at 2 N each, are paid out of the
+    same budget: C = 6 N D + 2 N served (Sardana et al. 2024, arXiv 2401.00448, equation 2).
+
     Raises:
-        UserError: one of the three is not a positive number.
+        UserError: one of the first three is not a positive number, or served is negative.
     """
 
     factor: float = 6.0
     n_power: float = 1.0
     d_power: float = 1.0
+    served: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (np.isfinite(value) and value > 0):
+            zero = name == "served" and value == 0
+            if not (np.isfinite(value) and (value > 0 or zero)):
                 raise UserError(f"{name} of the cost is {value!r}; a positive number is needed.")
 
     def log_d(self, log_c: float, log_n: Array) -> Array:
-        return (log_c - np.log(self.factor) - self.n_power * log_n) / self.d_power
+        """log of the examples that are left to train N on."""
+        left = np.maximum(1 - self.serving(log_c, log_n), 1e-200)
+        return (log_c + np.log(left) - np.log(self.factor) - self.n_power * log_n) / self.d_power
+
+    def serving(self, log_c: float, log_n: Array) -> Array:
+        """Fraction of the budget that serving takes."""
+        return 2 * self.served * np.exp(np.minimum(log_n - log_c, 300.0))
 
 
 def _log_loss(fit: Fit, phi: Array, log_n: Array, log_d: Array) -> Array:
@@ -72,6 +83,26 @@ def _log_n_closed(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
         log_g = np.log(alpha * b) - np.log(beta * a) + log_a - log_b
         below = b * alpha + a * beta
         return b / below * log_g + beta / below * (log_c - np.log(cost.factor))
+
+
+def _log_n_served(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
+    """log N* of the separable law where serving takes its part, (B,): bisection of the slope along
+    the budget, which has one root, below the optimum for training alone."""
+    unscale, shift = fit.law.unscale(fit.log_x0)
+    natural = phi @ unscale.T + shift
+    log_a, log_b, alpha, beta = (natural[:, fit.law.index(n)] for n in ("A", "B", "alpha", "beta"))
+    high = np.minimum(_log_n_closed(fit, phi, log_c, cost), log_c - np.log(2 * cost.served))
+    low = high - 80.0
+    for _ in range(64):
+        middle = (low + high) / 2
+        part = np.minimum(cost.serving(log_c, middle), 1 - 1e-15)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gained = np.log(alpha) + log_a - alpha * middle
+            lost = np.log(beta) + log_b - beta * cost.log_d(log_c, middle)
+            lost = lost + np.log((cost.n_power + part / (1 - part)) / cost.d_power)
+        larger = gained > lost
+        low, high = np.where(larger, middle, low), np.where(larger, high, middle)
+    return (low + high) / 2
 
 
 def _log_n_search(fit: Fit, phi: Array, log_c: float, cost: Cost, reach: float) -> Array:
@@ -99,7 +130,7 @@ def _log_n_search(fit: Fit, phi: Array, log_c: float, cost: Cost, reach: float) 
 def log_optimum(fit: Fit, phi: Array, log_c: float, cost: Cost) -> Array:
     """log N* for parameters phi (B,p): closed form for the separable law, else a search."""
     if fit.law.name == "chinchilla":
-        out = _log_n_closed(fit, phi, log_c, cost)
+        out = (_log_n_served if cost.served else _log_n_closed)(fit, phi, log_c, cost)
     else:
         out = _log_n_search(fit, phi, log_c, cost, reach=4.0)
     return np.where(np.isnan(phi).any(1), np.nan, out)
@@ -113,7 +144,8 @@ def frontier(
     level: float = 0.95,
     method: str | None = None,
 ) -> list[Optimum]:
-    """Compute-optimal N, D and loss for each budget C = factor N^a D^b (default 6 N D).
+    """Compute-optimal N, D and loss for each budget C = factor N^a D^b (default 6 N D), which may
+    have to pay for the tokens that the model serves too (`Cost.served`).
 
     Intervals come from the fit's draws when it has any, else from the profile; the fit's law must
     have the variables (N, D).

@@ -31,7 +31,11 @@ class Gap:
     def derivatives(self, z: Array, c: Array, second: bool) -> tuple[Array, Array, Array]:
         """Value (B,), gradient (B,f), Hessian (B,f,f) by z; here by central differences."""
         value = self.value(z, c)
-        gradient, hessian = scalar_derivatives(lambda at: self.value(at, c), z, second)
+
+        def psi(at: Array) -> Array:
+            return self.value(at, np.tile(c, len(at) // len(c)))
+
+        gradient, hessian = scalar_derivatives(psi, z, second)
         return value, gradient, hessian
 
     def slope(self, z: Array, c: float) -> Array:
@@ -199,20 +203,24 @@ def _log_f_derivatives(
 def scalar_derivatives(
     psi: Callable[[Array], Array], z: Array, second: bool = False
 ) -> tuple[Array, Array]:
-    """Gradient (B,f) and, if asked, Hessian (B,f,f) of a cheap scalar by central differences."""
+    """Gradient (B,f) and, if asked, Hessian (B,f,f) of a cheap scalar by central differences, all
+    points in one call: psi of (k B, f), k blocks one after the other."""
     size = z.shape[1]
     h = 1e-4  # far above rounding (second differences lose eps / h^2), far below any curvature
     steps = h * np.eye(size)
-    up = np.stack([psi(z + s) for s in steps], -1)
-    down = np.stack([psi(z - s) for s in steps], -1)
+    pairs = [(i, j) for i in range(size) for j in range(i)] if second else []
+    both = np.array([steps[i] + steps[j] for i, j in pairs]).reshape(-1, size)
+    moves = np.concatenate([steps, -steps, both, -both, np.zeros((1, size))])
+    values = psi((moves[:, None] + z).reshape(-1, size)).reshape(len(moves), len(z))
+    up, down = values[:size].T, values[size : 2 * size].T
     gradient = (up - down) / (2 * h)
     hessian = np.zeros((*z.shape, size))
     if second:
-        middle = psi(z)
+        middle = values[-1]
+        together = values[2 * size : 2 * size + len(pairs)] + values[2 * size + len(pairs) : -1]
         for i in range(size):
             hessian[:, i, i] = (up[:, i] + down[:, i] - 2 * middle) / h**2
-            for j in range(i):
-                both = psi(z + steps[i] + steps[j]) + psi(z - steps[i] - steps[j])
-                mixed = both - up[:, i] - up[:, j] - down[:, i] - down[:, j] + 2 * middle
-                hessian[:, i, j] = hessian[:, j, i] = mixed / (2 * h**2)
+        for (i, j), sums in zip(pairs, together, strict=True):
+            mixed = sums - up[:, i] - up[:, j] - down[:, i] - down[:, j] + 2 * middle
+            hessian[:, i, j] = hessian[:, j, i] = mixed / (2 * h**2)
     return np.nan_to_num(gradient), np.nan_to_num(hessian, posinf=0.0, neginf=0.0)

@@ -25,7 +25,7 @@ class Grouped(Law):
             base.index(name)
         self.base, self.labels, self.shared = base, tuple(labels), tuple(shared)
         self.name, self.latex = base.name, base.latex
-        self.cheap_curvature = base.cheap_curvature
+        self.cheap_curvature, self.most = base.cheap_curvature, base.most
         self.variables = (*base.variables, "curve")
         self.may_be_zero = (*base.may_be_zero, "curve")
         self.params = tuple(

@@ -36,6 +36,7 @@ class Param:
 
     `lower`, `upper`: sensible range in natural units; a fit that ends there says so.
     `zero`: the value 0 is a model of its own (no floor) and is compared explicitly.
+    `closed`: `upper` is the parameter's natural top, such as 1 for an accuracy.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Param:
     lower: float = 0.0
     upper: float = np.inf
     zero: bool = False
+    closed: bool = False
 
     def to_internal(self, value: float) -> float:
         if not self.log:
@@ -121,6 +123,7 @@ class Law:
     latex: str
     units: tuple[str, ...] = ()  # one label a variable; the same label means the same unit
     may_be_zero: tuple[str, ...] = ()  # variables that allow x = 0
+    most: float = np.inf  # what y cannot exceed
     cheap_curvature: bool = False  # analytic; a numeric one costs 2 p Jacobians
 
     @property

@@ -95,6 +95,11 @@ def fit(
                 "row is needed in each."
             )
     points, n = np.stack(columns, -1), len(target)
+    if n and target.max() > chosen.most:
+        raise UserError(
+            f"Column {y!r} reaches {target.max():g}; law {chosen.name!r} describes a fraction, at "
+            f"most {chosen.most:g}: give per cent as {y}/100."
+        )
     if n == 0:
         raise UserError("The data have no rows.")
     if residual == "logit" and (target >= 1).any():
@@ -139,7 +144,8 @@ def fit(
     kind = None
     if resampled is None:
         kind = resampling.kind_of(bootstrap, resample, seed, clustered=codes is not None)
-    result = fit_rows(settings, Curve(points, target, weight, codes))
+    curve = Curve(points, target, weight, codes, tuple(variables), y)
+    result = fit_rows(settings, curve)
     if not (np.isfinite(result.phi).all() and np.isfinite(result.objective)):
         raise UserError(
             f"Law {chosen.name!r} finds no finite parameters for column {y!r}, which reaches from "

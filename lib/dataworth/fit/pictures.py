@@ -20,6 +20,7 @@ from dataworth.display import plain
 
 from .command import brief
 from .frontier import Cost, Optimum
+from .picture import band_ends, band_points, words
 from .result import Fit
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ INK = "#010203"  # stands for the page's own colour
 COLOURS = ("#2b8cbe", "#d95f02", "#1b9e77", "#9a6fb0", "#b8860b", "#e7298a", "#66a61e", "#7f7f7f")
 MARKERS = "osD^vPX*"
 MOST_CURVES = 6
-BAND = 13  # sizes at which a band is computed; it is smooth between them
 NAMED = 5  # rows that a panel of residuals names, at most
 ODD = 3.0  # standard deviations beyond which a residual is named
 FULL = 4_000  # points that a picture shows, at most
@@ -61,13 +61,8 @@ def _figure(columns: int = 1, height: float = 3.4) -> tuple[Figure, Sequence[Axe
 
 
 def _label(ax: Axes, x: str, y: str) -> None:
-    ax.set_xlabel(_words(x), color=INK, fontsize=10)
-    ax.set_ylabel(_words(y), color=INK, fontsize=10)
-
-
-def _words(text: str) -> str:
-    """A name of the data as matplotlib shows it as it stands."""
-    return plain(text if len(text) <= 40 else text[:39] + "…").replace("$", r"\$")
+    ax.set_xlabel(words(x), color=INK, fontsize=10)
+    ax.set_ylabel(words(y), color=INK, fontsize=10)
 
 
 def _legend(ax: Axes) -> None:
@@ -122,15 +117,8 @@ def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
         lines.append(mean)
         ax.plot(grid, mean, color=colour if len(losses) < 500 else INK, label=label or "law")
         if one.part_of is None or one.draws_phi is not None:
-            at = np.geomspace(grid[0], grid[-1], BAND)
-            band = one.predict(at, level)
-            reach = np.concatenate([losses, mean])
-            low, high = (
-                np.interp(
-                    np.log(grid), np.log(at), np.clip(end, reach.min() / 10, reach.max() * 10)
-                )
-                for end in (band.low, band.high)
-            )
+            band = one.predict(band_points(grid), level)
+            low, high = band_ends(grid, band, np.concatenate([losses, mean]))
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
         rows = _some(len(losses))
         _runs(ax, sizes[rows], losses[rows], place, len(losses))
@@ -182,7 +170,7 @@ def surface(one: Fit, names: Sequence[str], y: str) -> Drawing:
     for place, at in enumerate(levels):
         colour = COLOURS[place % len(COLOURS)]
         value = one.mean(np.stack([np.full_like(grid, at), grid], -1))
-        ax.plot(grid, value, color=colour, label=f"{_words(names[0])} = {brief(at)}")
+        ax.plot(grid, value, color=colour, label=f"{words(names[0])} = {brief(at)}")
         rows = np.flatnonzero(nearest == place)[_some(len(first))]
         _runs(ax, second[rows], one.curve.y[rows], place, one.n)
     ax.set_xscale("log")

@@ -19,13 +19,14 @@ from dataworth.tables import signed
 from dataworth.tables import text as cell
 
 from . import pictures
-from .about import USE, filled, formula
+from .about import filled, formula, use
 from .command import Fitted, brief, predictions
 from .diagnostics import Note
 from .frontier import Optimum, frontier
 from .grouped import Grouped
 from .isoflop import budgets_of
 from .laws import Law
+from .powers import PowerSum
 from .result import Fit, Interval
 
 MEANS = {
@@ -110,7 +111,8 @@ class Report:
     @cached_property
     def optima(self) -> list[Optimum] | None:
         """The frontier over the budgets of the runs and ten times beyond; None without one."""
-        if self.fit.labels or self.law.variables != ("N", "D") or not self.known:
+        rising = isinstance(self.law, PowerSum) and self.law.rising
+        if self.fit.labels or self.law.variables != ("N", "D") or not self.known or rising:
             return None
         n, d = self.fit.curve.x.T
         compute = 6 * n * d
@@ -245,7 +247,7 @@ def _formula(report: Report) -> str:
         if shown is not None:
             text = f"{label}: {shown}" if label else shown
             blocks.append(f'<p class="formula">{safe(text)}</p>')
-    blocks.append(_paragraph(f"The law {report.law.name}: {USE[report.law.name]}.", "small"))
+    blocks.append(_paragraph(f"The law {report.law.name}: {use(report.law)}.", "small"))
     meant = [
         f"{v} is {name}" for v, name in zip(report.law.variables, report.names, strict=True)
         if v != name

@@ -86,7 +86,9 @@ class Fit:
         part = replace(
             self,
             settings=self.settings.of_curve(label),
-            curve=Curve(c.x[rows, :-1], c.y[rows], c.weights[rows], cluster),
+            curve=replace(
+                c, x=c.x[rows, :-1], y=c.y[rows], weights=c.weights[rows], cluster=cluster
+            ),
             log_x0=self.log_x0[:-1],
             phi=self.phi[block],
             draws_phi=None if self.draws_phi is None else self.draws_phi[:, block],
@@ -215,7 +217,8 @@ class Fit:
 
         value = self.params[name]
         if not p.zero:
-            return Quantity(value, scalar, gap, np.exp if p.log else _same, p.bounds())
+            back = np.exp if p.log else _same
+            return Quantity(value, scalar, gap, back, p.bounds(), closed=p.closed)
         problem, _ = self._posed
         floor = None
         own = np.flatnonzero(problem.matrix[j])
@@ -347,7 +350,7 @@ class Fit:
         draws = np.where(np.isnan(phi).any(1), np.nan, quantity.psi(np.nan_to_num(phi)))
         # a draw at the edge of the law's box, a natural zero apart, would have gone on
         least, most = quantity.limits
-        if np.isfinite(most):
+        if np.isfinite(most) and not quantity.closed:
             draws = np.where(draws >= most - 1e-9 * abs(most), np.inf, draws)
         if np.isfinite(least) and least != 0:
             draws = np.where(draws <= least + 1e-9 * abs(least), -np.inf, draws)
@@ -403,10 +406,16 @@ class Fit:
 
         kind "mean": interval of f(x). kind "new-run": interval of one further run at x, which adds
         the residual noise (resampled residuals with draws, a t interval without).
+
+        Raises:
+            UserError: the law is above what an accuracy can be at one of the points.
         """
         stats.check_level(level)
         at = self.points(x)
         mean = self.mean(at)
+        most = self.curve.most(self.law.most, "rises" in self.flags)
+        if (over := mean > most).any():
+            self.curve.refuse_above(most, self.law, at[over][0], float(mean[over][0]))
         if kind not in ("mean", "new-run"):
             raise UserError(f"kind is {kind!r}; allowed are mean and new-run.")
         if self.draws_phi is not None and method in (None, "percentile"):
@@ -426,6 +435,7 @@ class Fit:
             low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
             if kind == "new-run":
                 low, high = self.minimum.widened(mean, low, high, level)
+        low, high = (np.minimum(end, most) for end in (low, high))
         inside = (at >= self.curve.x.min(0)) & (at <= self.curve.x.max(0))
         return Prediction(mean, low, high, level, ~inside.all(1))
 
@@ -436,30 +446,7 @@ class Fit:
         against the fitted loss, coloured by the first variable. An open band is cut at ten times
         the range of the losses.
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
-        if self.labels:
-            for one in self.labels:
-                self[one].plot(ax, level, one)
-            ax.legend()
-            picture.flags(ax, self.flags)
-            return ax
-        x, y = self.curve.x[:, 0], self.curve.y
-        name = self.law.variables[0]
-        if len(self.law.variables) != 1:
-            picture.observed_against_fitted(ax, self.mean(self.curve.x), y, x, name)
-        else:
-            grid = np.geomspace(x.min() / 1.3, x.max() * 3, 40)
-            color = ax.plot(grid, self.mean(grid), label=label)[0].get_color()
-            ax.scatter(x, y, s=18, color=color, zorder=3)
-            if self.part_of is None or self.draws_phi is not None:
-                picture.band(ax, grid, self.predict(grid, level), y, color)
-            ax.set(xscale="log", yscale="log", xlabel=name, ylabel="loss")
-        if label is None:
-            picture.flags(ax, self.flags)
-        return ax
+        return picture.draw(self, ax, level, label)
 
     def summary(self, level: float = 0.95) -> dict[str, Any]:
         """Parameters with intervals, status and flags, ready for JSON (`finite`)."""

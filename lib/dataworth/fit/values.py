@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from dataworth.arrays import Array
+from dataworth.errors import UserError
+
+from .laws import Law
+
+ACCURACY = re.compile(
+    r"acc|top.?[15]\b|\bf1\b|auc|exact.?match|pass@|recall|precision|win.?rate", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,32 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Curve:
-    """The rows that a law is fitted to: x (n,d), y (n,), weights (n,), cluster codes (n,)."""
+    """The rows that a law is fitted to: x (n,d), y (n,), weights (n,), cluster codes (n,); what the
+    columns of x and y are called, for pictures and sentences."""
 
     x: Array
     y: Array
     weights: Array
     cluster: Any = None
+    names: tuple[str, ...] = ()
+    y_name: str = "loss"
+
+    def most(self, of_law: float, rises: bool) -> float:
+        """What y cannot exceed: the law's own most; of a column that is named an accuracy and
+        rises 1 or 100; else infinity."""
+        if not (rises and ACCURACY.search(self.y_name)):
+            return of_law
+        largest = float(self.y.max())
+        return 1.0 if largest <= 1 else 100.0 if largest <= 100 else np.inf
+
+    def refuse_above(self, most: float, law: Law, at: Array, value: float) -> NoReturn:
+        """UserError: the law is above what y can be, at one point (d,)."""
+        names = self.names or law.variables
+        place = ", ".join(f"{name} = {v:.4g}" for name, v in zip(names, at, strict=True))
+        step = f"fit {most:g}-{self.y_name}, which falls to a floor"
+        if np.isfinite(law.most):
+            step = "take law 'sigmoid', or stay nearer to the losses that were measured"
+        raise UserError(
+            f"Law {law.name!r} gives {self.y_name} = {value:.4g} at {place}, above {most:g}, the "
+            f"most that it can be: {step}."
+        )
