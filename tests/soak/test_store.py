@@ -144,10 +144,10 @@ def test_processes_on_one_store_under_kills(tmp_path, start, cases, processes, s
     """As processes that ask for the same runs, and as shards (`dataworth work --shard i/n`)."""
     rng = random.Random(processes)
     asked, kills, twice = 0, 0, 0
-    for number in range(cases(*rounds)):
+    for number in range(cases(1, 60 if shards else 25)):  # of shards a thousand kills
         root, log = tmp_path / f"store{number}", tmp_path / f"log{number}"
         log.touch()
-        specs = fakes(80 if shards else 40, log, pause_ms=100)
+        specs = fakes(cases(40, 400) if shards else 40, log, pause_ms=100)
 
         def begin(at: int, root=root, specs=specs) -> int:
             return start(root, specs, shard=f"{at + 1}/{processes}" if shards else "")
@@ -155,7 +155,7 @@ def test_processes_on_one_store_under_kills(tmp_path, start, cases, processes, s
         running = {at: begin(at) for at in range(processes)}
         killed: list[int] = []
         while any(alive(pid) for pid in running.values()):
-            time.sleep(rng.uniform(0.02, 0.2) if shards else rng.uniform(0.2, 1))
+            time.sleep(rng.uniform(0.2, 1))
             running = {at: pid for at, pid in running.items() if alive(pid)}
             if running and len(executions(log)) < len(specs):
                 at, victim = rng.choice(list(running.items()))

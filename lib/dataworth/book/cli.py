@@ -41,7 +41,7 @@ def book(
     from dataworth.book import tasks
     from dataworth.runs import engines
 
-    engines.chosen()
+    engines.choose(engine, address)
     tasks.build(layout, console(informs=True))
     first = layout.html / "index.html"
     say(f"The book: {first}")
@@ -71,7 +71,7 @@ def run(
     from dataworth.book import chapters, execute, parameters, tasks
     from dataworth.runs import engines
 
-    engines.chosen()
+    engines.choose(engine, address)
     overrides = dict(parameters.parse_override(p) for p in param or [])
     shown = console(informs=not dry_run)
     if overrides or file or name is not None:
@@ -119,12 +119,12 @@ def work(
     layout = open_layout(profile, root)
     _refuse_paper(profile)
     from dataworth.book import parameters, tasks
-    from dataworth.runs import engine as running
     from dataworth.runs import engines
+    from dataworth.runs.engine import own_shard
 
-    engines.chosen()
+    engines.choose(engine, address)
     if shard is not None:
-        running.own_shard(shard)
+        own_shard(shard)
     overrides = dict(parameters.parse_override(p) for p in param or [])
     plan = tasks.make_plan(layout, chapter, overrides, checked=False, files=file or [])
     done = tasks.work(plan)

@@ -121,26 +121,10 @@ Files = Annotated[
 ]
 
 
-def _engine(name: str | None) -> str | None:
-    return _told("DATAWORTH_ENGINE", name)
-
-
-def _address(name: str | None) -> str | None:
-    return _told("DATAWORTH_ADDRESS", name)
-
-
-def _told(variable: str, value: str | None) -> str | None:
-    """Kernels and workers read it where this process and its children do."""
-    if value is not None:
-        os.environ[variable] = value
-    return value
-
-
 Engine = Annotated[
     str | None,
     typer.Option(
         "--engine",
-        callback=_engine,
         help="What computes runs: loky (processes here, the default), dask, ray.",
         autocompletion=lambda: ["loky", "dask", "ray"],
     ),
@@ -149,7 +133,6 @@ Address = Annotated[
     str | None,
     typer.Option(
         "--address",
-        callback=_address,
         help="Of the cluster's head, such as tcp://10.0.0.5:8786 (default: one of its own here).",
     ),
 ]

@@ -51,6 +51,14 @@ def default_workers() -> int:
     return int(value)
 
 
+def choose(name: str | None, address: str | None) -> None:
+    """Let this process and those it starts compute on an engine; None: as the environment says.
+    Raises UserError."""
+    given = {ENGINE: name, ADDRESS: address}
+    os.environ |= {variable: value for variable, value in given.items() if value is not None}
+    chosen()
+
+
 def chosen() -> tuple[str | None, str | None]:
     """Name and address of the engine that the environment names. Raises UserError, also where its
     library is not installed."""
@@ -360,6 +368,7 @@ def _client(address: str | None) -> Any:
     with this process. Raises UserError."""
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # else it tells of its own end
     if address is None:
         local = LocalCluster(
             n_workers=default_workers(), threads_per_worker=1, dashboard_address="127.0.0.1:0",
