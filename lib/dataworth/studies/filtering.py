@@ -165,7 +165,7 @@ class Filtered(base.Study):
             if self.has_control(arm):
                 found["net"] = self.gain(arm, over="control")
             sizes = {"kept": self.kept(arm), "share": arm.kept}
-            rows[arm] = {"kind": arm.kind, "filter": arm.filter} | sizes | columns(found)
+            rows[arm] = {"kind": arm.kind, "filter": arm.filter, **sizes, **columns(found)}
         return _by_arm(rows)
 
     def by_domain(
