@@ -17,20 +17,20 @@ CHANGES = [
     ("mixing", {"resamples": 300}, {}),  # analysis alone
     ("mixing", {"shares": [0.25]}, {"classifier": 2}),  # one share, by seeds
     ("mixing", {"shares": [0.3, 0.25]}, {"classifier": 2}),  # the other one is stored
-    ("mixing", {"seeds": 3}, {"synthetic-images": 2, "classifier": 15}),  # one more of each
-    ("mixing", {"budget": [[20, 20]]}, {"classifier": 30}),  # all that is trained, no image
+    ("mixing", {"seeds": 3}, {"synthetic-images": 1, "classifier": 13}),  # one more of each
+    ("mixing", {"budget": [[20, 20]]}, {"classifier": 26}),  # all that is trained, no image
     # Real arm of 4 sizes apart, all are trained on synthetic images.
-    ("mixing", {"guidance": 3.0}, {"synthetic-images": 4, "classifier": 30 - 2 * 4}),
+    ("mixing", {"guidance": 3.0}, {"synthetic-images": 2, "classifier": 26 - 2 * 4}),
     ("mixing", {"real_sizes": [20, 60, 200, 400, 600]}, {"classifier": 2}),  # one size, by seeds
-    ("prompts-and-guidance", {"judged": 50}, {"fidelity": 4}),  # of 4 configurations
+    ("prompts-and-guidance", {"judged": 50}, {"fidelity": 5}),  # of 5 configurations
     (
         "prompts-and-guidance",
-        {"guidances": [1.0, 1.5, 6.0]},  # one of three is new: 3 sizes by seeds
-        {"synthetic-images": 2, "classifier": 6, "fidelity": 1, "preview": 1},
+        {"guidances": [1.0, 2.0, 6.0]},  # one of three is new: 2 sizes by seeds
+        {"synthetic-images": 2, "classifier": 4, "fidelity": 1, "preview": 1},
     ),
-    ("prompts-and-guidance", {"steps": 20}, {"classifier": 24}),  # the reference's is its own
+    ("prompts-and-guidance", {"learner": "vit-2x64"}, {"classifier": 20}),  # not the reference
     ("synthetic-scaling", {"curve_images": 80}, {"fidelity": 2}),  # by curve_steps
-    ("synthetic-scaling", {"epochs": 2}, {"classifier": 12}),  # arm of fixed epochs
+    ("synthetic-scaling", {"epochs": 3}, {"classifier": 8}),  # arm of fixed epochs
     ("domains", {"resamples": 300}, {}),
     ("domains", {"questions": 16}, {"multiple-choice": 26}),  # the models are stored
     ("domains", {"seeds": 3}, {"language-model": 13, "multiple-choice": 13}),

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from scipy.stats import t
+from scipy.stats import ncx2, t
 
-from dataworth.studies.curves import curve
+from dataworth.images.classifiers import cross_entropy
+from dataworth.stats import estimate
+from dataworth.studies.curves import Curve, curve, lack_of_fit, misfits, temperature, widened
 
 EXAMPLES, RESAMPLES = 400, 2500
 
@@ -145,3 +147,78 @@ def test_a_power_law_is_refitted_to_every_draw():
     assert law.params["k"] == pytest.approx(slope[0], abs=1e-6)
     slopes = -np.diff(np.log(found.draws), axis=1)[:, 0] / np.log(10)
     np.testing.assert_allclose(law.draws["k"], slopes, atol=1e-6)
+
+
+# --- Lack of fit ------------------------------------------------------------------------------
+
+
+def noisy(loss, seed=0):
+    """A curve of these losses (n,) whose points have unequal and correlated noise."""
+    rng = np.random.default_rng(seed)
+    root = 0.03 * np.tril(0.3 * np.ones((len(loss), len(loss))) + np.eye(len(loss)))
+    draws = loss * np.exp(rng.normal(size=(4000, len(loss))) @ root.T)
+    off = np.exp(root @ rng.normal(size=len(loss)))
+    return Curve(10 * 4 ** np.arange(len(loss)), (loss * off)[:, None], draws * off)
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.02])
+def test_chi_squared_is_that_of_generalised_least_squares(bend):
+    x = np.log(10.0 * 4 ** np.arange(6))
+    c = noisy(np.exp(1 - 0.3 * x + bend * (x - x.mean()) ** 2))
+    found = lack_of_fit(c, c.fit("power"))
+    root = np.linalg.inv(np.linalg.cholesky(np.cov(np.log(c.draws), rowvar=False)))
+    design = np.column_stack([np.ones(6), x])
+    left = np.linalg.lstsq(root @ design, root @ np.log(c.means), rcond=None)[1].item()
+    assert (found.chi2, found.df) == (pytest.approx(left, rel=1e-6), 4)
+    assert found.p == pytest.approx(ncx2.sf(left, 4, 1e-12), rel=1e-3)
+    assert (found.factor > 1) == (found.p < 0.05) == (bend > 0)
+    if bend:  # the ends of the law's own error are those of the noncentrality
+        ratios = (np.array([found.off.value, *found.off.interval]) / found.off.value) ** 2
+        assert ncx2.cdf(left, 4, ratios[1] * (left - 4)) == pytest.approx(0.975, abs=0.002)
+        assert ncx2.cdf(left, 4, ratios[2] * (left - 4)) == pytest.approx(0.025, abs=0.002)
+    else:
+        assert found.off.low == 0
+
+
+def test_p_values_of_a_true_law_are_uniform():
+    """With a floor: first order only, at five sizes."""
+    x = 10.0 * 4 ** np.arange(5)
+    p = []
+    for seed in range(40):
+        c = noisy(0.3 + 5 * x**-0.5, seed)
+        p.append(lack_of_fit(c, Curve(c.sizes, c.values, c.draws[:20]).fit("shifted")).p)
+    assert 0.3 < np.mean(p) < 0.7 and np.mean(np.array(p) < 0.05) < 0.15
+
+
+def test_nothing_to_test_on_two_sizes():
+    c = noisy(np.array([2.0, 1.0]))
+    table = misfits({"line": (c, c.fit("power"))})
+    assert table.df.item() == 0 and np.isnan(table.p.item()) and table.factor.item() == 1
+
+
+def test_widened_draws_are_as_many_times_as_far():
+    e = estimate(2.0, np.linspace(1, 3, 101))
+    wide = widened(e, 2.0)
+    assert wide.interval == pytest.approx((2 - 2 * 0.95, 2 + 2 * 0.95))
+    logs = widened(e, 2.0, log=True)
+    assert logs.low == pytest.approx(2 * (e.low / 2) ** 2, rel=1e-3)
+    assert widened(e, 1.0) is e
+
+
+def test_temperature_is_the_factor_of_overconfidence():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 5))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # as the softmax says
+    assert temperature(logits.astype(np.float32), labels) == pytest.approx(1, abs=0.1)
+    assert temperature((3 * logits).astype(np.float32), labels) == pytest.approx(3, abs=0.3)
+    hot = (3 * logits).astype(np.float32)
+    arrays = {
+        f"{name}_{split}": value
+        for split in ("validation", "test")
+        for name, value in (("logits", hot), ("labels", labels))
+    }
+    run_ = SimpleNamespace(arrays=arrays, spec=SimpleNamespace(identity="0" * 32))
+    one, other = (
+        curve([[run_]], [10], metric=m, resamples=2).means[0] for m in ("loss", "calibrated")
+    )
+    assert other == pytest.approx(cross_entropy(logits, labels).mean(), abs=0.01) and other < one

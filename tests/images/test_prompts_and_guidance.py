@@ -1,6 +1,7 @@
 """Partial rank correlation against closed forms, and the study of the chapter from end to end."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,13 @@ from dataworth.errors import UserError
 from dataworth.images import parts
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.stats import first_and_rest, partial_spearman
-from dataworth.studies.prompts_and_guidance import METRICS, Configuration, PromptsAndGuidance, run
+from dataworth.studies.prompts_and_guidance import (
+    METRICS,
+    Configuration,
+    PromptsAndGuidance,
+    Study,
+    run,
+)
 
 # --- Partial rank correlation -------------------------------------------------------------------
 
@@ -77,7 +84,7 @@ def test_an_estimate_is_the_first_value_and_percentiles_of_the_rest():
 
 # --- Parameters -----------------------------------------------------------------------------------
 
-SETS = {"prompt_sets": ("photo", "classnames"), "compared": ("classnames", "photo")}
+SETS = {"prompt_sets": ("photo", "classnames"), "other_generators": ()}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ SETS = {"prompt_sets": ("photo", "classnames"), "compared": ("classnames", "phot
         ("learner", "resnet-50", "must be of vit-2x32"),
         ("sizes", (), "at least 1 item"),
         ("sizes", (5,), "distinct sizes of at least 10 images"),
-        ("steps", 0, "greater than or equal to 1"),
+        ("other_generators", ("dall-e",), "must be of pixel-diffusion"),
         ("judged", 10, "greater than or equal to 20"),
     ],
 )
@@ -101,18 +108,17 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
     assert error["loc"][0] == field and words in error["msg"] and "\n" not in error["msg"]
 
 
-def test_compared_sets_must_be_run():
-    with pytest.raises(ValidationError, match="compared names 'classnames'; it must be of"):
-        cell(PromptsAndGuidance, prompt_sets=("photo", "photo"), compared=("photo", "classnames"))
-
-
 def test_configurations_are_the_sweep_and_the_wordings_each_once():
-    params = cell(PromptsAndGuidance, **SETS, guidances=(3.0, 1.0, 1.5), guidance=1.5)
+    sets = SETS | {"other_generators": ("masked-token", "pixel-diffusion")}
+    params = cell(PromptsAndGuidance, **sets, guidances=(3.0, 1.0, 1.5), guidance=1.5)
     assert [c.guidance for c in params.sweep()] == [1.0, 1.5, 3.0]
     assert [c.prompt_set for c in params.wordings()] == ["photo", "classnames"]
     assert [c.name for c in params.configurations()] == [
         "photo, w = 1", "photo, w = 1.5", "photo, w = 3", "classnames, w = 1.5",
+        "masked-token, photo, w = 1.5",
     ]  # fmt: skip
+    families = [params.pool_of(c).family for c in params.configurations()]
+    assert families == ["pixel-diffusion"] * 4 + ["masked-token"]
 
 
 def test_a_reference_beyond_the_pool(splits):
@@ -137,7 +143,6 @@ def study(splits, generator, home, store, monkeypatch):
         guidance=1.5,
         sizes=(20, 40),
         seeds=2,
-        steps=2,
         batch=8,
         judged=30,
         reference_size=40,
@@ -165,10 +170,23 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
         assert row.k == pytest.approx(k) and row.k_low <= row.k_high
         assert {r.spec.parts[0].pool.guidance for row in rows for r in row} == {c.guidance}
         assert {r.spec.model.width for row in rows for r in row} == {32}
-    best = study.best()
+    best, bowl = study.best()
     sweep = table.iloc[:3]
-    assert best.value == sweep.guidance.iloc[sweep.loss.argmin()]
-    assert best.low >= 1 and best.high <= 4
+    assert study.lowest() == sweep.guidance.iloc[sweep.loss.argmin()]
+    assert 1 <= best.low <= best.value <= best.high <= 4 and bowl.df == 0
+    validated = {
+        c: np.mean([r.metrics["loss_validation"] for r in study.runs[c.name][-1]])
+        for c in params.configurations()
+    }
+    assert study.chosen == min(validated, key=validated.get)
+    misled = study.misled("density")
+    scales = {c.guidance: c for c in params.sweep()}
+    chosen = min(scales.values(), key=validated.get)
+    assert misled.value == pytest.approx(
+        study.contrast(scales[study.preferred()["density"]], chosen).value
+    )
+    assert study.heterogeneity().df == 1 and study.heterogeneity(k=True).df == 1
+    assert study.heterogeneity(readable=1.1).df == 0
     groups = study.groups()
     assert list(groups["guidance sweep"].index) == ["w = 1", "w = 1.5", "w = 4"]
     assert list(groups["guidance sweep"].loss) == list(sweep.loss)
@@ -220,23 +238,65 @@ def test_a_study_from_end_to_end(study, store, monkeypatch):
     parts.generator_of.cache_clear()
 
 
+def planted(losses, noise=0.01, **values):
+    """A study whose configurations have these log losses."""
+    params = cell(PromptsAndGuidance, **values)
+    seen = params.configurations()
+    judged = {c: SimpleNamespace(metrics={"recognizability": 0.9}) for c in seen}
+    made = Study(params, {}, judged, [], None)
+    rng = np.random.default_rng(0)
+    made.__dict__["losses"] = {
+        c: y + noise * np.concatenate([[0], rng.normal(size=999)])
+        for c, y in zip(seen, map(losses, seen), strict=True)
+    }
+    return made
+
+
+def test_the_best_scale_is_the_minimum_of_a_parabola():
+    def bowl(c):  # beyond NEAR it is none
+        return 9.0 if c.guidance > 4 else 0.2 * np.log(c.guidance / 1.8) ** 2
+
+    best, misfit = planted(bowl).best()
+    assert best.value == pytest.approx(1.8) and 1.6 < best.low < 1.8 < best.high < 2.1
+    assert (misfit.df, misfit.chi2) == (1, pytest.approx(0, abs=1e-9))
+    assert planted(bowl).lowest() == 2
+    hill, _ = planted(lambda c: -bowl(c)).best()  # no minimum: an end, of the lower loss
+    assert (
+        hill.value == 1 if bowl(Configuration("photo", 1)) > bowl(Configuration("photo", 3)) else 3
+    )
+    kinked, bent = planted(lambda c: bowl(c) + 0.05 * (c.guidance == 1.5)).best()
+    assert bent.p < 0.01
+    assert np.log(kinked.high / kinked.low) > 1.5 * np.log(best.high / best.low)
+
+
+def test_prompt_sets_differ_by_their_standard_deviation_beyond_noise():
+    levels = dict(zip(("photo", "classnames", "description", "clip-80", "in-captions"),
+                      (0.0, 0.1, 0.2, 0.3, 0.4), strict=True))  # fmt: skip
+    off = planted(lambda c: levels[c.prompt_set]).heterogeneity().off
+    assert off.value == pytest.approx(100 * np.std(list(levels.values())), rel=0.1)
+    assert off.low < off.value < off.high
+    alike = planted(lambda c: 0.0).heterogeneity()
+    assert alike.off.low == alike.off.value == 0 and alike.df == 4
+
+
 def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monkeypatch):
     from dataworth.studies.synthetic_scaling import SyntheticScaling
 
     sizes = (10, 20, 30, 40)
-    first = cell(SyntheticScaling, real_sizes=sizes, synthetic_sizes=sizes, other_sizes=sizes[:3])
+    sets = {"real_sizes": sizes, "synthetic_sizes": sizes, "retrieved_sizes": ()}
+    first = cell(SyntheticScaling, **sets, other_sizes=sizes[:3])
     mine = cell(PromptsAndGuidance, **SETS, reference_size=40)
     assert mine.reference().key == first.specs(first.arms()["real"])[-1][0].key
     judged = FidelitySpec(pool=mine.pool(), size=30, reference=mine.reference())
     assert judged.reference.keep_weights
-    assert mine.specs(Configuration("photo", 1.5))[0][0].budget.amount == mine.steps
+    assert mine.specs(Configuration("photo", 1.5))[0][0].budget == mine.own_budget
 
 
 def test_cost_counts_images_and_training():
     scales = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5)
     params = cell(PromptsAndGuidance, **SETS, sizes=(256,), guidances=scales)
     drawn = params.drawings()
-    assert sum(d.images for d in drawn) == 3584 and len(drawn) == 7
+    assert sum(d.images for d in drawn) == 3 * 7 * 256 and len(drawn) == 7
     learners, judge = params.trainings()
-    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 14, 1)
-    assert learners.samples == 14 * params.steps * params.batch
+    assert (learners.model, learners.runs, judge.runs) == ("vit-2x32", 21, 1)
+    assert learners.samples == learners.runs * params.own_budget.steps(256) * params.batch

@@ -12,7 +12,8 @@ from dataworth.images.classifiers import cross_entropy
 from dataworth.images.parts import SHARD, SyntheticPool
 from dataworth.studies.curves import Curve
 from dataworth.studies.images import class_names
-from dataworth.studies.synthetic_scaling import Study, SyntheticScaling, run
+from dataworth.studies.synthetic_scaling import PURE, Study, SyntheticScaling, run
+from dataworth.studies.worth import Worth
 
 SIZES = (10, 20, 30, 40)
 SMALL = {
@@ -217,6 +218,14 @@ def test_a_study_from_end_to_end(study, store, splits, monkeypatch):
     low, high = study.curve("real", metric="error").interval()
     assert accuracy.iloc[0, 0].interval == pytest.approx((100 * (1 - high[0]), 100 * (1 - low[0])))
     assert np.isnan(accuracy.loc["classnames", 40])
+    tuning = study.tuning()
+    assert list(tuning.index) == [(arm, n) for arm in PURE for n in study.arms[arm].sizes]
+    assert tuning.steps.between(2, 5).all() and (tuning.longest == 5).all()
+    lower = [row.calibrated.value <= row.loss.value + 0.05 for row in tuning.itertuples()]
+    assert all(lower) and tuning.slope.isna().sum() == 2
+    assert study.over_retrieval("real").value == pytest.approx(
+        study.curve("retrieved").means[0] / study.curve("real").means[1]
+    )
     provenance = study.provenance()
     assert provenance["runs"] == "2 synthetic-images, 2 fidelity, 46 classifier"
 
@@ -256,21 +265,53 @@ def test_arms_are_compared_with_their_real_counterparts(planted):
     real = compared.images == "real"
     assert set(compared.index[real]) == {n for n in compared.index if n.startswith("real")}
     assert compared.ratio[real].isna().all() and compared.ratio[~real].notna().all()
-    assert planted.predicted("real").value == pytest.approx(1)
+    assert planted.ability_ratio().value == pytest.approx(2)
+    assert (planted.misfits.off.map(lambda off: off.value) < 0.1).all()
 
 
-def test_worth_where_the_answer_is_known(planted):
-    """5 m^-1/4 = 5 n^-1/2 where m = n^2: n synthetic images per real one."""
-    worth = planted.worth()
-    assert worth.index[0] == 80 and worth.index[-1] == 10240 and len(worth) == 9
-    assert [r.value for r in worth.ratio] == pytest.approx(worth.index, rel=0.05)
-    assert set(worth.case) == {"extrapolated"}  # 80^2 images are more than were sampled
-    crossing = planted.crossing()
-    assert crossing.value == pytest.approx(3840**0.5, rel=0.01)
-    assert crossing.low <= crossing.value <= crossing.high
-    assert [float(np.min(crossing.draws)), float(np.max(crossing.draws))] == pytest.approx(
-        [3840**0.5] * 2, rel=0.01
+def test_saturation_is_measured_only_where_something_flattens(planted):
+    """Slopes of the larger less the smaller classifier: -0.15 on synthetic, -0.1 on real images."""
+    found, real = planted.saturation()
+    assert (found.value, real.value) == pytest.approx((-0.05, -0.1))
+    assert "0.40 on synthetic and 0.60 on real" in found.unmeasurable
+    flat = Curve(np.array([320, 1280]), np.ones((2, 1)), np.ones((100, 2)))
+    planted.curves["synthetic, vit-2x32"] = flat
+    found, _ = planted.saturation()
+    assert found.value == pytest.approx(0.35) and not found.unmeasurable
+
+
+def test_worth_where_the_answer_is_known():
+    """3 m^-1/4 = 10 n^-1/2 where m = 0.0081 n^2: 0.0081 n synthetic images per real one."""
+    sizes, rng = np.array([80, 320, 1280, 5120]), np.random.default_rng(0)
+    laws = []
+    for a, k in ((3, 0.25), (10, 0.5)):
+        loss = a * sizes.astype(float) ** -k
+        draws = loss * np.exp(rng.normal(0, 1e-3, (100, 4)))
+        laws.append(Curve(sizes, loss[:, None], draws).fit("shifted"))
+    worth = Worth(*laws, sizes.tolist(), sizes.tolist())
+    low, high = worth.measured
+    assert (low, high) == pytest.approx(((80 / 0.0081) ** 0.5, (5120 / 0.0081) ** 0.5), rel=0.02)
+    assert worth.crossing.value == pytest.approx(high, rel=0.01)
+    assert [r.value for r in worth.table.ratio] == pytest.approx(
+        0.0081 * worth.table.index, rel=0.05
     )
+    assert worth.table.measured.sum() == 7 and worth.table.index[-1] == 5120
+    assert worth.growth().value == pytest.approx(1, rel=0.05)
+    assert worth.reached(10, 20).value == pytest.approx(0.0081 * high, rel=0.05)
+    assert worth.reached(0.1, 0.2).value == pytest.approx(0.0081 * low, rel=0.05)
+    assert worth.reached(3, 8).value == pytest.approx((3 * 0.0081 * high) ** 0.5, rel=0.05)
+    wide = Worth(*laws, sizes.tolist(), sizes.tolist(), factor=3.0).at(400)
+    inner, outer = worth.at(400), np.log([wide.low, wide.value, wide.high])
+    assert np.diff(outer) == pytest.approx(
+        3 * np.diff(np.log([inner.low, inner.value, inner.high])), rel=0.02
+    )
+
+
+def test_no_range_of_losses_in_common_is_not_measurable(planted):
+    """5 m^-1/4 = 5 n^-1/2 where m = n^2: 80 real images are worth more than all that were drawn."""
+    worth = planted.worth
+    assert worth.measured is None and not worth.table.measured.any()
+    assert worth.growth().unmeasurable and worth.reached(3, 8).unmeasurable
 
 
 def test_cost_counts_training_samples():

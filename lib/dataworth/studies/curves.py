@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,14 @@ from dataworth.runs import Result
 from dataworth.stats import Estimate, estimate, interval, over_examples
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dataworth.fit import Fit
 
 Rows = Sequence[Sequence[Result]]
+
+FAILS = 0.05
+"""p-value below which a law does not describe a curve within its noise."""
 
 FARTHEST = 3.0
 """Log of the factor by which seeds may move a draw: a law can still be fitted to it."""
@@ -74,6 +79,99 @@ class Curve:
 
         return fit(self.table(), law=law, x="n", y="loss", draws=self.draws)
 
+    def slopes(self) -> list[Estimate]:
+        """-d log loss / d log size between neighbouring sizes, n - 1 of them."""
+        far = np.diff(np.log(self.sizes.astype(float)))
+        value, drawn = -np.diff(np.log(self.means)) / far, -np.diff(np.log(self.draws)) / far
+        return [estimate(v, d) for v, d in zip(value, drawn.T, strict=True)]
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How far a curve lies from a law, against its own noise.
+
+    chi2: of the residuals, with `df` degrees of freedom and p-value `p`. off: the law's own error,
+    root mean square over the sizes and in percent of the loss, with the confidence distribution
+    of the noncentral chi^2 as draws: what the noise explains is not in it.
+    """
+
+    chi2: float
+    df: int
+    p: float
+    off: Estimate
+
+    @property
+    def factor(self) -> float:
+        """By how much quantities of the law are less certain than its draws say: sqrt(chi2 / df)
+        where the law fails (`FAILS`), else 1 (Particle Data Group, Review, section 5.2.2)."""
+        return float(np.sqrt(self.chi2 / self.df)) if self.p < FAILS else 1.0
+
+
+def lack_of_fit(curve: Curve, law: Fit) -> Misfit:
+    """Whether E + a n^-k (power: E = 0) describes a curve within the noise of its points.
+
+    Residuals of the log loss, projected on what no parameter can absorb (the contrasts that are
+    orthogonal to the law's derivatives), against their covariance over the curve's draws: that of
+    seeds and of test examples, which sizes share. To first order the value at the generalised
+    least-squares fit. Two sizes (three, with a floor) leave nothing to test: df 0, p NaN.
+    """
+    n = curve.sizes.astype(float)
+    left = np.log(curve.means) - np.log(law.mean(n))
+    power = np.exp(np.log(law.params["a"]) - law.params["k"] * np.log(n))
+    columns = [power, power * np.log(n)] + ([np.ones_like(n)] if law.params.get("E") else [])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.log(curve.draws)
+    return beyond_noise(left, drawn, np.stack(columns, 1) / law.mean(n)[:, None])
+
+
+def beyond_noise(left: Array, drawn: Array, design: Array) -> Misfit:
+    """Whether a linear model describes log losses within their noise.
+
+    left (n,): log losses, or residuals of them; drawn (B, n): their bootstrap versions; design
+    (n, p): what the model can absorb (a column of ones: that all are equal).
+    """
+    from scipy.special import chdtrc, chndtr, chndtrinc
+
+    n = len(left)
+    basis, _ = np.linalg.qr(design, mode="complete")
+    beyond = basis[:, design.shape[1] :]  # (n, df)
+    if not (df := beyond.shape[1]):
+        return Misfit(np.nan, 0, np.nan, estimate(np.nan, []))
+    known = np.isfinite(drawn).all(1)
+    noise = np.atleast_2d(np.cov(drawn[known] @ beyond, rowvar=False))
+    precision = np.linalg.inv(noise)
+    chi2 = float((left @ beyond) @ precision @ (left @ beyond))
+    # The confidence distribution of the noncentrality x: P(x or less) = 1 - F(chi2; df, x).
+    levels = (np.arange(1000) + 0.5) / 1000
+    beside = levels < chndtr(chi2, df, 0.0)
+    more = np.where(beside, chndtrinc(chi2, df, np.where(beside, levels, 0.5)), 0.0)
+    scale = 100 * np.sqrt(df / (n * np.trace(precision)))
+    off = estimate(scale * np.sqrt(max(chi2 - df, 0.0)), scale * np.sqrt(np.maximum(more, 0)))
+    return Misfit(chi2, df, float(chdtrc(df, chi2)), off)
+
+
+def misfits(pairs: Mapping[str, tuple[Curve, Fit]]) -> pd.DataFrame:
+    """`lack_of_fit` of laws by name, a row each: `chi2`, `df`, `p`, `off`, `factor`."""
+    import pandas as pd
+
+    found = {name: lack_of_fit(*pair) for name, pair in pairs.items()}
+    names = ("chi2", "df", "p", "off", "factor")
+    rows = {name: {key: getattr(one, key) for key in names} for name, one in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(names)).rename_axis("law")
+
+
+def widened(e: Estimate, factor: float, *, log: bool = False) -> Estimate:
+    """The estimate with draws `factor` times as far from its value (log: of a positive one, on the
+    log scale), for the error of a law that fails (`Misfit.factor`)."""
+    if not factor > 1 or not np.isfinite(e.value):
+        return e
+    if log:
+        with np.errstate(divide="ignore"):
+            drawn = np.exp(np.log(e.value) + factor * (np.log(e.draws) - np.log(e.value)))
+    else:
+        drawn = e.value + factor * (e.draws - e.value)
+    return replace(estimate(e.value, drawn), unmeasurable=e.unmeasurable)
+
 
 def curve(runs: Rows, sizes: Sequence[int], **how: Any) -> Curve:
     """The curve of one arm alone (`curves`): its own cells are then all that is known of the noise
@@ -95,7 +193,8 @@ def curves(
 ) -> dict[str, Curve]:
     """The curves of arms with one model and budget rule, whose runs are `runs[arm][size][seed]`.
 
-    metric: "loss" (cross-entropy, nats) or "error" (1 - top-1). rows: positions of the test
+    metric: "loss" (cross-entropy, nats), "calibrated" (the same with one temperature a run, fitted
+    on its validation logits) or "error" (1 - top-1). rows: positions of the test
     examples that count (those of one class). Test examples are resampled with replacement, the
     same ones in every curve made with the same `seed` and split; the noise of training seeds is
     that of all arms together (`noise.seed_noise`). trained: training-set sizes, where `sizes` are
@@ -176,4 +275,22 @@ def _scores(result: Result, split: str, metric: str) -> Array:
     logits, labels = result.arrays[f"logits_{split}"], result.arrays[f"labels_{split}"]
     if metric == "loss":
         return cross_entropy(logits, labels)
+    if metric == "calibrated":
+        held_out = result.arrays["logits_validation"], result.arrays["labels_validation"]
+        return cross_entropy(scaled(logits, temperature(*held_out)), labels)
     return (logits.argmax(1) != labels).astype(np.float64)
+
+
+def temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The T of lowest mean cross-entropy of logits / T, between 1/20 and 20 (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_t: float) -> float:
+        return float(cross_entropy(scaled(logits, np.exp(log_t)), labels).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def scaled(logits: NDArray[np.float32], by: float) -> NDArray[np.float32]:
+    """Logits of a softmax at another temperature."""
+    return (logits / by).astype(np.float32)

@@ -1,30 +1,31 @@
 """The study behind the chapter *prompts and guidance*: which generated images train best, and why.
 
-A configuration is a prompt set and a guidance scale of one generator. The scales are swept for one
-prompt set, the prompt sets compared at one scale: an L, not the full product.
+A configuration is a generator, a prompt set and a guidance scale. The scales are swept for one
+prompt set, prompt sets and generators compared at one scale: not the full product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
+from dataworth.images.classifiers import MODELS, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import SyntheticPool
 from dataworth.images.preview import PreviewSpec
-from dataworth.images.prompts import PROMPT_SETS
+from dataworth.images.prompts import LEAKS_REAL_DATA, PROMPT_SETS
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
-from dataworth.stats import Estimate, first_and_rest, partial_spearman
+from dataworth.stats import Estimate, estimate, first_and_rest, partial_spearman
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves
+from dataworth.studies.curves import Curve, Misfit, beyond_noise, curves, widened
 from dataworth.studies.images import (
     ImageStudy,
     Names,
@@ -53,6 +54,10 @@ METRICS = {
 }
 """Scores of generated images, by what they are called on a page; of the Fréchet distance less is
 better, of the others more."""
+NEAR = 4.0
+"""The largest guidance scale of the parabola: far beyond the best one the log loss is none."""
+READABLE = 0.6
+"""Recognizability from which a prompt set counts as one that the generator can read."""
 HELD = {
     **dict.fromkeys(("deviation", "cosine", "coverage"), ("recognizability",)),
     **dict.fromkeys(("recognizability", "macro_f1", "density", "inception_score"), ("deviation",)),
@@ -63,14 +68,17 @@ HELD = {
 
 @dataclass(frozen=True)
 class Configuration:
-    """A way to sample training images: a prompt set and a guidance scale (1 = no guidance)."""
+    """A way to sample training images: a prompt set, a guidance scale (1 = no guidance), and a
+    generator where it is not that of the study."""
 
     prompt_set: str
     guidance: float
+    generator: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.prompt_set}, w = {self.guidance:g}"
+        by = f"{self.generator}, " if self.generator else ""
+        return f"{by}{self.prompt_set}, w = {self.guidance:g}"
 
 
 class PromptsAndGuidance(ImageStudy):
@@ -82,12 +90,13 @@ class PromptsAndGuidance(ImageStudy):
     prompt_sets: tuple[str, ...] = field(
         "prompt sets compared at the guidance scale of the study, by name", min_length=2
     )
-    compared: tuple[str, str] = field("the two prompt sets of the verdict, better one first")
+    other_generators: tuple[str, ...] = field(
+        "text-to-image models compared at the guidance scale of the study, by name"
+    )
     sizes: tuple[int, ...] = field(
         "training-set sizes; two or more also give exponents", "images", min_length=1
     )
     learner: str = field("classifier that is trained on every configuration, by name")
-    steps: int = field("length of its training", "steps", ge=1, le=10**8)
     judged: int = field(
         "images of a configuration that the reference evaluates", "images", ge=20, le=10**9
     )
@@ -104,20 +113,12 @@ class PromptsAndGuidance(ImageStudy):
 
     _distinct = field_validator("sizes")(check_sizes)
 
-    @field_validator("prompt_sets", "compared", "learner")
+    @field_validator("prompt_sets", "other_generators", "learner")
     @classmethod
     def _all_known(cls, names: Names, info: ValidationInfo) -> Names:
-        return check_names(names, MODELS if info.field_name == "learner" else PROMPT_SETS)
-
-    @model_validator(mode="after")
-    def _compared_are_run(self) -> PromptsAndGuidance:
-        for name in self.compared:
-            if name not in (self.prompt_set, *self.prompt_sets):
-                raise ValueError(
-                    f"compared names {name!r}; it must be of prompt_sets "
-                    f"({', '.join(self.prompt_sets)})"
-                )
-        return self
+        known: dict[str, Iterable[str]]
+        known = {"prompt_sets": PROMPT_SETS, "other_generators": GENERATORS, "learner": MODELS}
+        return check_names(names, known[str(info.field_name)])
 
     def sweep(self) -> list[Configuration]:
         """The guidance scales, for the prompt set of the study."""
@@ -128,25 +129,35 @@ class PromptsAndGuidance(ImageStudy):
         names = dict.fromkeys((self.prompt_set, *self.prompt_sets))
         return [Configuration(name, self.guidance) for name in names]
 
+    def own(self) -> Configuration:
+        """What the other chapters' synthetic arms are made by."""
+        return Configuration(self.prompt_set, self.guidance)
+
+    def others(self) -> list[Configuration]:
+        """The other generators, with prompts and guidance scale of the study."""
+        names = (name for name in self.other_generators if name != self.generator)
+        return [Configuration(self.prompt_set, self.guidance, name) for name in names]
+
     def configurations(self) -> list[Configuration]:
         """All of them, each once."""
-        return list(dict.fromkeys([*self.sweep(), *self.wordings()]))
+        return list(dict.fromkeys([*self.sweep(), *self.wordings(), *self.others()]))
 
     def pool_of(self, configuration: Configuration) -> SyntheticPool:
-        return self.pool(prompt_set=configuration.prompt_set, guidance=configuration.guidance)
+        return self.pool(
+            generator=configuration.generator or self.generator,
+            prompt_set=configuration.prompt_set,
+            guidance=configuration.guidance,
+        )
 
     def specs(self, configuration: Configuration) -> list[list[ClassifierSpec]]:
         """Training runs as [size][seed]. Image i of every configuration starts from the same
         noise, and run s of every configuration from the same weights (common random numbers):
         configurations are compared in pairs."""
-        pool = self.pool_of(configuration)
-        budget = Budget(rule="fixed_steps", amount=self.steps, batch=self.batch)
         return self.line(
             self.sizes,
-            partial(self.synthetic, pool),
+            partial(self.synthetic, self.pool_of(configuration)),
             model=self.learner,
-            budget=budget,
-            evaluations=("test",),
+            evaluations=("validation", "test"),
         )
 
     def reference(self) -> ClassifierSpec:
@@ -164,7 +175,7 @@ class PromptsAndGuidance(ImageStudy):
     def preflight(self) -> None:
         """Raises UserError before anything runs: no data, a small pool, no generator."""
         runs = len(self.configurations()) * len(self.sizes) * self.seeds
-        self.check(real=self.reference_size, runs=runs)
+        self.check(real=self.reference_size, generators=self.other_generators, runs=runs)
 
     def drawings(self) -> list[Drawing]:
         """One pool for each configuration."""
@@ -172,18 +183,20 @@ class PromptsAndGuidance(ImageStudy):
 
         images = self.seeds * max(*self.sizes, self.judged)
         return [
-            Drawing(self.generator, c.prompt_set, images, self.solver_steps)
+            Drawing(name, c.prompt_set, images, self.sampling_steps(name))
             for c in self.configurations()
+            for name in (c.generator or self.generator,)
         ]
 
     def trainings(self) -> list[Training]:
         """The learners of all configurations, and the reference."""
         from dataworth.studies.image_cost import Training
 
-        runs = len(self.configurations()) * self.seeds * len(self.sizes)
+        runs = len(self.configurations()) * self.seeds
         samples = self.own_budget.steps(self.reference_size) * self.batch
+        steps = sum(self.own_budget.steps(n) for n in self.sizes)
         return [
-            Training("synthetic", self.learner, runs, runs * self.steps * self.batch),
+            Training("synthetic", self.learner, runs * len(self.sizes), runs * steps * self.batch),
             Training("real", self.model, 1, samples),
         ]
 
@@ -218,9 +231,18 @@ class Study(base.Study):
         """Top-1 error against training-set size."""
         return self._curves("error")
 
-    def _curves(self, metric: str) -> dict[Configuration, Curve]:
+    @cached_property
+    def chosen(self) -> Configuration:
+        """The best case: the lowest validation loss at the largest size, among the configurations
+        that read no real image of the classifiers' pool. Chosen without the test images."""
+        fair = [c for c in self.fidelity if c.prompt_set not in LEAKS_REAL_DATA]
+        found = self._curves("loss", "validation")
+        return min(fair, key=lambda c: found[c].means[-1])
+
+    def _curves(self, metric: str, split: str = "test") -> dict[Configuration, Curve]:
         p = self.params
         how: dict[str, Any] = {"metric": metric, "resamples": p.resamples, "seed": p.seed}
+        how["split"] = split
         runs = {c.name: self.runs[c.name] for c in self.fidelity}
         found = curves(runs, dict.fromkeys(runs, p.sizes), **how)
         return {c: found[c.name] for c in self.fidelity}
@@ -261,6 +283,7 @@ class Study(base.Study):
         for c, evaluated in self.fidelity.items():
             loss = first_and_rest(np.exp(self.losses[c]))
             row: dict[str, Any] = {"prompt_set": c.prompt_set, "guidance": c.guidance}
+            row["generator"] = c.generator or self.params.generator
             row |= {name: evaluated.metrics[name] for name in METRICS}
             row |= {"loss": loss.value, "low": loss.low, "high": loss.high}
             row["top1"] = 100 * (1 - self.errors[c].means[-1])
@@ -282,17 +305,50 @@ class Study(base.Study):
         real = {
             name: [found[f"real_{name}"]] for name in ("recognizability", "deviation", "cosine")
         }
+        others = table.loc[[c.name for c in p.others()]].set_index("generator")
         return {
             "guidance sweep": sweep.rename(lambda w: f"w = {w:g}"),
             "other prompt sets": sets.drop(p.prompt_set),
+            **({"other generators": others} if len(others) else {}),
             "real images": pd.DataFrame(real, index=["real"]),
         }
 
-    def best(self) -> Estimate:
-        """The guidance scale of the sweep with the lowest loss; the interval covers where the
-        minimum falls in the bootstrap draws. It can only be a scale of the sweep."""
-        losses = np.stack([self.losses[c] for c in self.params.sweep()])
-        return first_and_rest(np.asarray(self.params.guidances)[losses.argmin(0)])
+    def lowest(self) -> float:
+        """The guidance scale of the sweep with the lowest loss."""
+        return min(self.params.sweep(), key=lambda c: self.losses[c][0]).guidance
+
+    def best(self) -> tuple[Estimate, Misfit]:
+        """The guidance scale at which a parabola of the log loss in log w has its minimum, and how
+        well the parabola fits. Scales up to `NEAR` count. A draw whose minimum lies beyond them, or
+        that has none, has the end of the sweep with the lower loss; where the parabola fails, draws
+        are as much wider as its lack of fit says (on the log scale)."""
+        scales = [c for c in self.params.sweep() if 0 < c.guidance <= NEAR]
+        x = np.log([c.guidance for c in scales])
+        y = np.stack([self.losses[c] for c in scales])  # (n, 1 + B)
+        design = np.stack([x * x, x, np.ones_like(x)], 1)
+        (c, b, _), *_ = np.linalg.lstsq(design, y, rcond=None)
+        at = np.where(c > 0, -b / np.where(c > 0, 2 * c, 1.0), np.inf)
+        end = x[np.where(y[0] < y[-1], 0, -1)]
+        at = np.where((at >= x[0]) & (at <= x[-1]), at, end)
+        misfit = beyond_noise(y[:, 0], y[:, 1:].T, design)
+        found = widened(first_and_rest(np.exp(at)), misfit.factor, log=True)
+        return found, misfit
+
+    def heterogeneity(self, *, readable: float = 0.0, k: bool = False) -> Misfit:
+        """How far the prompt sets differ, at the guidance scale of the study: chi-squared of their
+        log losses at the largest size (or of their exponents) against the mean of all; `off` is the
+        standard deviation between sets beyond noise, in percent of the loss. readable: only sets of
+        at least so much recognizability."""
+        of = self.exponents if k else self.losses
+        sets = [
+            c
+            for c in self.params.wordings()
+            if self.fidelity[c].metrics["recognizability"] >= readable and c in of
+        ]
+        if len(sets) < 2:
+            return Misfit(np.nan, 0, np.nan, estimate(np.nan, []))
+        y = np.stack([of[c] for c in sets])
+        return beyond_noise(y[:, 0], y[:, 1:].T, np.ones((len(sets), 1)))
 
     def preferred(self) -> dict[str, float]:
         """The guidance scale of the sweep that each score calls best."""
@@ -318,12 +374,13 @@ class Study(base.Study):
         first, last = (self.errors[c].one(-1) for c in (worse, better))
         return first.minus(last).times(100)
 
-    def steeper(self, worse: Configuration, better: Configuration) -> Estimate:
-        """k of one configuration less k of another; for one size, by how much its log loss is
-        lower."""
-        if self.exponents:
-            return first_and_rest(self.exponents[better] - self.exponents[worse])
-        return first_and_rest(self.losses[worse] - self.losses[better])
+    def misled(self, score: str) -> Estimate:
+        """Loss at the scale that a score prefers over that at the scale with the lowest validation
+        loss, both of the sweep."""
+        sweep = {c.guidance: c for c in self.params.sweep()}
+        found = self._curves("loss", "validation")
+        best = min(sweep.values(), key=lambda c: found[c].means[-1])
+        return self.contrast(sweep[self.preferred()[score]], best)
 
     def rank(
         self,

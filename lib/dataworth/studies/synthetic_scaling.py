@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +17,17 @@ from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
-from dataworth.stats import Estimate, estimate
+from dataworth.stats import Estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves, exponent, exponent_ratio
+from dataworth.studies.curves import (
+    Curve,
+    curves,
+    exponent,
+    exponent_ratio,
+    lack_of_fit,
+    misfits,
+    widened,
+)
 from dataworth.studies.images import (
     POOL,
     ImageStudy,
@@ -30,11 +38,12 @@ from dataworth.studies.images import (
     check_sizes,
     run_classifiers,
 )
+from dataworth.studies.worth import Worth
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.fit import Equivalence, Fit
+    from dataworth.fit import Fit
     from dataworth.studies.image_cost import Drawing, Training
 
 PURE = ("real", "synthetic")
@@ -276,6 +285,51 @@ class Study(base.Study):
         return {arm: self.curves[arm].fit("power") for arm in PURE}
 
     @cached_property
+    def misfits(self) -> pd.DataFrame:
+        """Lack of fit (`curves.misfits`) of both laws of both main arms."""
+        return misfits(
+            {f"{arm}, power law": (self.curves[arm], law) for arm, law in self.powers.items()}
+            | {f"{arm}, with a floor": (self.curves[arm], law) for arm, law in self.laws.items()}
+        )
+
+    @property
+    def shared(self) -> list[int]:
+        """Sizes that both main arms have."""
+        return sorted(set(self.params.real_sizes) & set(self.params.synthetic_sizes))
+
+    def ability_ratio(self) -> Estimate:
+        """k of real over k of synthetic images, power laws on `shared`; each k is widened where
+        its law fails."""
+        ks = []
+        for arm in PURE:
+            c = self.curves[arm].at(self.shared)
+            law = c.fit("power")
+            ks.append(widened(exponent(law), lack_of_fit(c, law).factor))
+        return ks[0].over(ks[1])
+
+    def tuning(self) -> pd.DataFrame:
+        """One row an arm and size of the main arms: training `steps` of the weights that were taken
+        (mean over runs) of the `longest`; test `loss`, the `calibrated` one (one temperature a run,
+        from validation), and the local `slope` of the loss up to the next size (None at the last),
+        as estimates."""
+        import pandas as pd
+
+        rows = {}
+        for arm in PURE:
+            c, scaled = self.curves[arm], self.curve(arm, metric="calibrated")
+            slopes: list[Estimate | None] = [*c.slopes(), None]
+            for i, n in enumerate(c.sizes.tolist()):
+                rows[arm, n] = {
+                    "steps": np.mean([r.metrics["steps"] for r in self.runs[arm][i]]),
+                    "longest": self.params.own_budget.steps(n),
+                    "loss": c.one(i),
+                    "calibrated": scaled.one(i),
+                    "slope": slopes[i],
+                }
+        index = pd.MultiIndex.from_tuples(rows, names=["arm", "images"])
+        return pd.DataFrame(rows.values(), index=index)
+
+    @cached_property
     def common_powers(self) -> dict[str, Fit]:
         """a D^-k of every arm, on `other_sizes`, which all have."""
         sizes = self.params.other_sizes
@@ -302,54 +356,50 @@ class Study(base.Study):
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
-    def worth(self) -> pd.DataFrame:
-        """Synthetic images per real image of equal loss, at nine sizes from the smallest to the
-        largest real set: index `real images`; the `ratio` with its interval, the fraction of draws
-        in which it is `infinite`, and its `case` (`fit.Equivalence`)."""
-        import pandas as pd
-
-        from dataworth.fit import equivalence
-
-        sizes = self.curves["real"].sizes
-        asked = np.unique(np.round(np.geomspace(sizes[0], sizes[-1], 9)).astype(int)).tolist()
-        laws = self.laws["synthetic"], self.laws["real"]
-        found = {n: equivalence(*laws, at_real=float(n)) for n in asked}
-        rows = {n: (a.ratio, a.share_infinite, a.case) for n, a in found.items()}
-        table = pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "infinite", "case"])
-        return table.rename_axis("real images")
-
     @cached_property
-    def largest(self) -> Equivalence:
-        """The largest synthetic set against the real one of equal loss."""
-        from dataworth.fit import equivalence
+    def worth(self) -> Worth:
+        """What a real image is worth in synthetic ones, as a curve."""
+        p, rows = self.params, [f"{arm}, with a floor" for arm in PURE]
+        laws, factor = (self.laws["synthetic"], self.laws["real"]), self.misfits.factor[rows].max()
+        return Worth(*laws, p.synthetic_sizes, p.real_sizes, float(factor))
 
-        size = float(self.params.synthetic_sizes[-1])
-        return equivalence(self.laws["synthetic"], self.laws["real"], at=size)
+    def against(self, one: str, other: str) -> Estimate:
+        """Loss of one arm over that of another, at the largest size of both."""
+        a, b = self.curves[one], self.curves[other]
+        size = max(set(a.sizes.tolist()) & set(b.sizes.tolist()))
+        return a.at([size]).one(0).over(b.at([size]).one(0))
 
-    def crossing(self) -> Estimate:
-        """Number of real images whose loss equals that of the largest synthetic set."""
-        found, size = self.largest, self.params.synthetic_sizes[-1]
-        with np.errstate(divide="ignore"):
-            draws, low, high = (
-                np.divide(size, r) for r in (found.ratio_draws, found.ratio.high, found.ratio.low)
-            )
-        return Estimate(found.n_real, float(low), float(high), draws)
-
-    def predicted(self, arm: str) -> Estimate:
-        """Loss at the arm's largest size over what a power law of its other sizes predicts."""
-        c = self.curves[arm]
-        law, last = c.at(c.sizes[:-1].tolist()).fit("power"), [float(c.sizes[-1])]
-        return estimate(
-            c.means[-1] / law.mean(last)[0], c.draws[:, -1] / law.mean_draws(last)[:, 0]
-        )
+    def over_retrieval(self, other: str = "synthetic") -> Estimate:
+        """Loss on retrieved over loss on as many images of another arm."""
+        if RETRIEVED in self.curves:
+            return self.against(RETRIEVED, other)
+        sentence = "What the generator learned from is not at hand: nothing can be retrieved."
+        return Estimate(np.nan, np.nan, np.nan, np.empty(0), sentence)
 
     def local_slope(self, arm: str) -> Estimate:
         """-d log loss / d log D between the two largest of `other_sizes`."""
-        c = self.curves[arm].at(self.params.other_sizes[-2:])
-        far = np.log(c.sizes[1] / c.sizes[0])
-        return estimate(
-            -np.log(c.means[1] / c.means[0]) / far, -np.diff(np.log(c.draws))[:, 0] / far
-        )
+        return self.curves[arm].at(self.params.other_sizes[-2:]).slopes()[0]
+
+    def saturation(self) -> tuple[Estimate, Estimate]:
+        """By how much a larger classifier's local slope exceeds a smaller one's: on synthetic less
+        the same on real images, and on real images. Not measurable unless the smaller classifier's
+        slope on synthetic images is below half of that on real ones: nothing flattens before."""
+        p = self.params
+        small, large = sorted((p.model, p.other_model), key=lambda name: MODELS[name].width)
+
+        def slope(kind: str, model: str) -> Estimate:
+            return self.local_slope(kind if model == p.model else f"{kind}, {model}")
+
+        real, synthetic = (slope(kind, large).minus(slope(kind, small)) for kind in PURE)
+        found, flat, steep = synthetic.minus(real), slope("synthetic", small), slope("real", small)
+        if not flat.value < steep.value / 2:
+            sentence = (
+                f"Nothing flattens yet: between {p.other_sizes[-2]:,} and {p.other_sizes[-1]:,} "
+                f"images the smaller classifier's local slope is {flat.value:.2f} on synthetic and "
+                f"{steep.value:.2f} on real images."
+            )
+            found = replace(found, unmeasurable=sentence)
+        return found, real
 
 
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:
