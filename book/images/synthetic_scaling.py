@@ -59,8 +59,8 @@ other_sizes = [320, 1280]
 other_generators = ["latent-diffusion"]
 other_prompt_sets = []
 other_model = "vit-2x32"
-retrieved_sizes = [1280, 3840]
-fixed_steps = 250
+retrieved_sizes = [3840]
+fixed_steps = 150
 epochs = 16
 seeds = 3
 model = "vit-2x64"
@@ -74,7 +74,7 @@ retrain = False
 prompt_set = "photo"
 guidance = 2.0
 solver_steps = 6
-curve_steps = [2, 4, 8, 16]
+curve_steps = [2, 6, 16]
 curve_images = 256
 resamples = 1000
 seed = 0
@@ -103,6 +103,7 @@ seed = 0
 # %%
 from dataworth import claims, published, tables
 from dataworth.studies.synthetic_scaling import PURE, SyntheticScaling, run
+from dataworth.verdicts import number
 
 params = SyntheticScaling.from_names(globals())
 study = run(params)
@@ -297,6 +298,7 @@ tables.show(study.accuracy().loc[kinds], ".1f")
 
 # %%
 saturation, on_real = study.saturation()
+places = worth[worth.measured].ratio.iloc[[0, -1]] if worth.measured.any() else {}
 ledger = claims.judge(
     "synthetic-scaling",
     {
@@ -312,10 +314,12 @@ ledger = claims.judge(
     },
     most=study.shared[-1], least=study.shared[0], largest=synthetic_sizes[-1],
     retrieved=max(retrieved_sizes, default=0),
-    alike=study.over_retrieval(other="real"), crossing=study.worth.crossing,
+    alike=study.over_retrieval(other="real"), crossing=number(study.worth.crossing.value),
     k_paper=[fan.real / k for k in (fan.drop("real").max(), fan.drop("real").min())],
-    ends=study.worth.ends, range=study.worth.measured or (0, 0), lines=study.ability_ratio().value - 1,
-    power=study.powers, **{name: dict(misfits[name]) for name in ("chi2", "df", "p", "off")},
+    curve=", ".join(f"{r.value:.2g} at {n:,} real images" for n, r in places.items()),
+    lines=study.ability_ratio(), k={arm: exponent(law) for arm, law in study.powers.items()},
+    few_k={arm: exponent(law) for arm, law in study.common_powers.items()},
+    **{name: dict(misfits[name]) for name in ("chi2", "df", "p", "off")},
     fixed=compared.ratio["synthetic, fixed steps"], tuned=compared.ratio["synthetic"],
     few=other_sizes[0], many=other_sizes[-1], before=other_sizes[-2], on_real=on_real,
     model=model, other_model=other_model, epochs=epochs, steps=fixed_steps,

@@ -91,12 +91,6 @@ class Worth:
         whole = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
         return whole.rename_axis("real images")
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The ratio at the ends of the measured range, NaN where there is none."""
-        inside = self.table.ratio[self.table.measured]
-        return (inside.iloc[0].value, inside.iloc[-1].value) if len(inside) else (np.nan, np.nan)
-
     def reached(self, low: float, high: float) -> Estimate:
         """The value of the measured curve that comes closest to a published range: its largest if
         all lie below, its smallest if all lie above, else the geometric middle of what they have in
