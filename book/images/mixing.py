@@ -156,6 +156,16 @@ tables.show(
     names={"low": "measured / predicted, low", "high": "high", "covered": "holds 1"},
 )  # fmt: skip
 
+# %% [markdown]
+# Do the two laws describe their curves? $\chi^2$ of the residuals against the noise of seeds and test images; where a law
+# fails (p below 0.05), the verdict's interval is wider by the last factor.
+
+# %%
+tables.show(
+    study.misfits, {"chi2": ".1f", "df": ".0f", "p": ".3f", "off": ".1f", "factor": ".1f"},
+    names={"chi2": "χ²", "off": "error of the law, % of the loss", "factor": "widened by"},
+)  # fmt: skip
+
 # %%
 rules = predictions.groupby("rule", sort=False)
 names = {

@@ -31,14 +31,14 @@ from dataworth.studies import base
 from dataworth.studies.clip_labels import agreement, share
 from dataworth.studies.curves import Curve, curves, exponent
 from dataworth.studies.images import Runs, check_sizes, run_classifiers, sample
-from dataworth.studies.reanalysis import Reanalysis
+from dataworth.studies.reanalysis import Reanalysis, above_guess
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ARMS = ("real", "synthetic", "real + synthetic")
 DOUBLED = "real, twice as many"  # control of the mixed arm, at its smallest and largest size
-Sizes = Annotated[tuple[int, ...], Field(min_length=3)]
+Sizes = Annotated[tuple[int, ...], Field(min_length=2)]
 LAION = "laion/laion400m"  # hub id of the pairs of open_clip's `laion400m` weights
 
 
@@ -281,6 +281,16 @@ class Study(base.Study):
             seed=p.seed,
         )
 
+    def gap(self) -> Estimate:
+        """k of the zero-shot loss on real over k on synthetic pairs. Not measurable where a loss is
+        not surely below that of a guess."""
+        found = []
+        for arm in ("real", "synthetic"):
+            c = self.curve(arm)
+            why = above_guess(c, len(self.params.pool().names), f"{arm} pairs")
+            found.append(replace(exponent(c.fit("power")), unmeasurable=why))
+        return found[0].over(found[1])
+
     def mixing(self) -> dict[int, Estimate]:
         """Zero-shot loss of as many synthetic beside the real pairs over that of the real pairs
         alone, by size. Not measurable where that of the real pairs is not surely below that of a
@@ -294,12 +304,9 @@ class Study(base.Study):
 
     def _beside(self, size: int, arm: str) -> Estimate:
         p = self.params
-        alone = self.curve("real").one(p.sizes.index(size))
-        found = self.curve(arm).one(p.sizes_of(arm).index(size)).over(alone)
-        guess = np.log(len(p.pool().names))
-        if alone.high < guess:
-            return found
-        why = f"The loss of {size} real pairs alone is {alone}; that of a guess is {guess:.2f}."
+        alone = self.curve("real").at([size])
+        found = self.curve(arm).one(p.sizes_of(arm).index(size)).over(alone.one(0))
+        why = above_guess(alone, len(p.pool().names), f"{size} real pairs alone")
         return replace(found, unmeasurable=why)
 
     def features(self) -> Estimate:

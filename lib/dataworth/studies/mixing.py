@@ -15,7 +15,7 @@ from dataworth.parameters import field
 from dataworth.runs import Store
 from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves
+from dataworth.studies.curves import Curve, curves, misfits, widened
 from dataworth.studies.images import Runs, check_sizes, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 from dataworth.studies.synthetic_scaling import PURE
@@ -203,6 +203,11 @@ class Mixed(base.Study):
         return {arm: self.pure(arm).fit("shifted") for arm in PURE}
 
     @cached_property
+    def misfits(self) -> pd.DataFrame:
+        """Lack of fit of the two laws (`curves.misfits`)."""
+        return misfits({arm: (self.pure(arm), law) for arm, law in self.laws.items()})
+
+    @cached_property
     def surface(self) -> Fit:
         """The joint law E + B (n_real + k n_syn^g)^-beta on all pure and mixed runs."""
         from dataworth.fit import fit
@@ -286,10 +291,12 @@ class Mixed(base.Study):
 
     def beyond_simpler(self) -> Estimate:
         """By how much the error of the rule n + m/ρ exceeds that of the better of the two simpler
-        rules (`errors`), draw by draw: below 0 where it beats both."""
+        rules (`errors`), draw by draw: below 0 where it beats both. Wider where a law does not
+        describe its curve."""
         rule, *simpler = self.errors().values()
         gaps = [rule.minus(other) for other in simpler]
-        return estimate(max(g.value for g in gaps), np.max([g.draws for g in gaps], axis=0))
+        found = estimate(max(g.value for g in gaps), np.max([g.draws for g in gaps], axis=0))
+        return widened(found, self.misfits.factor.max())
 
     def change(self, real: int, above: int, below: int) -> Estimate:
         """The top-1 error at one place of the line of `real` images over that at another; place 0

@@ -27,7 +27,7 @@ from dataworth.studies.images import (
     check_sizes,
     run_classifiers,
 )
-from dataworth.studies.reanalysis import Reanalysis
+from dataworth.studies.reanalysis import Reanalysis, above_guess
 from dataworth.studies.synthetic_scaling import OtherSizes
 
 if TYPE_CHECKING:
@@ -201,15 +201,8 @@ class Study(base.Study):
         the range of sizes, so all arms get the same one. Not measurable where a loss is not surely
         below that of a guess: what falls there is overconfidence."""
         c = self.curve(arm, split=split).at(self.params.other_sizes)
-        law, guess = c.fit("power"), np.log(len(self.params.pool().names))
-        found, highest = exponent(law), c.one(int(c.means.argmax()))
-        if highest.high < guess:
-            return found
-        return replace(
-            found,
-            unmeasurable=f"The loss of {arm} reaches {highest}, that of a guess is {guess:.2f}: k "
-            "would measure overconfidence.",
-        )
+        why = above_guess(c, len(self.params.pool().names), arm)
+        return replace(exponent(c.fit("power")), unmeasurable=why)
 
     def faster(self, split: str) -> tuple[str, Estimate]:
         """The synthetic source whose k exceeds that of real images most, and by how much

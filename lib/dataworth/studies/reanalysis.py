@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import field_validator
 
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.parameters import field
+from dataworth.studies.curves import Curve
 from dataworth.studies.images import ImageStudy, check_sizes
 from dataworth.studies.synthetic_scaling import PURE, Sizes, SyntheticScaling
 
 if TYPE_CHECKING:
     from dataworth.studies.image_cost import Drawing, Training
+
+
+def above_guess(curve: Curve, classes: int, name: str) -> str:
+    """Why losses that are not surely below that of a guess among so many classes say nothing: what
+    falls there is overconfidence. "" where all are below. name: of whose losses they are."""
+    highest, guess = curve.one(int(curve.means.argmax())), np.log(classes)
+    if highest.high < guess:
+        return ""
+    return f"The loss of {name} reaches {highest}; that of a guess is {guess:.2f}."
 
 
 class Reanalysis(ImageStudy):
