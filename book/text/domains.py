@@ -105,7 +105,10 @@ tables.show(study.summary())
 # (epochs).
 
 # %%
-tables.show(study.arms(), {"kB": ",", "epochs": ".2f"}, names={"kB": "kB of text"})
+tables.show(
+    study.arms(), {"documents": ",", "kB": ",", "epochs": ".2f"},
+    names={"kB": "kB of text", "fewest": "fewest of a domain"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## What leaving one domain out does to every domain
