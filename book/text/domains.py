@@ -86,7 +86,8 @@ seed = 0
 #
 # A pool holds *sections* of documents, two rows of the model long, so that a domain is not one speech: at least thirty
 # documents each, or the chapter refuses to run. No document stands in two domains: the scraps of English held four percent of
-# sentences of the speeches, and have lost what shares a twentieth of its word 8-grams with another corpus. Mail bodies that are not text are left out.
+# sentences of the speeches, and have lost what shares a twentieth of its word 8-grams with another corpus. Mail bodies that are
+# not text are left out.
 #
 # The average over domains can be taken in several ways, and the sign may depend on it. Leaving a domain out makes its own
 # text harder to predict; the questions of the paper mostly measure *other* domains. Unless said otherwise, harm here is the
@@ -105,7 +106,10 @@ tables.show(study.summary())
 # (epochs).
 
 # %%
-tables.show(study.arms(), {"kB": ",", "epochs": ".2f"}, names={"kB": "kB of text"})
+tables.show(
+    study.arms(), {"documents": ",", "kB": ",", "epochs": ".2f"},
+    names={"kB": "kB of text", "fewest": "fewest of a domain"},
+)  # fmt: skip
 
 # %% [markdown]
 # ## What leaving one domain out does to every domain

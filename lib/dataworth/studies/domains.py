@@ -178,8 +178,7 @@ class DomainStudy(base.Study):
 
     def at_random(self, domains: Sequence[str]) -> Estimate:
         """Mean cost of random drops of the domains' sizes, each on the text of all others."""
-        found = [self.change(self.params.control(name), self.others(name)) for name in domains]
-        return mean(found)
+        return mean([self.change(self.params.control(n), self.others(n)) for n in domains])
 
     def averages(self) -> pd.DataFrame:
         """The harm of every domain (rows, estimates) by four averages: over the domains left in or
@@ -226,15 +225,13 @@ class DomainStudy(base.Study):
             rows.append(about | columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
-    def size_correlation(
-        self, *, rank: bool = False, whole: bool = True, own: bool = False
-    ) -> Estimate:
+    def size_correlation(self, *, rank: bool = False, whole: bool = True) -> Estimate:
         """Correlation, over these left-out domains, of percent removed and average harm; over the
         `whole` of them or without the largest. Pearson, or Spearman (`rank`). The domains are
         fixed: the interval is over documents and runs."""
         by_size = sorted(self.domains, key=self.shares.__getitem__, reverse=True)
         kept = by_size[0 if whole else 1 :]
-        harms = [self.harm(name, own=own) for name in kept]
+        harms = [self.harm(name) for name in kept]
         size = np.array([self.shares[name] for name in kept])
         value = correlation(size, np.array([e.value for e in harms]), rank=rank)
         draws = correlation(size, np.stack([e.draws for e in harms], axis=1), rank=rank)
@@ -391,17 +388,20 @@ class DomainStudy(base.Study):
     # --- What was run ------------------------------------------------------------------------
 
     def arms(self) -> pd.DataFrame:
-        """Every arm's documents, domains, bytes (thousands) and epochs, averaged over runs."""
+        """Every arm's documents, `fewest` (of one domain), domains, bytes (thousands) and epochs,
+        averaged over runs."""
         import pandas as pd
 
         rows = []
         for arm, pools in self.pools.items():
             epochs = [run.metrics["epochs"][0] for run in self.runs[arm]]
+            held = [list(pool.documents().values()) for pool in pools]
             rows.append(
                 {
                     "arm": arm,
-                    "documents": round(np.mean([len(pool) for pool in pools])),
-                    "domains": round(np.mean([len(pool.shares()) for pool in pools])),
+                    "documents": round(np.mean([sum(counts) for counts in held])),
+                    "fewest": min(map(min, held)),
+                    "domains": len(held[0]),
                     "kB": round(np.mean([pool.bytes for pool in pools]) / 1e3),
                     "epochs": round(float(np.mean(epochs)), 2),
                 }

@@ -156,9 +156,9 @@ class Filtered(base.Study):
 
     def gains(self) -> pd.DataFrame:
         """One row per arm, by name: `kind`, `filter`, `kept` (percent of bytes), `share` (percent
-        that its rule keeps of what it chooses from), `gain` over the
-        unfiltered crawl (percent, mean of the domains) and `net` over the random drop of its size
-        (missing where none so small was run), each with `_low` and `_high`."""
+        that its rule keeps of what it chooses from), `gain` over the unfiltered crawl (percent,
+        mean of the domains) and `net` over the random drop of its size (missing where none so small
+        was run), each with `_low` and `_high`."""
         rows = {}
         for arm in self.arms:
             found = {"gain": self.gain(arm)}
