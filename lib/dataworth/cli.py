@@ -92,6 +92,10 @@ BROUGHT = {
         "dataworth.fit.cli",
         "Best size of each budget: parabolas, with their bias, beside a direct fit.",
     ),
+    "chain": (
+        "dataworth.fit.cli",
+        "Accuracy from sizes in two stages, sizes to loss to accuracy, with one interval.",
+    ),
     "data": (
         "dataworth.data.cli",
         "The data sets: what is here, fetching it, and adding your own.",

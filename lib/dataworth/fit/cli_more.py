@@ -1,4 +1,4 @@
-"""Commands that go on from a fit: laws, compare-laws, forecast, more-runs, isoflop, report."""
+"""Commands that go on from a fit: laws, compare-laws, forecast, more-runs and others."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataworth.errors import UserError, quoted
 
 from . import forms
 from .about import about, all_laws
+from .chain import Chain
 from .command import (
     FIT,
     AsJson,
@@ -26,6 +27,8 @@ from .command import (
     called,
     fits,
     fitted,
+    law_names,
+    pairs,
     predictions,
     show,
     show_rows,
@@ -44,7 +47,10 @@ MOST_DESIGNS = 12  # rows of a table of designs
 
 
 def laws_command(
-    name: Annotated[str | None, typer.Argument(help="One law; all if not given.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One law; all if not given.", autocompletion=law_names),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The laws: formula, variables with their units, parameters."""
@@ -345,6 +351,79 @@ def _direct(result: Fit, tokens: str | None, level: float) -> Interval:
     return Interval(1 - a.value, 1 - a.high, 1 - a.low, level, a.method)
 
 
+@fits("weights", "device", "tied", "delta", "asymmetry", law="chinchilla", x="N,D", y="acc")
+def chain_command(
+    runs: Runs,
+    options: dict[str, Any],
+    predict: Annotated[
+        list[str], typer.Option(help="Sizes, 1e9, or N=1e9,D=2e10; may be repeated.")
+    ],
+    via: Annotated[
+        str, typer.Option(help="Column of the loss that sizes give and --y follows from.")
+    ] = "loss",
+    link: Annotated[
+        str, typer.Option(help="Law of --y in the loss.", autocompletion=law_names)
+    ] = "sigmoid",
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy from sizes in two stages, sizes to loss to accuracy, with one interval."""
+    if len(forms.get(link).variables) != 1:
+        raise UserError(f"--link is {link!r}; a law of one variable is needed, such as sigmoid.")
+    held = pairs(options["fixed"], "--fixed")
+    own = [name in forms.get(link).names for name, _ in held]
+    scale_held, score_held = (
+        [f"{name}={value}" for (name, value), mine in zip(held, own, strict=True) if mine is side]
+        for side in (False, True)
+    )
+    scale = fitted(runs, options | {"y": via, "fixed": scale_held})
+    second = {"law": link, "x": via, "loss": "l2", "residual": "identity", "fixed": score_held}
+    score = fitted(runs, options | second)
+    chain = Chain(scale.fit, score.fit)
+    names, y = scale.chosen.x, score.chosen.y
+    points = at_points(predict, scale.fit.law, names, "--predict")
+    mean = chain.predict(points, level)
+    run = chain.predict(points, level, kind="new-run")
+    losses = scale.fit.predict(points, level)
+    method = "percentile" if chain.draws is not None else "profile"
+    rows: dict[str, Interval] = {}
+    records = []
+    for i, point in enumerate(points):
+        told = {
+            "loss": Interval(losses.mean[i], losses.low[i], losses.high[i], level, method),
+            "accuracy": Interval(mean.mean[i], mean.low[i], mean.high[i], level, method),
+            "one_run": Interval(mean.mean[i], run.low[i], run.high[i], level, method),
+        }
+        where = called(point, names) + (" (extrapolated)" if mean.extrapolated[i] else "")
+        titles = (
+            f"{scale.chosen.y} at {where}",
+            f"{y} at {where}",
+            "  one more run there" + " " * i,
+        )
+        rows |= dict(zip(titles, told.values(), strict=True))
+        records.append({
+            "at": dict(zip(scale.fit.law.variables, point.tolist(), strict=True)),
+            **{name: asdict(one) for name, one in told.items()},
+            "extrapolated": bool(mean.extrapolated[i]),
+        })  # fmt: skip
+    stages = {via: scale, y: score}
+    record: dict[str, Any] = {
+        "laws": [scale.fit.law.name, score.fit.law.name],
+        "parameters": [one.fit.params for one in stages.values()],
+        "predictions": records,
+        "left_out": [one.chosen.dropped for one in stages.values()],
+    }
+    told_by = {stage: one.record() for stage, one in stages.items()}
+    record["flags"] = [f"{stage}:{flag}" for stage, one in told_by.items() for flag in one["flags"]]
+    for name in ("warnings", "notes"):
+        record[name] = list(dict.fromkeys(
+            f"{stage}: {told}" for stage, one in told_by.items() for told in one[name]
+        ))  # fmt: skip
+    words = {name: record[name] for name in ("flags", "warnings", "notes")}
+    title = f"{y} by the {link} law of {via}, n = {score.fit.n}"
+    show(record, title, rows, as_json, words)
+
+
 @fits(law="shifted")
 def report_command(
     runs: Runs,
@@ -381,6 +460,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "forecast": forecast_command,
     "more-runs": more_runs_command,
     "isoflop": isoflop_command,
+    "chain": chain_command,
     "report": report_command,
 }
 """Names of these commands in the program."""

@@ -42,12 +42,13 @@ TABLE: dict[str, tuple[Any, Any, str]] = {
     "decimal": (str | None, None, "Decimal mark, . or the comma; found if not given."),
 }
 FIT: dict[str, tuple[Any, Any, str]] = {
-    "law": (str, "power", "Law, such as power, shifted, chinchilla; see dataworth laws."),
+    "law": (str, "power", "Law, such as power or E+A*N^-alpha+B*D^-beta; see dataworth laws."),
     "loss": (str, "l2", "l2, huber, lad, student or chinchilla."),
     "delta": (float | None, None, "Width of the loss; adaptive if not given."),
     "residual": (str, "log", "log, identity or logit."),
     "asymmetry": (float, 1.0, "Weight of rows below the law; above 1 follows the best runs."),
     "weights": (str | None, None, "Column of the weights."),
+    "noise": (str, "even", "even, or size: weights from a noise that varies with the variables."),
     "cluster": (str | None, None, "Column of the clusters."),
     "fixed": (list[str], None, "Parameters held at a value: E=1.6; may be repeated."),
     "tied": (list[str], None, "Parameters held equal: alpha=beta; may be repeated."),
@@ -63,6 +64,11 @@ Runs = Annotated[
     Path,
     typer.Argument(help="Table with one row a run: CSV, TSV, JSON, JSON lines, Parquet, Excel."),
 ]
+
+
+def law_names(incomplete: str) -> list[str]:
+    """The laws whose name begins so, for the shell."""
+    return [name for name in forms.LAWS if name.startswith(incomplete)]
 
 
 def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -81,9 +87,10 @@ def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Call
         for name in names:
             kind, default, text = OPTIONS[name]
             flag = ["--drop-missing"] if name == "drop_missing" else []
+            more = {"autocompletion": law_names} if name == "law" else {}
             added.append(inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default),
-                annotation=Annotated[kind, typer.Option(*flag, help=text)],
+                annotation=Annotated[kind, typer.Option(*flag, help=text, **more)],
             ))  # fmt: skip
         first = [p for p in own if p.default is p.empty]
         rest = [p for p in own if p.default is not p.empty]

@@ -253,7 +253,7 @@ def _residual_notes(case: Case) -> Iterator[Note]:
             yield Note(
                 "heteroscedastic",
                 f"the noise varies with size ({size}); intervals allow for it",
-                "give weights of 1 / noise^2 from repeated runs, for a sharper estimate",
+                "for a sharper estimate weigh the rows: noise='size', or weights of 1 / noise^2",
             )
     if not odd:
         if not any(note.code == "rises" for note in rising):

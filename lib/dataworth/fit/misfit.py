@@ -154,6 +154,38 @@ def uneven(rows: Rows, log_f: Array) -> tuple[float, float]:
     return min(1.0, p * len(terms)), float(first / max(last, 1e-300))
 
 
+def noise_by_size(at: Minimum, x: Array) -> Array:
+    """1 / variance of the rows' noise (n,), of mean 1, where the log of the variance is linear in
+    the logs of the variables x (n,d) (Harvey 1976): gamma likelihood of squared deviations, from
+    the means of repeated sizes where these have half of the spare rows, else from the law.
+    """
+    rows, residuals = at.geometry[2], at.residuals
+    used = at.weights > 0
+    logs = np.log(np.maximum(x, 0.1 * x[x > 0].min()))
+    u = logs - logs.mean(0)
+    u = np.column_stack([np.ones(len(u)), u[:, np.ptp(u, axis=0) > 0]])
+    code = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
+    count = np.bincount(code[used], minlength=code.max() + 1)
+    repeats = count[code] > 1
+    if (count - 1).clip(0).sum() >= max(6, (used.sum() - at.free) / 2):
+        mean = np.bincount(code[used], residuals[used], minlength=len(count)) / count.clip(1)
+        square = (residuals - mean[code]) ** 2 / (1 - 1 / count.clip(2))[code]
+        kept = used & repeats
+    else:
+        square, kept = residuals**2 / (1 - rows), used
+    design, square = u[kept], np.maximum(square[kept], 1e-4 * float(square[kept].mean()))
+    slope = np.zeros(u.shape[1])
+    slope[0] = np.log(square.mean())
+    for _ in range(60):
+        expected = np.exp(np.clip(design @ slope, -200, 200))
+        step = np.linalg.lstsq(design, square / expected - 1, rcond=None)[0]
+        slope = slope + step * min(1.0, 1.0 / max(float(np.abs(design @ step).max()), 1e-300))
+        if np.abs(step).max() < 1e-9:
+            break
+    weights = np.exp(-np.clip(u @ slope - slope[0], -20, 20))
+    return np.asarray(weights / weights.mean())
+
+
 def _ranks(values: Array) -> Array:
     """Ranks (n,), ties sharing their mean; scipy.stats would be slow to import."""
     _, code, count = np.unique(values, return_inverse=True, return_counts=True)

@@ -11,7 +11,7 @@ import numpy as np
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from . import diagnostics, forms
+from . import diagnostics, forms, misfit
 from . import resample as resampling
 from .backend import on_device, to_numpy
 from .estimate import Settings, adapt, constraints, solve
@@ -38,6 +38,7 @@ def fit(
     residual: str = "log",
     asymmetry: float = 1.0,
     weights: str | Any = None,
+    noise: str = "even",
     cluster: str | None = None,
     fixed: Mapping[str, float] | None = None,
     tied: Sequence[tuple[str, str]] = (),
@@ -59,6 +60,9 @@ def fit(
             chinchilla (Huber, 1e-3). residual: log, identity or logit of y. asymmetry: weight of
             rows that the law over-predicts (above 1 follows the lower envelope).
         weights: column or (n,) array; the objective is the weighted sum.
+        noise: even, or size: rows are weighted by 1 / variance of a noise whose log is linear in
+            the logs of the variables, from repeated sizes where there are enough, else from
+            residuals (`misfit.noise_by_size`).
         cluster: column of runs or configurations whose rows are not independent.
         fixed, tied: parameters held at a value, and pairs held equal (natural units).
         draws: (B, n) resampled y for the same rows; multipliers: (B, n) non-negative resampling
@@ -146,6 +150,8 @@ def fit(
         kind = resampling.kind_of(bootstrap, resample, seed, clustered=codes is not None)
     curve = Curve(points, target, weight, codes, tuple(variables), y)
     result = fit_rows(settings, curve)
+    if noise != "even":
+        result = _weighted(result, noise)
     if not (np.isfinite(result.phi).all() and np.isfinite(result.objective)):
         raise UserError(
             f"Law {chosen.name!r} finds no finite parameters for column {y!r}, which reaches from "
@@ -164,6 +170,30 @@ def fit(
     phi, _, status = (to_numpy(a) for a in refits)
     flags = (*flags, *diagnostics.draw_flags(status))
     return replace(result, flags=flags, draws_phi=phi, draws_status=status)
+
+
+def _weighted(result: Fit, noise: str) -> Fit:
+    """The fit with weights from the noise by size that its residuals show, in two rounds.
+
+    Raises:
+        UserError: an unknown noise, or too few rows to estimate it.
+    """
+    if noise != "size":
+        raise UserError(f"noise is {noise!r}; allowed are even and size.")
+    given, need = result.curve.weights, result.free + 2 * result.curve.x.shape[1] + 4
+    if result.n < need:
+        raise UserError(
+            f"noise is 'size'; with {result.free} parameters it takes {need} rows to estimate how "
+            f"noise varies, and the data have {result.n}."
+        )
+    objective = result.settings.objective
+    if objective.loss != "l2":  # the width of the loss follows the weighted residuals
+        objective = replace(objective, delta=np.nan)
+    for _ in range(2):
+        weights = given * misfit.noise_by_size(result.minimum, result.case.x)
+        settings = replace(result.settings, objective=objective)
+        result = fit_rows(settings, replace(result.curve, weights=weights))
+    return result
 
 
 def fit_rows(settings: Settings, curve: Curve) -> Fit:
