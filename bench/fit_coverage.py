@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from provenance import provenance
 
-from dataworth import __version__
 from dataworth.fit import Fit, equivalence_test, fit
 
 REAL, SYNTHETIC = (0.10, 20.0, 0.45), (0.30, 20.0, 0.40)
@@ -135,7 +134,7 @@ def main() -> None:
         if n not in options.runs or kind not in (options.kinds or [kind]):
             continue
         rng = np.random.default_rng([options.seed, n, sum(map(ord, kind + loss))])
-        start = time.perf_counter()
+        start = time.process_time()
         lower = LOWER if kind == "low floor" else 0.0
         truth, other = ((t[0] - lower, *t[1:]) for t in (REAL, SYNTHETIC))
         p = np.empty((options.simulations, 4))
@@ -150,7 +149,7 @@ def main() -> None:
             )  # fmt: skip
             if s < 50:
                 open_ends += real.interval("k").open
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         rows = measured[kind, loss, n] = []
         for j, quantity in enumerate(QUANTITIES):
             covered = float((p[:, j] > 0.05).mean())
@@ -159,8 +158,7 @@ def main() -> None:
                 "noise": kind, "loss": loss, "n": n, "quantity": quantity, "coverage": covered,
                 "standard_error": round(error, 4), "simulations": options.simulations,
                 "open_share_k": open_ends / min(50, options.simulations),
-                "seed": options.seed, "dataworth": __version__, "numpy": np.__version__,
-                "python": platform.python_version(),
+                "seed": options.seed, **provenance(seconds),
             })  # fmt: skip
         print(kind, loss, n, [round(float((p[:, j] > 0.05).mean()), 3) for j in range(4)],
               f"nan {np.isnan(p).sum()}", f"{seconds:.0f} s", flush=True)  # fmt: skip

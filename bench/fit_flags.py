@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from provenance import provenance
 
-from dataworth import __version__
 from dataworth.fit import fit
 
 ALARMS = {
@@ -156,6 +157,7 @@ def main() -> None:
         if not planted.startswith(options.only):
             continue
         rng = np.random.default_rng([options.seed, cell])
+        start = time.process_time()
         variables = ["N", "D"] if law == "chinchilla" else ["x"]
         hits, seen = 0, dict.fromkeys(sorted(ALARMS), 0)
         for _ in range(options.simulations):
@@ -169,7 +171,7 @@ def main() -> None:
             "planted": planted, "n": n, "noise": noise, "law": law, "loss": loss,
             "quantity": "recall" if wanted else "false alarms", "fraction": fraction,
             "standard_error": round(error, 4), "simulations": options.simulations,
-            "seed": options.seed, "dataworth": __version__,
+            "seed": options.seed, **provenance(time.process_time() - start),
         })  # fmt: skip
         told = {flag: count for flag, count in seen.items() if count}
         print(planted, n, law, loss, rows[-1]["quantity"], round(fraction, 3), told, flush=True)

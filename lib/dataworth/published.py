@@ -16,7 +16,10 @@ import pandas as pd
 from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
-MEASURED = ("age_by_size", "coverage", "exchange", "extrapolation", "seed_coverage", "seeds")
+MEASURED = (
+    "age_by_size", "coverage", "exchange", "extrapolation", "flags", "seed_coverage",
+    "seeds",
+)  # fmt: skip
 COLUMNS = (
     "paper", "table_or_figure", "setting", "x", "x_unit", "metric", "y", "source", "confidence",
 )  # fmt: skip

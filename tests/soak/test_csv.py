@@ -41,11 +41,13 @@ COMMANDS: dict[str, list[str]] = {
     "compare-laws": ["--x", "N", "--laws", "power,shifted"],
     "forecast": ["--x", "N", "--laws", "power,shifted", "--at", "1e5"],
     "more-runs": ["--x", "N", "--parameter", "k", "--half-width", "0.01"],
+    "forecast m4": ["--x", "N", "--at", "2e4,1e6"],
     "isoflop": ["--budget", "N*D", "--tokens", "D"],
+    "report": ["--x", "N", "--law", "shifted"],
 }
 
 
-SLOW = ("fit chinchilla", "frontier", "isoflop")
+SLOW = ("fit chinchilla", "frontier", "isoflop", "report", "forecast m4")
 OFTEN = [1 if name in SLOW else 8 for name in COMMANDS]
 
 
@@ -161,13 +163,15 @@ def test_mutated_tables(cases: Callable[[int, int], int], tmp_path: Path) -> Non
     rng = random.Random(12)
     sound = tmp_path / "sound.csv"
     sound.write_text("\n".join(",".join(r) for r in sound_table(rng)))
-    runs = tmp_path / "runs.csv"
+    runs, page = tmp_path / "runs.csv", tmp_path / "page.html"
     answered = 0
     for case in range(cases(100, 10_000)):
         runs.write_bytes(mutated(rng))
         name, options = rng.choices(list(COMMANDS.items()), OFTEN)[0]
         command = name.partition(" ")[0]
         tables = [str(runs), str(sound)] if command == "ratio" else [str(runs)]
+        if command == "report":
+            tables += ["--out", str(page)]
         try:
             found = call([command, *tables, "--y", "loss", *options])
         except AssertionError as error:

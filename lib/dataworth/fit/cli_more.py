@@ -33,7 +33,7 @@ from .command import (
     table_of,
 )
 from .designs import half_width_after, more_runs
-from .extrapolate import Score, compare, forecast, rolling_origin
+from .extrapolate import Forecast, Score, compare, forecast, rolling_origin
 from .frontier import allocation_exponent, frontier
 from .isoflop import Valley, isoflop
 from .model import fit
@@ -146,6 +146,20 @@ def forecast_command(
     found = forecast(chosen.data, x=chosen.x[0], y=chosen.y, laws=names, recency=powers, loss=loss)
     told, rows = predictions(found.fit, points, chosen.x, chosen.y, level)
     words = chosen.far_off()
+    beyond = points[:, 0] > found.fit.curve.x.max()
+    if beyond.any():
+        try:
+            allowed = _allowing(found, points, level)
+        except UserError as refused:
+            words.append(str(refused))
+        else:
+            blocks = list(rows.items())  # two rows a point
+            rows = {}
+            for i, (record, one) in enumerate(zip(told, allowed, strict=True)):
+                rows |= dict(blocks[2 * i : 2 * i + 2])
+                if beyond[i]:
+                    record["allowing_for_a_wrong_law"] = asdict(one)
+                    rows["  if the law may be wrong" + " " * i] = one
     try:
         back = [asdict(one) for one in rolling_origin(found.fit)]
         missed = float(np.sqrt(np.mean([one["rmsle"] ** 2 for one in back])))
@@ -160,7 +174,8 @@ def forecast_command(
     if points.max() > 10 * most:
         words.append(
             f"{points.max():.3g} is {points.max() / most:.3g} times the largest size "
-            f"({most:.3g}): the interval knows noise, not a bend of the curve beyond the data."
+            f"({most:.3g}): intervals of the law and of a run know noise, not a bend of the curve "
+            "beyond the data."
         )
     record = {
         "law": found.law, "recency": found.recency, "parameters": found.fit.params,
@@ -170,6 +185,13 @@ def forecast_command(
         "left_out": chosen.dropped,
     }  # fmt: skip
     show(record, f"forecast by the {found.law} law, n = {found.fit.n}", rows, as_json)
+
+
+def _allowing(found: Forecast, points: Array, level: float) -> list[Interval]:
+    """`Forecast.predict` at points (m,1), in intervals."""
+    p = found.predict(points, level)
+    ends = zip(p.mean.tolist(), p.low.tolist(), p.high.tolist(), strict=True)
+    return [Interval(*one, level, "public curves") for one in ends]
 
 
 @fits("device", "bootstrap", "resample", "seed")

@@ -61,7 +61,7 @@ FLAGS = {
 }  # fmt: skip
 """Sentence and next step of flags that need no numbers; X_at_zero is any parameter's."""
 
-STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.012, 0.002, 0.002, 0.05
+STRUCTURE, RISE, UNEVEN, OUTLIER, FLOOR, SHARED = 0.004, 1e-4, 0.014, 0.002, 0.002, 0.05
 TAILS = 4.0  # degrees of freedom of noise under which a far row is none of it, for a robust loss
 
 
@@ -243,6 +243,10 @@ def _residual_notes(case: Case) -> Iterator[Note]:
         kept = clean.weights > 0
         log_f = at.problem.predict(clean.z[None])[0][kept]
         p, ratio = misfit.uneven(misfit.rows_of(clean, logs, case.curves), log_f)
+        if clean is not at:  # far rows at one end are what uneven noise looks like, too
+            whole, wide = misfit.uneven(rows, at.problem.predict(at.z[None])[0][used])
+            if 4 * whole < p:
+                p, ratio = 4 * whole, wide
         if p < UNEVEN:
             size = f"{max(ratio, 1 / ratio):.2g} times as large at the "
             size += f"{'smallest' if ratio > 1 else 'largest'} {case.variables[0]}"
@@ -354,19 +358,24 @@ def _structure(case: Case, rows: misfit.Rows) -> Iterator[Note]:
     steps = [misfit.neighbours(misfit.levels(rows, order)) for order in orders]
     alike = min(1.0, min(steps) * len(steps))
     bent = misfit.bends(rows)
-    if min(alike, bent) >= STRUCTURE:
-        return
+    structured = min(alike, bent) < STRUCTURE
     if len(orders) > 1:
         codes = np.unique(np.column_stack([rows.curve, rows.u[:, 0]]), axis=0, return_inverse=True)
         runs = codes[1].reshape(-1)
-        shared = 4 <= runs.max() + 1 <= len(runs) / 3 and misfit.together(rows, runs) < SHARED
-        if shared:
-            yield Note(
-                "checkpoints",
-                f"rows of one {case.variables[0]} share their noise, as checkpoints of one run do",
-                "give the column of the runs as cluster",
-            )
-            return
+        if 4 <= runs.max() + 1 <= len(runs) / 3:
+            together = misfit.together(rows, runs)
+            # a law that bends wrongly makes neighbouring runs alike too
+            own = steps[0] < STRUCTURE and min(steps[1:]) > SHARED
+            if together < SHARED / 50 or (structured and (together < SHARED or own)):
+                yield Note(
+                    "checkpoints",
+                    f"rows of one {case.variables[0]} share their noise, as checkpoints of one run "
+                    "do",
+                    "give the column of the runs as cluster",
+                )
+                return
+    if not structured:
+        return
     if bent > 0.02 and rows.spare >= 20:
         yield Note(
             "checkpoints",

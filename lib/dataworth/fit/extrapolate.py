@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,16 @@ from .laws import Law
 from .minimum import student_quantile
 from .model import fit, fit_rows
 from .result import Fit
-from .values import Curve
+from .values import Curve, Prediction
+
+STEPS = 4
+"""How often `missed` holds sizes back: those beyond the largest over 2^(1/2), 2, 2^(3/2) and 4."""
+FACTORS: dict[str, dict[float, float]] = {
+    "power": {0.5: 0.313, 0.8: 0.635, 0.9: 0.872, 0.95: 1.203},
+    "shifted": {0.5: 0.221, 0.8: 0.531, 0.9: 0.783, 0.95: 1.137},
+}
+"""By law and level, the quantile of |error of log y| / (distance x spread), as `Forecast.predict`
+calls them, over learning curves of LCDB (Mohr et al. 2022; `bench/fit_lcdb.py`)."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,33 @@ def rolling_origin(
             f"largest back and still fit the {fitted.free} parameters of law {fitted.law.name!r}."
         )
     return out
+
+
+def missed(fitted: Fit, again: Callable[[Any], Fit] | None = None) -> float:
+    """Root mean squared error of log y where the law met sizes that it had not seen: refits to the
+    sizes up to the largest over 2^(j/2), j = 1 to `STEPS`, each scored on all rows beyond.
+
+    again: the refit to rows by their mask, if not `refit`'s.
+
+    Raises:
+        UserError: residuals are not of log y, or all of these leave too few sizes to fit.
+    """
+    if fitted.settings.objective.residual != "log":
+        raise UserError("What a law misses is an error of log y; fit with residual='log'.")
+    first = fitted.curve.x[:, 0]
+    errors = []
+    for j in range(1, STEPS + 1):
+        inside = first <= 1.01 * first.max() / 2 ** (j / 2)  # sizes are often rounded
+        if len(np.unique(fitted.curve.x[inside], axis=0)) > len(fitted.law.params):
+            part = again(inside) if again else refit(fitted, inside)
+            errors.append(np.log(part.mean(fitted.curve.x[~inside]) / fitted.curve.y[~inside]))
+    if not errors:
+        raise UserError(
+            f"An interval that allows for a wrong law needs {len(fitted.law.params) + 1} sizes up "
+            f"to {first.max() / np.sqrt(2):.4g}, the largest over 1.41, for law "
+            f"{fitted.law.name!r}."
+        )
+    return float(np.sqrt(np.mean([(e**2).mean() for e in errors])))
 
 
 @dataclass(frozen=True)
@@ -190,6 +226,34 @@ class Forecast:
     law: str
     recency: float
     scores: Mapping[tuple[str, float], float]
+
+    def predict(self, x: Any, level: float = 0.95) -> Prediction:
+        """The forecast at x, (m,), with an interval of one further run that allows for a wrong law.
+
+        `fit.predict` knows noise alone: beyond the data of real curves, its 95 % intervals hold far
+        less. Here log y has a half width of factor x distance x spread: distance is x over the
+        largest size (1 within the data), spread the root of the fit's own variance of a new run
+        (`spread`) and what the law has `missed`, both squared; the factor is that of public
+        curves (`FACTORS`), so the interval is split-conformal (Vovk et al. 2005) if the curve is
+        one like them.
+
+        Raises:
+            UserError: another law or level than those measured, or too few sizes.
+        """
+        known = FACTORS.get(self.law)
+        if known is None or level not in known:
+            levels = ", ".join(f"{one:g}" for one in next(iter(FACTORS.values())))
+            raise UserError(
+                f"law {self.law!r} at level {level:g}: intervals that allow for a wrong law are "
+                f"measured for {', '.join(FACTORS)} at levels {levels}."
+            )
+        at = self.fit.points(x)
+        largest = self.fit.curve.x[:, 0].max()
+        distance = np.maximum(at[:, 0] / largest, 1.0)
+        half = known[level] * distance * np.hypot(spread(self.fit, at)[0], missed(self.fit))
+        mean, half = self.fit.mean(at), np.minimum(half, 700.0)
+        inside = (at >= self.fit.curve.x.min(0)) & (at <= self.fit.curve.x.max(0))
+        return Prediction(mean, mean * np.exp(-half), mean * np.exp(half), level, ~inside.all(1))
 
 
 def forecast(
