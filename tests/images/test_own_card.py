@@ -161,3 +161,19 @@ def test_images_of_another_size_are_brought_to_the_cards(signs):
     assert made.shape == (2, 16, 16, 3) and made[0, 0, 0, 0] < 40 and made[0, 0, -1, 0] > 215
     assert fitted(made, "signs") is made
     assert fitted(drawn, "fashion-mnist").shape == (2, 28, 28)
+
+
+def test_without_drawings_means_trained_without(signs, monkeypatch):
+    """Else the two generators of one family would be one, and what drawings do nothing."""
+    recipes = []
+
+    def retrained(card: str, *, recipe: Recipe, family: str) -> Path:
+        recipes.append(recipe)
+        return Path(family)
+
+    monkeypatch.setattr("dataworth.images.train_generator.retrained", retrained)
+    monkeypatch.setattr("dataworth.studies.images.weights_digest", str)
+    for name in ("latent-diffusion", "latent-diffusion-no-drawings"):
+        study(retrain=30).weights(name)
+    assert [r.stylised_per_style for r in recipes] == [4, 0]
+    assert {(r.steps, r.autoencoder.steps) for r in recipes} == {(30, 20)}
