@@ -46,6 +46,7 @@ SLOW = [
     "images/test_generators.py",
     "images/test_mixing.py",
     "images/test_out_of_distribution.py",
+    "images/test_own_card.py",
     "images/test_parts.py",
     "images/test_per_class.py",
     "images/test_pipelines.py",

@@ -125,17 +125,17 @@ def test_real_subsets_are_balanced_and_nested(splits):
     params = cell(SyntheticScaling)
     whole = splits("fashion-mnist", "classifier_pool")
     labels = dict(zip(whole.ids.tolist(), whole.labels.tolist(), strict=True))
-    sets = [params.real(n, 0).ids for n in (10, 15, 40)]
+    sets = [tuple(params.real(n, 0).ids) for n in (10, 15, 40)]
     for ids in sets:
         assert len(set(ids)) == len(ids) and ids == sets[-1][: len(ids)]
         counts = np.bincount([labels[i] for i in ids], minlength=10)
         assert counts.max() - counts.min() <= 1
-    assert params.real(40, 1).ids != sets[2]
+    assert tuple(params.real(40, 1).ids) != sets[2]
 
 
 def test_synthetic_subsets_are_balanced_and_nested_and_apart():
     params = cell(SyntheticScaling)
-    sets = [params.synthetic(POOL, n, 1).ids for n in (10, 15, 5120)]
+    sets = [tuple(params.synthetic(POOL, n, 1).ids) for n in (10, 15, 5120)]
     for ids in sets:
         assert ids == sets[-1][: len(ids)]
         counts = np.bincount([i % 10 for i in ids], minlength=10)

@@ -105,16 +105,16 @@ def test_standardised_latents_and_an_unchanged_picture(pixels):
 def test_the_codebook_starts_in_use(pixels):
     torch.manual_seed(0)
     model = MaskedToken.autoencoder_of(CONFIGS["masked-token"]).eval()
-    unused = 16 - len(encoded(model, pixels).unique())
-    centre_codebook(model, pixels, seed=0)
-    assert 16 - len(encoded(model, pixels).unique()) <= min(unused, 2)
+    unused = 16 - len(encoded(model, pixels[:, None]).unique())
+    centre_codebook(model, pixels[:, None], seed=0)
+    assert 16 - len(encoded(model, pixels[:, None]).unique()) <= min(unused, 2)
 
 
 def test_tokens_are_the_nearest_entries(pixels):
     torch.manual_seed(0)
     model = MaskedToken.autoencoder_of(CONFIGS["masked-token"]).eval()
-    centre_codebook(model, pixels, seed=0)
-    tokens = encoded(model, pixels)
+    centre_codebook(model, pixels[:, None], seed=0)
+    tokens = encoded(model, pixels[:, None])
     assert tokens.shape == (40, 7, 7) and tokens.dtype == torch.int64
     with torch.no_grad():
         z = model.encode(pixels[:, None].float() / 127.5 - 1).latents.permute(0, 2, 3, 1)

@@ -115,12 +115,9 @@ def add(
         say(f"card: {card.id} (another of this name, with other data, was replaced)")
     else:
         say(f"card: {card.id}")
-    chapter = "synthetic-scaling" if card.modality == "image" else "data-age"
-    training = " -p retrain=300" if card.modality == "image" else ""
-    say(
-        f"next: dataworth run {chapter} --profile smoke -p card={card.id}{training} --page",
-        informs=True,
-    )
+    run = f"dataworth run synthetic-scaling --profile smoke -p card={card.id} -p retrain=300 --page"
+    python = f'dataworth.data.load_corpus("{card.id}", "train") in Python'
+    say(f"next: {run if card.modality == 'image' else python}", informs=True)
 
 
 def _chosen(card: str | None) -> list[str]:
