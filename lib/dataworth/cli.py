@@ -48,7 +48,7 @@ BROUGHT = {
     ),
     "work": (
         CHAPTERS,
-        "Compute a chapter's runs, beside any number of processes that do the same.",
+        "Compute a chapter's runs and no page, beside any number of processes that do the same.",
     ),
     "runs": (
         CHAPTERS,

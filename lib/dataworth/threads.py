@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1"
@@ -18,6 +19,7 @@ def one_thread() -> None:
     from threadpoolctl import threadpool_limits
 
     os.environ |= ONE_THREAD
-    threadpool_limits(1)
+    with suppress(FileNotFoundError):  # a Linux without /proc: no library can be found there
+        threadpool_limits(1)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)

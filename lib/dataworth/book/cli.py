@@ -111,7 +111,7 @@ def work(
     quiet: Quiet = False,
     root: Root = None,
 ) -> None:
-    """Compute a chapter's runs and nothing else, beside any number of processes that do the same.
+    """Compute a chapter's runs and no page, beside any number of processes that do the same.
 
     They share the store and claim its runs one by one; each ends when all runs are stored, those
     of processes that were killed included.

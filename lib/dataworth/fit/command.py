@@ -87,10 +87,10 @@ def fits(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Call
         for name in names:
             kind, default, text = OPTIONS[name]
             flag = ["--drop-missing"] if name == "drop_missing" else []
-            more = {"autocompletion": law_names} if name == "law" else {}
+            complete = law_names if name == "law" else None
             added.append(inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default),
-                annotation=Annotated[kind, typer.Option(*flag, help=text, **more)],
+                annotation=Annotated[kind, typer.Option(*flag, help=text, autocompletion=complete)],
             ))  # fmt: skip
         first = [p for p in own if p.default is p.empty]
         rest = [p for p in own if p.default is not p.empty]
