@@ -319,7 +319,7 @@ ledger = claims.judge(
     curve=", ".join(f"{r.value:.2g} at {n:,} real images" for n, r in places.items()),
     lines=study.ability_ratio(), k={arm: exponent(law) for arm, law in study.powers.items()},
     few_k={arm: exponent(law) for arm, law in study.common_powers.items()},
-    **{name: dict(misfits[name]) for name in ("chi2", "df", "p", "off")},
+    chi2=dict(misfits.chi2), df=dict(misfits.df), p=dict(misfits.p), off=dict(misfits.off),
     fixed=compared.ratio["synthetic, fixed steps"], tuned=compared.ratio["synthetic"],
     few=other_sizes[0], many=other_sizes[-1], before=other_sizes[-2], on_real=on_real,
     model=model, other_model=other_model, epochs=epochs, steps=fixed_steps,
