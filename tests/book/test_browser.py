@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 
 from dataworth import tables
 
@@ -104,6 +105,44 @@ def test_a_page_runs_and_reads_in_both_themes(name, page, axe):
     page.evaluate(axe)
     found = page.evaluate(AXE)
     assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == []
+
+
+REPORTS = {  # of `dataworth report`: table, options
+    "flags": ("n,acc\n100,41.2\n200,52.6\n400,62.0\n800,69.1\n1600,74.8\n3200,79.0\n",
+              ["--x", "n", "--y", "acc", "--law", "power", "--predict", "4000"]),
+    "groups": ("n,loss,set\n100,2.1,a\n200,1.7,a\n400,1.42,a\n800,1.24,a\n1600,1.12,a\n"
+               "100,2.4,b\n200,2.0,b\n400,1.72,b\n800,1.54,b\n1600,1.42,b\n",
+               ["--x", "n", "--y", "loss", "--group", "set", "--shared", "k"]),
+    "frontier": ("params,C,loss\n" + "".join(
+        f"{n},{c},{1.7 + 406 * n**-0.34 + 410 * (c / 6 / n)**-0.28 + 0.002 * (i % 3):.4f}\n"
+        for i, (n, c) in enumerate((f * c**0.5 * 0.04, c) for c in (1e19, 1e20, 1e21)
+                                   for f in (0.25, 0.5, 1, 2, 4))),
+        ["--law", "chinchilla", "--x", "N=params,D=C/(6*params)", "--y", "loss"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_reads_in_both_themes_and_on_a_phone(name, page, axe, tmp_path):
+    from typer.testing import CliRunner
+
+    from dataworth.fit.cli import register
+
+    app = typer.Typer()
+    register(app)
+    table, options = REPORTS[name]
+    (tmp_path / "runs.csv").write_text(table)
+    out = tmp_path / "report.html"
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs.csv"), *options, "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    page.goto(out.as_uri(), wait_until="load")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert page.evaluate(CONTRAST) == [], theme
+    page.evaluate(axe)
+    found = page.evaluate(AXE)
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in found] == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_the_check_finds_text_of_the_colour_of_its_ground(page):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataworth.errors import UserError
 from dataworth.fit import Fit, fit, frontier
 
 DESCENT = {  # falls, rises between 80 and 200, falls again
@@ -93,6 +94,28 @@ def test_uneven_noise_is_seen_and_widens_the_interval() -> None:
     assert factor * model == pytest.approx(at.sandwich()[1, 1], rel=1e-3)  # HC3
     assert 2 < dof < 58
     assert even.minimum.unevenness(slope) == (1.0, 58)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_weights_by_size_find_how_the_noise_falls(repeats: int) -> None:
+    """Noise that falls as x^-.4: the weights rise as x^.8, by residuals or by repeated sizes; the
+    flag goes, the interval narrows and holds the truth."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(np.geomspace(100, 1e6, 90 // repeats), repeats)
+    y = 5 * x**-0.3 * np.exp(0.1 * (x / 100) ** -0.4 * rng.normal(size=90))
+    even = fit({"x": x, "y": y})
+    weighted = fit({"x": x, "y": y}, noise="size")
+    w = weighted.curve.weights
+    slope = np.polyfit(np.log(x), np.log(w), 1)[0]
+    assert slope == pytest.approx(0.8, abs=0.15) and w.mean() == pytest.approx(1)
+    assert "heteroscedastic" in even.flags and "heteroscedastic" not in weighted.flags
+    narrow, wide = weighted.interval("k"), even.interval("k")
+    assert narrow.low < 0.3 < narrow.high
+    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
+    with pytest.raises(UserError, match="noise is 'some'; allowed are even and size"):
+        fit({"x": x, "y": y}, noise="some")
+    with pytest.raises(UserError, match="it takes 8 rows to estimate how noise varies"):
+        fit({"x": [1.0, 2, 3], "y": [3.0, 2, 1.5]}, noise="size")
 
 
 def test_bell_and_mccaffrey_degrees_of_freedom_are_those_of_the_matrices() -> None:

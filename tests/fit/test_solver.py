@@ -209,3 +209,23 @@ def test_curves_with_a_shared_exponent() -> None:
     start = [np.log(0.1), np.log(5), np.log(0.4), np.log(9), 0.4]
     reference = least_squares(residuals, start, xtol=1e-14, ftol=1e-14)
     assert joint.objective <= reference.cost * (1 + 1e-8)
+
+
+def test_held_exponents_do_not_hide_the_better_basin() -> None:
+    """Repeated data with A, B, E and both exponents held: the estimate is the least objective that
+    any start of a fine grid over the two decays leads to."""
+    rng = np.random.default_rng(1)
+    n, unique = 10 ** rng.uniform(7, 9.5, 120), 10 ** rng.uniform(8, 9.5, 120)
+    tokens = unique * rng.choice([1, 2, 4, 10, 30, 60], 120)
+    known = {"A": 521.0, "B": 1488.0, "E": 1.87, "alpha": 0.353, "beta": 0.353}
+    worth = unique * (1 + 40 * (1 - np.exp(-(tokens / unique - 1) / 40)))
+    small = np.minimum(n, unique / 20)
+    loss = 1.87 + 521 * n**-0.353 + 1488 * worth**-0.353
+    runs = {"N": n, "D": tokens, "U_N": small, "U_D": unique,
+            "y": loss * np.exp(0.02 * rng.standard_t(2, size=120))}  # fmt: skip
+    result = fit(runs, law="repetition", x=["N", "D", "U_N", "U_D"], loss="chinchilla", fixed=known)
+    log_r = np.log(np.geomspace(0.5, 500, 12))
+    starts = np.stack(np.meshgrid(log_r, log_r), -1).reshape(-1, 2)
+    target = np.log(runs["y"])[None]
+    found = minimise(result.problem, starts, target, np.ones_like(target))
+    assert result.objective <= found.objective.min() * (1 + 1e-7)

@@ -169,7 +169,8 @@ def fitted(path: Path, options: Mapping[str, Any]) -> Fitted:
     held = {name: number(value, f"--fixed {name}") for name, value in fixed}
     chosen = table_of(path, options, options["law"])
     result = fit(chosen.data, x=chosen.x, y=chosen.y, fixed=held, tied=tied, **given)
-    sizes = [three_sizes(chosen.data[name]) for name in chosen.x]
+    # in a grid of two variables three sizes of one leave degrees of freedom
+    sizes = [three_sizes(chosen.data[name]) for name in chosen.x if len(chosen.x) == 1]
     found = {"far_off": chosen.far_off(), "three_sizes": [told for told in sizes if told]}
     return Fitted(result, chosen, {flag: told for flag, told in found.items() if told})
 
@@ -256,7 +257,9 @@ def show_rows(
 
 
 def brief(value: float) -> str:
-    """Three digits, with the exponent as people write it: 2.5e9."""
+    """Three digits, with the exponent as people write it: 5,000, 2.5e9."""
+    if 1000 <= abs(value) < 1e5:
+        return f"{float(f'{value:.3g}'):,.0f}"
     return re.sub(r"e([+-])0*", lambda f: "e" + f[1].replace("+", ""), f"{value:.3g}")
 
 

@@ -98,6 +98,11 @@ class Case:
         return law.base.variables if isinstance(law, Grouped) else law.variables
 
     @property
+    def called(self) -> tuple[str, ...]:
+        """What the columns of the variables are called."""
+        return self.curve.names or self.variables
+
+    @property
     def x(self) -> Array:
         """(n,d) without the curve's number."""
         return self.curve.x[:, : len(self.variables)]
@@ -249,7 +254,7 @@ def _residual_notes(case: Case) -> Iterator[Note]:
                 p, ratio = 4 * whole, wide
         if p < UNEVEN:
             size = f"{max(ratio, 1 / ratio):.2g} times as large at the "
-            size += f"{'smallest' if ratio > 1 else 'largest'} {case.variables[0]}"
+            size += f"{'smallest' if ratio > 1 else 'largest'} {case.called[0]}"
             yield Note(
                 "heteroscedastic",
                 f"the noise varies with size ({size}); intervals allow for it",
@@ -278,9 +283,14 @@ def _shape(case: Case, logs: Array) -> Iterator[Note]:
         t = r * np.sqrt((len(u) - 2) / max(1 - r * r, 1e-12))
         if special.stdtr(len(u) - 2, -t) < 0.001 and ends[1] > ends[0]:
             top = 1 if y.max() <= 1 else 100
-            step = f"if it is an accuracy, fit {top} minus it" if y.max() <= 100 else "check y"
+            y_name, x_name = case.curve.y_name, case.called[0]
+            step = f"if it is an accuracy, fit {top} minus it: {top}-{y_name}"
+            if np.isfinite(law.most):
+                step = "an accuracy falls with the loss: are the columns in the wrong order?"
+            elif y.max() > 100:
+                step = "check y"
             yield Note(
-                "rises", f"y rises with {case.variables[0]}, from {ends[0]:g} to {ends[1]:g}", step
+                "rises", f"{y_name} rises with {x_name}, from {ends[0]:g} to {ends[1]:g}", step
             )
             return
         climb, start, end = misfit.rise(u, np.log(y))
@@ -289,9 +299,9 @@ def _shape(case: Case, logs: Array) -> Iterator[Note]:
             x = np.exp(u)
             yield Note(
                 "not_monotone",
-                f"the loss rises from {y[start]:.4g} to {y[end]:.4g} between {case.variables[0]} = "
+                f"the loss rises from {y[start]:.4g} to {y[end]:.4g} between {case.called[0]} = "
                 f"{x[start]:g} and {x[end]:g}, which no law here does",
-                f"fit {case.variables[0]} below {x[start]:g} or above {x[end]:g} alone",
+                f"fit {case.called[0]} below {x[start]:g} or above {x[end]:g} alone",
             )
             return
 
@@ -369,8 +379,7 @@ def _structure(case: Case, rows: misfit.Rows) -> Iterator[Note]:
             if together < SHARED / 50 or (structured and (together < SHARED or own)):
                 yield Note(
                     "checkpoints",
-                    f"rows of one {case.variables[0]} share their noise, as checkpoints of one run "
-                    "do",
+                    f"rows of one {case.called[0]} share their noise, as checkpoints of one run do",
                     "give the column of the runs as cluster",
                 )
                 return

@@ -11,7 +11,7 @@ import numpy as np
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 
-from .backend import namespace
+from .backend import namespace, to_numpy
 from .grouped import Grouped
 from .laws import ZERO, Law
 from .objective import HUBER_TUNING, Objective, robust_scale
@@ -134,7 +134,11 @@ def solve(
         some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_SEEDED])
     size = 400 if warm is None else 36
     seeds = law.seeds(search.scaled[some], y[:, some], weights[:, some], size)
-    seeds = seeds[:, : starts if len(law.params) <= 5 else 3 * starts]
+    most = starts if len(law.params) <= 5 else 3 * starts
+    if warm is None and len(y) == 1 and (settings.fixed or settings.tied):
+        seeds = _ranked(settings, x[some], log_x0, y[:, some], weights[:, some], seeds)
+        most = max(most, 64)  # the few places that are left are worth it
+    seeds = seeds[:, :most]
     floors = [
         (j, law.zero_reference(j, search.scaled, y))
         for j, p in enumerate(law.params)
@@ -165,6 +169,20 @@ def solve(
     found[0][lacking] = np.nan
     found[2][lacking] = int(Status.UNIDENTIFIED)
     return found
+
+
+def _ranked(
+    settings: Settings, x: Array, log_x0: Array, y: Array, weights: Array, seeds: Array
+) -> Array:
+    """Seeds (1,S,p) of the law without constraints in the order of the objective under them, one
+    for each place that they lead to: fixed exponents may leave a basin that ranked low before."""
+    problem, free = problem_of(settings, x, y, log_x0)
+    xp = namespace(y)
+    z = xp.clip(seeds[0][:, free], problem.lower, problem.upper)
+    value = problem.value(z, settings.objective.transform(y), weights)
+    first = np.unique(np.round(to_numpy(z), 9), axis=0, return_index=True)[1]
+    order = first[np.argsort(to_numpy(value)[first], kind="stable")]
+    return seeds[:, order]
 
 
 def _solve_groups(search: _Search, law: Grouped, warm: Array | None, starts: int) -> Found:
@@ -253,7 +271,7 @@ class _Search:
             for wider in (1000.0, 100.0, 10.0):
                 soft = replace(settings.objective, delta=wider * settings.objective.delta)
                 start = minimise(replace(problem, objective=soft), start, targets, each_weights).z
-        keep, steps = (2, 25) if len(free) <= 5 else (6, 50)
+        keep, steps = (2, 25) if len(settings.law.params) <= 5 else (6, 50)
         if each > keep:  # a short race, and only the best starts of each resample go on
             race = minimise(problem, start, targets, each_weights, max_iterations=steps)
             best = xp.argsort(race.objective.reshape(size, each), 1)[:, :keep]

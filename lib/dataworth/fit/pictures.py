@@ -17,6 +17,7 @@ import numpy as np
 
 from dataworth.arrays import Array
 from dataworth.display import plain
+from dataworth.tables import signed
 
 from .command import brief
 from .frontier import Cost, Optimum
@@ -250,8 +251,8 @@ def residuals(
     far = f" Beyond {ODD:g} of these: {'; '.join(odd)}." if odd else ""
     alt = (
         f"Residuals against {' and '.join(shown)}, runs above the law upwards: from "
-        f"{every.min():.3g}{unit} to {every.max():.3g}{unit}, robust standard deviation "
-        f"{spread:.3g}{unit}.{far}"
+        f"{signed(f'{every.min():.3g}')}{unit} to {every.max():.3g}{unit}, robust standard "
+        f"deviation {spread:.3g}{unit}.{far}"
     )
     return _svg(figure, "residuals", alt)
 

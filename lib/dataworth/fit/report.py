@@ -41,6 +41,7 @@ STYLE = """
   --soft: #242424; --line: #4a4a4a; --warn: #ffb27a; --link: #7cc0ff; } }
 body { color: var(--ink); background: var(--ground); margin: 0 auto; max-width: 46rem;
   padding: 1.5rem 1rem 4rem; font: 16px/1.5 system-ui, sans-serif; }
+h1, p, figcaption { overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); }
@@ -210,7 +211,7 @@ def _paragraph(text: str, kind: str = "") -> str:
 def _lead(report: Report) -> str:
     """What the fit says, in words."""
     words = [f"{report.fit.n:,} runs of {report.y} against {' and '.join(report.names)}."]
-    if report.law.name in ("power", "shifted"):
+    if report.law.name in ("power", "shifted") and report.known:
         what = report.y if report.law.name == "power" else f"what {report.y} has above its floor"
         shared = isinstance(report.fit.law, Grouped) and "k" in report.fit.law.shared
         for label in list(report.parts())[: 1 if shared else None]:
@@ -310,7 +311,7 @@ def _answers(report: Report) -> list[str]:
             [name, _loss(at.value), f"{_loss(at.low)} to {_loss(at.high)}"]
             for name, at in rows.items()
         ]
-        head = ["", report.y, f"{report.level:.0%} interval"]
+        head = ["what", report.y, f"{report.level:.0%} interval"]
         blocks.append(_table(head, body, f"Predictions{f' of {label}' if label else ''}", 1))
     if (optima := report.optima) is not None:
         body = []
@@ -321,7 +322,9 @@ def _answers(report: Report) -> list[str]:
                 f"{brief(one.n.low)}–{brief(one.n.high)}", brief(one.d.value),
                 f"{one.ratio:.3g}", _loss(one.loss.value), inside if one.interior else "no",
             ])  # fmt: skip
-        n, d = report.names
+        short = [name if name.isidentifier() else v
+                 for v, name in zip(report.law.variables, report.names, strict=True)]  # fmt: skip
+        n, d = short
         head = ["C = 6ND", n, f"{report.level:.0%} interval", d, f"{d} per {n}", report.y, "inside"]
         blocks.append(_table(head, body, "Compute-optimal sizes by the law", 1))
     return ["<h2>What it predicts</h2>", *blocks] if blocks else []
