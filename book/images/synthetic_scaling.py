@@ -316,7 +316,7 @@ ledger = claims.judge(
     retrieved=max(retrieved_sizes, default=0),
     alike=study.over_retrieval(other="real"), crossing=number(study.worth.crossing.value),
     k_paper=[fan.real / k for k in (fan.drop("real").max(), fan.drop("real").min())],
-    curve=", ".join(f"{r.value:.2g} at {n:,} real images" for n, r in places.items()),
+    curve=", ".join(f"{r.value:.2g} at {n:,} real images" for n, r in places.items()) or "no loss in common",
     lines=study.ability_ratio(), k={arm: exponent(law) for arm, law in study.powers.items()},
     few_k={arm: exponent(law) for arm, law in study.common_powers.items()},
     chi2=dict(misfits.chi2), df=dict(misfits.df), p=dict(misfits.p), off=dict(misfits.off),

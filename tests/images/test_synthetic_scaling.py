@@ -92,6 +92,8 @@ def test_sizes_beyond_the_pool(splits, monkeypatch):
     ) as caught:
         SyntheticScaling.preflight(small.model_copy(update={"real_sizes": (10, 20, 30, 70)}))
     assert "use sizes up to 60." in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"retrieved_sizes asks for 60 images, .* has 50 class"):
+        SyntheticScaling.preflight(small.model_copy(update={"retrieved_sizes": (60,)}))
     whole = splits("fashion-mnist", "classifier_pool")
     for name in ("images", "labels", "ids"):  # 59 images, of one class only 5
         setattr(whole, name, getattr(whole, name)[:59])

@@ -230,14 +230,10 @@ class ImageStudy(Parameters):
         """Raises UserError before anything runs: a card that lacks what the chapter needs, a real
         pool smaller than `real` images, a generator without weights or of other data, a prompt set
         that does not know the card's classes, less disk than `runs` results need."""
-        from dataworth.data import load_images
-
         lacking = self._lacking()
         if lacking:
             raise UserError(f"card: '{self.card}' {lacking}.")
-        labels = load_images(self.card, POOL).labels
-        available = int(np.unique(labels, return_counts=True)[1].min() * len(np.unique(labels)))
-        if real > available:
+        if real > (available := self.balanced(POOL)):
             raise UserError(
                 f"a real training set of {real} images was asked for, but the {POOL} of "
                 f"{self.card} has {available} class-balanced images; use sizes up to {available}."
@@ -260,6 +256,15 @@ class ImageStudy(Parameters):
         ):
             check_words(prompt_set, self.card)
         base.check_disk(200 + 3 * runs)
+
+    def balanced(self, split: str) -> int:
+        """The number of class-balanced images in a split of the card, 0 without such a split."""
+        from dataworth.data import load_images
+
+        if split not in find_card(self.card).split_names:
+            return 0
+        counts = np.unique(load_images(self.card, split).labels, return_counts=True)[1]
+        return int(counts.min() * len(counts))
 
     def _lacking(self) -> str:
         """What the card lacks of what every image chapter needs, as the end of a sentence."""

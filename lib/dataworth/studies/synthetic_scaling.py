@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.generators.named import GENERATORS
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 PURE = ("real", "synthetic")
 """The main arms: images of one kind alone, at every size."""
+GENERATOR_POOL = "generator_pool"
 RETRIEVED = "retrieved"
 """The control of the synthetic arm: what the generator learned from, instead of what it makes."""
 
@@ -122,7 +124,7 @@ class SyntheticScaling(ImageStudy):
         }
         if self.retrieved_sizes:
             found = (self.retrieved_sizes, None, words, self.model, tuned)
-            arms[RETRIEVED] = Arm(*found, split="generator_pool")
+            arms[RETRIEVED] = Arm(*found, split=GENERATOR_POOL)
         for name in self.other_generators:
             arms[name] = Arm(few, name, words, self.model, tuned)
         for name in self.other_prompt_sets:
@@ -159,6 +161,13 @@ class SyntheticScaling(ImageStudy):
             generators=self.other_generators,
             runs=self.seeds * sum(len(arm.sizes) for arm in self.arms().values()),
         )
+        wanted = max(self.retrieved_sizes, default=0)
+        if wanted and wanted > (available := self.balanced(GENERATOR_POOL)):
+            raise UserError(
+                f"retrieved_sizes asks for {wanted} images, but the {GENERATOR_POOL} of "
+                f"{self.card} has {available} class-balanced ones; use sizes up to {available}, or "
+                "[]."
+            )
 
     def drawings(self, arms: Iterable[Arm] | None = None) -> list[Drawing]:
         """Images of every pool, as many as the largest of the arms (default: all) takes; arms of
