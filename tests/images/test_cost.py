@@ -184,7 +184,13 @@ def test_a_chapter_costs_what_its_arms_take(study):
             "epochs": 4,
         }
         if study is SyntheticScaling
-        else {"mixed_sizes": (1000,), "ratios": (1, 2), "weighted_size": 1000, "weighted_ratio": 2}
+        else {
+            "mixed_sizes": (1000,),
+            "ratios": (1, 2),
+            "weighted_size": 1000,
+            "weighted_ratio": 2,
+            "shares": (0.5,),
+        }
     )
     params = cell(study, **PAPER, **sizes, **more, seeds=2, budget=((1000, 10),), batch=100)
     (drawing,) = params.drawings()
