@@ -87,6 +87,8 @@ def done(splits, generator, home, store, monkeypatch):
     weights = home / "generators"
     generator.save(weights / "pixel-diffusion")
     random_generator(CONFIG, seed=1).save(weights / "two")
+    for name in ("pixel-diffusion", "two"):
+        (weights / name / "card.json").write_text('{"data": "fashion-mnist/generator_pool"}')
     monkeypatch.setitem(named.GENERATORS, "two", named.NamedGenerator("pixel-diffusion"))
     monkeypatch.setattr(study, "WEIGHTS", weights)
     params = cell(
