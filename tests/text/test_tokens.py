@@ -61,6 +61,30 @@ def test_corpora_are_encoded_once(store, tiny):
     assert words == tiny.texts[-1]
 
 
+def test_a_span_is_the_tokens_inside_it(store, tiny):
+    """Of sections that begin and end between words no token is lost; of others, those cut."""
+    data = tiny.texts[1].encode()
+    middle = data.index(b" ", len(data) // 2)
+    pieces = ((0, middle), (middle, len(data)))
+    cut = part(IDS[1], IDS[1], spans=pieces)
+    assert cut.texts() == [data[a:b].decode() for a, b in pieces]
+    run_tasks([TOKENIZER, *tokens_of(TOKENIZER, [cut])], store=store)
+    ((left, right), (whole,)) = load_parts(TOKENIZER, [cut, part(IDS[1])], store)
+    np.testing.assert_array_equal(np.concatenate([left, right]), whole)
+    for start, stop in ((3, middle + 1), (0, 1), (5, 9)):
+        ((inside,),) = load_parts(TOKENIZER, [part(IDS[1], spans=((start, stop),))], store)
+        of = token_bytes(TOKENIZER.load(store), VOCABULARY)[whole]
+        ends = np.cumsum(of)
+        kept = (ends - of >= start) & (ends <= stop)
+        np.testing.assert_array_equal(inside, whole[kept])
+    with pytest.raises(ValidationError, match="spans must be as many as ids"):
+        part(*IDS[:2], spans=((0, 1),))
+    with pytest.raises(ValidationError, match="end after its beginning"):
+        part(IDS[0], spans=((4, 4),))
+    with pytest.raises(ValidationError, match="more than once"):
+        part(IDS[0], IDS[0], spans=((0, 4), (0, 4)))
+
+
 def test_documents_that_do_not_exist(store, tiny):
     with pytest.raises(UserError, match="documents that tiny does not have"):
         run_text_tasks([language_model(parts=(part(5),))], store=store)
