@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -69,6 +70,34 @@ def test_a_negative_exponent(answers: dict[str, list[Any]]) -> None:
     assert rising["parameters"]["k"]["value"] < 0
     low, high = span(falling, "k")
     assert low < 0.37 < high
+
+
+def test_the_accuracy_of_a_larger_model(answers: dict[str, list[Any]]) -> None:
+    free, held, plain, served = answers["What accuracy will the larger model have?"]
+    loss = 1.7 + 400 * 7e9**-0.34 + 410 * 1.4e11**-0.28
+    truth = 0.25 + 0.6 / (1 + math.exp(2.5 * (loss - 2.6)))
+    shown(truth)
+    for answer in (free, held):
+        one = answer["predictions"][0]["accuracy"]
+        assert one["low"] < truth < one["high"]
+    (less,), (more,) = (answer["optima"] for answer in (served, plain))
+    assert less["N"]["value"] < more["N"]["value"]
+    assert less["D"]["value"] / less["N"]["value"] > more["D"]["value"] / more["N"]["value"]
+
+
+def test_a_learning_rate(answers: dict[str, list[Any]]) -> None:
+    product, written = answers["Which learning rate, which batch size?"]
+    values = {name: one["value"] for name, one in product["parameters"].items()}
+    shown(values["a"], values["b"])
+    assert written["parameters"]["b"]["value"] == pytest.approx(values["b"])
+    assert written["law"] == "c*N^-a*D^b"
+
+
+def test_noise_by_size(answers: dict[str, list[Any]]) -> None:
+    even, weighted = answers["Small runs are noisier than large ones"]
+    assert "heteroscedastic" in even["flags"] and "heteroscedastic" not in weighted["flags"]
+    (low, high), (least, most) = span(weighted, "k"), span(even, "k")
+    assert low < 0.3 < high and most - least > 3 * (high - low)
 
 
 def test_another_beta(answers: dict[str, list[Any]]) -> None:

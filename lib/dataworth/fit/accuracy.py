@@ -14,7 +14,7 @@ from .laws import BasisLaw, Param, Slopes, combinations
 
 class Sigmoid(BasisLaw):
     """f = low + (high - low) / (1 + exp(k (L - L0))): from `high` at small losses to `low`, the
-    level of chance, at large ones (Bhagia et al. 2024, arXiv 2412.04403, equation 3). Its values
+    level of chance, at large ones (Bhagia et al. 2024, arXiv 2412.04403). Its values
     lie between the two, so never above 1.
     """
 
@@ -56,7 +56,7 @@ class Sigmoid(BasisLaw):
 
 class Exponential(BasisLaw):
     """f = low + a exp(-g L): the error 1 - f rises to 1 - `low` (Gadre et al. 2024, arXiv
-    2403.08540, equation 5: epsilon = 1 - low, k = a, gamma = g). At small losses it exceeds 1,
+    2403.08540: epsilon = 1 - low, k = a, gamma = g). At small losses it exceeds 1,
     which no accuracy does: `Fit.predict` refuses there.
     """
 

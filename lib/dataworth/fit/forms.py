@@ -411,7 +411,7 @@ syn2real = PowerSum(
 )
 
 # Settings as sizes ask for them, such as the best learning rate or batch size (Li et al. 2025,
-# arXiv 2503.04715, equation 1); the exponents may have either sign
+# arXiv 2503.04715); the exponents may have either sign
 product = PowerSum(
     "product",
     (Term("c", {"N": "+a", "D": "+b"}),),

@@ -40,7 +40,7 @@ class Cost:
     """Compute C = factor * N^n_power * D^d_power; 6 N D for dense transformers.
 
     served: tokens that the model will serve once it is trained, at 2 N each, are paid out of the
-    same budget: C = 6 N D + 2 N served (Sardana et al. 2024, arXiv 2401.00448, equation 2).
+    same budget: C = 6 N D + 2 N served (Sardana et al. 2024, arXiv 2401.00448).
 
     Raises:
         UserError: one of the first three is not a positive number, or served is negative.
