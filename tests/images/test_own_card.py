@@ -116,6 +116,9 @@ def test_captions_are_of_the_cards_own_words(signs):
         assert all(f"sign {'abcd'[label]}" in text for text in row)
     assert recipe_for("pixel-diffusion", "signs").stylised_per_style == 4  # a twentieth of 84
     assert recipe_for("pixel-diffusion", "fashion-mnist") == Recipe()
+    short = recipe_for("pixel-diffusion", "fashion-mnist", 300)
+    # The average of weights spans the same sixth of a short training as of the full one.
+    assert 1 / (1 - short.ema) == pytest.approx(300 / 6) and short.autoencoder.steps == 200
 
 
 @pytest.mark.parametrize("model", [name for name, vit in MODELS.items() if vit.patch < 16])

@@ -175,7 +175,7 @@ def test_masked_tokens_loss():
 def test_retrained_of_a_family(splits, home, monkeypatch, family):
     first = FIRST.model_copy(update={"steps": 3})
     recipe = Recipe(steps=1, batch=4, stylised_per_style=2, autoencoder=first)
-    monkeypatch.setattr(train_generator, "default_config", lambda name: CONFIGS[name])
+    monkeypatch.setattr(train_generator, "default_config", lambda name, card: CONFIGS[name])
     folder = retrained("fashion-mnist", None, recipe, family=family)
     card = json.loads((folder / "card.json").read_text())
     assert card["architecture"] == json.loads((folder / "config.json").read_text())

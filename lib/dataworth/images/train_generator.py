@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,6 +282,16 @@ def default_config(family: str, card: str | None = None) -> Any:
     return made(image_size=side, image_channels=3 if colours else 1)
 
 
+S = TypeVar("S", bound=Stage)
+
+
+def shortened(stage: S, steps: int) -> S:
+    """A stage of other steps, whose weights are averaged over the same fraction of them: the
+    average of a full training would, after a few hundred, be that of the first, untrained ones."""
+    ema = max(0.0, 1 - (1 - stage.ema) * stage.steps / steps)
+    return stage.model_copy(update={"steps": steps, "ema": ema})
+
+
 def recipe_for(
     family: str, card: str, steps: int | None = None, *, drawings: bool = True
 ) -> Recipe:
@@ -294,8 +304,8 @@ def recipe_for(
         copies = min(recipe.stylised_per_style, max(1, int(MOST_STYLISED * photos)))
         recipe = recipe.model_copy(update={"stylised_per_style": copies})
     if steps is not None:
-        first = AUTOENCODER.model_copy(update={"steps": max(1, 2 * steps // 3)})
-        recipe = recipe.model_copy(update={"steps": steps, "autoencoder": first})
+        first = shortened(recipe.autoencoder, max(1, 2 * steps // 3))
+        recipe = shortened(recipe, steps).model_copy(update={"autoencoder": first})
     return recipe if drawings else recipe.model_copy(update={"stylised_per_style": 0})
 
 
