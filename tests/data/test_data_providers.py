@@ -284,7 +284,7 @@ def test_imagefolder_with_sorted_and_respelled_classes(use_card, tmp_path: Path)
         ("pixel", r"the checksum [0-9a-f]{12}\.\.\., not [0-9a-f]{12}\.\.\. as on the card"),
         ("shape", r"an image has the shape \(7, 8\), not \(8, 8\)"),
         ("truncated", "its data cannot be read"),
-        ("deep", "an image has pixels of mode I;16, not of 8 bits"),
+        ("deep", r"the checksum [0-9a-f]{12}\.\.\., not [0-9a-f]{12}\.\.\. as on the card"),
     ],
 )
 def test_a_local_folder_that_does_not_fit(
@@ -311,12 +311,23 @@ def test_a_local_folder_that_does_not_fit(
         case "shape":
             Image.fromarray(tiny_data()["train"].images[1][:7]).save(first)
         case "deep":
-            Image.fromarray(tiny_data()["train"].images[1].astype(np.uint16) * 257).save(first)
+            Image.fromarray(tiny_data()["train"].images[1].astype(np.uint16)).save(first)
         case "truncated":
             first.write_bytes(first.read_bytes()[:20])
     with pytest.raises(UserError, match=words):
         fetch("tiny", folder=folder, root=tmp_path / "data")
     assert nothing_but_locks(tmp_path / "data")
+
+
+def test_pixels_of_16_bits_are_the_same_picture(use_card, tmp_path: Path) -> None:
+    from PIL import Image
+
+    use_card()
+    folder = imagefolder(tmp_path / "in")
+    first = min(folder.rglob("*.png"))
+    pixels = np.asarray(Image.open(first)).astype(np.uint16)
+    Image.fromarray(pixels * 257).save(first)
+    assert fetch("tiny", folder=folder, root=tmp_path / "data").is_dir()
 
 
 # -- the chain

@@ -300,7 +300,7 @@ def check_content(decoded: Decoded, card: Card) -> None:
 
 
 def _check(found: str, card: Card) -> None:
-    if found != card.content_sha256 and isinstance(card.providers[0], OwnSource):
+    if found != card.content_sha256 and any(isinstance(p, OwnSource) for p in card.providers):
         raise FormatError("they are no longer the data that were added: add them again")
     if found != card.content_sha256:
         what = "images" if card.modality == "image" else "texts"
