@@ -319,10 +319,11 @@ ledger = claims.judge(
     score=scores["Inception Score"].corr(scores["CAS top-1 %"], method="spearman"),
     near=near, strong=strong, weak=weak, mild=mild,
     aim="k" if study.target == "k" else "a lower loss", images=params.sizes[-1],
-    tried=", ".join(f"{s:g}" for s in swept), grid=study.lowest(), bowl=bowl,
+    tried=", ".join(f"{s:g}" for s in swept), grid=study.lowest(),
+    bowl=f"χ² of the parabola {bowl.chi2:.1f}, df {bowl.df}" if bowl.df else "as many as the parabola takes",
     best_points=study.points(swept[near], swept[mild]), noise=study.contrast(swept[mild], swept[near]),
     guidance=params.guidance, configurations=len(table), sets=len(params.wordings()),
-    differ=every, readable=readable.off, few=readable.df + 1, preferred=preferred["inception_score"],
+    differ=every, few=readable.df + 1, readable=readable.off if readable.df else "too few to differ", preferred=preferred["inception_score"],
     recognised=study.misled("recognizability"), alone=dict(ranks.alone),
 )  # fmt: skip
 ledger

@@ -130,7 +130,7 @@ def beyond_noise(left: Array, drawn: Array, design: Array) -> Misfit:
     left (n,): log losses, or residuals of them; drawn (B, n): their bootstrap versions; design
     (n, p): what the model can absorb (a column of ones: that all are equal).
     """
-    from scipy.special import chdtrc, chndtr, chndtrinc
+    from scipy.special import chdtrc, chdtri, chndtr, chndtrinc
 
     n = len(left)
     basis, _ = np.linalg.qr(design, mode="complete")
@@ -142,9 +142,12 @@ def beyond_noise(left: Array, drawn: Array, design: Array) -> Misfit:
     precision = np.linalg.inv(noise)
     chi2 = float((left @ beyond) @ precision @ (left @ beyond))
     # The confidence distribution of the noncentrality x: P(x or less) = 1 - F(chi2; df, x).
+    # Residuals that happen to be very small bound it no more closely than their median does
+    # (power-constrained limits, Cowan et al. 2011).
+    seen = max(chi2, float(chdtri(df, 0.5)))
     levels = (np.arange(1000) + 0.5) / 1000
-    beside = levels < chndtr(chi2, df, 0.0)
-    more = np.where(beside, chndtrinc(chi2, df, np.where(beside, levels, 0.5)), 0.0)
+    beside = levels < chndtr(seen, df, 0.0)
+    more = np.where(beside, chndtrinc(seen, df, np.where(beside, levels, 0.25)), 0.0)
     scale = 100 * np.sqrt(df / (n * np.trace(precision)))
     off = estimate(scale * np.sqrt(max(chi2 - df, 0.0)), scale * np.sqrt(np.maximum(more, 0)))
     return Misfit(chi2, df, float(chdtrc(df, chi2)), off)

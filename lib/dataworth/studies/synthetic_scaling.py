@@ -392,7 +392,8 @@ class Study(base.Study):
     def saturation(self) -> tuple[Estimate, Estimate]:
         """By how much a larger classifier's local slope exceeds a smaller one's: on synthetic less
         the same on real images, and on real images. Not measurable unless the smaller classifier's
-        slope on synthetic images is below half of that on real ones: nothing flattens before."""
+        slope on synthetic images is below half of that on real ones, which is above zero: nothing
+        flattens before."""
         p = self.params
         small, large = sorted((p.model, p.other_model), key=lambda name: MODELS[name].width)
 
@@ -401,7 +402,7 @@ class Study(base.Study):
 
         real, synthetic = (slope(kind, large).minus(slope(kind, small)) for kind in PURE)
         found, flat, steep = synthetic.minus(real), slope("synthetic", small), slope("real", small)
-        if not flat.value < steep.value / 2:
+        if not (steep.low > 0 and flat.value < steep.value / 2):
             sentence = (
                 f"Nothing flattens yet: between {p.other_sizes[-2]:,} and {p.other_sizes[-1]:,} "
                 f"images the smaller classifier's local slope is {flat.value:.2f} on synthetic and "
