@@ -334,7 +334,6 @@ show(
 
 # %%
 from dataworth.stats import rank_agreement
-from dataworth.verdicts import detectable
 
 fastest = {s: study.faster(s) for s in ("sketch", "r")}
 k_gap = k_fan.drop("real").max() - k_fan.loc["real"]
@@ -368,7 +367,6 @@ ledger = claims.judge(
     sources=len(k_fan), best=best, fastest=fastest, effects=effects, arms=len(study.runs),
     smallest=other_sizes[0], largest=other_sizes[-1], negatives=negatives["sketch"],
     count={s: study.count(s) for s in ("a", "r")}, again=ranks["v2"], in_domain=in_domain,
-    seen={s: detectable(best[s][1].interval) for s in ("a", "r")},
     highest={s: study.highest(s) for s in NAMES}, best_cell={s: study.best_cell(s) for s in CELLS},
 )  # fmt: skip
 ledger
