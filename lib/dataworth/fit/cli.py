@@ -52,7 +52,7 @@ def fit_command(
     except (OSError, ValueError) as error:  # no such folder, no such picture format
         raise UserError(f"{str(plot or save)!r} cannot be written: {error}.") from error
     rows = result.shown(level)
-    record = result.summary(level) | found.record()
+    record = result.summary(level, rows) | found.record()
     for name in result.settings.fixed:
         held = result.settings.fixed[name]
         rows[name] = Interval(held, held, held, level, "fixed")

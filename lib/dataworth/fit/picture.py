@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-BAND = 13  # sizes at which a band is computed; it is smooth between them
+BAND = 9  # sizes at which a band is computed; it is smooth between them
 
 
 def words(text: str) -> str:

@@ -161,10 +161,12 @@ class Fit:
     @property
     def advice(self) -> list[Note]:
         """For each flag what was found, in a sentence, and what to do next."""
-        told = {}
-        if self.part_of is None:
-            told = {note.code: note for note in diagnostics.notes(self.case)}
+        told = self._told if self.part_of is None else {}
         return [told.get(flag) or diagnostics.plain(flag) for flag in self.flags]
+
+    @cached_property
+    def _told(self) -> dict[str, Note]:
+        return {note.code: note for note in diagnostics.notes(self.case)}
 
     @property
     def unidentified(self) -> tuple[str, ...]:
@@ -338,7 +340,7 @@ class Fit:
             ("status", Status(int(found.status[0]))),
         ):  # fmt: skip
             object.__setattr__(self, name, new)
-        for name in ("minimum", "case"):
+        for name in ("minimum", "case", "_told"):
             self.__dict__.pop(name, None)
 
     def _ends(self, quantity: Quantity, level: float, method: str) -> tuple[float, float]:
@@ -448,10 +450,16 @@ class Fit:
         """
         return picture.draw(self, ax, level, label)
 
-    def summary(self, level: float = 0.95) -> dict[str, Any]:
-        """Parameters with intervals, status and flags, ready for JSON (`finite`)."""
+    def summary(
+        self, level: float = 0.95, shown: Mapping[str, Interval] | None = None
+    ) -> dict[str, Any]:
+        """Parameters with intervals, status and flags, ready for JSON (`finite`).
+
+        shown: the intervals, where they are known already (`Fit.shown`).
+        """
         objective = self.settings.objective
-        parameters = {name: asdict(one) for name, one in self.shown(level).items()}
+        shown = self.shown(level) if shown is None else shown
+        parameters = {name: asdict(one) for name, one in shown.items()}
         return finite({
             "law": self.law.name,
             "loss": objective.loss,
