@@ -45,6 +45,7 @@ def study(**changes: object) -> SyntheticScaling:
     small = {
         "card": "signs",
         "real_sizes": (12, 24, 36, 48),
+        "fitted_from": 12,
         "synthetic_sizes": (12, 24, 36, 48),
         "other_sizes": (12, 24, 48),
         "other_generators": (),

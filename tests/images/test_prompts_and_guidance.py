@@ -283,7 +283,7 @@ def test_the_judge_is_the_run_of_the_first_chapter(splits, home, generator, monk
     from dataworth.studies.synthetic_scaling import SyntheticScaling
 
     sizes = (10, 20, 30, 40)
-    sets = {"real_sizes": sizes, "synthetic_sizes": sizes, "retrieved_sizes": ()}
+    sets = {"real_sizes": sizes, "synthetic_sizes": sizes, "retrieved_sizes": (), "fitted_from": 10}
     first = cell(SyntheticScaling, **sets, other_sizes=sizes[:3])
     mine = cell(PromptsAndGuidance, **SETS, reference_size=40)
     assert mine.reference().key == first.specs(first.arms()["real"])[-1][0].key

@@ -17,6 +17,7 @@ from dataworth.studies.worth import Worth
 
 SIZES = (10, 20, 30, 40)
 SMALL = {
+    "fitted_from": 10,
     "real_sizes": SIZES,
     "synthetic_sizes": SIZES,
     "other_sizes": SIZES,
@@ -68,8 +69,14 @@ def test_sizes_are_sorted():
         synthetic_sizes=(30, 10, 55, 20),
         other_sizes=(20, 30, 10),
         retrieved_sizes=(),
+        fitted_from=20,
     )
     assert params.real_sizes == SIZES and params.synthetic_sizes == (10, 20, 30, 55)
+
+
+def test_a_law_needs_three_sizes():
+    with pytest.raises(ValidationError, match="fitted_from is 1280; it must leave three sizes"):
+        cell(SyntheticScaling, fitted_from=1280)
 
 
 def test_from_names():
@@ -161,6 +168,7 @@ def study(splits, generator, home, store, monkeypatch):
         other_generators=(),
         other_prompt_sets=("classnames",),
         retrieved_sizes=(20,),
+        fitted_from=10,
         fixed_steps=2,
         epochs=1,
         seeds=2,

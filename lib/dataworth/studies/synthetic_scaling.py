@@ -75,6 +75,7 @@ class SyntheticScaling(ImageStudy):
 
     real_sizes: Sizes = field("training-set sizes of the real arm", "images")
     synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
+    fitted_from: int = field("smallest training set that laws are fitted to", "images", ge=10)
     other_sizes: OtherSizes = field(
         "training-set sizes of the arms below, and of the two controls of the budget", "images"
     )
@@ -103,6 +104,11 @@ class SyntheticScaling(ImageStudy):
 
     @model_validator(mode="after")
     def _comparable(self) -> SyntheticScaling:
+        for sizes in (self.real_sizes, self.synthetic_sizes):
+            if sum(size >= self.fitted_from for size in sizes) < 3:
+                raise ValueError(
+                    f"fitted_from is {self.fitted_from}; it must leave three sizes to each main arm"
+                )
         for part in ("other_sizes", "retrieved_sizes"):
             for arm in ("real_sizes", "synthetic_sizes"):
                 if lacking := set(getattr(self, part)) - set(getattr(self, arm)):
@@ -284,27 +290,35 @@ class Study(base.Study):
         return {arm: self.curve(arm) for arm in self.runs}
 
     @cached_property
+    def fitted(self) -> dict[str, Curve]:
+        """The main arms from `fitted_from` on: below, a curve starts flat, near chance."""
+        least = self.params.fitted_from
+        found = {arm: self.curves[arm] for arm in PURE}
+        return {arm: c.at([n for n in c.sizes.tolist() if n >= least]) for arm, c in found.items()}
+
+    @cached_property
     def laws(self) -> dict[str, Fit]:
-        """E + a D^-k of the main arms, on all their sizes."""
-        return {arm: self.curves[arm].fit("shifted") for arm in PURE}
+        """E + a D^-k of the main arms, on their `fitted` sizes."""
+        return {arm: c.fit("shifted") for arm, c in self.fitted.items()}
 
     @cached_property
     def powers(self) -> dict[str, Fit]:
-        """a D^-k of the main arms, on all their sizes."""
-        return {arm: self.curves[arm].fit("power") for arm in PURE}
+        """a D^-k of the main arms, on their `fitted` sizes."""
+        return {arm: c.fit("power") for arm, c in self.fitted.items()}
 
     @cached_property
     def misfits(self) -> pd.DataFrame:
         """Lack of fit (`curves.misfits`) of both laws of both main arms."""
         return misfits(
-            {f"{arm}, power law": (self.curves[arm], law) for arm, law in self.powers.items()}
-            | {f"{arm}, with a floor": (self.curves[arm], law) for arm, law in self.laws.items()}
+            {f"{arm}, power law": (self.fitted[arm], law) for arm, law in self.powers.items()}
+            | {f"{arm}, with a floor": (self.fitted[arm], law) for arm, law in self.laws.items()}
         )
 
     @property
     def shared(self) -> list[int]:
-        """Sizes that both main arms have."""
-        return sorted(set(self.params.real_sizes) & set(self.params.synthetic_sizes))
+        """`fitted` sizes that both main arms have."""
+        real, synthetic = (set(c.sizes.tolist()) for c in self.fitted.values())
+        return sorted(real & synthetic)
 
     def ability_ratio(self) -> Estimate:
         """k of real over k of synthetic images, power laws on `shared`; each k is widened where
@@ -368,9 +382,10 @@ class Study(base.Study):
     @cached_property
     def worth(self) -> Worth:
         """What a real image is worth in synthetic ones, as a curve."""
-        p, rows = self.params, [f"{arm}, with a floor" for arm in PURE]
+        rows = [f"{arm}, with a floor" for arm in PURE]
         laws, factor = (self.laws["synthetic"], self.laws["real"]), self.misfits.factor[rows].max()
-        return Worth(*laws, p.synthetic_sizes, p.real_sizes, float(factor))
+        synthetic, real = (self.fitted[arm].sizes.tolist() for arm in ("synthetic", "real"))
+        return Worth(*laws, synthetic, real, float(factor))
 
     def against(self, one: str, other: str) -> Estimate:
         """Loss of one arm over that of another, at the largest size of both."""
