@@ -56,7 +56,7 @@
 # %% tags=["parameters"]
 card = "fashion-mnist"
 real_sizes = [80, 320, 1280, 3840, 10240]
-synthetic_sizes = [80, 320, 1280, 3840]
+synthetic_sizes = [80, 320, 640, 1280, 3840]
 mixed_sizes = [80, 1280]
 ratios = [1, 3, 16]
 weighted_size = 80

@@ -73,7 +73,7 @@ seed = 0
 # The sweep is set by its cost: a configuration takes about 25 core seconds.
 guidances = [1.0, 1.5, 2.0, 3.0, 7.5]
 prompt_sets = ["classnames", "clip-80", "in-captions"]
-other_generators = ["latent-diffusion", "masked-token"]
+compared_generators = ["latent-diffusion", "masked-token"]
 sizes = [256]
 learner = "vit-2x32"
 judged = 256

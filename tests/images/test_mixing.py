@@ -56,7 +56,7 @@ def test_mixed_sets_hold_the_sets_of_the_pure_arms(splits, generator, home, monk
     )
     params = small()
     shared = set(SyntheticScaling.model_fields) & set(Mixing.model_fields)
-    others = {"other_sizes": (10, 20, 30), "retrieved_sizes": ()}
+    others = {"other_sizes": (10, 20, 30), "retrieved_sizes": (), "fitted_from": 10}
     scaling = cell(SyntheticScaling, **params.model_dump(include=shared), **others)
     _, pure = params.stored(("real", "synthetic"))
     assert pure == {arm: scaling.specs(scaling.arms()[arm]) for arm in pure}

@@ -84,7 +84,7 @@ def test_an_estimate_is_the_first_value_and_percentiles_of_the_rest():
 
 # --- Parameters -----------------------------------------------------------------------------------
 
-SETS = {"prompt_sets": ("photo", "classnames"), "other_generators": ()}
+SETS = {"prompt_sets": ("photo", "classnames"), "compared_generators": ()}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ SETS = {"prompt_sets": ("photo", "classnames"), "other_generators": ()}
         ("learner", "resnet-50", "must be of vit-2x32"),
         ("sizes", (), "at least 1 item"),
         ("sizes", (5,), "distinct sizes of at least 10 images"),
-        ("other_generators", ("dall-e",), "must be of pixel-diffusion"),
+        ("compared_generators", ("dall-e",), "must be of pixel-diffusion"),
         ("judged", 10, "greater than or equal to 20"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
 
 
 def test_configurations_are_the_sweep_and_the_wordings_each_once():
-    sets = SETS | {"other_generators": ("masked-token", "pixel-diffusion")}
+    sets = SETS | {"compared_generators": ("masked-token", "pixel-diffusion")}
     params = cell(PromptsAndGuidance, **sets, guidances=(3.0, 1.0, 1.5), guidance=1.5)
     assert [c.guidance for c in params.sweep()] == [1.0, 1.5, 3.0]
     assert [c.prompt_set for c in params.wordings()] == ["photo", "classnames"]

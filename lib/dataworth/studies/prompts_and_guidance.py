@@ -90,7 +90,7 @@ class PromptsAndGuidance(ImageStudy):
     prompt_sets: tuple[str, ...] = field(
         "prompt sets compared at the guidance scale of the study, by name", min_length=2
     )
-    other_generators: tuple[str, ...] = field(
+    compared_generators: tuple[str, ...] = field(
         "text-to-image models compared at the guidance scale of the study, by name"
     )
     sizes: tuple[int, ...] = field(
@@ -113,11 +113,11 @@ class PromptsAndGuidance(ImageStudy):
 
     _distinct = field_validator("sizes")(check_sizes)
 
-    @field_validator("prompt_sets", "other_generators", "learner")
+    @field_validator("prompt_sets", "compared_generators", "learner")
     @classmethod
     def _all_known(cls, names: Names, info: ValidationInfo) -> Names:
         known: dict[str, Iterable[str]]
-        known = {"prompt_sets": PROMPT_SETS, "other_generators": GENERATORS, "learner": MODELS}
+        known = {"prompt_sets": PROMPT_SETS, "compared_generators": GENERATORS, "learner": MODELS}
         return check_names(names, known[str(info.field_name)])
 
     def sweep(self) -> list[Configuration]:
@@ -135,7 +135,7 @@ class PromptsAndGuidance(ImageStudy):
 
     def others(self) -> list[Configuration]:
         """The other generators, with prompts and guidance scale of the study."""
-        names = (name for name in self.other_generators if name != self.generator)
+        names = (name for name in self.compared_generators if name != self.generator)
         return [Configuration(self.prompt_set, self.guidance, name) for name in names]
 
     def configurations(self) -> list[Configuration]:
@@ -175,7 +175,7 @@ class PromptsAndGuidance(ImageStudy):
     def preflight(self) -> None:
         """Raises UserError before anything runs: no data, a small pool, no generator."""
         runs = len(self.configurations()) * len(self.sizes) * self.seeds
-        self.check(real=self.reference_size, generators=self.other_generators, runs=runs)
+        self.check(real=self.reference_size, generators=self.compared_generators, runs=runs)
 
     def drawings(self) -> list[Drawing]:
         """One pool for each configuration."""
