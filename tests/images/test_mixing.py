@@ -63,7 +63,7 @@ def test_mixed_sets_hold_the_sets_of_the_pure_arms(splits, generator, home, monk
     for s, spec in enumerate(params.mixed(20, 40, 0.25)):
         real, synthetic = spec.parts
         assert real == pure["real"][1][s].parts[0]
-        assert synthetic.ids == pure["synthetic"][-1][s].parts[0].ids[:40]
+        assert list(synthetic.ids) == list(pure["synthetic"][-1][s].parts[0].ids)[:40]
         assert spec.part_weights == (0.75, 0.25) and not spec.keep_weights
     assert params.mixed(20, 40)[0].part_weights is None
 
