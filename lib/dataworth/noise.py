@@ -181,7 +181,8 @@ def chance_of_none(common: Array, apart: Array, of: NDArray[np.intp]) -> float:
     ratio = float((between[used] / within[used]).mean())
     shrunk = (np.arange(200) + 0.5) / 200
     none, some = f.pdf(ratio, *df), (shrunk * f.pdf(ratio * shrunk, *df)).mean()
-    return float(none / (none + some))
+    # A ratio beyond all densities leaves none of both: then seeds have something in common.
+    return float(none / (none + some)) if none + some > 0 else 0.0
 
 
 def _stratum(x: Array, drawn: Array, df: Array, sizes: Array, rng: np.random.Generator) -> Array:
