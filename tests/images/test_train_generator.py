@@ -149,7 +149,7 @@ def test_a_pool_without_drawings(pool):
 
 
 def test_the_command_asks_for_the_generator_pool_alone(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_generator, "default_config", lambda family: CONFIG)
+    monkeypatch.setattr(train_generator, "default_config", lambda family, card: CONFIG)
     monkeypatch.setattr("sys.argv", ["train", "--out", str(tmp_path / "made"), "--steps", "1"])
     train_generator.main()
     assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
