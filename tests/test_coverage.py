@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dataworth import published
+from dataworth.fit.extrapolate import FACTORS
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("bench_coverage", ROOT / "bench" / "coverage.py")
@@ -55,3 +56,30 @@ def test_seeds_of_every_kind_are_in_the_table():
     table = published.measured("seeds")
     assert set(table["kind"]) >= {"classifier", "language model"}
     assert (table.groupby(["kind", "arm", "size", "evaluation"])["seed"].nunique() >= 24).all()
+
+
+def test_forecasts_use_the_factors_of_the_table_and_the_glossary_its_numbers():
+    table = published.measured("lcdb")
+    for law, of_law in table.groupby("law"):
+        assert set(of_law["factor"]) == {FACTORS[law][0.95]}
+    assert set(table["law"]) == set(FACTORS)
+    text = " ".join((ROOT / "book" / "glossary.md").read_text(encoding="utf-8").split())
+    stated = re.search(
+        r"intervals of fitted laws hold (\d+) to (\d+) of 100, those that allow for a wrong law "
+        r"(\d+) to (\d+)",
+        text,
+    )
+    nearest = table[table["distance"] == table["distance"].iloc[0]]
+    for kind, at in (("fit", 1), ("curves", 3)):
+        covered = 100 * nearest.loc[nearest["interval"] == kind, "coverage"]
+        low, high = (int(stated.group(i)) for i in (at, at + 1))
+        assert (low, high) == (np.floor(covered.min()), np.ceil(covered.max()))
+
+
+def test_the_table_of_flags_keeps_its_promise():
+    """Recall of 95 % at least and false alarms of 5 % at most, up to two standard errors."""
+    table = published.measured("flags")
+    slack = 2 * table["standard_error"]
+    recall = table["quantity"] == "recall"
+    assert (table["fraction"] + slack >= 0.95)[recall].all()
+    assert (table["fraction"] - slack <= 0.05)[~recall].all()

@@ -17,7 +17,7 @@ from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
 MEASURED = (
-    "age_by_size", "coverage", "exchange", "extrapolation", "flags", "seed_coverage",
+    "age_by_size", "coverage", "exchange", "extrapolation", "flags", "lcdb", "seed_coverage",
     "seeds",
 )  # fmt: skip
 COLUMNS = (

@@ -23,6 +23,7 @@ from dataworth.fit import (
     more_runs,
     rolling_origin,
 )
+from dataworth.fit.extrapolate import FACTORS, spread
 
 X = np.repeat(np.geomspace(250, 16000, 6), 3)
 
@@ -325,6 +326,28 @@ def test_forecast_picks_the_law_and_beats_the_wrong_one() -> None:
     assert forecast({"x": x[:4], "y": y[:4]}).law == "shifted"
     wrong = fit({"x": x, "y": y}, law="power").mean([3e5])[0]
     assert abs(np.log(wrong / truth)) > 10 * abs(np.log(chosen.fit.mean([3e5])[0] / truth))
+
+
+def test_an_interval_for_a_wrong_law_is_the_miss_of_refits_times_distance() -> None:
+    """By hand: refits to the sizes up to 1/2^(j/2) of the largest, each scored beyond."""
+    x = 16 * np.sqrt(2) ** np.arange(12)
+    y = (0.1 + 2 * x**-0.5) * np.exp(0.02 * np.random.default_rng(0).normal(size=12))
+    chosen = forecast({"x": x, "y": y}, laws=["shifted"])
+    squares = []
+    for held in (1, 2, 3, 4):
+        part = fit({"x": x[:-held], "y": y[:-held]}, law="shifted")
+        squares.append(np.mean(np.log(part.mean(x[-held:]) / y[-held:]) ** 2))
+    far = np.array([1.0, 2.0, 8.0]) * x[-1]
+    own = spread(chosen.fit, far[:, None])[0]
+    got = chosen.predict(far, level=0.9)
+    half = FACTORS["shifted"][0.9] * far / x[-1] * np.sqrt(own**2 + np.mean(squares))
+    np.testing.assert_allclose(np.log(got.high / got.mean), half, rtol=1e-5)
+    np.testing.assert_allclose(np.log(got.mean / got.low), half, rtol=1e-5)
+    assert got.extrapolated.tolist() == [False, True, True]
+    with pytest.raises(UserError, match=r"'shifted' at level 0.99: .* at levels 0\.5, 0\.8"):
+        chosen.predict(far, level=0.99)
+    with pytest.raises(UserError, match=r"needs 4 sizes up to 2\.828"):
+        forecast({"x": [1.0, 2, 3, 4], "y": [4.0, 3, 2.5, 2.2]}).predict([8.0])
 
 
 def test_advised_runs_reach_the_wanted_width() -> None:

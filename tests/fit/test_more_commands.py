@@ -126,6 +126,11 @@ def test_forecast(curve: Path) -> None:
     values = [one["law"]["value"] for one in got["predictions"]]
     np.testing.assert_allclose(values, want.fit.mean([32e3, 1e6]))
     assert "62.5 times the largest size" in got["warnings"][-1]
+    allowed, far = want.predict([32e3, 1e6]), [one["allowing_for_a_wrong_law"] for one in
+                                               got["predictions"]]  # fmt: skip
+    np.testing.assert_allclose([one["high"] for one in far], allowed.high)
+    within = call("forecast", curve, *ON, "--laws", "shifted", "--at", "1e3")["predictions"][0]
+    assert "allowing_for_a_wrong_law" not in within
     with pytest.raises(UserError, match="laws of one variable"):
         call("forecast", curve, *ON, "--laws", "kaplan", "--at", "1e5")
 

@@ -25,6 +25,7 @@ STEPS = 4
 FACTORS: dict[str, dict[float, float]] = {
     "power": {0.5: 0.313, 0.8: 0.635, 0.9: 0.872, 0.95: 1.203},
     "shifted": {0.5: 0.221, 0.8: 0.531, 0.9: 0.783, 0.95: 1.137},
+    "m4": {0.5: 0.151, 0.8: 0.431, 0.9: 0.678, 0.95: 1.015},
 }
 """By law and level, the quantile of |error of log y| / (distance x spread), as `Forecast.predict`
 calls them, over learning curves of LCDB (Mohr et al. 2022; `bench/fit_lcdb.py`)."""
