@@ -272,14 +272,9 @@ class Study(base.Study):
         }
         sizes = {arm: p.sizes_of(arm) for arm in runs} | {"filtered": (max(p.sizes),)}
         return curves(
-            runs,
-            sizes,
-            blocks=sizes,
-            split=split,
-            metric=metric,
-            resamples=p.resamples,
+            runs, sizes, blocks=sizes, split=split, metric=metric, resamples=p.resamples,
             seed=p.seed,
-        )
+        )  # fmt: skip
 
     def gap(self) -> Estimate:
         """k of the zero-shot loss on real over k on synthetic pairs. Not measurable where a loss is

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
@@ -19,6 +19,7 @@ from dataworth.runs.report import gpu_hours
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
 SIDE = 224  # of a large data set's images once they are arrays
 
 
@@ -203,6 +204,12 @@ def generation_flops(generator: str, steps: int) -> tuple[int, int, float]:
     return network.side, network.channels, 2.0 * steps * network.forward + network.decode
 
 
+def _named(field: str, name: str, known: Mapping[str, T]) -> T:
+    if name not in known:
+        raise UserError(f"{field} is {name!r}; it must be one of {', '.join(known)}.")
+    return known[name]
+
+
 @cache
 def classifier_network(model: str) -> Network:
     """A named classifier, on ImageNet's images if it takes patches of 16 pixels, else on garments.
@@ -211,9 +218,7 @@ def classifier_network(model: str) -> Network:
     """
     import torch
 
-    if model not in MODELS:
-        raise UserError(f"model is {model!r}; it must be one of {', '.join(MODELS)}.")
-    vit = MODELS[model]
+    vit = _named("model", model, MODELS)
     side, channels, classes = (SIDE, 3, 1000) if vit.patch == 16 else (28, 1, 10)
     with torch.device("meta"):
         network = vit.build(side, channels, classes)
@@ -232,9 +237,7 @@ def generator_network(generator: str) -> Network:
 
     from dataworth.images.generators.named import GENERATORS
 
-    if generator not in GENERATORS:
-        raise UserError(f"generator is {generator!r}; it must be one of {', '.join(GENERATORS)}.")
-    named = GENERATORS[generator]
+    named = _named("generator", generator, GENERATORS)
     with torch.device("meta"):
         if named.hub is None:
             return _ours(generator, named.family)
