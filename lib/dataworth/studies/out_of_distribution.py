@@ -22,7 +22,9 @@ from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves, exponent, hash_of, resample, scores
 from dataworth.studies.images import (
+    Names,
     Runs,
+    check_names,
     check_prompt_sets,
     check_sizes,
     run_classifiers,
@@ -69,11 +71,8 @@ class OutOfDistribution(Reanalysis):
 
     @field_validator("other_generators", "with_drawings", "without_drawings")
     @classmethod
-    def _all_known(cls, names: tuple[str, ...] | str) -> object:
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in GENERATORS:
-                raise ValueError(f"must be of {', '.join(GENERATORS)}")
-        return names
+    def _all_known(cls, names: Names) -> Names:
+        return check_names(names, GENERATORS)
 
     _prompts = field_validator("other_prompt_sets", "style_prompt_set")(check_prompt_sets)
 
