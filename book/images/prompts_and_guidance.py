@@ -323,7 +323,8 @@ ledger = claims.judge(
     bowl=f"χ² of the parabola {bowl.chi2:.1f}, df {bowl.df}" if bowl.df else "as many as the parabola takes",
     best_points=study.points(swept[near], swept[mild]), noise=study.contrast(swept[mild], swept[near]),
     guidance=params.guidance, configurations=len(table), sets=len(params.wordings()),
-    differ=every, few=readable.df + 1, readable=readable.off if readable.df else "too few to differ", preferred=preferred["inception_score"],
+    differ=every, few=readable.df + 1, readable=readable.off if readable.df else "too few to differ",
+    preferred=preferred["inception_score"],
     recognised=study.misled("recognizability"), alone=dict(ranks.alone),
 )  # fmt: skip
 ledger
