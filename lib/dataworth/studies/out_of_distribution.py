@@ -200,7 +200,7 @@ class Study(base.Study):
         the range of sizes, so all arms get the same one. Not measurable where a loss is not surely
         below that of a guess: what falls there is overconfidence."""
         c = self.curve(arm, split=split).at(self.params.other_sizes)
-        why = above_guess(c, len(self.params.pool().names), arm)
+        why = above_guess(c, len(self.params.pool().names), f"the source {arm}")
         return replace(exponent(c.fit("power")), unmeasurable=why)
 
     def faster(self, split: str) -> tuple[str, Estimate]:
