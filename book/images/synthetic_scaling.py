@@ -92,8 +92,8 @@ seed = 0
 # as the web holds drawings. A synthetic image is sampled for its class name in the plainest CLIP
 # template (`a photo of a coat`), so nothing of a real classifier image leaks into a prompt.
 #
-# Generator, prompts and guidance scale are the best case on *validation* images in the chapter on
-# [prompts and guidance](prompts_and_guidance).
+# Generator, prompts and guidance scale come from the sweep in the chapter on
+# [prompts and guidance](prompts_and_guidance), which says how far they are from its best case on *validation* images.
 #
 # Each arm trains the same transformer. With a fixed number of steps a small set is memorised and a large one
 # not learned to the end, and the curve is one of the budget. So each size has one training with averaged

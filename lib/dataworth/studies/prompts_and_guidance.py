@@ -56,8 +56,6 @@ METRICS = {
 better, of the others more."""
 NEAR = 4.0
 """The largest guidance scale of the parabola: far beyond the best one the log loss is none."""
-READABLE = 0.6
-"""Recognizability from which a prompt set counts as one that the generator can read."""
 HELD = {
     **dict.fromkeys(("deviation", "cosine", "coverage"), ("recognizability",)),
     **dict.fromkeys(("recognizability", "macro_f1", "density", "inception_score"), ("deviation",)),
