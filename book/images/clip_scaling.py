@@ -351,17 +351,16 @@ claims.write(
 # - **Different images for the classifiers' curves.** The classifiers' synthetic runs used plain class
 #   prompts (`prompt_set`), the towers' runs captions. The measurement on dropped images uses one and
 #   the same set for both.
-# - **Few pairs for contrastive learning.** With fewer images than a batch the whole set is one batch, and
-#   with ten classes many negatives are of the same class. The loss of small sets is high because the
-#   towers are sure of themselves, and $k$ is steep for that reason.
+# - **Few pairs for contrastive learning.** With ten classes many of a batch's negatives are of the same class. The loss
+#   of small sets is in part that of towers that are too sure of themselves, which makes $k$ steep.
 # - **The reference is not an oracle.** What it does not recognise may be an odd image of the right
 #   class; dropping it removes variety too.
 # - **Features that do not beat pixels.** On small grey images a linear classifier on the pixels is strong. Where the
 #   towers stay below it (`raw pixels` in {numref}`fig-clip-probe`), the comparison between arms is one of poor features.
 # - **Smaller sets are left out.** With 80 pairs the zero-shot loss is that of guessing (2.3 nats, the chance line) even at
 #   its best length of training, 24 steps or fewer; a steep $k$ from there would be recovery from overconfidence.
-# - **Few sizes, few seeds.** A ratio of exponents from two sizes rests on a law that they cannot test, and has a wide interval, although real and synthetic
-#   pairs are compared within seeds, which start from the same weights.
+# - **Few sizes, few seeds.** A ratio of exponents from two sizes rests on a law that they cannot test. Its interval is
+#   wide, although real and synthetic pairs are compared within seeds, which start from the same weights.
 
 # %% [markdown]
 # ## Discussion

@@ -334,20 +334,19 @@ claims.write(
 # floor. Two pure curves do not know that; one mixed run does, which is why the joint law is fitted on all of them.
 #
 # **Is there an optimum or a law?** The answer may hang on the number of real images: synthetic ones replace what a
-# small set lacks, and crowd out what a large one has. The recorded run (thin lines on the right of
-# {numref}`fig-mixing-ratio`) shows both, one line falling and one turning up. Both can be true of a law, too: the
-# joint law has no optimum, since its synthetic images never have a negative worth. A decline that is significant in
-# the ledger contradicts it, and then the natural weight is the first suspect. With the best weight more data cannot
-# hurt in expectation: the weight 0 is always allowed.
+# small set lacks, and crowd out what a large one has. A line on the right of {numref}`fig-mixing-ratio` that goes on
+# falling speaks for a law, one that turns up for an optimum. The joint law has no optimum, since its synthetic images
+# never have a negative worth. A decline that is significant in the ledger contradicts it, and then the natural weight
+# is the first suspect. With the best weight more data cannot hurt in expectation: the weight 0 is always allowed.
 #
 # ## Exercises
 #
-# **1.** You have the smallest real set of this run and pay for 1,280 synthetic images. How many more real images
-# would have done the same, by the pure curves and by the mixed runs?
+# **1.** You have the smallest real set of this run and pay for as many synthetic images as were tried beside it. How
+# many more real images would have done the same, by the pure curves and by the mixed runs?
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `worth[(worth.real == min(mixed_sizes)) & (worth.synthetic == 1280)]`; divide 1,280 by the column `replaced`, then by
+# `worth[worth.real == min(mixed_sizes)].iloc[-1]`; divide its number of synthetic images by `replaced`, then by
 # `added`. The second is the answer to the question asked.
 # ```
 #
@@ -360,10 +359,11 @@ claims.write(
 # images are from real ones, for training.
 # ```
 #
-# **3.** Repeat with twice the training, `-p 'budget=[[80, 180], [10240, 1000]]'`. Does the verdict on the optimum change?
+# **3.** Repeat with twice the training of the default,
+# `-p 'budget=[[80, 200], [320, 260], [1280, 340], [10240, 1020]]'`. Does the verdict on the optimum change?
 #
 # ```{admonition} Solution
 # :class: dropdown
-# The best of four points of each training counts, so a longer one changes a loss only where the
+# The best of four points of each training counts, so a longer one changes a loss much only where the
 # shorter one had not reached its optimum. What remains of a decline is due to what the images show.
 # ```

@@ -92,8 +92,8 @@ seed = 0
 # as the web holds drawings. A synthetic image is sampled for its class name in the plainest CLIP
 # template (`a photo of a coat`), so nothing of a real classifier image leaks into a prompt.
 #
-# Generator, prompts and guidance scale are the best case on *validation* images in the chapter on
-# [prompts and guidance](prompts_and_guidance).
+# Generator, prompts and guidance scale come from the sweep in the chapter on
+# [prompts and guidance](prompts_and_guidance), which says how far they are from its best case on *validation* images.
 #
 # Each arm trains the same transformer. With a fixed number of steps a small set is memorised and a large one
 # not learned to the end, and the curve is one of the budget. So each size has one training with averaged
@@ -176,19 +176,20 @@ show(
     draw(
         curves(pure, "training images D", "test loss (nats)", laws=study.laws, recorded=past.get("curves"),
                chance=-np.log(chance)),
-        forest({arm: {arm: exponent(study.powers[arm])} for arm in PURE}, "scaling ability k", published=fan,
+        forest({arm: {arm: k} for arm, k in study.abilities.items()}, "scaling ability k", published=fan,
                rows={row: row.split(" (")[0] for row in (*PURE, *fan.index)}),
         widths=(3, 2), height=4.6,
     ),
     caption="Left: loss against training-set size, with fitted law and 95 % band. Bold: the recorded larger run. "
-    "Right: scaling ability k of a pure power law, ours with 95 % intervals, and as published for ImageNet "
-    "(no interval is given there).",
+    "Right: scaling ability k of a pure power law, ours with 95 % intervals (wider where the law fails), and as "
+    "published for ImageNet (no interval is given there).",
     name="fig-scaling",
 )  # fmt: skip
 
 # %% [markdown]
-# Is a curve one of the data or of the training? At the optimum of every size the loss falls with a slope that
-# falls itself. Steps that are those of the longest training say that more might have helped.
+# Is a curve one of the data or of the training? Each size is at its own optimum, so a slope that changes from size to
+# size is not one of the budget: a power law has the same slope everywhere, a floor makes it fall. Where the steps are
+# those of the longest training, more might have helped.
 
 # %%
 tables.show(
@@ -319,7 +320,7 @@ ledger = claims.judge(
     alike=study.over_retrieval(other="real"), crossing=number(study.worth.crossing.value),
     k_paper=[fan.real / k for k in (fan.drop("real").max(), fan.drop("real").min())],
     curve=", ".join(f"{r.value:.2g} at {n:,} real images" for n, r in places.items()) or "no loss in common",
-    lines=study.ability_ratio(), k={arm: exponent(law) for arm, law in study.powers.items()},
+    lines=study.ability_ratio(), k=study.abilities,
     few_k={arm: exponent(law) for arm, law in study.common_powers.items()},
     chi2=dict(misfits.chi2), df=dict(misfits.df), p=dict(misfits.p), off=dict(misfits.off),
     fixed=compared.ratio["synthetic, fixed steps"], tuned=compared.ratio["synthetic"],
@@ -380,7 +381,9 @@ claims.write(
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `study.worth.at(1000)`: the ratio there, with its interval, which is wider where a law fails.
+# 1,000 times the ratio `study.worth.at(1000)`, with its interval, which is wider where a law fails. Beyond the number
+# of real images that the largest synthetic set is worth, it is an extrapolation: {numref}`fig-equivalence` shows how soon
+# its upper end is infinite.
 # ```
 #
 # **2.** Does stronger guidance make better training data? Predict first, then run
@@ -390,7 +393,7 @@ claims.write(
 # :class: dropdown
 # Images get cleaner and more alike: recognizability rises, the loss of classifiers trained on them
 # rises too. Published: the best scale for training is low (2.0 for Stable Diffusion, where 7.5 is
-# usual for pictures). Only the synthetic arm is computed again; the real runs are in the store.
+# usual for pictures). Only the synthetic arms are computed again; the real runs are in the store.
 # ```
 #
 # **3.** In the arms with fixed epochs every image is seen equally often. Predict whether $k$ comes out

@@ -222,18 +222,6 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimat
     return Estimate(r, float(low), float(high), empty)
 
 
-def rank_agreement(a: Sequence[Estimate], b: Sequence[Estimate]) -> Estimate:
-    """Spearman's correlation over arms between two quantities, with the interval of its draws.
-
-    The arms are these arms, not a sample of others. NaN for fewer than three of them.
-    """
-    if len(a) < 3:
-        return estimate(np.nan, [])
-    # The values themselves are the first row, their draws the others.
-    x, y = (np.stack([[e.value, *e.draws] for e in es], axis=1) for es in (a, b))
-    return first_and_rest(correlation(x, y, rank=True))
-
-
 def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
     """Spearman's rank correlation of x and y (n,) with the ranks of `controls` (c, n) held fixed.
 

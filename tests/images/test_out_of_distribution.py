@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy import stats
 from tiny_images import CONFIG, random_generator
 
 from cells import cell
@@ -13,7 +12,7 @@ from dataworth.images import parts, shifts
 from dataworth.images.captions import TEMPLATES
 from dataworth.images.generators import named
 from dataworth.images.prompts import prompt
-from dataworth.stats import best_of, estimate, rank_agreement
+from dataworth.stats import best_of
 from dataworth.studies import images as study
 from dataworth.studies.out_of_distribution import (
     CELL_SETS,
@@ -37,18 +36,6 @@ def test_effects_are_those_of_a_regression():
     expected = np.linalg.lstsq(design, cells.T, rcond=None)[0][1:].T
     np.testing.assert_allclose(factorial_effects(cells), expected)
     np.testing.assert_allclose(factorial_effects(np.full(4, 7.0)), 0, atol=1e-12)
-
-
-def test_rank_agreement_is_spearmans_in_every_draw():
-    rng = np.random.default_rng(5)
-    a, b = ([estimate(v, v + rng.normal(size=200)) for v in rng.normal(size=5)] for _ in "ab")
-    found = rank_agreement(a, b)
-    expected = stats.spearmanr([e.value for e in a], [e.value for e in b]).statistic
-    assert found.value == pytest.approx(expected)
-    for i in (0, 7):
-        expected = stats.spearmanr([e.draws[i] for e in a], [e.draws[i] for e in b]).statistic
-        assert found.draws[i] == pytest.approx(expected)
-    assert np.isnan(rank_agreement(a[:2], b[:2]).interval).all()
 
 
 def test_style_prompts_are_half_photos_and_a_sixth_of_each_style():

@@ -237,7 +237,7 @@ class ClipScaling(Reanalysis):
 class Study(base.Study):
     """Finished runs. `runs[arm][size][seed]` of the towers, `classifiers` those of *synthetic
     scaling*; at the largest size, `judged[seed]` says which synthetic images are recognised, and
-    `diagnosis` holds `classifier` and `classifier, filtered`, `clip` and `clip, filtered`."""
+    `diagnosis` holds `classifier`, `classifier, filtered` and `clip, filtered`."""
 
     params: ClipScaling
     runs: Runs
@@ -461,7 +461,6 @@ def run(params: ClipScaling, store: Store | None = None) -> Study:
     }
     diagnosis = {
         **run_classifiers(of_classifiers, store),
-        "clip": [runs["synthetic"][-1]],
         **_towers(filtered, store, "towers, filtered"),
     }
     return Study(params, runs, classifiers, judged, diagnosis, store)

@@ -22,7 +22,9 @@ from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves, exponent, hash_of, resample, scores
 from dataworth.studies.images import (
+    Names,
     Runs,
+    check_names,
     check_prompt_sets,
     check_sizes,
     run_classifiers,
@@ -69,11 +71,8 @@ class OutOfDistribution(Reanalysis):
 
     @field_validator("other_generators", "with_drawings", "without_drawings")
     @classmethod
-    def _all_known(cls, names: tuple[str, ...] | str) -> object:
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in GENERATORS:
-                raise ValueError(f"must be of {', '.join(GENERATORS)}")
-        return names
+    def _all_known(cls, names: Names) -> Names:
+        return check_names(names, GENERATORS)
 
     _prompts = field_validator("other_prompt_sets", "style_prompt_set")(check_prompt_sets)
 
@@ -201,7 +200,7 @@ class Study(base.Study):
         the range of sizes, so all arms get the same one. Not measurable where a loss is not surely
         below that of a guess: what falls there is overconfidence."""
         c = self.curve(arm, split=split).at(self.params.other_sizes)
-        why = above_guess(c, len(self.params.pool().names), arm)
+        why = above_guess(c, len(self.params.pool().names), f"the source {arm}")
         return replace(exponent(c.fit("power")), unmeasurable=why)
 
     def faster(self, split: str) -> tuple[str, Estimate]:

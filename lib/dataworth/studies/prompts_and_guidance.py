@@ -56,8 +56,6 @@ METRICS = {
 better, of the others more."""
 NEAR = 4.0
 """The largest guidance scale of the parabola: far beyond the best one the log loss is none."""
-READABLE = 0.6
-"""Recognizability from which a prompt set counts as one that the generator can read."""
 HELD = {
     **dict.fromkeys(("deviation", "cosine", "coverage"), ("recognizability",)),
     **dict.fromkeys(("recognizability", "macro_f1", "density", "inception_score"), ("deviation",)),
@@ -334,20 +332,19 @@ class Study(base.Study):
         found = widened(first_and_rest(np.exp(at)), misfit.factor, log=True)
         return found, misfit
 
-    def heterogeneity(self, *, readable: float = 0.0, k: bool = False) -> Misfit:
+    def heterogeneity(self, *, readable: float = 0.0) -> Misfit:
         """How far the prompt sets differ, at the guidance scale of the study: chi-squared of their
-        log losses at the largest size (or of their exponents) against the mean of all; `off` is the
-        standard deviation between sets beyond noise, in percent of the loss. readable: only sets of
-        at least so much recognizability."""
-        of = self.exponents if k else self.losses
+        log losses at the largest size against the mean of all; `off` is the standard deviation
+        between sets beyond noise, in percent of the loss. readable: only sets of at least so much
+        recognizability."""
         sets = [
             c
             for c in self.params.wordings()
-            if self.fidelity[c].metrics["recognizability"] >= readable and c in of
+            if self.fidelity[c].metrics["recognizability"] >= readable
         ]
         if len(sets) < 2:
             return Misfit(np.nan, 0, np.nan, estimate(np.nan, []))
-        y = np.stack([of[c] for c in sets])
+        y = np.stack([self.losses[c] for c in sets])
         return beyond_noise(y[:, 0], y[:, 1:].T, np.ones((len(sets), 1)))
 
     def preferred(self) -> dict[str, float]:

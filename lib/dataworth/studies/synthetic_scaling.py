@@ -314,6 +314,15 @@ class Study(base.Study):
             | {f"{arm}, with a floor": (self.fitted[arm], law) for arm, law in self.laws.items()}
         )
 
+    @cached_property
+    def abilities(self) -> dict[str, Estimate]:
+        """k of the main arms' `powers`, widened where the law fails."""
+        factors = self.misfits.factor
+        return {
+            arm: widened(exponent(law), factors[f"{arm}, power law"])
+            for arm, law in self.powers.items()
+        }
+
     @property
     def shared(self) -> list[int]:
         """`fitted` sizes that both main arms have."""
