@@ -336,7 +336,7 @@ show(
 #
 # with a $c$ that depends on law and level only: the quantile of public curves at which so many of their errors lie inside
 # (split-conformal prediction, {cite}`vovk2005algorithmic`). Below, $c$ comes from four fifths of the data sets and is
-# tried on the other fifth. From a terminal, `dataworth forecast runs.csv --x n --y loss --at 1e6` prints this interval
+# tried on the other fifth, each fifth in turn. From a terminal, `dataworth forecast runs.csv --x n --y loss --at 1e6` prints this interval
 # beside the other two.
 
 # %%
@@ -396,7 +396,7 @@ tables.show(
 # %% [markdown]
 # ## And intervals over seeds?
 #
-# All other chapters repeat a training two to five times. A bootstrap of two seeds has three possible values, whatever the
+# All other chapters repeat a training two or three times. A bootstrap of two seeds has three possible values, whatever the
 # true spread: its 95 % interval covers in 61 of 100 repetitions. The chapters therefore take the spread of seeds
 # from all arms and sizes together, as a function of size, moderated for each cell as in limma {cite}`smyth2004linear`; runs
 # that share seeds on purpose are compared within a seed; documents come in clusters (the addresses of one president).
