@@ -276,9 +276,8 @@ tables.show(answers, {"ratio": ".1f"}, names={"ratio": "tokens per parameter"})
 # Student's t with 3 degrees of freedom (t3); Gaussian with one run in twenty ten times as far off
 # (outliers); pairs of runs that share nine tenths of their noise (clusters); Gaussian, with a true floor
 # of 0.01 instead of 0.1, beside the bound at zero (low floor); Gaussian, 4.5 times as large at the smallest size as at
-# the largest (falling); Gaussian, with all but two sizes below a sixteenth of the largest, so that two runs decide
-# (leverage). The last two are what tables from practice look like; an interval that takes all runs for equally
-# noisy is too narrow there, so ours widen as the squared residuals of the deciding runs say.
+# the largest (falling), measured with few runs. The last is what tables from practice look like; an interval that takes
+# all runs for equally noisy is too narrow there, so ours widen as the squared residuals of the deciding runs say.
 
 # %%
 coverage = published.measured("coverage")
@@ -306,8 +305,9 @@ show(
 
 # %% [markdown]
 # The numbers are stored with the library as `measured_coverage.csv`; its rows name the seed and the versions
-# of the library, of numpy and of Python that they were measured with. This measures it again, in about
-# half an hour on one core:
+# of the library, of numpy and of Python that they were measured with. Rows that also name the command are of today's
+# solver and intervals; the others, most of the table, are of earlier versions. The script has settings that the table
+# lacks, such as two runs far beyond the others. This measures all of it again, in about half an hour on one core:
 #
 # ```bash
 # python bench/fit_coverage.py --simulations 400
@@ -336,7 +336,7 @@ show(
 #
 # with a $c$ that depends on law and level only: the quantile of public curves at which so many of their errors lie inside
 # (split-conformal prediction, {cite}`vovk2005algorithmic`). Below, $c$ comes from four fifths of the data sets and is
-# tried on the other fifth. From a terminal, `dataworth forecast runs.csv --x n --y loss --at 1e6` prints this interval
+# tried on the other fifth, each fifth in turn. From a terminal, `dataworth forecast runs.csv --x n --y loss --at 1e6` prints this interval
 # beside the other two.
 
 # %%
@@ -358,12 +358,12 @@ show(
         x="size predicted, over the largest that was fitted",
     ),
     alt=f"As fitted, intervals hold {low['fit']:.0%} to {high['fit']:.0%} of the next sizes; allowing for a wrong law, "
-    f"{low['curves']:.0%} to {high['curves']:.0%}.",
+    f"{low['curves']:.1%} to {high['curves']:.1%}.",
     caption="How much more (blue) or less (red) often than in 95 of 100 predictions the 95 % interval of a new run holds the "
     f"error that was measured, in percentage points: {lcdb.curves.iloc[0]} curves of {lcdb.data_sets.iloc[0]} data sets. "
     "Pale: within sampling error of 95 %. As fitted, intervals hold "
-    f"{low['fit']:.0%} to {high['fit']:.0%} of the next sizes; allowing for a wrong law, {low['curves']:.0%} to "
-    f"{high['curves']:.0%}. The price is their length: for the law with a floor, half of them reach beyond a factor of "
+    f"{low['fit']:.0%} to {high['fit']:.0%} of the next sizes; allowing for a wrong law, {low['curves']:.1%} to "
+    f"{high['curves']:.1%}. The price is their length: for the law with a floor, half of them reach beyond a factor of "
     f"{np.exp(widths.iloc[0]):.2f} at the next size, and of {np.exp(widths.iloc[-1]):.1f} at more than eight times the largest.",
     name="fig-lcdb",
 )  # fmt: skip
@@ -380,7 +380,7 @@ show(
 # in which one thing was planted: a bend that the law does not have, a second descent, a rise, rows that are off, a
 # unit mistaken, compute in the place of tokens, an accuracy in the place of a loss, noise that falls tenfold with size, checkpoints that
 # share their run's noise. *Recall* is the fraction of tables whose fit carries a flag that names what was planted; a *false
-# alarm* is any flag about law, rows or columns where nothing was planted.
+# alarm* is any flag about law, rows or columns where nothing was planted. Rows that name no command in the file are older.
 
 # %%
 flags = published.measured("flags")
@@ -396,12 +396,13 @@ tables.show(
 # %% [markdown]
 # ## And intervals over seeds?
 #
-# All other chapters repeat a training two to five times. A bootstrap of two seeds has three possible values, whatever the
+# All other chapters repeat a training two or three times. A bootstrap of two seeds has three possible values, whatever the
 # true spread: its 95 % interval covers in 61 of 100 repetitions. The chapters therefore take the spread of seeds
 # from all arms and sizes together, as a function of size, moderated for each cell as in limma {cite}`smyth2004linear`; runs
 # that share seeds on purpose are compared within a seed; documents come in clusters (the addresses of one president).
 # {numref}`fig-seed-coverage` shows how often such intervals hold the truth: in simulated designs with the chapters' sizes and
-# arms, and for real runs of which 24 seeds were trained, of which two, three or five are drawn.
+# arms, and for real runs of which 24 seeds were trained, of which two, three or five are drawn (those of language models on
+# the text of an earlier version of the chapter on domains, whose *web* is now *scraps*).
 
 # %%
 seeds = published.measured("seed_coverage")

@@ -367,6 +367,9 @@ ledger = claims.judge(
     fewer_bytes=study.fewer_bytes(most), at_random=study.at_random(domains),
     strong_at_random=study.at_random(strong).minus(study.at_random(weak)),
     edited_at_random=study.at_random(edited).minus(study.at_random(weak)),
+    edited_but_code=study.mean_harm(edited).minus(
+        study.mean_harm([name for name in weak if name != "code"])
+    ),
     books_at_random=study.at_random(["books"]).times(0.01 / study.shares["books"]),
     by_size=correlation(list(study.shares.values()), -qa, rank=True),
     academic_at_random=study.margin(params.control("academic"), academic, score="right"),

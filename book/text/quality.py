@@ -311,7 +311,8 @@ claims.write(
 # training text towards a target, which is a good thing if the target is yours.
 #
 # **Why would the mildest filter be the best?** Two forces pull: what goes first is the worst, and what goes later is
-# variety, while the same tokens are read more often. The random drops measure the second force alone.
+# variety, while the same tokens are read more often. The random drops measure the second force alone, the filters of larger
+# crawls the first: if the strictest of these is the best, it was the bytes that a strict filter paid with, not the choice.
 #
 # ## Exercises
 #

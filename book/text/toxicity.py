@@ -293,7 +293,7 @@ claims.write(
 # ## Discussion
 #
 # **How do we address the trade-off between quality and toxicity?** First measure whether there is one. The last
-# line of the ledger says whether the two scores are at odds in *this* crawl, which has no books; and
+# line of the ledger says whether the two scores are at odds in *this* crawl, which has single sentences of books at most; and
 # {numref}`fig-toxicity-tradeoff` shows what each filter pays in prediction for what it takes out of the
 # text. Points on the left at the height of the random drops are a bargain. Three ways lie open where there is a price. *Filter less*:
 # the mildest filters remove most of what a reader would call toxic, and what a strict filter removes beyond them is harmless (see the
