@@ -104,8 +104,9 @@ tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %%
 loss, error = study.relative("loss"), study.relative("error")
+sets = ["real", "synthetic"]
 tables.show(
-    loss, {"ratio": ".3g", "value": ".3f", "low": ".3f", "high": ".3f"},
+    loss.set_index(sets), {"ratio": ".3g", "value": ".3f", "low": ".3f", "high": ".3f"},
     names={"ratio": "synthetic per real", "value": "loss over that of the real alone",
            "low": "95 % low", "high": "95 % high"},
 )  # fmt: skip
@@ -150,9 +151,10 @@ show(
 import numpy as np
 
 predictions, errors = study.predictions(), study.errors()
-own = predictions[predictions.rule == "n + m/ρ"].drop(columns="rule")
+own = predictions[predictions.rule == "n + m/ρ"].drop(columns="rule").set_index(sets)
 tables.show(
-    own.assign(covered=np.where(own.covered, "yes", "no")), ".3f",
+    own.assign(covered=np.where(own.covered, "yes", "no")),
+    dict.fromkeys(("measured", "predicted", "low", "high"), ".3f"),
     names={"low": "measured / predicted, low", "high": "high", "covered": "holds 1"},
 )  # fmt: skip
 
@@ -199,7 +201,7 @@ show(
 worth = study.worth()
 surface = study.surface
 tables.show(
-    worth, ".2f",
+    worth.set_index(sets), ".2f",
     names={f"{q}_{end}": f"{q}, {end}" for q in ("added", "replaced") for end in ("low", "high")},
 )  # fmt: skip
 

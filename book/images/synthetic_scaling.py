@@ -158,9 +158,9 @@ show(
 # ## Scaling curves
 #
 # Each point is the mean of classifiers that differ in their seed. Lines are $E + a D^{-k}$ with $E \ge 0$, fitted on the
-# log of the loss from `fitted_from` images on (with eight images a class no length of training brings this recipe onto
-# the line that larger sets follow); bands are 95 % intervals from the noise of seeds and test images ({term}`interval`), the same test
-# images in both arms. The loss is cross-entropy on real test images, in nats. The exponents on the right are
+# log of the loss from `fitted_from` images on (below, with eight images a class, a curve starts flatter, whatever the
+# length of training); bands are 95 % intervals from the noise of seeds and test images ({term}`interval`), the same
+# test images in both arms. The loss is cross-entropy on real test images, in nats. The exponents on the right are
 # those of pure power laws, which the paper fits.
 
 # %%
