@@ -214,6 +214,8 @@ def curves(
         seed=seed,
         stream=hash_of(next(iter(runs.values()))),
     )[..., 0]
+    if metric == "error":  # seeds multiply: a draw may err on more than all examples
+        drawn = np.minimum(drawn, 1.0)
     means = (flat if rows is None else flat[..., rows]).mean(-1)
     return {
         arm: Curve(np.asarray(sizes[arm], dtype=np.int64), values, draws)
