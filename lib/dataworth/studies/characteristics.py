@@ -35,7 +35,7 @@ SPEECHES = "sotu"
 POSITIVES = ("brown", "wordnet")  # cards that the quality scorer takes for curated
 NO_CRAWLS = (
     "The claim is on crawls of 2013 to 2022. These are the speeches of one office over two "
-    "centuries, scored by resemblance to prose of 1961 and dictionary entries: no outcome of "
+    "centuries, whose form and transcription changed as well as their language: no outcome of "
     "them could decide."
 )
 
