@@ -7,7 +7,7 @@
 #     expected_minutes:
 #       full: 30
 #       gpu: 90
-#       quick: 2
+#       quick: 3
 #       smoke: 1
 #     main:
 #     - mixed_sizes

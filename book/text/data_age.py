@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 25
 #       gpu: 8
-#       quick: 3
+#       quick: 4
 #       smoke: 1
 #     main:
 #     - era_starts

@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 35
 #       gpu: 22
-#       quick: 3
+#       quick: 4
 #       smoke: 1
 #     main:
 #     - model

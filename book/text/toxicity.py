@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 20
 #       gpu: 30
-#       quick: 3
+#       quick: 4
 #       smoke: 1
 #     main:
 #     - kept
