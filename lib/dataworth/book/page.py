@@ -20,6 +20,7 @@ from dataworth.display import count, plain, spell
 from dataworth.errors import UserError
 from dataworth.markdown import code, literal
 from dataworth.paths import VARIANT
+from dataworth.tables import signed
 from dataworth.verdicts import Verdict
 
 Notebook = dict[str, Any]
@@ -188,7 +189,7 @@ def _answer(
     line = next((x for x in claims["claims"] if x["id"] == header.answer), None) if claims else None
     if line is None:
         return ""
-    sure = literal(line["reason"])
+    sure = literal(signed(line["reason"]))
     for kept in recorded:
         if past := comparable([line], kept)[0]:
             sure += (
@@ -200,9 +201,9 @@ def _answer(
     practice = line.get("practice") or IN_PRACTICE.get(line["verdict"], "")
     said = {
         "Answer (this run)": f"{badge(line)} {literal(line['statement'])} "
-        f"{literal(estimated(line))}; {literal(line['effect'])}",
+        f"{literal(estimated(line))}; {literal(signed(line['effect']))}",
         "How sure": sure,
-        "In practice": literal(practice),
+        "In practice": literal(signed(practice)),
     }
     lines = "\n\n".join(f"**{name}:** {text}" for name, text in said.items() if text)
     return f":::{{container}} dataworth-answer\n{lines}\n:::\n"
