@@ -164,7 +164,7 @@ tables.show(
 
 # %%
 tables.show(
-    study.misfits, {"chi2": ".1f", "df": ".0f", "p": ".3f", "off": ".1f", "factor": ".1f"},
+    study.misfits, {"chi2": ".1f", "df": ".0f", "p": "p", "off": ".1f", "factor": ".1f"},
     names={"chi2": "χ²", "off": "error of the law, % of the loss", "factor": "widened by"},
 )  # fmt: skip
 

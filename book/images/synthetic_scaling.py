@@ -206,7 +206,7 @@ tables.show(
 # %%
 misfits = study.misfits
 tables.show(
-    misfits, {"chi2": ".1f", "df": ".0f", "p": ".3f", "off": ".1f", "factor": ".1f"},
+    misfits, {"chi2": ".1f", "df": ".0f", "p": "p", "off": ".1f", "factor": ".1f"},
     names={"chi2": "χ²", "off": "error of the law, % of the loss", "factor": "widened by"},
 )  # fmt: skip
 
@@ -268,7 +268,7 @@ tables.show(compared.loc[four, ["slope"]], ".2f", names={"slope": "local slope"}
 # %%
 worth = study.worth.table
 tables.show(
-    worth[["ratio", "infinite"]], {"ratio": ".2f", "infinite": ".0%"},
+    worth[["ratio", "infinite"]], {"ratio": ".3g", "infinite": ".0%"},
     names={"ratio": "synthetic per real", "infinite": "draws in which no number is enough"},
 )  # fmt: skip
 
