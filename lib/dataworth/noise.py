@@ -178,7 +178,8 @@ def chance_of_none(common: Array, apart: Array, of: NDArray[np.intp]) -> float:
     used = np.isfinite(between + within) & (within > 0)
     if not used.any():
         return 0.0
-    ratio = float((between[used] / within[used]).mean())
+    # (above 0, where the density may be infinite)
+    ratio = max(1e-9, float((between[used] / within[used]).mean()))
     shrunk = (np.arange(200) + 0.5) / 200
     none, some = f.pdf(ratio, *df), (shrunk * f.pdf(ratio * shrunk, *df)).mean()
     # A ratio beyond all densities leaves none of both: then seeds have something in common.

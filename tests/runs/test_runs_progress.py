@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import papermill
@@ -48,7 +49,8 @@ def test_progress_file(store, tmp_path, monkeypatch, workers):
 
 def test_time_left_is_mean_time_times_what_is_left(store, tmp_path, monkeypatch):
     clock = iter([100.0, 103.0, 104.0, 110.0])  # start; then one reading a finished run
-    monkeypatch.setattr("dataworth.runs.progress.time.monotonic", lambda: next(clock))
+    of_progress = SimpleNamespace(monotonic=lambda: next(clock), time=time.time)
+    monkeypatch.setattr("dataworth.runs.progress.time", of_progress)
     path = tmp_path / "progress.jsonl"
     monkeypatch.setenv("DATAWORTH_PROGRESS", str(path))
     run_tasks([Tiny(a=i) for i in range(3)], store=store, workers=1)

@@ -71,7 +71,7 @@ def check(value: object, default: object, written: object) -> None:
     if isinstance(default, list | tuple):
         assert isinstance(value, list) and isinstance(written, list), (value, written)
         for one, text in zip(sorted(value, key=str), sorted(written, key=str), strict=True):
-            check(one, default[0], text)
+            check(one, default[0], text) if default else None
     elif isinstance(default, float):
         assert type(value) in (int, float) and abs(value) <= MOST_AMOUNT
         assert isinstance(written, str) and float(Fraction(written)) == value

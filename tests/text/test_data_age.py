@@ -52,7 +52,7 @@ def exact(value, count=5):
     [
         ({"era_starts": (1790, 1900, 1860)}, "era_starts must rise"),
         ({"era_starts": (1790, 1900)}, "at least 3 items"),
-        ({"last_year": 1980}, "last_year must come after"),
+        ({"last_year": 1970}, "last_year must come after"),
         ({"labelled_from": 1980}, "labelled_from must be one of era_starts, and not the last"),
         ({"labelled_from": 1901}, "labelled_from must be one of era_starts"),
         ({"second_model": "gpt-5"}, "must be one of lm-"),
@@ -71,8 +71,8 @@ def test_eras_fill_the_years_without_a_gap():
     params = cell(DataAge)
     years = [year for first, last in params.eras for year in range(first, last + 1)]
     assert years == list(range(1790, 2022))
-    assert params.names[1] == "1860-1899" and params.middles[1] == 1879.5
-    assert [params.names[era] for era in params.labelled] == ["1900-1939", "1940-1979", "1980-2021"]
+    assert params.names[1] == "1860-1919" and params.middles[1] == 1889.5
+    assert [params.names[era] for era in params.labelled] == ["1920-1969", "1970-2021"]
 
 
 # --- Slopes, against scipy and closed forms ----------------------------------------------------

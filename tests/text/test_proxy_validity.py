@@ -196,8 +196,8 @@ def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
     assert study.arms[0] == "full" and len(study.arms) == 10
     found = study.agreement("tiny-wide")
     assert 0 <= found.low <= found.high <= 1
-    assert study.summary().runs.tolist() == [20, 20]
-    assert study.provenance()["runs"] == "40 language-model"
+    assert study.summary().runs.tolist() == [30, 30]
+    assert study.provenance()["runs"] == "60 language-model"
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)

@@ -97,13 +97,14 @@ def _equivalence(pair: _Exchange, level: float) -> Equivalence:
     ratios = np.empty(0)
     if pair.draws is not None:
         logs = pair.log_ratios(*pair.draws)
-        ratios = np.exp(logs[0])
+        with np.errstate(over="ignore"):  # no finite size is enough: infinite
+            ratios = np.exp(logs[0])
+            ratio, marginal = (
+                _interval(np.exp(c), stats.interval(np.exp(v), level), level, "percentile")
+                for c, v in zip(centres, logs, strict=True)
+            )
         infinite, zero, undefined = (
             float(v.mean()) for v in (np.isposinf(ratios), ratios == 0, np.isnan(ratios))
-        )
-        ratio, marginal = (
-            _interval(np.exp(c), stats.interval(np.exp(v), level), level, "percentile")
-            for c, v in zip(centres, logs, strict=True)
         )
     else:
         ratio = pair.profiled_ratio(centres[0], level)
