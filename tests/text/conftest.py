@@ -1,5 +1,6 @@
 """A store below tmp_path and a tiny corpus in the place of the data room."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,12 +47,34 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return made
 
 
+CACHED = {
+    "dataworth.studies.text": ("_held_out", "_questions", "_tokenizer_parts"),
+    "dataworth.text.pools": ("whole_domain",),
+}
+
+
+def forget() -> None:
+    for name, functions in CACHED.items():
+        for function in functions if name in sys.modules else ():
+            cached = getattr(sys.modules[name], function)
+            if hasattr(cached, "cache_clear"):  # else a test has put its own in the place
+                cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_texts_of_other_tests() -> Iterator[None]:
+    """Tests put corpora of their own in the place of the cards: none keeps what another has read,
+    whichever ran before it in this process."""
+    forget()
+    yield
+    forget()
+
+
 @pytest.fixture
-def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A small Pile of made-up words in the place of all cards, a model "tiny", and parameters with
     which a run takes one step."""
-    from dataworth.studies import text as study
-    from dataworth.text import models, pools
+    from dataworth.text import models
 
     monkeypatch.setattr("dataworth.data.load_corpus", pile_corpus)
     monkeypatch.setattr("dataworth.studies.text.TOKENIZER_BYTES", 2_000)
@@ -59,10 +82,7 @@ def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     wider = TINY.model_copy(update={"width": 24})
     monkeypatch.setitem(models.MODELS, "tiny-wide", wider)
     monkeypatch.setattr("dataworth.studies.text.LEAST", 1)
-    caches = (study._held_out, study._questions, study._tokenizer_parts, pools.whole_domain)
-    for cached in caches:
-        cached.cache_clear()
-    yield {
+    return {
         "model": "tiny",
         "vocabulary": 300,
         "pool_bytes": 20_000,
@@ -72,5 +92,3 @@ def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
         "held_out_tokens": 500,
         "resamples": 100,
     }
-    for cached in caches:
-        cached.cache_clear()

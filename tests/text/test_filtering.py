@@ -24,7 +24,7 @@ from dataworth.studies.filtering import (
     ToxicityFilter,
     run,
 )
-from dataworth.text import pools, scorers
+from dataworth.text import scorers
 from dataworth.text.models import MODELS
 from dataworth.text.pools import CRAWL, DOMAINS, Pool
 
@@ -104,12 +104,7 @@ def cards(monkeypatch):
     for name, scorer in made.items():
         monkeypatch.setitem(scorers.SCORERS, name, lambda scorer=scorer: scorer)
     monkeypatch.setattr(study, "LEAST", 1)
-    caches = (study._held_out, study._questions, study._tokenizer_parts, pools.whole_domain)
-    for cached in caches:
-        cached.cache_clear()
-    yield made
-    for cached in caches:
-        cached.cache_clear()
+    return made
 
 
 # --- What arms keep ---------------------------------------------------------------------------

@@ -48,12 +48,6 @@ def corpus(card, split=None):
 def cards(monkeypatch):
     monkeypatch.setattr("dataworth.data.load_corpus", corpus)
     monkeypatch.setattr("dataworth.studies.text.LEAST", 1)
-    caches = (study._held_out, study._questions, study._tokenizer_parts, pools.whole_domain)
-    for cached in caches:
-        cached.cache_clear()
-    yield
-    for cached in caches:
-        cached.cache_clear()
 
 
 def test_the_small_pile_has_the_piles_shares_and_no_document_twice(cards):
