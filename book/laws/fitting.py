@@ -381,7 +381,7 @@ show(
 # in which one thing was planted: a bend that the law does not have, a second descent, a rise, rows that are off, a
 # unit mistaken, compute in the place of tokens, an accuracy in the place of a loss, noise that falls tenfold with size, checkpoints that
 # share their run's noise. *Recall* is the fraction of tables whose fit carries a flag that names what was planted; a *false
-# alarm* is any flag about law, rows or columns where nothing was planted. Rows that name no command in the file are older.
+# alarm* is any flag about law, rows or columns where nothing was planted.
 
 # %%
 flags = published.measured("flags")
