@@ -380,7 +380,7 @@ def _value(law: dict[str, float] | dict[str, Array], size: float | Array) -> Arr
 
 def _inverse(law: dict[str, float] | dict[str, Array], loss: float | Array) -> Array:
     """Size at which E + a D^-k has fallen to a loss; infinite at or below the floor."""
-    with np.errstate(divide="ignore", over="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # a flat draw says nothing
         excess = np.maximum(np.asarray(loss) - law["E"], 0)
         return np.power(excess / law["a"], -1 / np.asarray(law["k"]))
 
