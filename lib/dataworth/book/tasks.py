@@ -167,18 +167,18 @@ def build(layout: Layout, console: Console) -> None:
             execution.clear(chapter, layout)
         plan = make_plan(layout)
         warn(plan, display)
-        costs = {id_: expected(plan, id_) for id_ in plan.stale}
+        order = [chapter for chapter in plan.chapters if chapter.id in plan.stale]
         # Two at a time, each with half of the workers: where one imports, fits or draws, which one
         # process does alone, the other keeps the processors busy. The longest first, so that no
         # long one is left over.
         workers = default_workers()
-        at_once = min(AT_ONCE, workers, max(1, len(costs)))
+        at_once = min(AT_ONCE, workers, max(1, len(order)))
         if at_once > 1:
-            costs = dict(sorted(costs.items(), key=lambda item: -(item[1] or 0)))
+            order.sort(key=lambda chapter: -(expected(plan, chapter.id) or 0))
+        costs = {chapter.id: expected(plan, chapter.id) for chapter in order}
         outlook = display.outlook = Outlook(costs, at_once)
         if plan.stale and (seconds := outlook.left()):
             display.say(f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most")
-        order = [next(c for c in plan.chapters if c.id == id_) for id_ in costs]
         failures: list[UserError] = []
 
         def failed(error: UserError) -> None:

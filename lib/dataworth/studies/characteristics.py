@@ -18,6 +18,7 @@ from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, first_and_rest, weighted_median, weighted_spearman
 from dataworth.studies import base
+from dataworth.studies.text import presidents
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
 from dataworth.text.scorers import SCORERS
@@ -448,14 +449,8 @@ def run(params: DataCharacteristics, store: Store | None = None) -> Characterist
 
 def authors_of(spec: CharacteristicsSpec) -> NDArray[np.str_]:
     """Who wrote each document of a spec: the president of an address, else each its own."""
-    from dataworth.data import load_corpus
-
     found: list[str] = []
     for part in spec.parts:
-        names: dict[int, str] = {}
-        if part.card == SPEECHES:
-            corpus = load_corpus(SPEECHES)
-            who = corpus.labels.get("president", corpus.ids.astype(str))
-            names = dict(zip(corpus.ids.tolist(), who.tolist(), strict=True))
+        names = presidents(SPEECHES) if part.card == SPEECHES else {}
         found += [names.get(i, f"{part.card} {part.split} {i}") for i in part.ids]
     return np.array(found)

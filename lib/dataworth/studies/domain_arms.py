@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.data.catalog import card as find_card
 from dataworth.runs import Result
-from dataworth.studies.text import TextStudy
+from dataworth.studies.text import TextStudy, presidents
 from dataworth.text.losses import by_part, document_losses
 from dataworth.text.pools import DOMAINS, PILE, Pool
 from dataworth.text.training import LanguageModelSpec
@@ -125,11 +125,6 @@ def loss_draws(
 def authors_of(domain: str, ids: NDArray[np.int64]) -> NDArray[np.str_]:
     """What held-out documents of a domain have in common, (N,): the president of an address. The
     other cards name no author, and each of their documents stands for itself."""
-    from dataworth.data import load_corpus
-
-    found: dict[int, str] = {}
-    if "president" in find_card(DOMAINS[domain].card).labels:
-        corpus = load_corpus(DOMAINS[domain].card, "test")
-        names = corpus.labels.get("president", corpus.ids.astype(str))
-        found = dict(zip(corpus.ids.tolist(), names.tolist(), strict=True))
+    card = DOMAINS[domain].card
+    found = presidents(card, "test") if "president" in find_card(card).labels else {}
     return np.array([found.get(i, str(i)) for i in ids.tolist()])

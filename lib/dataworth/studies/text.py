@@ -204,3 +204,12 @@ def _questions(count: int, length: int, seed: int) -> tuple[Questions, ...]:
         places = math.ceil(count / len(chosen))
         found.append(Questions(part=part, groups=(name,) * len(chosen), places=places))
     return tuple(found)
+
+
+def presidents(card: str, split: str | None = None) -> dict[int, str]:
+    """Who gave each address of a card, by its id; where no name is kept, each stands for itself."""
+    from dataworth.data import load_corpus
+
+    corpus = load_corpus(card, split)
+    names = corpus.labels.get("president", corpus.ids.astype(str))
+    return dict(zip(corpus.ids.tolist(), names.tolist(), strict=True))
