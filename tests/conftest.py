@@ -19,6 +19,7 @@ settings.load_profile("dataworth")
 TOGETHER = (
     "book/test_browser.py",
     "book/test_build.py",
+    "book/test_forecast.py",
     "book/test_variants.py",
     "fit/test_recipes.py",
     "runs/test_engines.py",

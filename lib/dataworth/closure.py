@@ -17,11 +17,12 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from dataworth.errors import UserError
@@ -394,15 +395,24 @@ def strings_of(tree: ast.AST) -> frozenset[str]:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """All texts in plain JSON (lists of numbers are not looked through)."""
+    """All texts in plain JSON (tables of numbers are not looked through)."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
             yield from texts_in(item)
-    elif isinstance(value, list) and value and not isinstance(value[0], int | float):
+    elif isinstance(value, list) and not plain(value, int | float):
         for item in value:
             yield from texts_in(item)
+
+
+def plain(values: Sequence[Any], kinds: type | UnionType) -> bool:
+    """Whether a list is empty, or holds values of these kinds or rows of them: told by what comes
+    first, for lists of ids and spans have as many items as a run has documents."""
+    if not values:
+        return True
+    first = values[0] if isinstance(values[0], tuple | list) else values[:1]
+    return len(first) > 0 and all(isinstance(item, kinds) for item in first)
 
 
 def _files(strings: Collection[str], skip: Collection[str], root: Path) -> dict[str, str]:

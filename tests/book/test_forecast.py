@@ -46,21 +46,22 @@ def asked(chapter: str, root: Path, overrides: dict[str, object]) -> list[object
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """For each chapter a store with a (hollow) result of every run of its smoke profile."""
-    roots = {}
-    for chapter in dict.fromkeys(row[0] for row in CHANGES):
-        root = roots[chapter] = tmp_path_factory.mktemp(chapter)
-        for spec in asked(chapter, root, {}):
-            Store(root).put(spec, Outcome(), {"wall_seconds": 1.0})
-    return roots
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For a chapter, a store with a (hollow) result of every run of its smoke profile, of which
+    none is missing then."""
+    root = tmp_path_factory.mktemp(request.param)
+    for spec in asked(request.param, root, {}):
+        Store(root).put(spec, Outcome(), {"wall_seconds": 1.0})
+    assert asked(request.param, root, {}) == []
+    return root
 
 
-@pytest.mark.parametrize(("chapter", "changed", "missing"), CHANGES)
-def test_a_changed_parameter_computes_only_what_depends_on_it(filled, chapter, changed, missing):
-    assert asked(chapter, filled[chapter], {}) == []
-    found = Counter(spec.kind for spec in asked(chapter, filled[chapter], changed))
-    assert found == missing
+@pytest.mark.parametrize(
+    ("filled", "changed", "missing"), CHANGES, indirect=["filled"], scope="module"
+)
+def test_a_changed_parameter_computes_only_what_depends_on_it(filled, request, changed, missing):
+    chapter = request.node.callspec.params["filled"]
+    assert Counter(spec.kind for spec in asked(chapter, filled, changed)) == missing
 
 
 # ---- The command ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataworth import compute, weights
-from dataworth.closure import run_closure, texts_in
+from dataworth.closure import plain, run_closure, texts_in
 from dataworth.errors import UserError
 from dataworth.runs.store import Outcome, Store, key_of
 
@@ -105,6 +105,6 @@ def _modules(value: Any) -> Iterator[str]:
         yield from (cls.__module__ for cls in between if cls is not Spec)  # that carries results
         for name in type(value).model_fields:
             yield from _modules(getattr(value, name))
-    elif isinstance(value, tuple | list) and value and not isinstance(value[0], int | float | str):
+    elif isinstance(value, tuple | list) and not plain(value, int | float | str):
         for item in value:
             yield from _modules(item)

@@ -128,9 +128,11 @@ class Pool:
         into equal ones between words, and a section of each document comes before a second one of
         any."""
         found = []
-        for row, text in enumerate(self.texts):
+        for row, (text, size) in enumerate(zip(self.texts, self.sizes.tolist(), strict=True)):
+            if (count := round(size / length)) <= 1:  # most are: one whole section
+                found.append((0, row, 0, size))
+                continue
             data = text.encode()
-            count = max(1, round(len(data) / length))
             blanks = (BLANK.search(data, i * len(data) // count) for i in range(1, count))
             ends = dict.fromkeys([0, *(blank.start() for blank in blanks if blank), len(data)])
             pieces = list(pairwise(ends))
