@@ -5,8 +5,10 @@ PYTHON3 ?= python3
 DATAWORTH_PYTHON ?= >=3.11,<3.15
 UV := .uv/bin/uv
 READY := .venv/.ready
-# One process a core, each with one thread: with more, two processes take three times as long.
-TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4
+# Processes with one thread each: with more threads, two processes take three times as long. One
+# more than there are cores, for many tests wait for a kernel or a killed process; four at most.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n $(shell echo $$(($(CORES) < 3 ? $(CORES) + 1 : 4)))
 # Every kernel and worker imports torch: with its bytecode kept, in a second or two, not in twenty.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,8 +45,8 @@ check: $(READY)
 test: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/dataworth book --profile smoke
+	@# Types are checked while the book is built: each leaves a core idle at times.
+	.venv/bin/mypy & .venv/bin/dataworth book --profile smoke; book=$$?; wait $$! && exit $$book
 	$(TESTS)
 	@test ! -e /dev/nvidiactl || .venv/bin/python -m pytest tests/test_gpu.py
 
