@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -75,8 +77,33 @@ def show(
     return HTML(
         f'<table class="dataframe dataworth-table"{marked}>'
         + (f"<caption>{safe(caption)}</caption>" if caption else "")
-        + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+        + f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>",
+        metadata={"dataworth": {"csv": as_csv(titles, flat), "caption": caption}},
     )
+
+
+def as_csv(titles: Sequence[str], frame: pd.DataFrame) -> str:
+    """The numbers of a table, not rounded: a column of its frame each, under its title; an interval
+    takes columns of its own."""
+    columns = []
+    for place, title in enumerate(titles):
+        parts = [_parts(x) for x in frame.iloc[:, place]]
+        names = next((list(part) for part in parts if len(part) > 1), [""])
+        for name in names:
+            columns.append(
+                [f"{title}{name}", *(part.get(name, part.get("", "")) for part in parts)]
+            )
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
+    return out.getvalue()
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if hasattr(value, "low") and hasattr(value, "high"):
+        return {"": float(value.value), ", low": float(value.low), ", high": float(value.high)}
+    if isinstance(value, tuple) and len(value) == 2:
+        return {", low": value[0], ", high": value[1]}
+    return {"": "" if text(value) == EMPTY else value}
 
 
 def text(value: Any, form: Format | None = None) -> str:

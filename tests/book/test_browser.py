@@ -94,10 +94,16 @@ def test_a_page_runs_and_reads_in_both_themes(name, page, axe):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((HTML / name).as_uri(), wait_until="load")
     assert errors == []
-    assert (
-        page.locator("article figure img").count()
-        == page.locator("article figure a[href] img").count()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    live = page.locator(".dataworth-take[data-figure]")
+    for number in range(live.count()):  # each is loaded when it comes near
+        live.nth(number).scroll_into_view_if_needed()
+    page.wait_for_function(
+        "n => document.querySelectorAll('figure .dataworth-figure svg').length === n",
+        arg=live.count(),
     )
+    assert [url for url in asked if not url.startswith("file:")] == []
     page.add_style_tag(content="* { transition: none !important; }")
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
@@ -177,3 +183,89 @@ def test_a_table_is_sorted_by_any_head(page, tmp_path):
     assert page.locator("thead th").nth(1).get_attribute("aria-sort") == "descending"
     buttons.nth(0).click()
     assert order() == ["a", "b", "c", "d"]
+
+
+def test_a_figure_tells_its_numbers_hides_arms_and_makes_axes_linear(
+    page, axe, tmp_path, monkeypatch
+):
+    """Pointer and keys tell what the marks hold; a hidden arm is passed over; on a linear axis the
+    middle of the ends is the middle of the panel."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from dataworth.book import take
+    from dataworth.figures import base, curves, draw
+
+    told = []
+    monkeypatch.setattr(base, "shell", lambda: True)
+    monkeypatch.setattr(base, "aside", lambda _: None)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata, raw: told.append((data, metadata))
+    )
+    arms = {"real": ([100, 505, 1000], [1.0, 0.9, 0.5]), "mixed": ([100, 505, 1000], [2, 2, 2])}
+    base.show(draw(curves(arms, "images", "loss", log="x")), caption="c", name="fig-a")
+    ((data, metadata),) = told
+    cells = [{"id": "a", "outputs": [{"data": data, "metadata": metadata}]}]
+    (figure,) = take.figures({"cells": cells})
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "fig-a.js").write_text(take.script(figure, "fig-a"), "utf-8")
+    (tmp_path / "fig-a.svg").write_bytes(figure.data)
+    static = ROOT / "book" / "_static"
+    (tmp_path / "page.html").write_text(
+        '<!doctype html><html lang="en" data-content_root="./"><title>t</title>'
+        f'<link rel="stylesheet" href="{(static / "book.css").as_uri()}">'
+        f'<script src="{(static / "figures.js").as_uri()}"></script><main><h1>h</h1>'
+        '<figure id="fig-a"><img src="fig-a.svg" alt="a"></figure>'
+        '<details class="dataworth-take" data-figure="fig-a"><summary>s</summary></details></main>',
+        encoding="utf-8",
+    )
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    svg = page.locator("figure svg")
+    svg.wait_for()
+    svg.focus()
+    tip = page.locator(".tip")
+
+    def after(key):
+        page.keyboard.press(key)
+        return tip.inner_text().split("\n")
+
+    assert after("ArrowRight") == ["real", "images: 100", "loss: 1"]
+    assert after("End") == ["mixed", "images: 1,000", "loss: 2"]
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    entry = page.get_by_role("button", name="mixed")
+    entry.click()
+    assert entry.get_attribute("aria-pressed") == "false"
+    gone = page.locator('[id^="fig-a-dw-1-"]')
+    assert gone.count() and not any(part.is_visible() for part in gone.all())
+    svg.focus()
+    after("ArrowRight")
+    assert after("ArrowRight") == ["real", "images: 505", "loss: 0.9"]
+    ring = page.locator("circle.ring")
+    log = float(ring.get_attribute("cx"))
+    page.get_by_role("button", name="Linear x axis").click()
+    svg.focus()
+    after("ArrowRight")
+    after("ArrowRight")
+    panel, box = figure.drawn["panels"][0]["limits"], figure.drawn["panels"][0]["box"]
+    part = (505 - panel[0]) / (panel[1] - panel[0])
+    assert float(ring.get_attribute("cx")) == pytest.approx(
+        box[0] + part * (box[2] - box[0]), abs=0.05
+    )
+    line = page.locator('[id^="fig-a-dw-0-"] path[d*="L"]').first.get_attribute("d")
+    drawn = [float(pair.split()[0]) for pair in line.replace("M", "L").split("L")[1:]]
+    assert drawn[1] == pytest.approx(float(ring.get_attribute("cx")), abs=0.05)
+    page.get_by_role("button", name="Linear x axis").click()
+    svg.focus()
+    after("ArrowRight")
+    after("ArrowRight")
+    assert float(ring.get_attribute("cx")) == pytest.approx(log, abs=0.01)
+    box = ring.bounding_box()
+    svg.blur()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert tip.inner_text().split("\n") == ["real", "images: 505", "loss: 0.9"]
+    page.evaluate(axe)
+    assert [v["id"] for v in page.evaluate(AXE)] == []
+    assert errors == []

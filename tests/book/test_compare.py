@@ -10,7 +10,8 @@ import pytest
 
 from dataworth.book import compare
 from dataworth.book.chapters import Chapter
-from dataworth.book.variants import Run, figures
+from dataworth.book.take import figures
+from dataworth.book.variants import Run
 from dataworth.errors import UserError
 
 CHAPTER = Chapter(Path("book/part/some_fit.py"), "part/some_fit")

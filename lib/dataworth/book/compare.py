@@ -12,7 +12,8 @@ from typing import Any
 
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import QUICK, variants_of, write_atomic
-from dataworth.book.variants import RECORDED, Figure, Run, differing, figures, named
+from dataworth.book.take import Figure, figures
+from dataworth.book.variants import RECORDED, Run, differing, named
 from dataworth.claims import Line, alike, estimated, told
 from dataworth.display import folded, moment, safe
 from dataworth.errors import UserError

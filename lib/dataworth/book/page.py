@@ -7,7 +7,7 @@ drop is put right here: parameter cells, figure alt text, stderr, widgets, run s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -15,6 +15,7 @@ from dataworth.book.chapters import KERNEL, Chapter, Header
 from dataworth.book.keys import digest
 from dataworth.book.parameters import Row
 from dataworth.book.record import Record
+from dataworth.book.take import IMAGES
 from dataworth.claims import OTHER, Ledger, badge, comparable, counts, estimated
 from dataworth.display import count, plain, spell
 from dataworth.errors import UserError
@@ -26,7 +27,6 @@ from dataworth.verdicts import Verdict
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
 
-IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 # Best first; myst-nb warns on kinds it does not know, and offline pages need no widgets.
 SHOWN = (*IMAGES, "text/html", "text/markdown", "text/latex", "text/plain")
 
@@ -69,11 +69,13 @@ def build_page(
     claims: Ledger | None,
     recorded: Sequence[Ledger] = (),
     left_out: Sequence[str] = (),
+    beside: Mapping[str, str] | None = None,
 ) -> Notebook:
     """The notebook that Jupyter Book renders, from what `merge` returned.
 
-    left_out: a sentence for each recorded run that is damaged. Nothing on the page steers a
-    terminal or turns the reading direction, whatever a cell printed.
+    left_out: a sentence for each recorded run that is damaged. beside: what stands under the
+    outputs of a cell (`take.along`), by its id. Nothing on the page steers a terminal or turns the
+    reading direction, whatever a cell printed.
 
     Raises UserError for a figure without alt text, two figures in one cell, or an error output.
     """
@@ -84,6 +86,8 @@ def build_page(
             cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record)))
         elif cell["cell_type"] == "code":
             cells.append(_code_cell(chapter, index, cell))
+            if lines := (beside or {}).get(cell["id"]):
+                cells.append(markdown(f"{cell['id']}-take", lines))
         elif cell["cell_type"] == "markdown":
             text = _text(cell["source"])
             if index == 0:

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import dataworth
-from dataworth.book import ledger, page
+from dataworth.book import ledger, page, take
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import house, read_notebook, read_record
 from dataworth.book.keys import digest, file_key
@@ -30,6 +31,7 @@ PINNED = {
     "PYTHONUTF8": "1",
     "PYTHONWARNINGS": "ignore",
 }
+EXTRA = "_extra"  # below the sources: what the pages' folder gets as it is
 COPIED = (".md", ".html", ".bib", ".css", ".svg", ".png", ".jpg", ".ico", ".js", ".txt", "")
 
 
@@ -65,15 +67,13 @@ def write_site(
     for chapter in chapters:
         executed = read_notebook(chapter, layout, records[chapter.id])
         merged = page.merge(chapter, notebooks[chapter.id], executed)
-        built = page.build_page(
-            chapter,
-            headers[chapter.id],
-            merged,
-            parameters[chapter.id].rows,
-            records[chapter.id],
-            results.get(chapter.id),
-            *kept[chapter.id],
-        )
+        of = chapter, headers[chapter.id], merged, parameters[chapter.id].rows, records[chapter.id]
+        beside: dict[str, str] = {}
+        for taken in take.along(*of, pixels=_pixels(layout)):
+            beside[taken.cell] = beside.get(taken.cell, "") + taken.lines
+            for name, content in taken.files.items():
+                wanted[f"{EXTRA}/{take.FOLDER}/{name}"] = content
+        built = page.build_page(*of, results.get(chapter.id), *kept[chapter.id], beside=beside)
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
         wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)
@@ -85,6 +85,18 @@ def write_site(
     for path in layout.site.rglob("*"):
         if path.is_file() and path.relative_to(layout.site).as_posix() not in wanted:
             path.unlink()
+
+
+def _pixels(layout: Layout) -> Callable[[bytes], bytes]:
+    """`take.pixels`, but for pictures that this site has already."""
+    folder = layout.site / EXTRA / take.FOLDER
+    known = {svg.read_bytes(): svg.with_suffix(".png") for svg in folder.glob("*.svg")}
+
+    def pixels(svg: bytes) -> bytes:
+        made = known.get(svg)
+        return made.read_bytes() if made and made.is_file() else take.pixels(svg)
+
+    return pixels
 
 
 def _record(chapter: Chapter, layout: Layout) -> Record:

@@ -4,7 +4,6 @@ have other parameters and never touch the book.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -25,10 +24,10 @@ from dataworth.book.chapters import Chapter
 from dataworth.book.keys import chapter_key, digest
 from dataworth.book.layout import Layout, Variant, profiles, variants_of, write_atomic
 from dataworth.book.lock import locked
-from dataworth.book.page import IMAGES
 from dataworth.book.parameters import Parameters
 from dataworth.book.progress import Display
 from dataworth.book.record import RECORD, Record
+from dataworth.book.take import figures
 from dataworth.claims import Ledger, read_ledger, recorded_ledgers
 from dataworth.errors import UserError, did_you_mean, quoted, short
 from dataworth.sealed import Damaged, read_sealed
@@ -161,37 +160,6 @@ def _parameter_file(chapter: Chapter, variant: Variant, asked: Parameters, own: 
 def _yaml(value: Any) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
     return text.removesuffix("...\n").strip()
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of an executed notebook: its file name, bytes, kind, alt text and caption."""
-
-    name: str
-    file: str
-    kind: str
-    data: bytes
-    alt: str
-    caption: str
-
-
-def figures(notebook: Mapping[str, Any]) -> list[Figure]:
-    """The figures of an executed notebook, in its order."""
-    found = []
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    for number, output in enumerate(outputs, 1):
-        data = output.get("data", {})
-        if (kind := next((kind for kind in IMAGES if kind in data), None)) is None:
-            continue
-        about = output["metadata"].get("dataworth", {})
-        name = str(about.get("name") or f"figure-{number}")
-        text = data[kind] if isinstance(data[kind], str) else "".join(data[kind])
-        content = text.encode() if kind == "image/svg+xml" else base64.b64decode(text)
-        ending = kind.removeprefix("image/").removesuffix("+xml")
-        file = f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:60]}.{ending}"
-        alt, caption = (" ".join(str(about.get(k, "")).split()) for k in ("alt", "caption"))
-        found.append(Figure(name, file, kind, content, alt, caption))
-    return found
 
 
 # ---- All that there are -----------------------------------------------------------------------

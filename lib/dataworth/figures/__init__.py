@@ -7,7 +7,6 @@ from .base import (
     Picture,
     draw,
     image_grid,
-    plain_ticks,
     shades,
     show,
     style,
@@ -19,6 +18,7 @@ from .heatmap import heatmap
 from .labels import label_points
 from .scatter import scatter
 from .series import Series, series, split
+from .ticks import plain_ticks
 
 __all__ = [
     "COLOURS",

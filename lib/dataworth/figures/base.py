@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dataworth import paths
 from dataworth.display import aside, say, shell
 from dataworth.errors import UserError
+
+from .drawn import described, tag
+from .ticks import set_ticks, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,11 +169,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with the first sentences of its alt text, made of the numbers that are drawn."""
+    """A figure with its panels, and the first sentences of its alt text, made of the numbers that
+    are drawn."""
 
     fig: Figure
     axes: tuple[Axes, ...]
     alt: str
+    panels: tuple[Panel, ...] = ()
 
 
 def draw(
@@ -229,17 +233,18 @@ def draw(
     _legend(fig, axes)
     fig.draw_without_rendering()
     for ax, panel in zip(axes, panels, strict=True):
-        _ticks(ax, panel)
+        set_ticks(ax, panel.log, panel.ticks)
     fig.draw_without_rendering()
     for ax in axes:
-        _thin(ax)
+        thin(ax)
     for ax, panel in zip(axes, panels, strict=True):
         if panel.names:
             from .labels import label_points
 
             x, y, names = zip(*panel.names, strict=True)
             label_points(ax, x, y, names)
-    return Picture(fig, tuple(axes), _sentences(panels))
+    tag(fig)
+    return Picture(fig, tuple(axes), _sentences(panels), panels)
 
 
 def _sentences(panels: Sequence[Panel]) -> str:
@@ -288,6 +293,8 @@ def _colour_bar(fig: Figure, image: Any, axes: Sequence[Axes], label: str) -> No
     )  # else it is cut off
     bar = fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, pad=0.015, aspect=30)
     bar.outline.set_visible(False)
+    solids: Any = bar.solids
+    solids.set(rasterized=False, edgecolor="face")  # a page in the dark turns its colours, too
     if isinstance(image.norm, SymLogNorm):
         top, small = float(image.norm.vmax or 1), image.norm.linthresh
         marks = [-top, -small, 0, small, top]
@@ -312,51 +319,6 @@ def _legend(fig: Figure, axes: Sequence[Axes]) -> None:
         ncols=max(1, min(room, len(found))),
         handlelength=2.2, columnspacing=1.2, borderaxespad=0.2,
     )  # fmt: skip
-
-
-def _ticks(ax: Axes, panel: Panel) -> None:
-    """Plain numbers on logarithmic axes: at the data's sizes on x, at round ones else."""
-    if "x" in panel.log:
-        plain_ticks(ax.xaxis, panel.ticks or _round(ax.get_xlim()))
-    if "y" in panel.log:
-        plain_ticks(ax.yaxis, _round(ax.get_ylim()))
-
-
-def _round(limits: tuple[float, float]) -> Sequence[float]:
-    """Round numbers between the limits of a log axis: few, but at least three if possible."""
-    from matplotlib.ticker import MaxNLocator
-
-    low, high = sorted(limits)
-    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-        at = np.outer(decades, steps).ravel()
-        at = at[(at >= low * 0.999) & (at <= high * 1.001)]
-        if len(at) >= 3:
-            return list(at)
-    return [float(v) for v in MaxNLocator(4).tick_values(low, high) if low <= v <= high and v > 0]
-
-
-def _thin(ax: Axes) -> None:
-    """Drop tick labels that would touch the one before, first those that have neighbours."""
-    for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
-        labels = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
-        boxes = [(t, t.get_window_extent()) for t in labels]
-        boxes = [(t, b) for t, b in boxes if b.width > 0 and not t.get_rotation()]
-        if len(boxes) < 2 or not _crowded(boxes, side):
-            continue
-        kept: list[Any] = []
-        for text, box in sorted(boxes, key=lambda pair: pair[1].min[side]):
-            if not kept or box.min[side] >= kept[-1][1].max[side] + 3:
-                kept.append((text, box))
-        ends = axis.get_ticklocs()
-        names = {t.get_text() for t, _ in kept}
-        texts = [t.get_text() for t in axis.get_ticklabels()]
-        axis.set_ticks(list(ends), labels=[name if name in names else "" for name in texts])
-
-
-def _crowded(boxes: Sequence[Any], side: int) -> bool:
-    order = sorted((box for _, box in boxes), key=lambda box: box.min[side])
-    return any(b.min[side] < a.max[side] + 3 for a, b in itertools.pairwise(order))
 
 
 def small_text(fig: Figure) -> list[str]:
@@ -415,7 +377,9 @@ def show(
         return
     from IPython.display import display
 
-    said = {"alt": " ".join(alt.split()), "caption": caption, "name": name}
+    said: dict[str, Any] = {"alt": " ".join(alt.split()), "caption": caption, "name": name}
+    if isinstance(picture, Picture) and not raster:
+        said["drawn"] = described(fig, picture.axes, picture.panels)
     data = (
         {"image/png": base64.b64encode(image).decode()}
         if raster
@@ -437,18 +401,6 @@ def _write(image: bytes, file: str, caption: str) -> None:
         ) from None
     first = re.split(r"(?<=[.?!])\s", " ".join(caption.split()), maxsplit=1)[0]
     say(f"figure: {paths.shown(path)} ({first})")
-
-
-def plain_ticks(axis: Any, at: ArrayLike | None = None) -> None:
-    """Label a log axis (`ax.xaxis`, `ax.yaxis`) with plain numbers: `at`, or 1, 2, 5, 10, ..."""
-    from matplotlib import ticker
-
-    if at is None:
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    else:
-        axis.set_major_locator(ticker.FixedLocator(np.asarray(at, dtype=float).tolist()))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.set_minor_locator(ticker.NullLocator())
 
 
 def image_grid(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
+from .drawn import note
 from .marks import Span, cut, marks, recorded_name
-from .series import Series, grouped, number
+from .series import Series, bare, grouped, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +83,10 @@ def curves(
         )
         shown = [*own.values(), *past.values(), *known.values()]
 
+    def told_of(found: Series) -> dict[str, Any]:
+        named = [words[int(place)] for place in found.at] if words else []
+        return {"whole": found, "names": named, "form": form}
+
     def paint(ax: Axes, span: Span | None) -> None:
         ax.set_xscale("log" if "x" in log else "linear")
         ax.set_yscale("log" if "y" in log else "linear")
@@ -98,9 +103,9 @@ def curves(
         for name, found in past.items():
             colour = COLOURS["recorded"] if name == "this run" else styles[name][0]
             text = recorded_name("" if name == "this run" else name, size)
-            _band(ax, found, colour, span, 0.22)
+            _band(ax, found, colour, span, 0.22, text)
             marks(ax, _places(found), _bare(found), colour=colour, marker=styles[name][1],
-                  label=text, bold=True, line="-", span=span)  # fmt: skip
+                  label=text, bold=True, line="-", **told_of(found), span=span)  # fmt: skip
         for name, found in own.items():
             colour, marker = styles[name]
             how: dict[str, Any] = {
@@ -110,33 +115,38 @@ def curves(
                 "span": span,
             }
             if laws and name in laws:
-                _law(ax, found, laws[name], colour, to)
+                _law(ax, name, found, laws[name], colour, to)
                 if rivals and name in rivals:
-                    _rival(ax, found, rivals[name], colour, to)
-                marks(ax, _places(found), _bare(found), label=name, **how)
+                    _rival(ax, name, found, rivals[name], colour, to)
+                marks(ax, _places(found), _bare(found), label=name, **told_of(found), **how)
                 continue
             outside = _outside(found, measured)
             joined = join if isinstance(join, bool) else name in join
             stand = _places(found) if join else _aside(found, list(own).index(name), len(own), log)
             if band:
-                _band(ax, found, colour, span, 0.16)
+                _band(ax, found, colour, span, 0.16, name)
             whole = _bare(found) if band else found
             if outside.any() and joined:
-                ax.plot(_places(found), np.clip(found.value, *(span or (None, None))), ":",
-                        color=colour, lw=1.2)  # fmt: skip
+                note(ax, name, ax.plot(
+                    _places(found), np.clip(found.value, *(span or (None, None))), ":",
+                    color=colour, lw=1.2))  # fmt: skip
             marks(ax, stand[~outside], _part(whole, ~outside), label=name,
-                  line=("--" if past else "-") if joined else "none", **how)  # fmt: skip
+                  line=("--" if past else "-") if joined else "none",
+                  **told_of(_part(found, ~outside)), **how)  # fmt: skip
             if outside.any():
                 how |= {"hollow": True, "marker": "."}
                 marks(ax, stand[outside], _part(whole, outside), line="none",
-                      label=f"{name}, extrapolated", **how)  # fmt: skip
+                      label=f"{name}, extrapolated",
+                      **told_of(_part(found, outside)), **how)  # fmt: skip
         for place, (name, found) in enumerate(known.items()):
             marks(ax, _places(found), found, colour=COLOURS["published"], marker="x+12"[place % 4],
-                  label=name, line=(":", "--", "-.")[place % 3], span=span)  # fmt: skip
+                  label=name, line=(":", "--", "-.")[place % 3], span=span,
+                  **told_of(found))  # fmt: skip
         for name, k in (slopes or {}).items():
             first, sizes = own[name].value[0], _places(own[name])
-            ax.plot(sizes, first * (sizes / sizes[0]) ** -k, ":", color=styles[name][0], lw=1.4,
-                    label=f"published slope, {name} (k = {k:.3g})")  # fmt: skip
+            text, slope = f"published slope, {name} (k = {k:.3g})", first * (sizes / sizes[0]) ** -k
+            line = ax.plot(sizes, slope, ":", color=styles[name][0], lw=1.4, label=text)
+            note(ax, text, line, x=bare(sizes), y=bare(slope, sizes))
         if chance is not None:
             ax.axhline(chance, color="#555555", lw=1, ls=(0, (1, 2)), label="chance", zorder=1)
         if span:
@@ -194,25 +204,32 @@ def _outside(found: Series, measured: Span | None) -> np.ndarray:
     return (_places(found) < low) | (_places(found) > high)
 
 
-def _band(ax: Axes, found: Series, colour: str, span: Span | None, alpha: float) -> None:
+def _band(ax: Axes, found: Series, colour: str, span: Span | None, alpha: float, key: str) -> None:
     low, high = (np.clip(v, *(span or (-np.inf, np.inf))) for v in (found.low, found.high))
-    ax.fill_between(_places(found), low, high, color=colour, alpha=alpha, lw=0)
+    note(ax, key, [ax.fill_between(_places(found), low, high, color=colour, alpha=alpha, lw=0)])
 
 
-def _law(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> None:
+def _law(ax: Axes, name: str, found: Series, law: Fit, colour: str, to: float | None) -> None:
     """A fitted law over the sizes that were run, with its 95 % band; beyond them dashed."""
     sizes = _places(found)
     inside = np.geomspace(sizes.min(), sizes.max(), 77)
-    ax.plot(inside, law.mean(inside), color=colour, lw=1.6)
+    lines: list[Any] = ax.plot(inside, law.mean(inside), color=colour, lw=1.6)
     some = law.predict(inside[::4])  # each end of the band is a search of its own
-    ax.fill_between(inside[::4], some.low, some.high, color=colour, alpha=0.16, lw=0)
+    lines.append(ax.fill_between(inside[::4], some.low, some.high, color=colour, alpha=0.16, lw=0))
+    beyond = np.array([])
     if to and to > sizes.max():
         beyond = np.geomspace(sizes.max(), to, 30)
-        ax.plot(beyond, law.mean(beyond), color=colour, lw=1.2, ls="--")
+        lines += ax.plot(beyond, law.mean(beyond), color=colour, lw=1.2, ls="--")
+    at, none = np.concatenate([inside, beyond]), np.full(77 + len(beyond), np.nan)
+    low, high = none.copy(), none.copy()
+    low[:77:4], high[:77:4] = some.low, some.high
+    fitted = Series(tuple(at), law.mean(at), low, high)
+    note(ax, f"{name}, fitted law", lines, key=name, x=bare(at), y=fitted)
 
 
-def _rival(ax: Axes, found: Series, law: Fit, colour: str, to: float | None) -> None:
+def _rival(ax: Axes, name: str, found: Series, law: Fit, colour: str, to: float | None) -> None:
     """Another law of the same points, dotted."""
     sizes = _places(found)
     whole = np.geomspace(sizes.min(), max(sizes.max(), to or 0), 80)
-    ax.plot(whole, law.mean(whole), ":", color=colour, lw=1.3)
+    line = ax.plot(whole, law.mean(whole), ":", color=colour, lw=1.3)
+    note(ax, f"{name}, rival law", line, key=name, x=bare(whole), y=bare(law.mean(whole)))

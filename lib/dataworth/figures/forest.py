@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
+from .drawn import note
 from .marks import Span, cut, marks, recorded_name
-from .series import Series, grouped, number
+from .series import Series, bare, grouped, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def forest(
             (found, {"colour": COLOURS["published"], "marker": "x+12"[place % 4], "label": source})
         )
     if len(bars) == 1:
-        bars[0][1]["label"] = None
+        bars[0][1].update(label=None, name=bars[0][1]["label"])  # one needs no legend
     most = _most(names, bars)
 
     def paint(ax: Axes, span: Span | None) -> None:
@@ -86,7 +87,8 @@ def forest(
             part = Series(
                 tuple(found.at[i] for i in at), found.value[at], found.low[at], found.high[at]
             )
-            marks(ax, place, part, flat=True, span=span, **how)
+            row_names = [names[row] for row in part.at]
+            marks(ax, place, part, flat=True, span=span, names=row_names, form=form, **how)
         if span:
             ax.set_xlim(span)
         ax.set_ylim(len(names) - 0.5, -0.5)
@@ -130,10 +132,16 @@ def stack(
     def paint(ax: Axes, span: Span | None) -> None:
         place, left = np.arange(len(table)), np.zeros(len(table))
         for column, (colour, _) in styles.items():
-            ax.barh(
-                place, table[column], left=left, color=colour, alpha=0.8, label=column, height=0.72
+            size = table[column].to_numpy(dtype=float)
+            drawn = ax.barh(
+                place, size, left=left, color=colour, alpha=0.8, label=column, height=0.72
             )
-            left += table[column].fillna(0).to_numpy()
+            note(
+                ax, str(column), drawn.patches, names=names, x=bare(size),
+                place=(left + np.nan_to_num(size) / 2, place),
+                told={"x": [number(v) for v in size]},
+            )  # fmt: skip
+            left += np.nan_to_num(size)
         if rest:
             lack = np.where(left < 98, 100 - left, 0)
             ax.barh(

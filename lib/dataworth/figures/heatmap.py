@@ -10,7 +10,8 @@ import numpy as np
 from dataworth.stats import grid
 
 from .base import Panel
-from .series import number
+from .drawn import note
+from .series import bare, number, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +50,9 @@ def heatmap(
         least_value if least_value > end / 2 else 0.0
     )  # amounts that differ little: from the least
     sure = np.full(values.shape, not pale) if clear is None else clear
+    whole = bare(values.ravel())
+    if not (hasattr(cells, "columns") or isinstance(cells, tuple)) and hasattr(cells[0][0], "low"):
+        whole = series(dict(enumerate(e for row in cells for e in row)))
 
     def paint(ax: Axes, span: Any) -> Any:
         import seaborn as sns
@@ -76,6 +80,14 @@ def heatmap(
         ax.set_xticks(np.arange(values.shape[1]) + 0.5, column_names, rotation=35 if long else 0,
                       ha="right" if long else "center", rotation_mode="anchor")  # fmt: skip
         ax.set_yticks(np.arange(values.shape[0]) + 0.5, row_names, rotation=0)
+        down, across = np.indices(values.shape) + 0.5
+        across[np.isnan(values)] = np.nan
+        named = [f"{row}, {column}" for row in row_names for column in column_names]
+        note(
+            ax, label, [], names=named, value=whole,
+            place=(across.ravel(), down.ravel()),
+            told={"bar": [whole.told(i, form) for i in range(values.size)]},
+        )  # fmt: skip
         ax.tick_params(length=0)
         ax.grid(False)
         for side in ax.spines.values():

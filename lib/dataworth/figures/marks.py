@@ -3,12 +3,13 @@ arrow; where values end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .series import Array, Series
+from .drawn import note
+from .series import Array, Series, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +56,18 @@ def marks(
     hollow: bool = False,
     line: str = "none",
     span: Span | None = None,
+    name: str = "this run",
+    names: Sequence[str] = (),
+    form: str = ".3g",
+    whole: Series | None = None,
 ) -> None:
     """Draw values with their intervals at `place` (n,), upright or, if `flat`, lying. What lies
-    beyond `span` ends there in an arrow. A range without a value is a bar between two ticks."""
+    beyond `span` ends there in an arrow. A range without a value is a bar between two ticks.
+
+    name: of what has no label. names: of the places, where they are words. form: of numbers in
+    words. whole: the numbers with the intervals that are drawn otherwise.
+    """
+    before = len(ax.lines)
     low_edge, high_edge = span or (-np.inf, np.inf)
     value, low, high = found.value, found.low, found.high
     inside = (value >= low_edge) & (value <= high_edge)
@@ -93,6 +103,18 @@ def marks(
                 *_xy(at, np.full(len(at), edge), flat), lying if flat else upright, color=colour,
                 ms=6, clip_on=False, zorder=5,
             )  # fmt: skip
+    said, none = whole or found, np.full(len(value), np.nan)
+    with np.errstate(invalid="ignore"):  # from -inf to inf
+        middle = np.where(np.isnan(value), (low + high) / 2, value)
+    at = None if flat or names else Series(found.at, np.asarray(found.at, float), none, none)
+    told = {"x" if flat else "y": [said.told(i, form) for i in range(len(value))]}
+    if at is not None:
+        told = {"x": [number(v, "n") for v in found.at], **told}
+    note(
+        ax, label or name, ax.lines[before:], names=names, x=said if flat else at,
+        y=None if flat else said, place=_xy(place, np.clip(middle, low_edge, high_edge), flat),
+        told=told,
+    )  # fmt: skip
 
 
 def _xy(place: Array, values: Array, flat: bool) -> tuple[Array, Array]:

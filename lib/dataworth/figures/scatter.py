@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base import COLOURS, GUIDE, Panel, Roles, looks
+from .drawn import note
 from .marks import recorded_name
-from .series import Series, number, series
+from .series import Series, bare, number, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,19 +74,24 @@ def scatter(
             ends = [np.nanmin(places), np.nanmax(places)]
             ax.plot(ends, ends, ":", color=GUIDE, label="equal")
         for name, (a, b, role) in beside.items():
-            _points(ax, a, b, COLOURS[role], "P" if role == "recorded" else "x", name, False, 6.5)
+            marker = "P" if role == "recorded" else "x"
+            drawn = _points(ax, a, b, COLOURS[role], marker, name, False, 6.5)
+            _note(ax, name, a, b, drawn, form)
         for name, (a, b) in own.items():
             colour, marker = styles[name]
+            joined: list[Any] = []
             if name in join:
-                ax.plot(a.value, b.value, "-", color=colour, lw=1, alpha=0.6, zorder=2)
+                joined = ax.plot(a.value, b.value, "-", color=colour, lw=1, alpha=0.6, zorder=2)
             label = name if len(own) + len(beside) > 1 else None
             if values and name in values:
                 image = ax.scatter(
                     a.value, b.value, s=34, c=values[name], marker=marker, cmap="viridis",
                     norm=norm, edgecolors="#333333", linewidths=0.6, label=label, zorder=3,
                 )  # fmt: skip
+                drawn = [image]
             else:
-                _points(ax, a, b, colour, marker, label, name in hollow, 5)
+                drawn = _points(ax, a, b, colour, marker, label, name in hollow, 5)
+            _note(ax, name, a, b, [*joined, *drawn], form, (values or {}).get(name))
         ax.margins(0.12)
         return image
 
@@ -105,12 +111,24 @@ def scatter(
 def _points(
     ax: Axes, a: Series, b: Series, colour: str, marker: str, label: str | None, hollow: bool,
     size: float,
-) -> None:  # fmt: skip
+) -> list[Any]:  # fmt: skip
     wide = [np.stack([v.value - v.low, v.high - v.value]) for v in (a, b)]
     bars = [np.clip(w, 0, None) if np.isfinite(w).any() else None for w in wide]
-    ax.errorbar(
+    line, caps, drawn = ax.errorbar(
         a.value, b.value, xerr=bars[0], yerr=bars[1], fmt=marker, color=colour, label=label, lw=0.9,
         ms=size, mfc="white" if hollow else colour, capsize=0, zorder=3,
+    )  # fmt: skip
+    return [line, *caps, *drawn]
+
+
+def _note(
+    ax: Axes, name: str, a: Series, b: Series, drawn: Sequence[Any], form: str, value: Any = None
+) -> None:
+    names = [str(row) if isinstance(row, str) else "" for row in a.at]
+    told = {side: [s.told(i, form) for i in range(len(s.at))] for side, s in (("x", a), ("y", b))}
+    note(
+        ax, name, drawn, names=names, x=a, y=b, value=None if value is None else bare(value),
+        place=(a.value, b.value), told=told,
     )  # fmt: skip
 
 

@@ -66,6 +66,11 @@ def number(value: float, form: str = ".3g") -> str:
     return shown if re.search("[1-9]", shown) else shown.lstrip("−+")  # no −0.00
 
 
+def bare(values: Any, at: Any = ()) -> Series:
+    """Numbers without an interval, at their own places unless these are given."""
+    return _series(at if len(at) else values, values)
+
+
 def is_estimate(source: Any) -> bool:
     """Whether it is one number: alone, with an interval, or a range of two."""
     if isinstance(source, (int, float, np.number)) or source is None:
