@@ -1,6 +1,6 @@
 """How time, memory and disk grow from a size to 64 times as much, for every kind of work.
 
-    OMP_NUM_THREADS=1 .venv/bin/python bench/growth.py [--largest 64] [--repeat 3] [--kinds ...] [-o FILE]
+    OMP_NUM_THREADS=1 .venv/bin/python bench/growth.py [--largest 64] [--kinds ...] [-o FILE]
 
 Each size runs in a process of its own on one thread, after a first small piece that takes imports
 and caches. Measured: processor seconds (the least of the repetitions), how far the peak of resident
@@ -182,7 +182,9 @@ def main() -> None:
                 "memory_mb": round(rise / 1e6, 1), "disk_bytes": disk,
                 "operations": work.operations(size), **provenance(sum(f[0] for f in found)),
             })  # fmt: skip
-            print(f"{kind:16} {size:>9,} {took:9.3f} s {rise / 1e6:8.1f} MB {disk:>11,} B", flush=True)
+            print(
+                f"{kind:16} {size:>9,} {took:9.3f} s {rise / 1e6:8.1f} MB {disk:>11,} B", flush=True
+            )
             factor *= 2
     with asked.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
