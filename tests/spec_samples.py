@@ -9,12 +9,14 @@ from dataworth.images.parts import RealPart, ShardSpec, SyntheticPart, Synthetic
 from dataworth.images.preview import PreviewSpec
 from dataworth.images.shifts import ShiftPoolSpec
 from dataworth.runs import Spec
+from dataworth.text.count_models import CountsSpec, SampledSpec
 from dataworth.text.downstream import ChoiceSpec, FineTuneSpec, Questions
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.generation import GenerationSpec
 from dataworth.text.measures import CharacteristicsSpec
 from dataworth.text.score_runs import ScoresSpec
 from dataworth.text.tokens import TextPart, TokenizerSpec, TokensSpec
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.training import LanguageModelSpec
 
 POOL = SyntheticPool(weights="0" * 64, names=("shirt", "coat"))
 REAL = RealPart(ids=(1, 2))
@@ -38,6 +40,8 @@ TEXTS: list[Spec] = [
     TOKENIZER,
     TokensSpec(tokenizer=TOKENIZER, card="sotu"),
     MODEL,
+    CountsSpec(parts=(TEXT,), tokenizer=TOKENIZER),
+    SampledSpec(counts=CountsSpec(parts=(TEXT,), tokenizer=TOKENIZER), tokens=8),
     CharacteristicsSpec(parts=(TEXT,)),
     ScoresSpec(scorer="quality", cards=("sotu",)),
     FineTuneSpec(pretrained=MODEL, train=TEXT, evaluations=TEST, label="party", classes=("a", "b")),

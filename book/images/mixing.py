@@ -314,7 +314,7 @@ claims.write(
 # - **Small pictures.** The published decline is at 256 and 1024 pixels; at 64 it is absent. Ours have
 #   28 pixels a side.
 # - **One pool.** A single generator, prompt set and guidance scale: a more diverse pool may postpone the
-#   optimum (Yu et al. 2023, arXiv 2312.02253, report gains up to six times ImageNet's size with diversified
+#   optimum (Yu et al. {cite}`yu2023diversify` report gains up to six times ImageNet's size with diversified
 #   prompts).
 # - **Loss and error disagree.** The loss of a small real set counts overconfidence even at its best length of
 #   training, and synthetic images cure that where they change few answers. The verdicts on adding are therefore

@@ -72,6 +72,25 @@ def test_debian_updates_private_lists_when_the_package_is_unknown(
     ]
 
 
+def test_debian_asks_the_same_archives_for_another_component(
+    client: Client, tmp_path: Path, scratch: Path
+) -> None:
+    deb = make_deb(tmp_path, tiny_data())
+    body = f"""case "$*" in
+      *indextargets*) echo http://a.org/debian/ stable; echo http://a.org/debian/ stable-updates
+                      echo http://other.org/apt stable; exit 0 ;;
+      *update) exit 0 ;;
+      *Dir::State::lists*) cp "{deb}" . ;;
+      *) echo "E: Unable to locate package dataset-tiny" >&2; exit 100 ;;
+    esac"""
+    log = client("apt-get", body)
+    deliver(package("debian", deb, component="non-free"), scratch)
+    said = (scratch / "apt/sources.list").read_text().split("] ")[-1].removeprefix("deb ")
+    assert said == "http://a.org/debian/ stable non-free\n"
+    calls = log.read_text().splitlines()
+    assert all(f"Dir::Etc::SourceList={scratch}/apt/sources.list" in call for call in calls[2:])
+
+
 def test_debian_offline_does_not_wait_for_an_update(client: Client, scratch: Path) -> None:
     log = client("apt-get", "echo 'E: Failed to fetch x  Could not connect' >&2; exit 100")
     said = failure(source("debian"), scratch)

@@ -23,6 +23,7 @@ from dataworth.text.downstream import (
     pool,
     stretches,
 )
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.generation import (
     GenerationSpec,
     generate,
@@ -32,7 +33,6 @@ from dataworth.text.generation import (
     toxicity_scores,
 )
 from dataworth.text.tokens import TOKEN, run_text_tasks
-from dataworth.text.training import Evaluation
 
 END = VOCABULARY - 1
 PRETRAINED = language_model(tokens=10 * 4 * CONTEXT)

@@ -13,12 +13,12 @@ from tiny_corpus import CONTEXT, TEST, TINY, TOKENIZER, TRAIN, VOCABULARY, langu
 from dataworth.runs import run_tasks
 from dataworth.text import training
 from dataworth.text.downstream import FINE_TUNING
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.losses import bits_per_byte
 from dataworth.text.models import next_token_nats
 from dataworth.text.tokens import run_text_tasks
 from dataworth.text.training import (
     PRETRAINING,
-    Evaluation,
     LanguageModelSpec,
     load_model,
     token_nats,

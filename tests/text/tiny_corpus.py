@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from dataworth.data import Corpus
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.models import Decoder
 from dataworth.text.pools import DOMAINS
 from dataworth.text.tokens import TextPart, TokenizerSpec
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.training import LanguageModelSpec
 
 TINY = Decoder(width=16, layers=1, heads=2, head_width=8, hidden=24)
 VOCABULARY = 300

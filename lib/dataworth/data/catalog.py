@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from dataworth.data.own import OwnData
 from dataworth.errors import UserError
@@ -32,7 +38,8 @@ class PackageSource(Value):
 
     `sha256` and `size` (bytes) are those of the archive (.deb, .tgz, wheel); `path` is the folder
     of the data inside it (npm puts everything under `package/`); `format` says how they are read
-    (`store.READERS`, `text_formats.READERS`, or `datasets`).
+    (`store.READERS`, `text_formats.READERS`, or `datasets`). `component` is that of Debian's
+    archive (main, contrib, non-free).
     """
 
     kind: Literal["debian", "npm", "pypi"]
@@ -41,6 +48,7 @@ class PackageSource(Value):
     sha256: Sha256
     size: int = Field(gt=0)
     path: str = "."
+    component: str = Field("main", pattern=r"^[a-z][a-z-]*$")
     format: Literal[
         "idx",
         "datasets",
@@ -52,6 +60,7 @@ class PackageSource(Value):
         "python",
         "wordnet",
         "phrases",
+        "rfcs",
     ] = "datasets"
 
 
@@ -147,11 +156,19 @@ class HeldOut(Value):
     Within each domain (and decade, where documents are dated) documents are ranked by content
     hash; these shares of them go to `test` and `validation`, at least one to each where there are
     three or more; the others are `train`. No document is cut, and near-duplicates were removed
-    before (`duplicates`), so no text stands on both sides.
+    before (`duplicates`), so no text stands on both sides. `apart`: a label whose values go to one
+    split each, with all their documents, in the order of their own hash: no such value (an author)
+    is on two sides; domains and decades then have these shares about.
     """
 
     validation: float = Field(gt=0, lt=0.5)
     test: float = Field(gt=0, lt=0.5)
+    apart: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without `apart` where there is none: keys of older cards stay."""
+        return {k: v for k, v in handler(self).items() if k != "apart" or v}
 
 
 class Card(Value):
@@ -206,6 +223,8 @@ class Card(Value):
             not self.domains or not self.characters or set(self.source_splits) != {"documents"}
         ):
             raise ValueError("a card of texts has domains, characters and the split 'documents'")
+        if self.held_out and self.held_out.apart not in (None, *self.labels):
+            raise ValueError(f"held_out.apart is {self.held_out.apart!r}, none of {self.labels}")
         return self
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -68,9 +68,15 @@ def content_sha256(documents: Iterable[Document]) -> str:
 
 
 def divide(
-    ids: NDArray[np.int64], domains: NDArray[np.str_], years: NDArray[np.int64], rule: HeldOut
+    ids: NDArray[np.int64],
+    domains: NDArray[np.str_],
+    years: NDArray[np.int64],
+    rule: HeldOut,
+    labels: Mapping[str, NDArray[np.str_]] | None = None,
 ) -> dict[str, NDArray[np.intp]]:
     """Rows of `train`, `validation` and `test` (see `HeldOut`), each in the order of ids."""
+    if rule.apart:
+        return _apart(ids, (labels or {})[rule.apart], rule)
     decades = np.where(years == UNDATED, UNDATED, years // 10)
     strata: dict[tuple[str, int], list[int]] = {}
     for row in np.argsort(ids, kind="stable").tolist():
@@ -83,6 +89,30 @@ def divide(
         parts["test"] += rows[:test]
         parts["validation"] += rows[test : test + validation]
         parts["train"] += rows[test + validation :]
+    return _ordered(ids, parts)
+
+
+def _apart(
+    ids: NDArray[np.int64], values: NDArray[np.str_], rule: HeldOut
+) -> dict[str, NDArray[np.intp]]:
+    """Values in the order of their hash, each with all its rows to the first split that has not
+    its share of the documents yet."""
+    names, of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    order = np.argsort(text_ids(names.tolist()))
+    before = np.cumsum(counts[order]) - counts[order]
+    ends = np.array([rule.test, rule.test + rule.validation]) * len(ids)
+    part = np.empty(len(names), dtype=np.intp)
+    part[order] = np.searchsorted(ends, before, side="right")
+    return _ordered(
+        ids,
+        {name: np.flatnonzero(part[of] == i).tolist() for i, name in enumerate(_SPLITS)},
+    )
+
+
+_SPLITS = ("test", "validation", "train")
+
+
+def _ordered(ids: NDArray[np.int64], parts: Mapping[str, list[int]]) -> dict[str, NDArray[np.intp]]:
     result = {}
     for name, chosen in parts.items():
         found = np.array(chosen, dtype=np.intp)

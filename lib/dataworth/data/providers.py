@@ -33,6 +33,8 @@ from dataworth.paths import project_root
 CLIENT_LIMIT_S = 900
 """A client that has not finished after this many seconds is stopped."""
 
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
 STALL_S = 20
 """A connection that stays silent for this many seconds is given up."""
 
@@ -124,17 +126,19 @@ def _debian(source: Source, scratch: Path) -> Delivery:
     limits = [f"-oAcquire::http::Timeout={STALL_S}", f"-oAcquire::https::Timeout={STALL_S}"]
     if os.geteuid() == 0:  # else apt warns that its unprivileged user cannot enter the folder
         limits.append("-oAPT::Sandbox::User=root")
-    download = [apt, *limits, "-oAcquire::Retries=1", "download", source.package]
-    answer = _run(source, download, scratch)
+    wanted = ["-oAcquire::Retries=1", "download", source.package]
+    answer = _run(source, [apt, *limits, *wanted], scratch)
     if answer.returncode and not _connection_failed(answer.stderr):
-        # The package lists may be absent (containers) or out of date. Fresh ones go into the
-        # scratch folder: that needs no root and leaves the system's as they are.
+        # The package lists may be absent (containers), out of date, or without the component.
+        # Fresh ones go into the scratch folder: no root is needed, the system's stay as they are.
         state = scratch / "apt"
         (state / "lists" / "partial").mkdir(parents=True)
         private = [f"-oDir::State::lists={state}/lists", f"-oDir::Cache={state}"]
+        if source.component != "main":
+            private += _sources_with(source, apt, state)
         answer = _run(source, [apt, *limits, *private, "update"], scratch)
         if answer.returncode == 0:
-            answer = _run(source, [*download[:-2], *private, *download[-2:]], scratch)
+            answer = _run(source, [apt, *limits, *private, *wanted], scratch)
     if answer.returncode:
         raise ProviderError(
             source,
@@ -148,6 +152,25 @@ def _debian(source: Source, scratch: Path) -> Delivery:
     if answer.returncode:
         raise ProviderError(source, f"dpkg-deb said: {_said(answer)}", "try again")
     return delivery
+
+
+def _sources_with(source: PackageSource, apt: str, state: Path) -> list[str]:
+    """Options of apt-get that name the system's own Debian archives, with the component of the
+    source, in a sources file below `state`."""
+    targets = ["--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages", "Component: main"]
+    known = _run(source, [apt, "indextargets", *targets], state).stdout.splitlines()
+    signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
+    entries = [
+        f"deb {signed}{line} {source.component}\n"
+        for line in dict.fromkeys(known)
+        if "debian" in line and "-" not in line.rpartition(" ")[2]  # the release, not its updates
+    ]
+    (state / "sources.list").write_text("".join(entries), encoding="utf-8")
+    (state / "parts").mkdir()
+    return [
+        f"-oDir::Etc::SourceList={state}/sources.list",
+        f"-oDir::Etc::SourceParts={state}/parts",
+    ]
 
 
 def _npm(source: Source, scratch: Path) -> Delivery:

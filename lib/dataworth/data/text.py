@@ -104,7 +104,8 @@ def load_corpus(card_id: str, split: str | None = None, *, root: Path | None = N
     found = _whole(card.id, root, max(file.stat().st_mtime_ns for file in files))
     if split is None or card.held_out is None:
         return found
-    return found.take(divide(found.ids, found.domains, found.years, card.held_out)[split])
+    parts = divide(found.ids, found.domains, found.years, card.held_out, found.labels)
+    return found.take(parts[split])
 
 
 def corpus_of(documents: Sequence[Document], name: str) -> Corpus:

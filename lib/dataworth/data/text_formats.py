@@ -23,6 +23,7 @@ from dataworth.data.catalog import Card
 from dataworth.data.documents import UNDATED, Document, clean, decode, text_ids
 from dataworth.data.duplicates import near_duplicates
 from dataworth.data.formats import FormatError
+from dataworth.data.rfcs import rfcs
 
 FILE = "documents-00000-of-00001.parquet"
 
@@ -209,6 +210,7 @@ READERS = {
     "python": _python,
     "wordnet": _wordnet,
     "phrases": _phrases,
+    "rfcs": rfcs,
 }
 
 

@@ -18,8 +18,9 @@ from dataworth.parameters import field
 from dataworth.studies.party_task import CARD, HELD_OUT, PartyTask, corpus
 from dataworth.studies.text import TextStudy, check_model
 from dataworth.text.downstream import FineTuneSpec
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.tokens import TextPart
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training

@@ -21,7 +21,7 @@ from dataworth.stats import Estimate, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.age_arms import SECOND, DataAge
 from dataworth.studies.party_task import DECADE, HELD_OUT, LABELS, Cube, held_out, slope_table
-from dataworth.text.counts import count_nats
+from dataworth.text.counts import counted
 from dataworth.text.losses import bits_per_byte, document_losses
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
@@ -49,7 +49,7 @@ DEFINITIONS = {
 }
 """Definitions of temporal degradation as a slope: `side` and `own` of `temporal.degradation`."""
 COUNTS = ("counts of tokens", "counts of pairs", "counts of triples")
-"""The reference lines, of `counts.count_nats`."""
+"""The reference lines, of `counts.counted`."""
 
 
 # --- The study ---------------------------------------------------------------------------------
@@ -101,12 +101,16 @@ class Aged(base.Study):
             )
             for document in found
         ]
-        how: dict[str, Any] = {"vocabulary": tokenizer.vocabulary, "end": tokenizer.end}
+        how = (tokenizer.vocabulary, tokenizer.end)
         nats = np.array(
             [
                 [
-                    count_nats(load_parts(tokenizer, spec.parts, self.store)[0], asked, **how)
+                    [
+                        [each.sum() for each in counted(text, order, *how).nats(asked)]
+                        for order in (1, 2, 3)
+                    ]
                     for spec in row
+                    for text in load_parts(tokenizer, spec.parts, self.store)
                 ]
                 for row in p.pretraining()["slices"]
             ]

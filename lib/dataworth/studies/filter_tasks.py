@@ -24,13 +24,14 @@ from dataworth.noise import seed_noise
 from dataworth.runs import Result, Spec, Store
 from dataworth.studies.text import multiple_choice
 from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.generation import GenerationSpec, toxic_share, toxicity_scores
 from dataworth.text.losses import by_part
 from dataworth.text.pools import CRAWL, DOMAINS, Pool, draw, whole_domain
 from dataworth.text.scorers import scorer
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import TextPart
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.training import LanguageModelSpec
 
 Labelled = tuple[TextPart, tuple[str, ...]]  # documents and the class of each
 

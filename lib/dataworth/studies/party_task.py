@@ -23,9 +23,10 @@ from dataworth.errors import UserError
 from dataworth.runs import Result
 from dataworth.stats import Estimate, estimate
 from dataworth.text.downstream import FineTuneSpec
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.temporal import Losses, Slope, degradation, losses_by_era
 from dataworth.text.tokens import TextPart
-from dataworth.text.training import Evaluation, LanguageModelSpec
+from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd

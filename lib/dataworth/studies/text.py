@@ -18,6 +18,7 @@ from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.studies import base
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.models import MODELS
 from dataworth.text.pools import (
     CRAWL,
@@ -30,7 +31,7 @@ from dataworth.text.pools import (
     whole_domain,
 )
 from dataworth.text.tokens import TextPart, TokenizerSpec
-from dataworth.text.training import PRETRAINING, Evaluation, LanguageModelSpec
+from dataworth.text.training import PRETRAINING, LanguageModelSpec
 
 if TYPE_CHECKING:
     from dataworth.stats import Estimate

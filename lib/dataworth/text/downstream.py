@@ -20,6 +20,7 @@ from dataworth.errors import UserError
 from dataworth.optimisation import Descent, Optimisation
 from dataworth.parameters import Value
 from dataworth.runs import Outcome, Spec, Store
+from dataworth.text.evaluation import Evaluation
 from dataworth.text.tokens import (
     TextPart,
     TokenizerSpec,
@@ -30,7 +31,6 @@ from dataworth.text.tokens import (
 )
 from dataworth.text.training import (
     PRETRAINING,
-    Evaluation,
     LanguageModelSpec,
     load_model,
     token_nats,

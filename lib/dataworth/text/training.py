@@ -6,7 +6,6 @@ set lacks is made up by repetition, and the number of epochs is recorded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -16,8 +15,8 @@ from pydantic import Field, model_validator
 
 from dataworth import compute
 from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, restored
-from dataworth.parameters import Value
 from dataworth.runs import Outcome, Result, Spec, Store
+from dataworth.text.evaluation import Evaluation, check_names, evaluated
 from dataworth.text.models import Decoder, next_token_nats
 from dataworth.text.tokens import (
     TextPart,
@@ -25,7 +24,6 @@ from dataworth.text.tokens import (
     TokensSpec,
     load_parts,
     pack,
-    token_bytes,
     tokens_of,
 )
 
@@ -38,14 +36,6 @@ CURVE = 20  # training steps per point of the stored curve
 PRETRAINING = Optimisation(
     learning_rate=8e-3, weight_decay=0.1, betas=(0.9, 0.95), schedule="wsd", decay=0.5
 )
-
-
-class Evaluation(Value):
-    """Documents whose loss is kept; `max_tokens`: only the first so many tokens of each count."""
-
-    name: str
-    part: TextPart
-    max_tokens: int | None = Field(None, ge=1)
 
 
 class LanguageModelSpec(Spec):
@@ -72,9 +62,7 @@ class LanguageModelSpec(Spec):
             )
         if 0 < sum(part.weight is None for part in self.parts) < len(self.parts):
             raise ValueError("parts: give every part a weight, or none")
-        names = [evaluation.name for evaluation in self.evaluations]
-        if len(set(names)) < len(names):
-            raise ValueError("evaluations have names in common")
+        check_names(self.evaluations)
         return self
 
     @property
@@ -86,11 +74,9 @@ class LanguageModelSpec(Spec):
         return tokens_of(self.tokenizer, [*self.parts, *(e.part for e in self.evaluations)])
 
     def run(self, store: Store) -> Outcome:
-        """Arrays: `curve` float32 (steps / CURVE,), training loss in nats per token; for every
-        evaluation set `ids_<name>`, `tokens_<name>`, `bytes_<name>` int64 (N,) and `nats_<name>`
-        float64 (N,), summed over a document's tokens (the end of the text is not one of them); and
-        `weight:<name>` if kept. Metrics: bits per byte and nats per token of every set, tokens
-        seen, unique tokens, and epochs over the documents."""
+        """Arrays: `curve` float32 (steps / CURVE,), training loss in nats per token; those of
+        `evaluation.evaluated`; and `weight:<name>` if kept. Metrics: bits per byte and nats per
+        token of every set, tokens seen, unique tokens, and epochs over the documents."""
         import torch
 
         documents = load_parts(self.tokenizer, self.parts, store)
@@ -113,24 +99,15 @@ class LanguageModelSpec(Spec):
             "unique_tokens": sum(len(d) for part in documents for d in part),
             "epochs": list(packed.epochs),
         }
-        sizes = token_bytes(self.tokenizer.load(store), self.tokenizer.vocabulary)
-        for e in self.evaluations:
-            (held_out,) = load_parts(self.tokenizer, [e.part], store)
-            held_out = [document[: e.max_tokens] for document in held_out]
-            per_token = token_nats(model, held_out, self.tokenizer.end, self.context)
-            nats = np.array([x.sum(dtype=np.float64) for x in per_token])
-            n_bytes = np.array([sizes[document].sum() for document in held_out])
-            tokens = np.array([len(document) for document in held_out])
-            arrays |= {
-                f"ids_{e.name}": np.array(e.part.ids, dtype=np.int64),
-                f"tokens_{e.name}": tokens,
-                f"bytes_{e.name}": n_bytes,
-                f"nats_{e.name}": nats,
-            }
-            metrics[f"bits_per_byte_{e.name}"] = float(
-                nats.sum() / math.log(2) / max(n_bytes.sum(), 1)
-            )
-            metrics[f"loss_{e.name}"] = float(nats.sum() / max(tokens.sum(), 1))
+        end, context = self.tokenizer.end, self.context
+        losses, means = evaluated(
+            self.evaluations,
+            self.tokenizer,
+            store,
+            lambda documents: token_nats(model, documents, end, context),
+        )
+        arrays |= losses
+        metrics |= means
         if self.keep_weights:
             arrays |= kept_weights(model)
         return Outcome(arrays, metrics)
