@@ -40,7 +40,7 @@ PRESENTATION = (
 
 CARRIERS = (
     "", "closure", "errors", "paths", "parameters", "threads",
-    "data.large", "data.providers", "data.store", "remembered",
+    "data.large", "data.providers", "data.sharded", "data.store", "remembered",
     "runs.cli", "runs.engine", "runs.engines", "runs.forecast", "runs.leases", "runs.progress",
     "runs.report", "runs.spec", "runs.store", "weights",
 )  # fmt: skip

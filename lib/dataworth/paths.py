@@ -37,6 +37,18 @@ def home() -> Path:
     return user / ".cache" / "dataworth"
 
 
+def hub_copy(repo: str) -> Path | None:
+    """The local copy of a hub's repository (`owner/name`, `@` and a commit after it) in the folder
+    that `DATAWORTH_HUB` names, `FOLDER/owner/name`; None where no folder is named. UserError where
+    the folder lacks the copy: nothing is then fetched in its place."""
+    if (folder := _named("DATAWORTH_HUB")) is None:
+        return None
+    copy = folder / repo.partition("@")[0]
+    if not copy.is_dir():
+        raise UserError(f"The folder of hub copies {folder} has no {repo.partition('@')[0]}.")
+    return copy
+
+
 def user_home() -> Path | None:
     """The user's own folder; None where neither `HOME` nor the system knows it, as in a container
     that was started for a user of its own."""

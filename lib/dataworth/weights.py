@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+
+from dataworth.errors import UserError
+from dataworth.paths import hub_copy
 
 _NAMED = re.compile(r"(?:hub|word2sen|in-captions):(\S+)")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -28,7 +32,11 @@ def digest(model: str) -> str | None:
     """Digest of a folder's files, or the commit of a hub id: the one named, else that of the
     local copy, else the hub's present one, "not known" where it cannot be asked. None for what
     is neither a folder nor of the form of a hub id."""
-    if (folder := Path(model).expanduser()).is_dir():
+    folder = Path(model).expanduser()
+    if not folder.is_dir() and _HUB_ID.fullmatch(model):
+        with suppress(UserError):  # loading the model will say that the copy is missing
+            folder = hub_copy(model) or folder
+    if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return _of_files(tuple((path, *_state(path)) for path in files), folder)
     return _commit(model) if _HUB_ID.fullmatch(model) else None

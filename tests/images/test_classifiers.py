@@ -13,12 +13,10 @@ from tiny_images import garments
 
 from dataworth.images.classifiers import (
     MODELS,
-    Augment,
     Budget,
     ClassifierSpec,
     ImageOptimisation,
     Vit,
-    as_input,
     cross_entropy,
     load_model,
     predict,
@@ -26,6 +24,7 @@ from dataworth.images.classifiers import (
     uniform_batches,
     weighted_batches,
 )
+from dataworth.images.feeding import Augment, as_input
 from dataworth.images.parts import RealPart
 from dataworth.runs import run_tasks
 

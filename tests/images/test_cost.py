@@ -3,7 +3,7 @@
 import pytest
 
 from cells import cell
-from dataworth.data import load_images
+from dataworth.data import card, load_images
 from dataworth.data.large import LargeCard, large_card, large_cards
 from dataworth.errors import UserError
 from dataworth.images.generators.named import GENERATORS
@@ -74,13 +74,15 @@ def test_our_generators_are_garments(name):
 
 def test_large_data_sets():
     imagenet = large_card("imagenet-1k")
-    classes = {name: len(card.synsets) for name, card in large_cards().items()}
+    classes = {name: large.class_count for name, large in large_cards().items()}
     assert classes == {
         "imagenet-1k": 1000,
         "imagenet-v2": 1000,
         "imagenet-a": 200,
         "imagenet-sketch": 1000,
         "imagenet-r": 200,
+        "imagenet-100": 100,
+        "cifar10": 10,
     }
     assert imagenet.synsets[0] == "n01440764"  # tench
     for place in imagenet.evaluations.values():
@@ -92,10 +94,13 @@ def test_large_data_sets():
         LargeCard.model_validate(imagenet.model_dump() | {"revision": "latest"})
 
 
-def test_large_sets_are_named_but_not_loaded():
+def test_large_sets_are_named_before_they_are_fetched(tmp_path, monkeypatch):
     names = class_names("imagenet-1k")
     assert len(set(names)) == 1000 and names[0] == "tench"
-    with pytest.raises(UserError, match="'imagenet-1k' is too large to be loaded"):
+    with pytest.raises(UserError, match="'imagenet-1k' is not here yet: dataworth data fetch"):
+        card("imagenet-1k")
+    monkeypatch.setenv("DATAWORTH_HUB", str(tmp_path))
+    with pytest.raises(UserError, match="has no ILSVRC/imagenet-1k"):
         load_images("imagenet-1k", "test")
 
 

@@ -249,7 +249,10 @@ class Card(Value):
     def split_names(self) -> tuple[str, ...]:
         if self.modality == "text":
             return ("train", "validation", "test") if self.held_out else ("documents",)
-        return self.content_split.names if self.content_split else tuple(self.source_splits)
+        if (rule := self.content_split) is None:
+            return tuple(self.source_splits)
+        others = (n for n in self.source_splits if n not in (rule.divide, rule.keep))
+        return (*rule.names, *others)
 
     @property
     def decoded_size(self) -> int:
@@ -322,8 +325,8 @@ def card(card_id: str) -> Card:
     known = ", ".join(c.id for c in cards())
     if card_id in large_cards():
         raise UserError(
-            f"The data set '{card_id}' is too large to be loaded and serves dry runs only "
-            f"(dataworth check); those that load are: {known}."
+            f"The data set '{card_id}' is not here yet: dataworth data fetch {card_id} brings it "
+            "(from copies in a folder with --hub FOLDER)."
         )
     raise UserError(
         f"There is no data set '{card_id}'; the data sets are: {known}. Your own becomes one by "

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.data import sharded
 from dataworth.data.catalog import Card
 from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import read_datasets
+from dataworth.data.large import large_cards
+from dataworth.data.rows import Rows
 from dataworth.data.splits import Decoded, content_ids, divide
 from dataworth.data.store import MARK, cannot_write, check_content, fetch, is_full
 from dataworth.errors import UserError
@@ -28,10 +31,11 @@ class ImageSet:
 
     images: (N, H, W) or (N, H, W, 3) uint8; labels: (N,) int64 indices into `classes`;
     ids: (N,) int64 content ids (`splits.content_ids`), ascending. The arrays are read-only maps of
-    files: copy before writing into them.
+    files: copy before writing into them. The images of a large set (`large`) stay in their files
+    and are read when they are indexed (`Rows`).
     """
 
-    images: NDArray[np.uint8] = field(repr=False)
+    images: NDArray[np.uint8] | Rows = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     ids: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
@@ -50,6 +54,8 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
     data sets (default `paths.data_dir()`). UserError for an unknown id or split, or when the data
     cannot be had.
     """
+    large = card_id in large_cards()
+    folder = fetch(card_id, root=root) if large else Path()
     card = find_card(card_id)
     if card.modality != "image":
         raise UserError(f"card: {card_id} holds texts, not images; use load_corpus.")
@@ -57,6 +63,9 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
         raise UserError(
             f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."
         )
+    if large:
+        found = sharded.split_of(folder, _arrays_folder(folder, card), split)
+        return ImageSet(*found, classes=card.classes, split=split, card=card)
     folder = fetch(card_id, root=root)
     arrays = _mapped(folder, card, split)
     if arrays is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,17 +31,30 @@ def digests(images: NDArray[np.uint8]) -> list[bytes]:
 
 def content_ids(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(N,) ids: the first 63 bits of each image's sha256, so that id order is hash order."""
-    first = [int.from_bytes(digest[:8], "big") >> 1 for digest in digests(images)]
-    return np.array(first, dtype=np.int64)
+    return ids_of(digests(images))
+
+
+def ids_of(digests: Iterable[bytes]) -> NDArray[np.int64]:
+    """The content ids of images with these digests."""
+    return np.array([int.from_bytes(d[:8], "big") >> 1 for d in digests], dtype=np.int64)
 
 
 def content_sha256(decoded: Decoded) -> str:
     """One hash of a decoded data set, independent of the order of the examples in a split."""
+    return sha256_of(
+        {name: (x.shape[1:], digests(x), y.tolist()) for name, (x, y) in decoded.items()}
+    )
+
+
+def sha256_of(
+    splits: Mapping[str, tuple[tuple[int, ...], Sequence[bytes], Sequence[int]]],
+) -> str:
+    """`content_sha256` of splits by name: the shape of an image, digests and labels of all."""
     total = hashlib.sha256()
-    for name in sorted(decoded):
-        images, labels = decoded[name]
-        total.update(f"{name} {images.shape}\n".encode())
-        pairs = zip(digests(images), labels.tolist(), strict=True)
+    for name in sorted(splits):
+        shape, found, labels = splits[name]
+        total.update(f"{name} {(len(labels), *shape)}\n".encode())
+        pairs = zip(found, labels, strict=True)
         total.update(b"".join(sorted(d + label.to_bytes(8, "big") for d, label in pairs)))
     return total.hexdigest()
 
@@ -53,8 +67,29 @@ def divide(decoded: Decoded, rule: ContentSplit, n_classes: int) -> dict[str, La
     images, labels = decoded[rule.divide]
     ids = content_ids(images)
     kept_ids = content_ids(decoded[rule.keep].images) if rule.keep else ids[:0]
-    usable = without_copies(labels, ids, kept_ids).rows
+    result: dict[str, Labelled] = {}
+    for name, rows in rows_of(labels, ids, kept_ids, rule, n_classes).items():
+        result[name] = Labelled(images[rows], labels[rows])
+    if rule.keep:
+        kept = decoded[rule.keep]
+        order = np.lexsort((kept.labels, kept_ids))
+        result[rule.keep] = Labelled(kept.images[order], kept.labels[order])
+    return result
 
+
+def rows_of(
+    labels: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    kept_ids: NDArray[np.int64],
+    rule: ContentSplit,
+    n_classes: int,
+) -> dict[str, NDArray[np.intp]]:
+    """The rows of the split `divide` that the rule gives to each of its parts, in hash order.
+    kept_ids: of the split `keep`.
+
+    Raises ValueError when a class has fewer unique examples than the rule gives away.
+    """
+    usable = without_copies(labels, ids, kept_ids).rows
     parts: dict[str, list[NDArray[np.intp]]] = {name: [] for name in (*rule.per_class, rule.rest)}
     for label in range(n_classes):
         ranked = usable[labels[usable] == label]
@@ -65,16 +100,8 @@ def divide(decoded: Decoded, rule: ContentSplit, n_classes: int) -> dict[str, La
         for name, part in zip(parts, np.split(ranked, cuts), strict=True):
             parts[name].append(part)
 
-    result: dict[str, Labelled] = {}
-    for name, chosen in parts.items():
-        rows = np.concatenate(chosen)
-        rows = rows[np.argsort(ids[rows])]
-        result[name] = Labelled(images[rows], labels[rows])
-    if rule.keep:
-        kept = decoded[rule.keep]
-        order = np.lexsort((kept.labels, kept_ids))
-        result[rule.keep] = Labelled(kept.images[order], kept.labels[order])
-    return result
+    found = {name: np.concatenate(chosen) for name, chosen in parts.items()}
+    return {name: rows[np.argsort(ids[rows])] for name, rows in found.items()}
 
 
 class Unique(NamedTuple):

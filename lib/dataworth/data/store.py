@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import cast
 
 from dataworth import errors
-from dataworth.data import documents, own_images, own_texts, text_formats
+from dataworth.data import documents, own_images, own_texts, sharded, text_formats
 from dataworth.data import providers as provide
 from dataworth.data.catalog import Card, HubSource, LocalSource, OwnSource, Source
 from dataworth.data.catalog import card as find_card
@@ -38,6 +38,7 @@ from dataworth.data.formats import (
     write_parquet,
 )
 from dataworth.data.icons import read_iconify
+from dataworth.data.large import large_cards
 from dataworth.data.splits import Decoded, content_sha256
 from dataworth.errors import UserError, is_full
 from dataworth.paths import data_dir
@@ -113,6 +114,8 @@ def fetch(
     the chain by kind, for example `["hub", "debian"]`. `datasets.load_dataset(str(folder))` reads
     the result. Safe to call from several processes at once. UserError when every provider failed.
     """
+    if card_id in large_cards():
+        return sharded.fetch(card_id, root=root)
     card = find_card(card_id)
     chain = _chain(card, providers, folder)
     return _present(card, root, lambda where: _fetch_from(chain, card, where))

@@ -1,4 +1,4 @@
-"""Image classifiers: timm vision transformers on whole-set tensors, one run per spec.
+"""Image classifiers: timm vision transformers, one run per spec.
 
 A run trains on the union of its parts (real, synthetic, or both), under one of three budget rules,
 and keeps its logits on every evaluation split, so that runs are analysed again instead of trained
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from dataworth import compute
+from dataworth.data.rows import Images, Rows
 from dataworth.images import shifts
+from dataworth.images.feeding import as_input, feed
 from dataworth.images.parts import Part, load_parts
 from dataworth.kernels import use_fast_matmul
 from dataworth.optimisation import (
@@ -240,7 +243,7 @@ def load_model(result: Result) -> torch.nn.Module:
 
 
 def train(
-    images: NDArray[np.uint8],
+    images: Images | Rows,
     labels: NDArray[np.int64],
     architecture: Vit,
     budget: Budget,
@@ -251,7 +254,8 @@ def train(
     validate: Callable[[torch.nn.Module], float] | None = None,
     classes: int | None = None,
 ) -> tuple[torch.nn.Module, NDArray[np.float32]]:
-    """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses.
+    """Train on uint8 (N, H, W) or (N, H, W, 3); gives the (averaged) model and mean losses. The
+    same images in memory and in files (`Rows`) give the same model, bit for bit.
 
     groups: consecutive blocks of the examples as (number, weight), where the weights are the
     blocks' shares of the samples; without it every example is seen equally often. validate: the
@@ -263,26 +267,28 @@ def train(
     device = compute.device()
     torch.manual_seed(seed)
     rng = torch.Generator("cpu").manual_seed(seed)
-    x, y = as_input(images).to(device), torch.from_numpy(np.array(labels)).to(device)
+    y = torch.from_numpy(np.array(labels)).to(device)
     classes = classes or (10 if y.max() < 10 else int(y.max()) + 1)
-    model = architecture.build(images.shape[1], x.shape[1], classes).to(device)
+    channels = 1 if images.ndim == 3 else images.shape[3]
+    model = architecture.build(images.shape[1], channels, classes).to(device)
     steps = budget.steps(len(labels))
     batches = (
         weighted_batches(groups, budget.batch, rng)
         if groups
         else uniform_batches(len(labels), budget.batch, rng)
     )
-    augment = Augment(x, optimisation.shift, optimisation.flip)
+    fed = feed(images, batches, optimisation.shift, optimisation.flip, rng)
 
     def loss(step: int) -> torch.Tensor:
-        rows = next(batches).to(device)
+        x, rows = next(fed)
         with compute.precision():
             return torch.nn.functional.cross_entropy(
-                model(augment(rows, rng)), y[rows], label_smoothing=optimisation.label_smoothing
+                model(x), y[rows], label_smoothing=optimisation.label_smoothing
             )
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema)
-    trained = best_of_training(descent, loss, budget, len(labels), validate)
+    with closing(fed):
+        trained = best_of_training(descent, loss, budget, len(labels), validate)
     return trained, mean_losses(descent.losses, REPORT)
 
 
@@ -358,45 +364,7 @@ def _epoch(examples: int, batch: int, rng: torch.Generator) -> torch.Tensor:
     return torch.cat([torch.randperm(examples, generator=rng) for _ in range(passes)])
 
 
-class Augment:
-    """Random shift (zero padding) and horizontal flip per image, as one gather per batch."""
-
-    def __init__(self, x: torch.Tensor, shift: int, flip: bool) -> None:
-        import torch
-
-        self.shift, self.flip, self.shape = shift, flip, x.shape[1:]
-        self.padded = torch.nn.functional.pad(x, (shift,) * 4, value=float(x.min())).flatten(2)
-        height, width = x.shape[2:]
-        wide = width + 2 * shift
-        grid = torch.arange(height)[:, None] * wide + torch.arange(width)  # (H, W)
-        self.base = torch.stack([grid, grid.flip(1)]).flatten(1).to(x.device)  # (2, H*W)
-        self.wide = wide
-
-    def __call__(self, rows: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Augmented images (B, C, H, W) of the rows (B,)."""
-        import torch
-
-        count, span = len(rows), 2 * self.shift + 1
-        offset = torch.randint(span * span, (count,), generator=rng)
-        offset = (offset // span) * self.wide + offset % span
-        mirrored = torch.randint(2 if self.flip else 1, (count,), generator=rng)
-        where = self.base[mirrored.to(rows.device)] + offset.to(rows.device)[:, None]  # (B, H*W)
-        picked = self.padded[rows].gather(2, where[:, None].expand(-1, self.shape[0], -1))
-        return picked.view(count, *self.shape)
-
-
-def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
-    """uint8 (N, H, W[, 3]) -> float32 (N, C, H, W), mean and deviation 0.5 as the paper's."""
-    import torch
-
-    x = torch.from_numpy(np.array(images))
-    x = x[:, None] if x.ndim == 3 else x.movedim(-1, 1)
-    return (x.float() / 255 - 0.5) / 0.5
-
-
-def predict(
-    model: torch.nn.Module, images: NDArray[np.uint8], batch: int = 500
-) -> NDArray[np.float32]:
+def predict(model: torch.nn.Module, images: Images | Rows, batch: int = 500) -> NDArray[np.float32]:
     """Logits (N, classes)."""
     import torch
 

@@ -9,7 +9,8 @@ would be ten times larger than both towers here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,19 +19,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataworth import compute
+from dataworth.data.rows import Images, Rows
 from dataworth.errors import UserError
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
 from dataworth.images.classifiers import (
     REPORT,
-    Augment,
     Budget,
     ClassifierSpec,
     ImageOptimisation,
-    as_input,
     best_of_training,
     cross_entropy,
     load_model,
 )
+from dataworth.images.feeding import as_input, feed
 from dataworth.images.fidelity import embed
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.parts import (
@@ -152,10 +153,10 @@ def tokenizer(context: int) -> Encode:
 
 
 def real_captions(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], ids: Iterable[int]
+    images: Images | Rows, labels: NDArray[np.int64], ids: Iterable[int]
 ) -> list[str]:
     """One caption per image, by its content id: the same in every run."""
-    words = attributes(images, labels)
+    words = attributes(np.asarray(images), labels)
     return [
         caption(int(label), row, np.random.default_rng([21, int(i)]))
         for label, row, i in zip(labels, words, ids, strict=True)
@@ -219,7 +220,7 @@ class ClipSpec(Spec):
         known, classes = self.probe.load(store)
         validated: list[float] = []
 
-        def probed(model: Any, others: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def probed(model: Any, others: Images | Rows) -> NDArray[np.float32]:
             features = [embed_images(model, x, projected=False) for x in (known, others)]
             return linear_probe(features[0], classes, features[1])
 
@@ -272,7 +273,7 @@ class ClipSpec(Spec):
 
 
 def train(
-    images: NDArray[np.uint8],
+    images: Images | Rows,
     captions: Sequence[str],
     towers: Towers,
     objective: str,
@@ -297,38 +298,41 @@ def train(
     torch.manual_seed(seed)
     rng = torch.Generator("cpu").manual_seed(seed)
     model = towers.build(images.shape[1], *_vocabulary()).to(device)
-    x = as_input(images).to(device)
     tokens = tokenizer(towers.context)(captions).to(device)
     same = torch.from_numpy(np.unique(np.array(captions), return_inverse=True)[1])
     contrast = ClipLoss()
-    augment = Augment(x, optimisation.shift, optimisation.flip)
-    batch, steps = min(budget.batch, len(x)), budget.steps(len(x))
-    order, at = torch.empty(0, dtype=torch.long), 0
+    batch, steps = min(budget.batch, len(images)), budget.steps(len(images))
 
     def clamp() -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(LARGEST_SCALE))
 
-    def loss(step: int) -> torch.Tensor:
-        nonlocal order, at
-        if at + batch > len(order):
-            order, at = torch.randperm(len(x), generator=rng), 0
+    def batches() -> Iterator[torch.Tensor]:
+        while True:
+            order = torch.randperm(len(images), generator=rng)
             if objective == "multi-positive":  # the images of one text stand side by side
                 place = torch.randperm(int(same.max()) + 1, generator=rng)[same[order]]
                 order = order[place.argsort(stable=True)]
-        rows = order[at : at + batch]
-        at += batch
-        pixels = three_channels(augment(rows.to(device), rng))
+            for at in range(0, len(order) - batch + 1, batch):
+                yield order[at : at + batch]
+
+    fed = feed(images, batches(), optimisation.shift, optimisation.flip, rng)
+    same_there = same.to(device)
+
+    def loss(step: int) -> torch.Tensor:
+        x, rows = next(fed)
+        pixels = three_channels(x)
         with compute.precision():
             if objective == "clip":
-                found: torch.Tensor = contrast(*model(pixels, tokens[rows.to(device)]))
+                found: torch.Tensor = contrast(*model(pixels, tokens[rows]))
                 return found
             features = model.encode_image(pixels, normalize=True)
-            return multi_positive_loss(features, same[rows].to(device), TEMPERATURE)
+            return multi_positive_loss(features, same_there[rows], TEMPERATURE)
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema, after=clamp)
     began = time.process_time()
-    trained = best_of_training(descent, loss, budget, len(x), validate)
+    with closing(fed):
+        trained = best_of_training(descent, loss, budget, len(images), validate)
     spent = 1000 * (time.process_time() - began) / steps
     return trained, mean_losses(descent.losses, REPORT), spent
 
@@ -366,7 +370,7 @@ def three_channels(x: torch.Tensor) -> torch.Tensor:
     return x.expand(-1, 3, -1, -1)
 
 
-def zero_shot(model: Any, images: NDArray[np.uint8], names: str) -> NDArray[np.float32]:
+def zero_shot(model: Any, images: Images | Rows, names: str) -> NDArray[np.float32]:
     """Logits (N, classes) of images (N, H, W[, 3]) by the texts of the classes."""
     weights = class_weights(model, tokenizer(model.context_length), names)
     logits: NDArray[np.float32] = embed_images(model, images) @ weights
@@ -385,7 +389,7 @@ def class_weights(model: Any, encode: Encode, names: str) -> NDArray[np.float32]
 
 
 def embed_images(
-    model: Any, images: NDArray[np.uint8], *, projected: bool = True, batch: int = 500
+    model: Any, images: Images | Rows, *, projected: bool = True, batch: int = 500
 ) -> NDArray[np.float32]:
     """Normalised embeddings (N, embedding), or features before the projection (N, width)."""
     import torch

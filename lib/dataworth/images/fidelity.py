@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataworth import compute
-from dataworth.images.classifiers import ClassifierSpec, as_input, load_model
+from dataworth.data.rows import Images, Rows
+from dataworth.images.classifiers import ClassifierSpec, load_model
+from dataworth.images.feeding import as_input
 from dataworth.images.parts import SyntheticPool, balanced_subset
 from dataworth.runs import Outcome, Spec, Store
 
@@ -102,7 +104,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def embed(
-    model: object, images: NDArray[np.uint8], batch: int = 500
+    model: object, images: Images | Rows, batch: int = 500
 ) -> tuple[Features, NDArray[np.float32]]:
     """Penultimate features (N, width) and logits (N, classes) of a timm model."""
     import torch

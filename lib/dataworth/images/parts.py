@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from dataworth.data import rows as stored
+from dataworth.data.rows import Images, Rows, negative, some
 from dataworth.errors import UserError
 from dataworth.images.generators import WEIGHTS, Generator, PipelineGenerator
 from dataworth.images.generators import load as load_generator
@@ -117,21 +119,21 @@ class RealPart(Subset):
     card: str = "fashion-mnist"
     split: str = "classifier_pool"
 
-    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def load(self, store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
         from dataworth.data import load_images
 
         whole = load_images(self.card, self.split)
         here = self.card, self.split
         if isinstance(self.ids, Draw) and (self.ids.card, self.ids.split) == here:
             rows = self.ids.rows(whole.labels)
-            return whole.images[rows], whole.labels[rows]
+            return some(whole.images, rows), whole.labels[rows]
         wanted = np.asarray(self.ids, dtype=np.int64)
         order = np.argsort(whole.ids)
         at = np.searchsorted(whole.ids, wanted, sorter=order).clip(max=len(whole) - 1)
         rows = order[at]
         if not np.array_equal(whole.ids[rows], wanted):
             raise UserError(f"ids hold examples that {self.card}/{self.split} does not have.")
-        return whole.images[rows], whole.labels[rows]
+        return some(whole.images, rows), whole.labels[rows]
 
 
 class ShardSpec(Spec):
@@ -191,16 +193,19 @@ class SyntheticPool(Value):
         starts = (np.unique(np.asarray(ids, dtype=np.int64) // SHARD) * SHARD).tolist()
         return [ShardSpec(**self.model_dump(), start=start) for start in starts]
 
-    def load(
-        self, ids: NDArray[np.int64], store: Store
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images (N, H, W) and labels (N,) of the pool's images `ids`; shards must be stored."""
-        shards = {
-            start: store.load(ShardSpec(**self.model_dump(), start=int(start))).arrays["images"]
-            for start in np.unique(ids // SHARD * SHARD)
-        }
-        images = np.stack([shards[i // SHARD * SHARD][i % SHARD] for i in ids])
-        return images, ids % len(self.names)
+    def load(self, ids: NDArray[np.int64], store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
+        """Images (N, H, W[, 3]) and labels (N,) of the pool's images `ids`; shards must be stored.
+        Many images are left in the store, see `data.rows.some`."""
+        number = ids // SHARD
+        used = np.unique(number)
+        specs = self.shards(ids)
+        where = np.searchsorted(used, number) * SHARD + ids % SHARD
+        first = store.load(specs[0]).arrays["images"]
+        if len(ids) * first[0].nbytes < stored.LARGE:
+            shards = [first, *(store.load(spec).arrays["images"] for spec in specs[1:])]
+            return np.concatenate(shards)[where], ids % len(self.names)
+        blocks = [stored.in_npz(store.path(spec) / "arrays.npz", "images") for spec in specs]
+        return Rows(blocks, where), ids % len(self.names)
 
 
 class SyntheticPart(Subset):
@@ -209,7 +214,7 @@ class SyntheticPart(Subset):
     source: Literal["synthetic"] = "synthetic"
     pool: SyntheticPool
 
-    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def load(self, store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
         return self.pool.load(np.asarray(self.ids, dtype=np.int64), store)
 
 
@@ -223,21 +228,22 @@ class NegativePart(Value):
     def ids(self) -> tuple[int, ...] | Range | Draw:
         return self.of.ids
 
-    def load(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def load(self, store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
         images, labels = self.of.load(store)
-        return 255 - images, labels
+        return negative(images), labels
 
 
 Captioned = Annotated[RealPart | SyntheticPart, Field(discriminator="source")]
 Part = Annotated[RealPart | SyntheticPart | NegativePart, Field(discriminator="source")]
 
 
-def load_parts(
-    parts: tuple[Part, ...], store: Store
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images and labels of all parts, one after the other."""
+def load_parts(parts: tuple[Part, ...], store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
+    """Images and labels of all parts, one after the other; `Rows` of `LARGE` bytes or more."""
     loaded = [part.load(store) for part in parts]
-    return np.concatenate([x for x, _ in loaded]), np.concatenate([y for _, y in loaded])
+    images, labels = [x for x, _ in loaded], np.concatenate([y for _, y in loaded])
+    if sum(x.nbytes for x in images) >= stored.LARGE:
+        return Rows.joined(images), labels
+    return np.concatenate([np.asarray(x) for x in images]), labels
 
 
 def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:

@@ -42,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataworth.data.rows import Rows, negative
 from dataworth.errors import UserError
 from dataworth.runs import Outcome, Spec, Store, run_tasks
 
@@ -182,17 +183,31 @@ def shift(name: str, card: str = "fashion-mnist", *, store: Store | None = None)
     )
 
 
+def offered(card: str) -> tuple[str, ...]:
+    """The shifted sets of a card: all where they are made from icons (`ICONS`), else those that it
+    has as splits of its own, as ImageNet has."""
+    from dataworth.data.large import large_cards
+
+    large = large_cards().get(card)
+    own = large.evaluations if large else ()
+    return SHIFTS if card in ICONS else tuple(name for name in SHIFTS if name in own)
+
+
 def evaluation_set(
     card: str, name: str, *, store: Store | None = None
-) -> tuple[Images, NDArray[np.int64]]:
-    """Images (N, H, W) and labels (N,) of a card's split or, by the names of `SHIFTS`, of a shift.
-    Of sketch, half of the images have black and white exchanged (`inverted`); `sketch-white` shows
-    all black on white, as they are drawn, `sketch-dark` all white on black.
+) -> tuple[Images | Rows, NDArray[np.int64]]:
+    """Images (N, H, W[, 3]) and labels (N,) of a card's split or, by the names of `SHIFTS`, of a
+    shift. Of sketch, half of the images have black and white exchanged (`inverted`); `sketch-white`
+    shows all black on white, as they are drawn, `sketch-dark` all white on black. A shifted set
+    that is a split of the card is shown as it was published.
 
     Raises UserError for a name that is neither.
     """
     from dataworth.data import load_images
 
+    if name in (*SHIFTS, WHITE, DARK) and card not in ICONS and offered(card):
+        split = load_images(card, name.partition("-")[0])
+        return (negative(split.images) if name == DARK else split.images), split.labels
     if name in (*SHIFTS, WHITE, DARK):
         shifted = shift(name.partition("-")[0], card, store=store)
         dark = {"sketch": inverted(shifted.ids), DARK: np.ones(len(shifted), dtype=bool)}
@@ -208,9 +223,9 @@ def inverted(ids: Ids) -> NDArray[np.bool_]:
     return np.array([np.random.default_rng([43, int(i)]).random() < 0.5 for i in ids], dtype=bool)
 
 
-def needs_shift_pool(evaluations: Sequence[str]) -> bool:
+def needs_shift_pool(evaluations: Sequence[str], card: str = "fashion-mnist") -> bool:
     """Whether one of these evaluation sets is made from the card's divided shift pool."""
-    return bool({*SHIFTS, WHITE, DARK} & set(evaluations))
+    return card in ICONS and bool({*SHIFTS, WHITE, DARK} & set(evaluations))
 
 
 def _photographs(card: str, name: str, ids: Ids) -> ShiftSet:

@@ -396,7 +396,8 @@ class Study(base.Study):
         known, classes = self.params.real(self.params.probe_images, 0).load(self.store)
         test = load_images(self.params.card, "test")
         flat = [
-            images.reshape(len(images), -1).astype(np.float32) for images in (known, test.images)
+            np.asarray(images).reshape(len(images), -1).astype(np.float32)
+            for images in (known, test.images)
         ]
         scores = linear_probe(flat[0], classes, flat[1])
         return float((scores.argmax(1) == test.labels).mean())

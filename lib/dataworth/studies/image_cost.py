@@ -172,8 +172,8 @@ def _data_rows(card: str, evaluations: Iterable[str], real: int) -> list[dict[st
                 "step": f"data {found.id}, {name}",
                 "resolved": f"hub {found.repo}@{found.revision[:12]}, split {split}: "
                 + ("held out of it" if own else f"{size:,} images")
-                + f", {len(found.synsets):,} classes{doubt} ({found.note})",
-                "disk GB": 0.0 if own else float(f"{size * SIDE * SIDE * 3 / 1e9:.3g}"),
+                + f", {found.class_count:,} classes{doubt} ({found.note})",
+                "disk GB": 0.0 if own else float(f"{size * large.side**2 * 3 / 1e9:.3g}"),
             }
         )
     return rows

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from dataworth.data.catalog import card as find_card
+from dataworth.data.large import large_cards
 from dataworth.errors import UserError
 from dataworth.images import shifts
 from dataworth.images.classifiers import (
@@ -201,7 +202,7 @@ class ImageStudy(Parameters):
 
     def evaluations(self) -> tuple[str, ...]:
         """Names of the evaluation sets: splits of the card, and its shifted sets if it has any."""
-        return ("validation", "test", *(shifts.SHIFTS if self.card in shifts.ICONS else ()))
+        return ("validation", "test", *shifts.offered(self.card))
 
     def drawings(self) -> list[Drawing]:
         """Images that the chapter draws; chapters that draw some say so here."""
@@ -227,9 +228,14 @@ class ImageStudy(Parameters):
         )
 
     def check(self, *, real: int = 0, generators: Iterable[str] = (), runs: int = 0) -> None:
-        """Raises UserError before anything runs: a card that lacks what the chapter needs, a real
+        """Fetches a large set that is not here yet. Raises UserError before anything runs: a card
+        that lacks what the chapter needs, a real
         pool smaller than `real` images, a generator without weights or of other data, a prompt set
         that does not know the card's classes, less disk than `runs` results need."""
+        if self.card in large_cards():
+            from dataworth.data import fetch
+
+            fetch(self.card)
         lacking = self._lacking()
         if lacking:
             raise UserError(f"card: '{self.card}' {lacking}.")
@@ -274,7 +280,7 @@ class ImageStudy(Parameters):
         needed = (POOL, "validation", "test", *(("generator_pool",) if self.retrain else ()))
         if missing := [split for split in needed if split not in card.split_names]:
             return f"has no split {missing[0]}; it has {', '.join(card.split_names)}"
-        if self.needs_shifts and self.card not in shifts.ICONS:
+        if self.needs_shifts and set(shifts.offered(self.card)) != set(shifts.SHIFTS):
             return (
                 "has no shifted sets (drawings of its classes), which this chapter is about; "
                 f"{', '.join(shifts.ICONS)} has"
@@ -308,7 +314,7 @@ def run_classifiers(grid: Grid, store: Store) -> Runs:
     """Results of `grid[arm][size][seed]`, in the same shape: draws the synthetic images that are
     missing, then trains what is missing."""
     specs = list(base.leaves(grid))
-    shifted = {s.card for s in specs if shifts.needs_shift_pool(s.evaluations)}
+    shifted = {s.card for s in specs if shifts.needs_shift_pool(s.evaluations, s.card)}
     run_tasks([shifts.shift_pool_spec(card) for card in sorted(shifted)], store=store)
     sample(specs, store)
     return base.run_grid(grid, store, "classifiers")

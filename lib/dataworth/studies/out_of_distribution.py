@@ -298,7 +298,8 @@ class Study(base.Study):
     def cell_examples(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
         """The first `count` images of each cell of the 2x2, by generator and prompt set."""
         cells = self.params.cells().items()
-        return {cell: pool.load(np.arange(count), self.store)[0] for cell, pool in cells}
+        ids = np.arange(count)
+        return {cell: np.asarray(pool.load(ids, self.store)[0]) for cell, pool in cells}
 
     def accuracy(self) -> pd.DataFrame:
         """Estimates of top-1 in percent, by evaluation set and arm, at the arm's largest size."""

@@ -358,7 +358,7 @@ class Study(base.Study):
                 for kind, pool in pools.items():
                     if c == label or kind == "synthetic":
                         ids = c + classes * np.arange(count)
-                        rows[name, kind] = pool.load(ids, self.store)[0]
+                        rows[name, kind] = np.asarray(pool.load(ids, self.store)[0])
         return rows
 
     def evidence(self, arm: str) -> dict[str, list[float]]:

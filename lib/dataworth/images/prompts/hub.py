@@ -7,6 +7,7 @@ from typing import Any
 
 from dataworth import compute
 from dataworth.errors import UserError
+from dataworth.paths import hub_copy
 
 
 @cache
@@ -19,8 +20,9 @@ def loaded(model: str, reader: str, network: str, kind: str) -> tuple[Any, Any]:
     import transformers
 
     try:
-        prepare = getattr(transformers, reader).from_pretrained(model)
-        found = getattr(transformers, network).from_pretrained(model)
+        place = hub_copy(model) or model
+        prepare = getattr(transformers, reader).from_pretrained(place)
+        found = getattr(transformers, network).from_pretrained(place)
     except (OSError, ValueError) as error:
         raise UserError(
             f"prompt_set names the {kind} {model!r}, which cannot be loaded "

@@ -9,7 +9,7 @@ WordNet 3.0), open_clip's class names and WordNet 3.1 (hypernyms), and read here
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -62,11 +62,28 @@ def _tables() -> dict[str, dict[str, ClassWords]]:
     return found
 
 
+@cache
+def _of_synsets(classes: tuple[str, ...]) -> dict[str, ClassWords]:
+    """The words of classes that are named by ImageNet's synset ids; empty where they are not."""
+    known = {words.synset: words for words in _tables()["imagenet-1k"].values()}
+    if not known.keys() >= set(classes):
+        return {}
+    return {known[s].name: replace(known[s], label=i) for i, s in enumerate(classes)}
+
+
+def _known(card_id: str) -> dict[str, ClassWords]:
+    """The words for the classes of a card; empty where WordNet's are not known."""
+    from dataworth.data.catalog import cards
+
+    found = next((c.classes for c in cards() if c.id == card_id), None)
+    return (found and _of_synsets(found)) or _tables().get(card_id, {})
+
+
 def names_of(card_id: str) -> tuple[str, ...]:
     """The name of each class in prompts, in label order: those of the tables, or the first word
     of each class on the card."""
-    if card_id in _tables():
-        return tuple(_tables()[card_id])
+    if known := _known(card_id):
+        return tuple(known)
     from dataworth.data import card
 
     return tuple(words[0] for words in card(card_id).class_words)
@@ -84,12 +101,12 @@ def label_of(name: str, card: str) -> int:
 
 def vocabulary(card: str) -> dict[str, ClassWords]:
     """Class name -> words, in label order. UserError for a card without a vocabulary."""
-    if card not in _tables():
+    if not (known := _known(card)):
         raise UserError(
             f"card is {card!r}; WordNet's words are known for the classes of "
             f"{', '.join(_tables())} only."
         )
-    return _tables()[card]
+    return known
 
 
 def class_words(name: str, card: str) -> ClassWords:
