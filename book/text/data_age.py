@@ -56,6 +56,7 @@
 # ## Scale of this run
 
 # %% tags=["parameters"]
+card = "sotu"
 era_starts = [1790, 1860, 1920, 1970]
 last_year = 2021
 # Set by the time on two cores: all of Part II within twelve minutes.
@@ -63,6 +64,8 @@ age_bytes = 520_000
 age_tokens = 90_112
 speech_tokens = 400
 second_model = "lm-0.1m"
+label = "party"
+classes = ["Republican", "Democratic"]
 labelled_from = 1920
 steps = [16, 40]
 windows = 2
@@ -70,12 +73,9 @@ margins = [0.02, 0.05, 0.1]
 seeds = 3
 model = "lm-0.4m"
 vocabulary = 2048
-pool_bytes = 1_100_000
-tokens = 360_000
 batch = 16
 context = 128
 learning_rate = 1.6e-2
-held_out_tokens = 6000
 resamples = 1000
 seed = 0
 
@@ -334,22 +334,26 @@ runs = [
     )
     for table in (tuned, pd.DataFrame(past["tuned"]) if past else tuned[:0])
 ]
-tables.show(study.cube.accuracy(steps[-1]), ".2f")
+study.cube.lacking or tables.show(study.cube.accuracy(steps[-1]), ".2f")
 
 # %%
-panels = [
-    forest(
-        split(here, "steps", at="of"),
-        "TD (nats per decade)",
-        title=f"{who} presidents",
-        reference=0,
-        recorded=split(there, "steps", at="of"),
-        roles={"fewest steps": "#44AA99", "most steps": "#661100"},
-    )
-    for who in ("unseen", "seen")
-    for here, there in [[table[table.presidents == who] for table in runs]]
-]
-show(
+panels = (
+    []
+    if study.cube.lacking
+    else [
+        forest(
+            split(here, "steps", at="of"),
+            "TD (nats per decade)",
+            title=f"{who} presidents",
+            reference=0,
+            recorded=split(there, "steps", at="of"),
+            roles={"fewest steps": "#44AA99", "most steps": "#661100"},
+        )
+        for who in ("unseen", "seen")
+        for here, there in [[table[table.presidents == who] for table in runs]]
+    ]
+)
+study.cube.lacking or show(
     draw(*panels, columns=2),
     caption="Temporal degradation after fine-tuning to classify by party, on presidents whom fine-tuning did not see "
     f"(left) and did see (right), after {steps[0]} and {steps[-1]} steps"

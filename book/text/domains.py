@@ -57,6 +57,7 @@
 # ## Scale of this run
 
 # %% tags=["parameters"]
+card = "small-pile"
 few = [1, 4]
 questions = 48
 prompt = 32
@@ -176,7 +177,7 @@ show(
                 "harm to question answering (points)", names=True, cross=(None, 0), roles=roles),
     ),
     alt=f"Correlation of harm and size {r_all.value:.2f}, without the largest domain {r_rest.value:.2f}.",
-    caption="Harm against size. Left: mean change of the loss on the seven domains left in, with 95 % intervals, beside "
+    caption="Harm against size. Left: mean change of the loss on the domains left in, with 95 % intervals, beside "
     "random drops of the same bytes on the same domains. Right: published, fall of the average "
     "question-answering score of a 1.5B model (one run each).",
     name="fig-domains-size",
@@ -204,13 +205,13 @@ everywhere, at_home = study.heterogeneity(), study.heterogeneity(largest)
 axes = ("domains in the pool", "loss above all domains (bits per byte)")
 show(
     draw(
-        curves(everywhere, *axes, title="text of all eight domains", log="", reference=0,
+        curves(everywhere, *axes, title="text of all domains", log="", reference=0,
                recorded=past.get("heterogeneity")),
         curves(at_home, *axes, title=f"{largest} text only", log="", reference=0),
         share=False,
     ),
     caption="Loss by the number of domains in pools of equal bytes and equal training, against random documents of all "
-    f"eight (zero). Seven domains: all but {largest}. 95 % intervals; left, the mean over all eight domains' "
+    f"{len(domains)} (zero). {len(domains) - 1} domains: all but {largest}. 95 % intervals; left, the mean over all domains' "
     f"held-out text; right, that of {largest} text, on an axis of its own.",
     name="fig-domains-variety",
 )  # fmt: skip
@@ -234,17 +235,22 @@ tables.show(
 task = study.downstream()
 words = {"own": "left out, its own questions", "others": "left out, the others' questions",
          "random": "random drop, the others' questions"}  # fmt: skip
-rows = {name: f"{name} ({group})" for name, group in harm.group.items()}
-qa = drops.average[harm.group].set_axis(domains)
+known = study.counterparts()
+groups = harm.group[known]
+rows = {name: f"{name} ({groups[name]})" if name in known else name for name in domains}
+qa = drops.average[groups].set_axis(known)
 hues = dict(zip(words.values(), ("mixed", "real", "control"), strict=True))
-show(
-    draw(
-        forest({word: series(task, column) for column, word in words.items()},
-               "change of the margin (bits per byte; better →)", rows=rows, reference=0, roles=hues),
+panels = [
+    forest({word: series(task, column) for column, word in words.items()},
+           "change of the margin (bits per byte; better →)", rows=rows, reference=0, roles=hues)
+]  # fmt: skip
+if known:
+    panels.append(
         forest({}, "QA change, points (better →)", rows=rows, reference=0,
-               published={"Longpre et al., Figure 8": qa}),
-        widths=(1.5, 1),
-    ),
+               published={"Longpre et al., Figure 8": qa})
+    )  # fmt: skip
+show(
+    draw(*panels, widths=(1.5, 1)[: len(panels)]),
     caption="Multiple choice when a domain is left out. Left: change of the margin of the true continuation against the "
     "whole pool, 95 % intervals. Right: published change of the question-answering average for the counterpart.",
     name="fig-domains-choice",
@@ -262,10 +268,10 @@ import pandas as pd
 
 theirs = ["removed", "average", "toxicity identification", "toxic generation"]
 beside = {
-    "this run": harm[["group", "removed", "others"]],
-    "Longpre et al.": drops.loc[harm.group, theirs].set_axis(harm.index),
+    "this run": harm.loc[known, ["group", "removed", "others"]],
+    "Longpre et al.": drops.loc[groups, theirs].set_axis(known),
 }
-tables.show(
+study.lacking or tables.show(
     pd.concat(beside, axis=1).sort_values(("Longpre et al.", "average")),
     {"this run, removed": ".1f", "this run, others": "+.4f", "Longpre et al., removed": ".1f"}
     | {f"Longpre et al., {name}": "+.1f" for name in theirs[1:]},
@@ -276,10 +282,10 @@ tables.show(
 )  # fmt: skip
 
 # %%
-agreement = study.agreement(dict(-qa))
-show(
+agreement, beside = study.agreement(dict(-qa)), harm.loc[known]
+study.lacking or show(
     scatter(
-        {"random drop": (-qa, harm.random), "domain left out": (-qa, series(harm, "others"))},
+        {"random drop": (-qa, beside.random), "domain left out": (-qa, series(beside, "others"))},
         "published harm to question answering (points)", on_others, cross=(0, 0),
         names="domain left out", roles=roles,
     ),
@@ -332,13 +338,15 @@ show(
 # ## Verdict
 
 # %%
-strong, edited = (
-    list(harm.index[harm.group.isin(groups)])
-    for groups in (["CC", "OpenWeb", "Books"], ["OpenWeb", "Books"])
+strong = study.counterparts("CC", "OpenWeb", "Books")
+edited = study.counterparts("OpenWeb", "Books")
+weak = [name for name in known if name not in strong]
+others = study.mean_harm(weak)
+average, best, others_of_pile = (
+    drops.average,
+    ["CC", "OpenWeb", "Books"],
+    ["Code", "Academic", "Legal", "Wiki", "Social"],
 )
-weak = [name for name in domains if name not in strong]
-others, academic = study.mean_harm(weak), ["academic"]
-average = drops.average
 per_percent = average / drops.removed
 ledger = claims.judge(
     "domains",
@@ -350,17 +358,16 @@ ledger = claims.judge(
         "order": agreement,
         "size-does-not-explain": r_rest,
         "books-per-percent": study.largest_margin("books", per_percent=True),
-        "academic-answers": study.margin(
-            without("academic"), academic, baseline=params.control("academic"), score="right"
-        ),
+        "academic-answers": study.answers_without("academic"),
     },
     qa={
-        "strong": qa[strong].mean(), "weak": qa[weak].mean(), "edited": qa[edited].mean(),
+        "strong": average[best].mean(), "weak": average[others_of_pile].mean(),
+        "edited": average[best[1:]].mean(),
         "all": average.mean(), "academic": drops.loc["Academic", "Academic"],
     },
     r={"all": -drops.removed.corr(average),
        "rest": -drops.drop("CC").removed.corr(average.drop("CC"))},
-    order=", ".join(harm.group[qa.sort_values().index]), lower=(average < 0).sum(), removals=len(drops),
+    order=", ".join(average[best + others_of_pile].sort_values().index), lower=(average < 0).sum(), removals=len(drops),
     per_percent=per_percent, next=per_percent.drop("Books").min(), most=most,
     strong=", ".join(strong), weak=", ".join(weak), edited=" and ".join(edited),
     largest=largest, r_all=r_all, counterparts=len(domains), fewest=study.fewest(),
@@ -370,10 +377,10 @@ ledger = claims.judge(
     edited_but_code=study.mean_harm(edited).minus(
         study.mean_harm([name for name in weak if name != "code"])
     ),
-    books_at_random=study.at_random(["books"]).times(0.01 / study.shares["books"]),
-    by_size=correlation(list(study.shares.values()), -qa, rank=True),
-    academic_at_random=study.margin(params.control("academic"), academic, score="right"),
-    academic_right=answered.right["academic"],
+    books_at_random=study.at_random(["books"], per_percent=True),
+    by_size=correlation([study.shares[name] for name in known], -qa, rank=True) if known else 0.0,
+    academic_at_random=study.answers_at_random("academic"),
+    academic_right=study.right("academic"),
 )  # fmt: skip
 ledger
 

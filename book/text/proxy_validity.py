@@ -50,6 +50,7 @@
 # ## Scale of this run
 
 # %% tags=["parameters"]
+card = "small-pile"
 proxies = ["lm-0.1m"]
 seeds = 3
 model = "lm-0.4m"

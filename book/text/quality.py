@@ -53,6 +53,8 @@
 # ## Scale of this run
 
 # %% tags=["parameters"]
+card = "small-crawl"
+scorer = "quality"
 kept = [91, 73, 46]
 inverse = 73
 controls = [73, 46]
@@ -62,6 +64,8 @@ tasks = [91, 46]
 task_controls = [46]
 pareto_bytes = 3_600_000
 alpha = 9
+positives = ["brown", "wordnet"]
+negatives = ["nlp-corpus"]
 examples = 400
 steps = 48
 questions = 48
@@ -116,14 +120,13 @@ tables.show(study.summary())
 # %%
 from dataworth.figures import draw, filters, forest, heatmap, show
 from dataworth.studies.filter_tasks import TASKS
-from dataworth.text.pools import CRAWL
 
 sets = study.sets()
 filters.table_of_sets(sets)
 
 # %%
 own = list(map(str, study.own_arms))
-filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-quality-mix")
+filters.show_kept(sets.loc[["whole", *own]], study.crawl, "fig-quality-mix")
 
 # %% [markdown]
 # Three random documents that go first, that only the strictest filter removes, and that stay (offensive words masked):
@@ -187,7 +190,7 @@ curated = ["books", "news", "academic", "encyclopedia"]
 groups = {
     "curated text": curated,
     "code, government": ["code", "government"],
-    "scraps, mail": list(CRAWL),
+    ", ".join(study.crawl): list(study.crawl),
 }
 show(
     forest(

@@ -54,6 +54,8 @@
 # ## Scale of this run
 
 # %% tags=["parameters"]
+card = "small-crawl"
+scorer = "toxicity"
 kept = [95, 86, 76, 61]
 inverse = 92
 controls = [92, 61]
@@ -112,7 +114,6 @@ tables.show(study.summary())
 # %%
 from dataworth.figures import draw, filters, heatmap, show
 from dataworth.studies.filter_tasks import TASKS
-from dataworth.text.pools import CRAWL
 
 sets = study.sets()
 filters.table_of_sets(sets)
@@ -122,7 +123,7 @@ tables.show(study.unscored(), {"documents": ",", "percent of bytes": ".2f"})
 
 # %%
 own = list(map(str, study.own_arms))
-filters.show_kept(sets.loc[["whole", *own]], CRAWL, "fig-toxicity-mix")
+filters.show_kept(sets.loc[["whole", *own]], study.crawl, "fig-toxicity-mix")
 
 # %% [markdown]
 # Three random documents that go first, that only the strictest filter removes, and that stay (offensive words masked):

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic reads typing's only from 3.12 on
 
 from dataworth import claims_file, display
+from dataworth.claims_file import Statements
 from dataworth.display import plain
 from dataworth.errors import UserError, cannot_write
 from dataworth.paths import build_dir, project_root, recorded_runs, shown
@@ -213,16 +214,15 @@ def spread(line: Line) -> Spread:
     return Spread(value, interval, _numbers(kept["quantiles"]), kept["count"])
 
 
-def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judged:
-    """The verdicts on all claims of the chapter, in the order of their file.
+def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values: Any) -> Judged:
+    """The verdicts on all claims of the chapter (or of a file that was read), in their order.
 
-    estimates: ours, by the claim's id. values: what the file's templates ask for.
-
-    Raises UserError where an id or a value is missing, unknown or does not fit its place.
+    estimates: ours, by the claim's id. values: what the file's templates ask for. Raises UserError
+    where an id or a value is missing, unknown or does not fit its place.
     """
-    stated = claims_file.of(chapter)
+    stated = claims_file.of(chapter) if isinstance(chapter, str) else chapter
     stated.check(estimates, values)
-    made = []
+    name, made = chapter if isinstance(chapter, str) else stated.title, []
     for id in stated.claims:
         e = estimates[id]
         value, low, high = own = (float(e.value), float(e.low), float(e.high))
@@ -240,7 +240,7 @@ def judge(chapter: str, estimates: Mapping[str, Bounded], **values: Any) -> Judg
                 draws=summary(getattr(e, "draws", ()), (low, high)), **fields,
             )
         )  # fmt: skip
-    return Judged(chapter, stated.title, made)
+    return Judged(name, stated.title, made)
 
 
 def results_dir() -> Path:

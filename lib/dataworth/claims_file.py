@@ -189,10 +189,12 @@ ALLOWED = {
     "level.value": "one name in braces, of an estimate",
     "level.chance": "a number",
     **dict.fromkeys(("units.of", "level.of"), "one line of text without braces"),
+    "estimate": "a mapping of of (ratio, loss, measured or a parameter of the law), group, and "
+                "less, over or at",
     "practice": "a mapping of outcomes (supported, below, above, no effect, inconclusive, not "
                 "measurable here) to one line of text each",
 }  # fmt: skip
-_FILE = TypeAdapter(dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], Stated])
+Id = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class Statements:
         """The claim's fields with the values in their places. Raises UserError where a value does
         not fit its place."""
         stated = self.claims[id]
-        found = stated.model_dump() | {"controls": []}
+        found = stated.model_dump(include=set(Stated.model_fields)) | {"controls": []}
         for field in TEMPLATES:
             try:
                 if field == "region":
@@ -318,17 +320,17 @@ def find(chapter: str, book: Path | None = None) -> Path | None:
     return next((path for folder, where in places for path in sorted(folder.glob(where))), None)
 
 
-def read(path: Path, shown: str | None = None) -> Statements:
-    """The claims of a file. shown: what to call it in a sentence.
+def read(path: Path, shown: str | None = None, of: type[Stated] = Stated) -> Statements:
+    """The claims of a file. shown: what to call it in a sentence. of: what each must be.
 
     Raises UserError naming file, line, claim and field, and what is allowed there.
     """
     shown = shown or "/".join(path.parts[-3:])
     document = strict_yaml.read(path, shown)
     try:
-        claims = _FILE.validate_python(document.value)
+        claims = TypeAdapter(dict[Id, of]).validate_python(document.value)  # type: ignore[valid-type]
     except ValidationError as error:
-        raise UserError(_sentence(error, shown, document.lines)) from None
+        raise UserError(_sentence(error, shown, document.lines, of)) from None
     source = path.with_name(path.name.replace(".claims.yaml", ".py"))
     heading = (
         re.search(r"^# # (.+)$", source.read_text("utf-8"), re.M) if source.is_file() else None
@@ -374,7 +376,9 @@ def judged(code: str) -> tuple[list[str], list[str]] | None:
     return (ids, names) if whole else None
 
 
-def _sentence(error: ValidationError, shown: str, lines: Mapping[str, int]) -> str:
+def _sentence(
+    error: ValidationError, shown: str, lines: Mapping[str, int], of: type[Stated]
+) -> str:
     # A misspelt name is told as such, not as the field that is missing for it.
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     id, *inner = (str(part) for part in first["loc"]) if first["loc"] else ("",)
@@ -384,12 +388,12 @@ def _sentence(error: ValidationError, shown: str, lines: Mapping[str, int]) -> s
     if inner == ["[key]"]:
         return f"{place}the id '{short(id)}' must be small letters, digits and dashes."
     if not inner:
-        return f"{place}claim '{short(id)}' must be a mapping of {', '.join(Stated.model_fields)}."
+        return f"{place}claim '{short(id)}' must be a mapping of {', '.join(of.model_fields)}."
     field = inner[0]
-    if field not in ALLOWED:
+    if field not in of.model_fields:
         return (
             f"{place}claim '{short(id)}' has an unknown field '{short(field)}'; known are "
-            f"{', '.join(Stated.model_fields)}."
+            f"{', '.join(of.model_fields)}."
         )
     told = ".".join(map(short, inner[:2])) if field in ("units", "level") else field
     allowed = ALLOWED.get(told, ALLOWED[field])

@@ -66,6 +66,10 @@ BROUGHT = {
         "dataworth.fit.cli",
         "Fit a scaling law to a table of runs; parameters with intervals.",
     ),
+    "verdict": (
+        "dataworth.own_runs",
+        "Verdicts on claims about runs of your own: a table of them; nothing is trained.",
+    ),
     "ratio": (
         "dataworth.fit.cli",
         "Examples (or tokens) of B that equal one of A at equal loss, with an interval.",

@@ -37,6 +37,13 @@ def safe(text: str) -> str:
     return escape(plain(text))
 
 
+class Sentence(str):
+    """What a cell of a chapter says in the place of a figure or a table."""
+
+    def _repr_html_(self) -> str:
+        return f"<p>{safe(self)}</p>"
+
+
 PLAIN_EVERY_S = 15.0
 """Seconds between two plain lines about the progress of one thing."""
 

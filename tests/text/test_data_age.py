@@ -14,7 +14,7 @@ from tiny_corpus import TINY, VOCABULARY
 from cells import cell
 from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.studies import age_arms, data_age, party_task
+from dataworth.studies import age_arms, data_age
 from dataworth.studies import text as study
 from dataworth.studies.data_age import Aged, DataAge, run
 from dataworth.text.models import MODELS
@@ -331,14 +331,8 @@ def sotu(monkeypatch):
     monkeypatch.setitem(MODELS, "lm-0.4m", TINY)
     part = age_arms.TextPart(card="sotu", split="train", ids=tuple(
         load_corpus("sotu", "train").ids.tolist()))  # fmt: skip
-    monkeypatch.setattr(study, "_tokenizer_parts", lambda seed: (part,))
-    party_task.corpus.cache_clear()
-    party_task.held_out.cache_clear()
-    age_arms._training_speeches.cache_clear()
-    yield SimpleNamespace(load=load_corpus, whole=whole)
-    party_task.corpus.cache_clear()
-    party_task.held_out.cache_clear()
-    age_arms._training_speeches.cache_clear()
+    monkeypatch.setattr(study, "_tokenizer_parts", lambda *_: (part,))
+    return SimpleNamespace(load=load_corpus, whole=whole)
 
 
 def small(**changes):
@@ -351,7 +345,6 @@ def small(**changes):
         "second_model": "lm-0.4m",
         "vocabulary": VOCABULARY,
         "age_bytes": 2600,
-        "tokens": 4096,
         "age_tokens": 4096,
         "batch": 8,
         "context": 16,
@@ -396,7 +389,7 @@ def test_arms_hold_speeches_of_their_years_and_equal_text(sotu):
 
 
 def test_too_little_text_is_one_sentence(sotu):
-    with pytest.raises(UserError, match="age_bytes: the speeches of 1910 to 1919 fill") as caught:
+    with pytest.raises(UserError, match="age_bytes: the documents of 1910 to 1919 fill") as caught:
         DataAge.preflight(small(age_bytes=100_000))
     assert "\n" not in str(caught.value)
     undated = Corpus(("a",), np.array([1]), np.array(["x"]), np.array([-1]), {}, "mails")
@@ -415,12 +408,12 @@ def test_halves_part_presidents_and_keep_both_parties(sotu):
     for era in range(len(params.labelled)):
         told = [{president[i] for i in task.speeches("train", era, half)} for half in range(2)]
         assert told[0] and told[1] and not told[0] & told[1]
-    with pytest.raises(UserError, match="no speech of the"):
+    with pytest.raises(UserError, match="no document whose party"):
         small(labelled_from=1910).task.speeches("train", 0, 7)
 
 
 def test_a_study_from_end_to_end(sotu, store, monkeypatch):
-    params = small(seeds=1, steps=(2,), tokens=1024, age_tokens=1024)
+    params = small(seeds=1, steps=(2,), age_tokens=1024)
     aged = run(params, store)
     assert {arm: len(rows) for arm, rows in aged.runs.items()} == {
         "slices": 3, "snapshots": 3, "random dates": 3, "second size": 3,
@@ -521,7 +514,7 @@ def test_runs_on_other_speeches_are_refused(sotu):
         arrays |= {f"nats_{split}": np.ones(2), f"bytes_{split}": np.ones(2),
                    f"ids_{split}": np.arange(2)}  # fmt: skip
     aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {}, None)
-    with pytest.raises(UserError, match="were evaluated on other speeches"):
+    with pytest.raises(UserError, match="were evaluated on other documents"):
         aged.nats("slices")
 
 

@@ -14,7 +14,7 @@ from cells import cell
 from dataworth.errors import UserError
 from dataworth.stats import correlation
 from dataworth.studies.domain_arms import FULL, without
-from dataworth.studies.domains import Domains, DomainStudy, few_of, fit_mixtures, largest, run
+from dataworth.studies.domains import Domains, DomainStudy, fit_mixtures, run
 from dataworth.text.downstream import choice_scores
 from dataworth.text.pools import DOMAINS
 
@@ -57,10 +57,10 @@ def test_arms_leave_out_a_domain_or_as_much_at_random(tiny_pile):
             assert set(pool.ids.tolist()) <= set(whole.ids.tolist())
     target = (1 - max(shares.values())) * params.pool_bytes
     for count in params.few:
-        for pool in pools[few_of(count)]:
-            assert set(pool.shares()) == set(largest(count))
+        for pool in pools[params.few_of(count)]:
+            assert set(pool.shares()) == set(params.largest(count))
             assert pool.bytes == pytest.approx(target, rel=0.06)
-    expected = {FULL, *map(without, NAMES), *params.controls, few_of(1), few_of(4)}
+    expected = {FULL, *map(without, NAMES), *params.controls, params.few_of(1), params.few_of(4)}
     assert set(pools) == expected
 
 
@@ -71,7 +71,7 @@ def test_controls_are_interpolated_to_the_domains_size(tiny_pile):
         weights = params.control(name)
         assert sum(weights.values()) == pytest.approx(1) and min(weights.values()) > 0
         assert sum(w * sizes[arm] for arm, w in weights.items()) == pytest.approx(share)
-    assert params.control(largest(1)[0]) == {next(iter(params.controls)): 1.0}
+    assert params.control(params.largest(1)[0]) == {next(iter(params.controls)): 1.0}
 
 
 def test_questions_are_of_every_domain_and_need_long_documents(tiny_pile):
@@ -152,7 +152,7 @@ def test_harm_by_every_average(tiny_pile):
     np.testing.assert_allclose(table.removed.sum(), 100)
     by = study.averages().loc["books"]
     mean = (0.5 + 7 * HARM["books"]) / 8
-    assert by["all eight, each domain alike"].value == pytest.approx(mean)
+    assert by["all domains, each domain alike"].value == pytest.approx(mean)
     assert by["domains left in, by share of the pool"].value == pytest.approx(HARM["books"])
     assert study.mean_harm(["scraps", "books"]).value == pytest.approx(
         (HARM["scraps"] + HARM["books"]) / 2
@@ -168,7 +168,7 @@ def test_size_and_order(tiny_pile):
     study = known(tiny_pile, HARM)
     size, harm = [study.shares[n] for n in NAMES], [HARM[n] for n in NAMES]
     assert study.size_correlation().value == pytest.approx(stats.pearsonr(size, harm).statistic)
-    rest = [i for i, n in enumerate(NAMES) if n != largest(1)[0]]
+    rest = [i for i, n in enumerate(NAMES) if n != study.params.largest(1)[0]]
     expected = stats.spearmanr(np.array(size)[rest], np.array(harm)[rest]).statistic
     found = study.size_correlation(rank=True, whole=False)
     assert found.value == pytest.approx(expected)

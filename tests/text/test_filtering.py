@@ -271,7 +271,7 @@ def made_study(losses, documents=300, spread=0.0, resamples=400):
         runs[arm] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
         pool = SimpleNamespace(bytes=round(1e6 * KEPT[name] / 100))
         arms[arm] = Chosen((pool, pool))
-    params = SimpleNamespace(resamples=resamples, seed=0)
+    params = SimpleNamespace(resamples=resamples, seed=0, domains=DOMAINS)
     return Filtered(params, arms, runs, {}, None)
 
 

@@ -1,11 +1,12 @@
-"""The training sets of the chapter *data age*: speeches of one time, of all times up to one, and of
-any time. Everything is about addresses on the State of the Union, 1790 to 2021.
+"""The training sets of the chapter *data age*: documents of one time, of all times up to one, and
+of any time: addresses on the State of the Union, 1790 to 2021, or a card of one's own with dates.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.arrays import Array
+from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.parameters import field
-from dataworth.studies.party_task import CARD, HELD_OUT, PartyTask, corpus
-from dataworth.studies.text import TextStudy, check_model
+from dataworth.studies.party_task import HELD_OUT, SPEECHES, PartyTask, corpus
+from dataworth.studies.text import TextStudy, check_model, fit, own_texts
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.evaluation import Evaluation
+from dataworth.text.pools import DOMAINS, Domain, whole_card
 from dataworth.text.tokens import TextPart
 from dataworth.text.training import LanguageModelSpec
 
@@ -37,6 +40,7 @@ class DataAge(TextStudy):
 
     hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
 
+    card: str = field(f"corpus: {SPEECHES}, or a card of your own with dates")
     era_starts: Annotated[tuple[Year, ...], Field(min_length=3)] = field(
         "first year of every era", "year"
     )
@@ -47,7 +51,9 @@ class DataAge(TextStudy):
         "tokens of every held-out speech, from its beginning", "tokens", ge=50, le=10**9
     )
     second_model: str = field("the other model size, by name")
-    labelled_from: Year = field("first era with party classification", "year")
+    label: str = field("column of the corpus that fine-tuning learns to tell")
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] = field("its two values")
+    labelled_from: Year = field("first era with fine-tuning", "year")
     steps: Annotated[tuple[Annotated[int, Field(le=10**8)], ...], Field(min_length=1)] = field(
         "fine-tuning budgets", "steps"
     )
@@ -66,6 +72,24 @@ class DataAge(TextStudy):
         return values
 
     @model_validator(mode="after")
+    def _fits_the_card(self) -> Self:
+        """Eras in which one's own card has no text give way to as many of its own time; text and
+        labels to what it has."""
+        if own_texts(self.card, SPEECHES):
+            eras = eras_of(self.card, self.era_starts, self.last_year)
+            starts, most = tuple(first for first, _ in eras), min(bytes_in(self.card, eras))
+            fit(
+                self,
+                era_starts=starts,
+                last_year=eras[-1][1],
+                age_bytes=min(self.age_bytes, most),
+                labelled_from=self.labelled_from if self.labelled_from in starts else starts[0],
+            )
+            if self.has_labels:
+                fit(self, classes=self._classes())
+        return self
+
+    @model_validator(mode="after")
     def _eras_follow(self) -> Self:
         if list(self.era_starts) != sorted(set(self.era_starts)):
             raise ValueError("era_starts must rise")
@@ -76,10 +100,36 @@ class DataAge(TextStudy):
         return self
 
     @property
+    def has_labels(self) -> bool:
+        """Whether the corpus has the column that fine-tuning needs."""
+        return self.label in find_card(self.card).labels
+
+    def _classes(self) -> tuple[str, ...]:
+        """The two values of the label, or its two most frequent ones."""
+        counts = Counter(corpus(self.card, "train").labels[self.label].tolist())
+        if set(self.classes) <= set(counts):
+            return self.classes
+        if len(counts := Counter({k: n for k, n in counts.items() if k})) < 2:
+            raise UserError(f"label: {self.label} of {self.card} has one value; it takes two.")
+        return tuple(sorted(name for name, _ in counts.most_common(2)))
+
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """What the tokenizer learns from: the small Pile's domains, or one's own card."""
+        if self.card == SPEECHES:
+            return DOMAINS
+        return {self.card: whole_card(self.card)}
+
+    @property
     def eras(self) -> tuple[tuple[int, int], ...]:
         """First and last year of every era."""
         ends = [*(start - 1 for start in self.era_starts[1:]), self.last_year]
         return tuple(zip(self.era_starts, ends, strict=True))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last year of all eras."""
+        return self.eras[0][0], self.eras[-1][1]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,13 +150,14 @@ class DataAge(TextStudy):
         return tuple(range(self.era_starts.index(self.labelled_from), len(self.eras)))
 
     def documents(self, first: int, last: int, draw: int, seed: int) -> tuple[int, ...]:
-        """Ids of random training speeches of the years `first` to `last`, about `age_bytes` in
+        """Ids of random training documents of the years `first` to `last`, about `age_bytes` in
         all: in random order, each taken that still fits. Arms of one `draw` and `seed` go by one
         order, so that they share what they can.
 
         Raises UserError if the years hold too little text.
         """
-        years, ids, sizes, ranks = _training_speeches(self.seed + seed, draw)
+        years, ids, sizes = training_documents(self.card)
+        ranks = np.random.default_rng([self.seed + seed, 0xA6E, draw]).random(len(ids))
         inside = np.flatnonzero((years >= first) & (years <= last))
         chosen, total = [], 0
         for row in inside[np.argsort(ranks[inside])].tolist():
@@ -116,9 +167,9 @@ class DataAge(TextStudy):
         if total < CLOSE * self.age_bytes:
             held = int(sizes[inside].sum())
             raise UserError(
-                f"age_bytes: the speeches of {first} to {last} fill {total:,} of the "
+                f"age_bytes: the documents of {first} to {last} fill {total:,} of the "
                 f"{self.age_bytes:,} bytes asked for (they hold {held:,}); choose fewer bytes, or "
-                "enough for one whole speech."
+                "enough for one whole document."
             )
         return tuple(sorted(chosen))
 
@@ -129,7 +180,7 @@ class DataAge(TextStudy):
         year, as many draws as there are eras (the first is also the last snapshot); second size:
         the slices with the other model.
         """
-        start, stop = self.eras[0][0], self.eras[-1][1]
+        start, stop = self.span
         rows: dict[str, list[tuple[int, int, int]]] = {
             "slices": [(first, last, 0) for first, last in self.eras],
             "snapshots": [(start, last, 0) for _, last in self.eras],
@@ -149,21 +200,25 @@ class DataAge(TextStudy):
 
     def _model(self, ids: tuple[int, ...], seed: int, second: bool) -> LanguageModelSpec:
         return self.language_model(
-            [TextPart(card=CARD, split="train", ids=ids)],
+            [TextPart(card=self.card, split="train", ids=ids)],
             seed,
             self.speeches(),
-            tokens=self.age_tokens,
+            self.age_tokens,
             model=self.second_model if second else self.model,
             keep_weights=not second,
         )
 
     def speeches(self) -> tuple[Evaluation, ...]:
-        """All held-out speeches, `speech_tokens` of each. Nothing is chosen by the validation
+        """All held-out documents, `speech_tokens` of each. Nothing is chosen by the validation
         split here, so that both splits serve as evaluation sets."""
         return tuple(
             Evaluation(
                 name=split,
-                part=TextPart(card=CARD, split=split, ids=tuple(corpus(split).ids.tolist())),
+                part=TextPart(
+                    card=self.card,
+                    split=split,
+                    ids=tuple(corpus(self.card, split).between(*self.span).ids.tolist()),
+                ),
                 max_tokens=self.speech_tokens,
             )
             for split in HELD_OUT
@@ -171,14 +226,17 @@ class DataAge(TextStudy):
 
     @property
     def task(self) -> PartyTask:
-        """Classification by party in the eras from `labelled_from` on."""
-        return PartyTask(tuple(self.eras[era] for era in self.labelled), self.windows)
+        """Classification by the label in the eras from `labelled_from` on."""
+        eras = tuple(self.eras[era] for era in self.labelled)
+        return PartyTask(eras, self.windows, self.card, self.label, self.classes)
 
     def fine_tuning(
         self, pretrained: Mapping[str, Sequence[Sequence[LanguageModelSpec]]]
     ) -> dict[tuple[int, str], list[list[FineTuneSpec]]]:
         """Fine-tuning for the task, by steps and era of pretraining (or "random dates"), [era of
-        fine-tuning][seed and half]."""
+        fine-tuning][seed and half]; none without labels."""
+        if not self.has_labels:
+            return {}
         starts: dict[str, Sequence[LanguageModelSpec]] = {
             self.names[era]: pretrained["slices"][era] for era in self.labelled
         }
@@ -201,28 +259,63 @@ class DataAge(TextStudy):
         ]
 
     def preflight(self) -> None:
-        """Validate before running; raises UserError for undated speeches, eras with too little
+        """Validate before running; raises UserError for undated documents, eras with too little
         text, too little disk."""
         runs = self.seeds * 4 * len(self.eras)
-        self.check(runs=runs, budgets=("tokens", "age_tokens"))
+        self.check(runs=runs, budget="age_tokens")
         for first, last in self.eras:
             self.documents(first, last, 0, 0)
-        held = np.concatenate([corpus(split).years for split in HELD_OUT])
+        held = np.concatenate([corpus(self.card, split).years for split in HELD_OUT])
         for first, last in self.eras:
             if not ((held >= first) & (held <= last)).any():
-                raise UserError(f"era_starts: no held-out speech is of {first} to {last}.")
+                raise UserError(f"era_starts: no held-out document is of {first} to {last}.")
 
 
-@cache
-def _training_speeches(
-    seed: int, draw: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Array]:
-    """Years, ids, bytes and a random place in line of every training speech, each (N,)."""
-    found = corpus("train")
-    sizes = np.array([len(text.encode()) for text in found.texts], dtype=np.int64)
-    return (
-        found.years,
-        found.ids,
-        sizes,
-        np.random.default_rng([seed, 0xA6E, draw]).random(len(found)),
+Eras = tuple[tuple[int, int], ...]
+
+
+def training_documents(
+    card: str,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Years, ids and bytes (N,) of the documents of a card's training split."""
+    found = corpus(card, "train")
+    return found.years, found.ids, _sizes(found.texts)
+
+
+@lru_cache(maxsize=4)
+def _sizes(texts: tuple[str, ...]) -> NDArray[np.int64]:
+    return np.array([len(text.encode()) for text in texts], dtype=np.int64)
+
+
+def bytes_in(card: str, eras: Eras) -> list[int]:
+    """Bytes of training text of every era."""
+    years, _, sizes = training_documents(card)
+    return [int(sizes[(years >= first) & (years <= last)].sum()) for first, last in eras]
+
+
+def eras_of(card: str, starts: Sequence[int], last_year: int) -> Eras:
+    """The eras with these starts, if three of them or more hold text of the card, and else as many
+    of its own time, or as many as can be: of equal text, 20,000 bytes or more, each with held-out
+    documents. Raises UserError where three are too many."""
+    years, _, sizes = training_documents(card)
+    held = np.concatenate([corpus(card, split).years for split in HELD_OUT])
+    given = tuple(zip(starts, [*(s - 1 for s in starts[1:]), last_year], strict=True))
+    if sum(map(bool, bytes_in(card, given))) >= 3:
+        return given
+    both = np.concatenate([years, held])
+    first, last = int(both.min()), int(both.max())
+    parts = np.cumsum(np.bincount(years - first, sizes, last - first + 1)) / sizes.sum()  # by year
+    for count in range(len(starts), 2, -1):
+        cuts = [np.abs(parts[:-1] - i / count).argmin() for i in range(1, count) if last > first]
+        begins = [first, *(first + 1 + int(cut) for cut in cuts)]
+        eras = tuple(zip(begins, [*(b - 1 for b in begins[1:]), last], strict=True))
+        if len(set(begins)) == count and all(
+            size >= 20_000 and ((held >= a) & (held <= b)).any()
+            for size, (a, b) in zip(bytes_in(card, eras), eras, strict=True)
+        ):
+            return eras
+    raise UserError(
+        f"card: the documents of {card} are of {first} to {last} and hold {int(sizes.sum()):,} "
+        "bytes to train on; this chapter compares three eras or more, of 20,000 bytes each and "
+        "with held-out documents."
     )

@@ -18,7 +18,7 @@ from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, first_and_rest, weighted_median, weighted_spearman
 from dataworth.studies import base
-from dataworth.studies.text import presidents
+from dataworth.studies.text import authors
 from dataworth.text.measures import PII, CharacteristicsSpec
 from dataworth.text.pools import DOMAINS, whole_domain
 from dataworth.text.scorers import SCORERS
@@ -451,6 +451,6 @@ def authors_of(spec: CharacteristicsSpec) -> NDArray[np.str_]:
     """Who wrote each document of a spec: the president of an address, else each its own."""
     found: list[str] = []
     for part in spec.parts:
-        names = presidents(SPEECHES) if part.card == SPEECHES else {}
+        names = authors(SPEECHES) if part.card == SPEECHES else {}
         found += [names.get(i, f"{part.card} {part.split} {i}") for i in part.ids]
     return np.array(found)

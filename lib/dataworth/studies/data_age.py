@@ -1,6 +1,7 @@
 """The study behind the chapter *data_age*: training text of one time, evaluation text of another.
 
-The arms are in `age_arms`; the addresses on the State of the Union have a year each.
+The arms are in `age_arms`; the addresses on the State of the Union have a year each, as has every
+document of a card of one's own that can be studied.
 """
 
 from __future__ import annotations
@@ -67,8 +68,12 @@ class Aged(base.Study):
 
     @cached_property
     def eras(self) -> NDArray[np.int64]:
-        """Number of the era (N,) of every held-out speech."""
-        return self.params.era_of(held_out()[0])
+        """Number of the era (N,) of every held-out document."""
+        return self.params.era_of(self._held_out[0])
+
+    @cached_property
+    def _held_out(self) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
+        return held_out(self.params.card, self.params.span)
 
     def nats(self, arm: str) -> tuple[Array, NDArray[np.int64]]:
         """Nats (P, S, N) of every speech, and bytes (N,)."""
@@ -78,9 +83,9 @@ class Aged(base.Study):
             values.append(np.stack([nats for nats, _, _ in loaded]))
             sizes.append(loaded[0][1])
             ids.append(loaded[0][2])
-        if not np.array_equal(np.concatenate(ids), held_out()[2]):
+        if not np.array_equal(np.concatenate(ids), self._held_out[2]):
             raise UserError(
-                f"The runs of {arm!r} were evaluated on other speeches than the corpus holds."
+                f"The runs of {arm!r} were evaluated on other documents than the corpus holds."
             )
         return np.concatenate(values, -1), np.concatenate(sizes)
 
@@ -92,7 +97,7 @@ class Aged(base.Study):
     @cached_property
     def _counted(self) -> dict[str, Losses]:
         """The losses of counts on the very texts of the slices, each of which is read once."""
-        p, presidents = self.params, held_out()[1]
+        p, presidents = self.params, self._held_out[1]
         parts, tokenizer = p.speeches(), p.tokenizer()
         asked = [
             document[: e.max_tokens]
@@ -158,7 +163,7 @@ class Aged(base.Study):
             np.concatenate([nats for nats, _ in loaded]) / math.log(2),
             loaded[0][1],
             self.eras,
-            authors=held_out()[1],
+            authors=self._held_out[1],
             resamples=p.resamples,
             seed=p.seed,
             stream=int(second),
@@ -288,7 +293,7 @@ class Aged(base.Study):
         p = self.params
         ends = [last for _, last in p.eras]
         nats = self.nats(arm)[0]
-        return ageing(nats, ends, self.eras, held_out()[1], p.resamples, p.seed)
+        return ageing(nats, ends, self.eras, self._held_out[1], p.resamples, p.seed)
 
     def excess(self, arm: str) -> pd.DataFrame:
         """The rising fit of `ageing` at 40 ages: `years`, `excess`, `low`, `high`, as fractions of

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
 
 from dataworth.arrays import Array
-from dataworth.parameters import field
+from dataworth.display import Sentence
 from dataworth.runs import Result, Store
 from dataworth.stats import (
     Estimate,
@@ -23,101 +22,24 @@ from dataworth.stats import (
     mean,
 )
 from dataworth.studies import base
-from dataworth.studies.domain_arms import FULL, DomainArms, Mixed, loss_draws, without
-from dataworth.studies.text import columns, multiple_choice
-from dataworth.text.downstream import ChoiceSpec, choice_scores
+from dataworth.studies.domain_arms import FULL, Domains, Mixed, loss_draws, without
+from dataworth.studies.text import columns
+from dataworth.text.downstream import choice_scores
 from dataworth.text.losses import by_part
-from dataworth.text.pools import DOMAINS, PILE, Pool
+from dataworth.text.pools import Pool
 from dataworth.text.tokens import run_text_tasks
-from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataworth.studies.text_cost import Training
+__all__ = ["DomainStudy", "Domains", "MixtureRegression", "fit_mixtures", "run"]
 
 Average = Literal["macro", "bytes"]
 Score = Literal["margin", "right"]
 Drawn = tuple[dict[str, Array], dict[str, Array]]
 """By arm values (domains,) and draws (B, domains) of them."""
-Counts = Annotated[tuple[Annotated[int, Field(ge=1, lt=len(DOMAINS))], ...], Field(min_length=1)]
 
 FLOOR = 0.01  # added to shares before their logarithm is taken
-
-
-class Domains(DomainArms):
-    """Parameters of the chapter."""
-
-    few: Counts = field("domains in the pools of few domains, the largest first")
-    questions: int = field("questions of every domain, about", "questions", ge=8, le=10**7)
-    prompt: int = field("beginning of a document that is given", "tokens", ge=1, le=10**6)
-    continuation: int = field("what follows and is to be recognised", "tokens", ge=1, le=10**6)
-
-    @field_validator("few")
-    @classmethod
-    def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("must be distinct")
-        return tuple(sorted(values))
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if (length := self.prompt + self.continuation) > self.context:
-            raise ValueError(
-                f"prompt and continuation are {length} tokens; they must fit in the context of "
-                f"{self.context}"
-            )
-        return self
-
-    def few_domains(self) -> dict[str, list[Pool]]:
-        """Pools of the Pile's k largest domains, in their proportions, with as many bytes as the
-        pool without its largest domain has, and its control; by arm and run."""
-        size = 1 - max(self.shares.values())
-        return {
-            few_of(count): [
-                self.pile(run, {name: PILE[name] for name in largest(count)}, size)
-                for run in range(self.seeds)
-            ]
-            for count in self.few
-        }
-
-    def pools(self) -> dict[str, list[Pool]]:
-        """What every arm trains on, [arm][seed]."""
-        return self.drops() | self.random_drops() | self.few_domains()
-
-    def asked(self, pretrained: LanguageModelSpec) -> ChoiceSpec:
-        """The multiple-choice questions for one model."""
-        return multiple_choice(
-            pretrained, self.questions, self.prompt, self.continuation, self.seed
-        )
-
-    def trainings(self) -> list[Training]:
-        """The whole pool, a drop of every domain, random drops, pools of few domains."""
-        from dataworth.studies.text_cost import Training
-
-        runs = {
-            "the Pile and, one at a time, without each of its domains": len(DOMAINS) + 1,
-            "random drops": len(self.controls),
-            "few domains": len(self.few),
-        }
-        return [
-            Training(kind, self.model, self.seeds * arms, self.tokens)
-            for kind, arms in runs.items()
-        ]
-
-    def preflight(self) -> None:
-        """Validate before running; raises UserError if the disk or the budget is too small."""
-        self.check(runs=sum(training.runs for training in self.trainings()))
-
-
-def largest(count: int) -> list[str]:
-    """The largest domains of the small Pile."""
-    return sorted(PILE, key=PILE.__getitem__, reverse=True)[:count]
-
-
-def few_of(count: int) -> str:
-    """Name of the arm that holds the `count` largest domains alone."""
-    return f"{count} of {len(PILE)} domains"
 
 
 @dataclass(frozen=True)
@@ -129,7 +51,19 @@ class DomainStudy(base.Study):
     runs: Mapping[str, Sequence[Result]]
     answers: Mapping[str, Sequence[Result]]
 
-    domains = tuple(DOMAINS)
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that are left out one at a time."""
+        return tuple(self.params.domains)
+
+    def counterparts(self, *groups: str) -> list[str]:
+        """The domains that stand for groups of sources of Longpre et al. 2023 (all: that stand for
+        any); none of one's own card do."""
+        return [
+            name
+            for name, domain in self.params.domains.items()
+            if domain.group and (not groups or domain.group in groups)
+        ]
 
     @property
     def shares(self) -> dict[str, float]:
@@ -149,7 +83,7 @@ class DomainStudy(base.Study):
         baseline: Mixed = FULL,
     ) -> Estimate:
         """Loss of an arm minus that of the baseline, in bits per byte (positive: worse): on one
-        domain's held-out documents, or on several domains' (default: all eight) averaged, each
+        domain's held-out documents, or on several domains' (default: all) averaged, each
         alike (`macro`) or by its share of the whole pool's bytes (`bytes`)."""
         names = [evaluation] if isinstance(evaluation, str) else list(evaluation or self.domains)
         weights = np.array([self.shares[name] if average == "bytes" else 1.0 for name in names])
@@ -173,29 +107,56 @@ class DomainStudy(base.Study):
         return self.change(without(domain), over, average=average, baseline=baseline)
 
     def mean_harm(self, domains: Sequence[str], *, beyond: bool = False) -> Estimate:
-        """Mean of the `harm` of several domains, each alike."""
-        return mean([self.harm(name, beyond=beyond) for name in domains])
+        """Mean of the `harm` of several domains, each alike; of none it is not measurable."""
+        return self.mean_of([self.harm(name, beyond=beyond) for name in domains])
 
-    def at_random(self, domains: Sequence[str]) -> Estimate:
-        """Mean cost of random drops of the domains' sizes, each on the text of all others."""
-        return mean([self.change(self.params.control(n), self.others(n)) for n in domains])
+    def at_random(self, domains: Sequence[str], *, per_percent: bool = False) -> Estimate:
+        """Mean cost of random drops of the domains' sizes, each on the text of all others; divided
+        by the percent removed if asked."""
+        found = {
+            n: self.change(self.params.control(n), self.others(n))
+            for n in domains
+            if n in self.domains
+        }
+        return self.mean_of(
+            [e.times(0.01 / self.shares[n] if per_percent else 1.0) for n, e in found.items()]
+        )
 
     def averages(self) -> pd.DataFrame:
         """The harm of every domain (rows, estimates) by four averages: over the domains left in or
-        all eight, each alike or by its share of the pool."""
+        all, each alike or by its share of the pool."""
         import pandas as pd
 
         words: dict[str, Average] = {"each domain alike": "macro", "by share of the pool": "bytes"}
         return pd.DataFrame(
             {
                 f"{scope}, {how}": [
-                    self.harm(name, own=scope == "all eight", average=average)
+                    self.harm(name, own=scope == "all domains", average=average)
                     for name in self.domains
                 ]
-                for scope in ("domains left in", "all eight")
+                for scope in ("domains left in", "all domains")
                 for how, average in words.items()
             },
             index=pd.Index(self.domains, name="domain left out"),
+        )
+
+    def mean_of(self, estimates: Sequence[Estimate]) -> Estimate:
+        """Their mean; not measurable where there are none."""
+        return mean(estimates) if estimates else self.nothing
+
+    @property
+    def nothing(self) -> Estimate:
+        """What stands for a number about counterparts of the paper's sources that are not there."""
+        draws = np.full(self.params.resamples, np.nan)
+        return Estimate(np.nan, np.nan, np.nan, draws, self.lacking)
+
+    @property
+    def lacking(self) -> str:
+        """Why nothing can be compared with the paper's sources, "" where it can."""
+        if self.counterparts():
+            return ""
+        return Sentence(
+            f"The domains of {self.params.card} are no counterparts of the sources of the Pile."
         )
 
     def heat(self, arms: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
@@ -221,7 +182,7 @@ class DomainStudy(base.Study):
                 ),
             }
             found["per_percent"] = found["others"].times(1 / removed)
-            about = {"group": DOMAINS[name].group, "removed": removed}
+            about = {"group": self.params.domains[name].group or "none", "removed": removed}
             rows.append(about | columns(found))
         return pd.DataFrame(rows, index=pd.Index(self.domains, name="domain"))
 
@@ -241,6 +202,8 @@ class DomainStudy(base.Study):
         """Spearman correlation of the average harm with other numbers by domain (larger: more
         harm). Domains are a sample here: they are resampled too."""
         names = [name for name in self.domains if name in other]
+        if not names:
+            return self.nothing
         harms = [self.harm(name) for name in names]
         ours = np.stack([e.draws for e in harms], axis=1)
         theirs = np.array([other[name] for name in names])
@@ -253,7 +216,9 @@ class DomainStudy(base.Study):
     def largest_margin(self, domain: str, *, per_percent: bool = False) -> Estimate:
         """Harm of leaving out a domain minus the largest harm among the others, on the domains
         that each leaves in; divided by the percent removed if asked. As the largest of several
-        favours luck, the interval is that of `best_of`."""
+        favours luck, the interval is that of `best_of`. Not measurable without the domain."""
+        if domain not in self.domains:
+            return self.nothing
         harms = {
             name: self.harm(name).times(0.01 / self.shares[name] if per_percent else 1.0)
             for name in self.domains
@@ -266,10 +231,10 @@ class DomainStudy(base.Study):
         """Loss by the number of domains in pools of equal bytes, minus that of all domains at
         random: the pools of few domains, and the one without its largest. On all domains averaged,
         or on one (then without the pool that lacks it)."""
-        (most,) = largest(1)
+        (most,), total = self.params.largest(1), len(self.domains)
         baseline = self.params.control(most)
-        arms: dict[int, Mixed] = {count: few_of(count) for count in self.params.few}
-        arms |= {len(PILE) - 1: without(most), len(PILE): baseline}
+        arms: dict[int, Mixed] = {count: self.params.few_of(count) for count in self.params.few}
+        arms |= {total - 1: without(most), total: baseline}
         return {
             count: self.change(arm, evaluation, baseline=baseline)
             for count, arm in arms.items()
@@ -280,15 +245,16 @@ class DomainStudy(base.Study):
         """What a pool of few domains costs on text of kinds that it has not seen, in bits per byte:
         its loss on each domain that it lacks minus that of the pool of the seven others, which has
         not seen it either; their mean, less what the bytes that it lacks cost (`fewer_bytes`)."""
-        unseen = [name for name in self.domains if name not in largest(count)]
-        found = [self.change(few_of(count), name, baseline=without(name)) for name in unseen]
+        unseen = [name for name in self.domains if name not in self.params.largest(count)]
+        few = self.params.few_of(count)
+        found = [self.change(few, name, baseline=without(name)) for name in unseen]
         return mean(found).minus(self.fewer_bytes(count))
 
     def fewer_bytes(self, count: int) -> Estimate:
         """Cost of a random drop to the size of the pool of few domains, on the text of the domains
         that this one lacks."""
-        unseen = [name for name in self.domains if name not in largest(count)]
-        return self.change(self.params.control(largest(1)[0]), unseen)
+        unseen = [name for name in self.domains if name not in self.params.largest(count)]
+        return self.change(self.params.control(self.params.largest(1)[0]), unseen)
 
     # --- Multiple choice ---------------------------------------------------------------------
 
@@ -302,13 +268,31 @@ class DomainStudy(base.Study):
     ) -> Estimate:
         """Margin of the true continuation over the best false one, in bits per byte (larger is
         better), or percent of right answers (`right`), minus that of the baseline arm; averaged
-        over the questions' domains (default: all), each alike."""
+        over the questions' domains (default: all), each alike; not measurable for none of them."""
+        if domains is not None and not set(domains) <= set(self.domains):
+            return self.nothing
         at = [self.domains.index(name) for name in domains or self.domains]
         value, drawn = mixed(self._answers[score], arm)
         if baseline is not None:
             other, others = mixed(self._answers[score], baseline)
             value, drawn = value - other, drawn - others
         return estimate(float(value[at].mean()), drawn[:, at].mean(1))
+
+    def right(self, domain: str, arm: Mixed = FULL, baseline: Mixed | None = None) -> Estimate:
+        """Percent of right answers on a domain's own questions; not measurable without it."""
+        return self.margin(arm, [domain], baseline=baseline, score="right")
+
+    def answers_without(self, domain: str) -> Estimate:
+        """Right answers on its own questions without a domain less those of a random drop of its
+        size."""
+        return self.right(domain, without(domain), self._control(domain))
+
+    def answers_at_random(self, domain: str) -> Estimate:
+        """Right answers on its questions of a random drop of its size less the whole pool's."""
+        return self.right(domain, self._control(domain), FULL)
+
+    def _control(self, domain: str) -> Mixed:
+        return self.params.control(domain) if domain in self.domains else FULL
 
     def downstream(self) -> pd.DataFrame:
         """One row per left-out domain: change of the margin on questions of the other domains
@@ -415,7 +399,7 @@ class DomainStudy(base.Study):
     @cached_property
     def _losses(self) -> Drawn:
         p = self.params
-        return loss_draws(self.runs, self.domains, resamples=p.resamples, seed=p.seed)
+        return loss_draws(self.runs, p.domains, resamples=p.resamples, seed=p.seed)
 
     @cached_property
     def _answers(self) -> dict[Score, Drawn]:

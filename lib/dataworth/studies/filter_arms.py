@@ -19,11 +19,25 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.studies.filter_tasks import LARGER, Tasks
-from dataworth.studies.text import TextStudy
+from dataworth.studies.text import PoolStudy, fit, own_texts
 from dataworth.text import filters
+from dataworth.text.clean import holding
 from dataworth.text.heuristics import refusals
-from dataworth.text.pools import Pool
-from dataworth.text.score_runs import crawl_scores, scorable
+from dataworth.text.own_scorers import FORMS, absolute, is_own, own_scorer
+from dataworth.text.pools import (
+    CRAWL,
+    DOMAINS,
+    LONGEST,
+    SMALL_CRAWL,
+    Domain,
+    Pool,
+    own_bytes,
+    own_crawl,
+    whole_domain,
+)
+from dataworth.text.quality import NEGATIVES, POSITIVES
+from dataworth.text.score_runs import ScoresSpec, run_scores, scorable, scores_spec
+from dataworth.text.scorers import SCORERS
 from dataworth.text.scores import FLAGS
 
 if TYPE_CHECKING:
@@ -31,12 +45,13 @@ if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training
 
 Percent = Annotated[float, Field(gt=0, lt=100)]
+Cards = Annotated[tuple[str, ...], Field(min_length=1)]
 Percents = Annotated[tuple[Percent, ...], Field(min_length=1)]
 Kind = Literal["whole", "filter", "inverse", "random", "equal", "matched", "other"]
 
 NEAR = 3.0  # percent: how far below the smallest random drop an arm may lie
 
-HIGH_IS_GOOD = {"quality": True, "toxicity": False}
+HIGH_IS_GOOD = {"quality": True, "toxicity": False, "detoxify": False, "bad-words": False}
 """Which end of a score its filter keeps. (Quality in Longpre et al. 2023 is high for bad texts.)"""
 
 
@@ -78,14 +93,16 @@ class Chosen:
     cut: float = float("nan")
 
 
-class Filtering(TextStudy):
+class Filtering(PoolStudy):
     """Parameters of both chapters."""
 
     hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
+    shipped: ClassVar[str] = SMALL_CRAWL
     score: ClassVar[str]
-    scorers: ClassVar[tuple[str, ...]] = ("quality", "toxicity")
-    """Whose scores the chapter reads."""
+    judges: ClassVar[tuple[str, ...]] = ("quality", "toxicity")
+    """Whose scores the chapter reads beside those of its filter."""
 
+    scorer: str = field(f"what the filter ranks by: {', '.join(SCORERS)}, or your own {FORMS}")
     kept: Percents = field("shares that the filter keeps", "% of bytes")
     inverse: Percent = field("share that the inverse filter keeps", "% of bytes")
     controls: Percents = field(
@@ -133,19 +150,86 @@ class Filtering(TextStudy):
             )
         return self
 
+    @field_validator("scorer")
+    @classmethod
+    def _scorer_exists(cls, name: str) -> str:
+        if name in SCORERS:
+            return name
+        if not is_own(name):
+            raise ValueError(f"must be of {', '.join(SCORERS)}, or {FORMS}")
+        own_scorer(name)
+        return absolute(name)
+
+    @cached_property
+    def crawl_domains(self) -> Mapping[str, Domain]:
+        """The domains of the crawl."""
+        if self.card == self.shipped:
+            return {name: DOMAINS[name] for name in CRAWL}
+        return own_crawl(self.card, self.pool_bytes)
+
+    @cached_property
+    def domains(self) -> Mapping[str, Domain]:
+        """What models are evaluated on: the small Pile's domains, those of the small crawl
+        exchanged for those of one's own."""
+        if self.card == self.shipped:
+            return DOMAINS
+        return {**self.crawl_domains, **{n: d for n, d in DOMAINS.items() if n not in CRAWL}}
+
+    def larger(self) -> float:
+        """How many times as large as the crawl the largest is from which the chapter chooses."""
+        return 100 / min(self.equal)
+
+    def most_bytes(self) -> int:
+        return int(0.99 * own_bytes(self.card, LONGEST) / self.larger())
+
+    def crawl(self, run: int, size: float = 1.0) -> Pool:
+        """The crawl of a training run, which filters work on, or `size` times as much; whole
+        documents, of which a smaller crawl holds a part."""
+        own = self.card != self.shipped
+        shares = {n: d.share for n, d in self.crawl_domains.items()} if own else CRAWL
+        return self.draw(shares, run, size)
+
     @cached_property
     def wholes(self) -> list[Pool]:
-        """The small crawl of each run, unfiltered, but for texts that no scorer can score
-        (`scorable`)."""
+        """The crawl of each run, unfiltered, but for texts that no scorer can score (`scorable`),
+        and of one's own for passages of held-out documents."""
         return self.crawls()
 
     def crawls(self, size: float = 1.0) -> list[Pool]:
         """The same, or `size` times as much."""
-        return [scorable(self.crawl(run, size)) for run in range(self.seeds)]
+        found = [scorable(self.crawl(run, size)) for run in range(self.seeds)]
+        if self.card == self.shipped:  # no domain of the small Pile holds another's passages
+            return found
+        tests = [
+            text
+            for name, domain in self.domains.items()
+            if domain.card != self.card
+            for text in whole_domain(name, "test", domain).texts
+        ]
+        return [pool.take(~holding(pool.texts, tests)) for pool in found]
+
+    def scores_of(self, name: str) -> ScoresSpec:
+        """The run that scores the crawl."""
+        cards = tuple(dict.fromkeys(d.card for d in self.crawl_domains.values()))
+        return scores_spec(name, cards)
+
+    def scores(self, names: Sequence[str], store: Store) -> dict[str, dict[int, float]]:
+        """Scores of all documents of the crawl's training split by id, for every scorer named."""
+        found = run_scores([self.scores_of(name) for name in names], store)
+        return dict(zip(names, found, strict=True))
+
+    def keeps_high(self, rule: str) -> bool:
+        """Whether the filter of a score keeps its high end: as the chapter does, or one's own
+        scorer says."""
+        name = self.scorer if rule == self.score else rule
+        if not is_own(name):
+            return HIGH_IS_GOOD[name]
+        good = own_scorer(name).good
+        return HIGH_IS_GOOD[rule] if good is None else good == "high"
 
     def arms(self, store: Store) -> dict[Arm, Chosen]:
         """All training sets."""
-        by = crawl_scores((self.score,), store)[self.score]
+        by = self.scores((self.scorer,), store)[self.scorer]
         found = {WHOLE: Chosen(self.wholes)}
         found |= self.filtered(self.score, by, self.kept, self.inverse)
         for kept in self.controls:
@@ -168,7 +252,7 @@ class Filtering(TextStudy):
         return {arm: self._filter(arm, self.wholes, by) for arm in arms}
 
     def _filter(self, arm: Arm, crawls: Sequence[Pool], by: Mapping[int, float]) -> Chosen:
-        high_first = HIGH_IS_GOOD[arm.rule] != (arm.kind == "inverse")
+        high_first = self.keeps_high(arm.rule) != (arm.kind == "inverse")
         kept = [crawl.select(arm.kept / 100, by=by, high_first=high_first) for crawl in crawls]
         values = kept[0].values(by)
         return Chosen(kept, float(values.min() if high_first else values.max()))
@@ -193,6 +277,8 @@ class Filtering(TextStudy):
             prompts=self.prompts,
             samples=self.samples,
             seed=self.seed,
+            small_crawl=self.card == self.shipped,
+            domains=tuple(self.domains.items()),
         )
 
     def trainings(self) -> list[Training]:
@@ -229,6 +315,27 @@ class QualityFilter(Filtering):
         le=10**15,
     )
     alpha: float = field("shape of Pareto sampling", gt=0, le=1000)
+    positives: Cards = field("cards of texts that the quality classifier takes for good")
+    negatives: Cards = field("cards of texts that it takes for bad")
+
+    @field_validator("positives", "negatives")
+    @classmethod
+    def _cards_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            own_texts(name)
+        return names
+
+    @model_validator(mode="after")
+    def _larger_crawl_fits(self) -> Self:
+        if self.card != self.shipped:
+            fit(self, pareto_bytes=min(self.pareto_bytes, int(self.most_bytes() * self.larger())))
+        return self
+
+    def scores_of(self, name: str) -> ScoresSpec:
+        asked = (self.positives, self.negatives)
+        if name != "quality" or asked == (POSITIVES, NEGATIVES):
+            return super().scores_of(name)
+        return scores_spec(name, super().scores_of(name).cards, *asked)
 
     def n_others(self) -> int:
         return 2
@@ -237,7 +344,7 @@ class QualityFilter(Filtering):
         """Pareto sampling and heuristic filters, both on a larger crawl, as they keep little. What
         they keep is cut at random to the size of the unfiltered crawl where it exceeds it."""
         crawls = self.crawls(self.pareto_bytes / self.pool_bytes)
-        by = crawl_scores((self.score,), store)[self.score]
+        by = self.scores(("quality",), store)["quality"]
         sampled, pages = [], []
         for run, crawl in enumerate(crawls):
             kept = refusals(crawl.texts).kept
@@ -263,7 +370,7 @@ class ToxicityFilter(Filtering):
     """Parameters of the chapter *toxicity*."""
 
     score: ClassVar[str] = "toxicity"
-    scorers: ClassVar[tuple[str, ...]] = ("quality", "toxicity", "bad-words")
+    judges: ClassVar[tuple[str, ...]] = ("quality", "toxicity", "bad-words")
     quality_kept: Percents = field(
         "quality filters to compare with: those of that chapter", "% of bytes"
     )
@@ -274,7 +381,7 @@ class ToxicityFilter(Filtering):
 
     def others(self, store: Store) -> dict[Arm, Chosen]:
         """C4's word-list filter, and the quality filters of the other chapter."""
-        by = crawl_scores(("quality", "bad-words"), store)
+        by = self.scores(("quality", "bad-words"), store)
         words = Chosen(
             [
                 whole.take(filters.below(whole.values(by["bad-words"]), FLAGS["bad-words"]))

@@ -22,7 +22,7 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.noise import seed_noise
 from dataworth.runs import Result, Spec, Store
-from dataworth.studies.text import multiple_choice
+from dataworth.studies.text import Named, questions_of
 from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.generation import GenerationSpec, toxic_share, toxicity_scores
@@ -80,13 +80,17 @@ class Tasks:
     prompts: int
     samples: int
     seed: int
+    small_crawl: bool = True
+    domains: Named = tuple(DOMAINS.items())
 
     names = ("choice", "toxic", "generation")
 
     def specs(self, task: str, pretrained: LanguageModelSpec) -> list[Spec]:
         """The runs of a task for one model."""
         if task == "choice":
-            return [multiple_choice(pretrained, self.questions, QUESTION, ANSWER, self.seed)]
+            return [
+                questions_of(self.domains, pretrained, self.questions, QUESTION, ANSWER, self.seed)
+            ]
         if task == "generation":
             prompts = self.prompt_texts
             return [
@@ -115,9 +119,11 @@ class Tasks:
     @cache  # noqa: B019 - lives as long as a study
     def _outside(self, seed: int) -> Labelled:
         """Documents for fine-tuning, which the crawl of the run with this seed does not hold."""
-        seen = draw(CRAWL, round(LARGER * self.pool_bytes), seed=seed)
         pool = whole_domain(SENTENCES, "train")
-        return self._classes(pool.take(~np.isin(pool.ids, seen.ids)), 1, seed)
+        if self.small_crawl:  # one's own holds none of them
+            seen = draw(CRAWL, round(LARGER * self.pool_bytes), seed=seed)
+            pool = pool.take(~np.isin(pool.ids, seen.ids))
+        return self._classes(pool, 1, seed)
 
     @cached_property
     def _evaluations(self) -> tuple[tuple[Evaluation, ...], tuple[tuple[str, ...], ...]]:

@@ -31,8 +31,7 @@ from dataworth.studies.filter_tasks import TASKS, run_score, score_task
 from dataworth.studies.text import columns
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
-from dataworth.text.pools import CRAWL, DOMAINS, Pool
-from dataworth.text.score_runs import crawl_scores, run_scores
+from dataworth.text.pools import Pool
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import run_text_tasks
 
@@ -52,7 +51,15 @@ class Filtered(base.Study):
     answers: Mapping[Arm, Mapping[str, Sequence[Sequence[Result]]]]
     store: Store
 
-    domains = tuple(DOMAINS)
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of held-out text."""
+        return tuple(self.params.domains)
+
+    @property
+    def crawl(self) -> tuple[str, ...]:
+        """The domains of the crawl."""
+        return tuple(self.params.crawl_domains)
 
     def arm(self, rule: str, kept: float = 100.0, kind: Kind | None = None) -> Arm:
         """The arm of a rule that keeps so many percent: `arm("quality", 46)`, `arm("random", 73)`,
@@ -134,7 +141,7 @@ class Filtered(base.Study):
     @cached_property
     def _losses(self) -> tuple[dict[Arm, Array], dict[Arm, Array]]:
         p = self.params
-        return loss_draws(self.runs, self.domains, resamples=p.resamples, seed=p.seed)
+        return loss_draws(self.runs, p.domains, resamples=p.resamples, seed=p.seed)
 
     def gain(
         self,
@@ -253,7 +260,7 @@ class Filtered(base.Study):
                 "documents": len(pool),
                 "bytes": pool.bytes / len(pool),
                 "cut": chosen.cut,
-                **{domain: 100 * shares.get(domain, 0.0) for domain in CRAWL},
+                **{domain: 100 * shares.get(domain, 0.0) for domain in self.crawl},
                 "quality": _mean(np.nan_to_num(mine["quality"]), known["quality"]),
                 "toxic": 100 * _mean(flagged.astype(np.float64), known["toxicity"]),
                 "unscored": 100 * float(weights[np.isnan(sum(mine.values()))].sum()),
@@ -300,7 +307,7 @@ class Filtered(base.Study):
 
     @cached_property
     def _scores(self) -> dict[str, dict[int, float]]:
-        return crawl_scores(("quality", "toxicity"), self.store)
+        return self.params.scores(("quality", "toxicity"), self.store)
 
     def removed(self, count: int = 4, characters: int = 90) -> pd.DataFrame:
         """Random documents that the mildest filter removes, that only the strictest removes, and
@@ -310,7 +317,7 @@ class Filtered(base.Study):
         import pandas as pd
 
         p, pool = self.params, self._whole
-        scores = pool.values(self._scores[p.score])
+        scores = pool.values(p.scores((p.scorer,), self.store)[p.scorer])
         mild, strict = (self._holds(Arm(p.score, kept)) for kept in (max(p.kept), min(p.kept)))
         fates = {
             f"removed at {max(p.kept):g} % kept": ~mild,
@@ -399,7 +406,7 @@ def run(params: Filtering, store: Store | None = None) -> Filtered:
     """Score, train and question what is missing, and collect the study."""
     params.preflight()
     store = store or Store()
-    run_scores(params.scorers, store)
+    params.scores(list(dict.fromkeys((params.scorer, *params.judges))), store)
     arms = params.arms(store)
     specs = {
         arm: [

@@ -1,8 +1,9 @@
-"""The downstream task of *data age*: classification of speeches by the party of their president,
-and what the time of pretraining and of fine-tuning does to its loss.
+"""The downstream task of *data age*: classification of documents by a label of two classes, such as
+speeches by the party of their president, and what the time of pretraining and of fine-tuning does
+to its loss.
 
-Presidents are in two halves. Fine-tuning sees the speeches of one half, in every seed once either
-half, so that models can be evaluated on presidents of whom fine-tuning saw nothing: what a speaker
+Authors are in two halves. Fine-tuning sees the documents of one half, in every seed once either
+half, so that models can be evaluated on authors of whom fine-tuning saw nothing: what a speaker
 always says would give the party away.
 """
 
@@ -19,9 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.arrays import Array
+from dataworth.data.catalog import card as find_card
+from dataworth.data.documents import UNDATED
+from dataworth.display import Sentence
 from dataworth.errors import UserError
 from dataworth.runs import Result
 from dataworth.stats import Estimate, estimate
+from dataworth.studies.text import authors_in
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.temporal import Losses, Slope, degradation, losses_by_era
@@ -33,62 +38,81 @@ if TYPE_CHECKING:
 
     from dataworth.data import Corpus
 
-CARD = "sotu"
+SPEECHES = "sotu"
+"""The card of the book."""
 HELD_OUT = ("validation", "test")
-PARTIES = ("Republican", "Democratic")
 BATCH = 8
 DECADE = 10
 LABELS = {"random dates": "dates permuted (placebo)"}
 """What an arm of *data age* is called on the page, where its name says too little."""
 
 
-@cache
-def corpus(split: str) -> Corpus:
-    """The dated speeches of a split."""
+def corpus(card: str, split: str) -> Corpus:
+    """The documents of a split, which all have a date; UserError where one has none."""
     from dataworth.data import load_corpus
 
-    return load_corpus(CARD, split).dated()
+    found = load_corpus(card, split)
+    if card != SPEECHES and (missing := int((found.years == UNDATED).sum())):
+        raise UserError(
+            f"card: {missing:,} of the {len(found):,} documents of {card} ({split}) have no date, "
+            "and this chapter is about dates; add the data again without them "
+            f"(dataworth data add --id {card} --undated drop)."
+        )
+    return found.dated()
 
 
-@cache
-def held_out() -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
-    """Years, presidents and ids (N,) of the held-out speeches."""
-    parts = [corpus(split) for split in HELD_OUT]
+def held_out(
+    card: str, span: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
+    """Years, authors and ids (N,) of the held-out documents of a first to a last year."""
+    parts = [corpus(card, split).between(*span) for split in HELD_OUT]
     return (
         np.concatenate([c.years for c in parts]),
-        np.concatenate([c.labels["president"] for c in parts]),
+        np.concatenate([authors_in(c) for c in parts]),
         np.concatenate([c.ids for c in parts]),
     )
 
 
 @dataclass(frozen=True)
 class PartyTask:
-    """eras: first and last years of the eras with party classification, one after the other;
-    windows: how many are read of every speech."""
+    """eras: first and last years of the eras with classification, one after the other; windows: how
+    many are read of every document; card, label, classes: whose column, and its two values."""
 
     eras: tuple[tuple[int, int], ...]
     windows: int
+    card: str = SPEECHES
+    label: str = "party"
+    classes: tuple[str, ...] = ("Republican", "Democratic")
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the eras."""
         return tuple(f"{first}-{last}" for first, last in self.eras)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last year of all eras."""
+        return self.eras[0][0], self.eras[-1][1]
+
     def specs(self, models: Sequence[LanguageModelSpec], steps: int) -> list[list[FineTuneSpec]]:
         """Fine-tuning of the models (one a seed), [era of fine-tuning][seed and half]. All are
         evaluated on all held-out speeches of a known party."""
         held_out = tuple(
-            Evaluation(name=split, part=TextPart(card=CARD, split=split, ids=self.speeches(split)))
+            Evaluation(
+                name=split, part=TextPart(card=self.card, split=split, ids=self.speeches(split))
+            )
             for split in HELD_OUT
         )
         return [
             [
                 FineTuneSpec(
                     pretrained=model,
-                    train=TextPart(card=CARD, split="train", ids=self.speeches("train", era, half)),
+                    train=TextPart(
+                        card=self.card, split="train", ids=self.speeches("train", era, half)
+                    ),
                     evaluations=held_out,
-                    label="party",
-                    classes=PARTIES,
+                    label=self.label,
+                    classes=self.classes,
                     windows=self.windows,
                     batch=BATCH,
                     steps=steps,
@@ -103,30 +127,31 @@ class PartyTask:
     def speeches(
         self, split: str, era: int | None = None, half: int | None = None
     ) -> tuple[int, ...]:
-        """Ids of the speeches of a known party: of all eras or one, of all presidents or one half.
-        Raises UserError if one party is missing."""
+        """Ids of the documents of a known class: of all eras or one, of all authors or one half.
+        Raises UserError if one class is missing."""
         ids, parties, speakers = self._known(split, era)
         if half is not None:
             halves = self.halves()
             inside = np.array([halves.get(name) == half for name in speakers.tolist()], dtype=bool)
             ids, parties = ids[inside], parties[inside]
-        if missing := set(PARTIES) - set(parties.tolist()):
+        if missing := set(self.classes) - set(parties.tolist()):
             first, last = self._span(era)
             raise UserError(
-                f"era_starts: {first} to {last} has no speech of the {sorted(missing)[0]} party in "
-                f"the {split} split (of half of the presidents); choose longer eras."
+                f"era_starts: {first} to {last} has no document whose {self.label} is "
+                f"{sorted(missing)[0]!r} in the {split} split (of half of the authors); choose "
+                "longer eras."
             )
         return tuple(ids.tolist())
 
     def halves(self) -> dict[str, int]:
-        """The half, 0 or 1, of every president of a known party.
+        """The half, 0 or 1, of every author of documents of a known class.
 
-        Of each era and party, presidents go, most training speeches first, to the half that has
-        fewer such speeches so far; who served in two eras stays in the first one's half.
+        Of each era and class, authors go, most training documents first, to the half that has fewer
+        such documents so far; who wrote in two eras stays in the first one's half.
         """
         held = {name for split in HELD_OUT for name in self._known(split)[2].tolist()}
         found: dict[str, int] = {}
-        for era, party in itertools.product(range(len(self.eras)), PARTIES):
+        for era, party in itertools.product(range(len(self.eras)), self.classes):
             _, parties, speakers = self._known("train", era)
             counts = Counter(speakers[parties == party].tolist())
             for name in sorted(counts, key=lambda name: (-counts[name], name)):
@@ -138,17 +163,17 @@ class PartyTask:
         return found | dict.fromkeys(sorted(held - set(found)), 0)
 
     def _span(self, era: int | None) -> tuple[int, int]:
-        return (self.eras[0][0], self.eras[-1][1]) if era is None else self.eras[era]
+        return self.span if era is None else self.eras[era]
 
     def _known(
         self, split: str, era: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.str_]]:
-        """Ids, parties and presidents of the speeches of a known party: of all eras or one."""
-        found = corpus(split)
+        """Ids, classes and authors of the documents of a known class: of all eras or one."""
+        found, who = corpus(self.card, split), authors_in(corpus(self.card, split))
         first, last = self._span(era)
         inside = (found.years >= first) & (found.years <= last)
-        inside &= np.isin(found.labels["party"], PARTIES)
-        return found.ids[inside], found.labels["party"][inside], found.labels["president"][inside]
+        inside &= np.isin(found.labels[self.label], self.classes)
+        return found.ids[inside], found.labels[self.label][inside], who[inside]
 
 
 def losses(cell: Sequence[Result], metric: str, half: NDArray[np.int64]) -> Array:
@@ -172,18 +197,34 @@ def losses(cell: Sequence[Result], metric: str, half: NDArray[np.int64]) -> Arra
 @dataclass(frozen=True, eq=False)
 class Cube:
     """Finished fine-tuning by steps and era of pretraining, or "random dates", as
-    [era of fine-tuning][seed and half]; every run is evaluated on the speeches of all eras."""
+    [era of fine-tuning][seed and half]; every run is evaluated on the speeches of all eras. Without
+    any, `lacking` says why, and no number is measurable."""
 
     task: PartyTask
     tuned: Mapping[tuple[int, str], Sequence[Sequence[Result]]]
     resamples: int
     seed: int
 
+    @property
+    def lacking(self) -> str:
+        """Why there is no fine-tuning, "" where there is."""
+        if self.tuned:
+            return ""
+        known = ", ".join(find_card(self.task.card).labels) or "none"
+        return Sentence(
+            f"{self.task.card} has no column '{self.task.label}' for fine-tuning to tell (label); "
+            f"it has {known}."
+        )
+
+    def _nothing(self) -> Estimate:
+        draws = np.full(self.resamples, np.nan)
+        return Estimate(np.nan, np.nan, np.nan, draws, self.lacking)
+
     def _values(
         self, steps: int, unseen: bool, metric: str
     ) -> tuple[Array, NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
         """Losses or errors (P + 1, F, S, N) of every speech; its era, president and party (N,)."""
-        years, presidents, ids = held_out()
+        years, presidents, ids = held_out(self.task.card, self.task.span)
         rows = [self.tuned[steps, name] for name in (*self.task.names, "random dates")]
         first = rows[0][0][0].arrays
         place = {i: row for row, i in enumerate(ids.tolist())}
@@ -216,9 +257,11 @@ class Cube:
         """Percent of speeches of unseen presidents whose party is right, after fine-tuning in the
         era of evaluation: mean over starts, both parties of an era with equal weight, so that
         guessing gives 50."""
+        if self.lacking:
+            return self._nothing()
         values, era, presidents, parties = self._values(steps, True, "error")
         wrong = values[:, era, :, np.arange(len(era))]  # (N, P + 1, S)
-        cell = len(PARTIES) * era + parties
+        cell = len(self.task.classes) * era + parties
         weight = 1 / np.bincount(cell)[cell]
         found = losses_by_era(
             np.moveaxis(wrong, 0, -1) * weight,
@@ -250,6 +293,8 @@ class Cube:
 
     def per_decade(self, steps: int, which: str, unseen: bool = True) -> Estimate:
         """The slope of `degradation`, per decade."""
+        if self.lacking:
+            return self._nothing()
         return self.degradation(steps, which, unseen).per_year.times(DECADE)
 
     def degradations(self) -> pd.DataFrame:

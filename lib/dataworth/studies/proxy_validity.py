@@ -19,7 +19,7 @@ from dataworth.stats import Estimate, correlation, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
 from dataworth.text.models import MODELS
-from dataworth.text.pools import DOMAINS, Pool
+from dataworth.text.pools import Pool
 from dataworth.text.tokens import run_text_tasks
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ProxyValidity(DomainArms):
         """The arms at every size; those of the larger model are the runs of *domains*."""
         from dataworth.studies.text_cost import Training
 
-        arms = len(DOMAINS) + 2
+        arms = len(self.domains) + 2
         return [
             Training("mixtures to rank", model, self.seeds * arms, self.tokens)
             for model in (self.model, *self.proxies)
@@ -66,7 +66,7 @@ class ProxyValidity(DomainArms):
 
     def preflight(self) -> None:
         """Validate before running; raises UserError if the disk or the budget is too small."""
-        self.check(runs=self.seeds * (len(DOMAINS) + 2) * (1 + len(self.proxies)))
+        self.check(runs=self.seeds * (len(self.domains) + 2) * (1 + len(self.proxies)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,10 @@ class ProxyStudy(base.Study):
     params: ProxyValidity
     runs: Mapping[str, Mapping[str, Sequence[Result]]]
 
-    evaluations = (*DOMAINS, AVERAGE)
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """The domains, and all of them averaged."""
+        return (*self.params.domains, AVERAGE)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -122,7 +125,7 @@ class ProxyStudy(base.Study):
         interval is `both_ways`; `fold`: that of so many times the runs and documents, if the losses
         stayed as they are (their errors fall with the square root).
         """
-        names = [evaluation] if evaluation else list(DOMAINS)
+        names = [evaluation] if evaluation else list(self.params.domains)
         (small, drawn_small), (large, drawn_large) = (
             (level, drawn if fold == 1 else level + (drawn - level) / np.sqrt(fold))
             for level, drawn in map(self._draws, (proxy, self.params.model))
@@ -188,7 +191,7 @@ class ProxyStudy(base.Study):
         seed, of the larger model; averaged over ordered pairs of seeds. With the larger model
         itself this is the noise ceiling: how well it predicts its own repetition. The interval is
         over documents, `both_ways`. NaN with one seed."""
-        names = [evaluation] if evaluation else list(DOMAINS)
+        names = [evaluation] if evaluation else list(self.params.domains)
         pair = (model, self.params.model)
         (small, drawn_small), (large, drawn_large) = map(self._each_seed, pair)
         values, draws = [], []
@@ -213,7 +216,7 @@ class ProxyStudy(base.Study):
 
         small, large = self.losses(proxy), self.losses(self.params.model)
         gaps, same = [], []
-        for e in range(len(DOMAINS)):
+        for e in range(len(self.params.domains)):
             first, second = np.triu_indices(len(self.arms), 1)
             gap = large[first, e] - large[second, e]
             gaps.append(np.abs(gap))
@@ -232,7 +235,7 @@ class ProxyStudy(base.Study):
         """Of the pairs of arms whose order the larger model decides (the interval of the difference
         excludes zero), over all domains: the fraction on which the proxy agrees; and their fraction
         of all pairs."""
-        each = slice(len(DOMAINS))
+        each = slice(len(self.params.domains))
         first, second = np.triu_indices(len(self.arms), 1)
         small, large = (
             losses[first, each] - losses[second, each]
@@ -286,7 +289,7 @@ class ProxyStudy(base.Study):
     def _levels(self, arms: Mapping[str, Sequence[Result]], stream: int = 0) -> tuple[Array, Array]:
         p = self.params
         values, draws = loss_draws(
-            arms, tuple(DOMAINS), resamples=p.resamples, seed=p.seed, stream=stream
+            arms, p.domains, resamples=p.resamples, seed=p.seed, stream=stream
         )
         level = np.stack([values[arm] for arm in self.arms])
         drawn = np.stack([draws[arm] for arm in self.arms], axis=1)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import field_validator
+from numpy.typing import NDArray
+from pydantic import field_validator, model_validator
 
+from dataworth.data.catalog import card as find_card
+from dataworth.data.catalog import cards, own
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.studies import base
@@ -21,12 +24,11 @@ from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.models import MODELS
 from dataworth.text.pools import (
-    CRAWL,
     DOMAINS,
     LEAST,
-    PILE,
+    SMALL_PILE,
+    Domain,
     Pool,
-    check_domains,
     draw,
     whole_domain,
 )
@@ -34,13 +36,32 @@ from dataworth.text.tokens import TextPart, TokenizerSpec
 from dataworth.text.training import PRETRAINING, LanguageModelSpec
 
 if TYPE_CHECKING:
+    from dataworth.data import Corpus
     from dataworth.stats import Estimate
     from dataworth.studies.text_cost import Training
 
 TOKENIZER_BYTES, TOKENIZER_SECTION = 250_000, 2_000  # of each domain, for the tokenizer
-SECTION = 6  # bytes for each token of a row: about two rows
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 LONG = 4  # bytes per token that a document of a question has at least
+
+
+def own_texts(card: str, shipped: str = "") -> bool:
+    """Whether a card is one's own and not what the chapter is made for. Raises UserError where
+    there is none of this name, or it holds no texts."""
+    if card == shipped:
+        return False
+    try:
+        found = find_card(card)
+    except UserError:
+        mine = [c.id for c in cards() if c.modality == "text" and c.id in own()]
+        known = ", ".join([*([shipped] if shipped else []), *mine])
+        raise UserError(
+            f"card: there is no corpus {card!r}; there are {known}. Your own becomes one by "
+            "dataworth data add --text FILE."
+        ) from None
+    if found.modality != "text":
+        raise UserError(f"card: {card!r} holds images, and this chapter is on texts.")
+    return True
 
 
 def check_model(name: str) -> str:
@@ -59,64 +80,49 @@ class TextStudy(Parameters):
     seeds: int = field("training runs per arm", "runs", ge=1, le=1000)
     model: str = field("language model, by name")
     vocabulary: int = field("tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
-    pool_bytes: int = field("size of the whole pool of documents", "bytes", ge=20_000, le=10**15)
-    tokens: int = field("training budget of every arm", "tokens", ge=4096, le=10**15)
     batch: int = field("rows of a training step", "rows", ge=1, le=10**6)
     context: int = field("tokens of a row", "tokens", ge=16, le=10**6)
     learning_rate: float = field("peak learning rate", gt=0, le=10)
-    held_out_tokens: int = field("held-out text of every domain", "tokens", ge=500, le=10**12)
     resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
     seed: int = field("base seed of pools, training and bootstrap", ge=0, le=2**32 - 1)
 
     _known = field_validator("model")(check_model)
 
-    def pile(self, run: int, shares: Mapping[str, float] = PILE, size: float = 1.0) -> Pool:
-        """The small Pile of training run `run` (0, 1, ...), or `size` times as many bytes of other
-        shares: sections of documents, as long as a model can use, so that each domain holds many
-        documents. Every run has a pool of its own, which all arms are made from: which documents
-        it holds is part of what differs between runs."""
-        n_bytes, section = round(size * self.pool_bytes), SECTION * self.context
-        seed = self.seed + run
-        return draw(shares, n_bytes, seed=seed, section=section, least=LEAST)
-
-    def crawl(self, run: int, size: float = 1.0) -> Pool:
-        """The small crawl of a training run, which filters work on, or `size` times as much; whole
-        documents, of which a smaller crawl holds a part."""
-        n_bytes = round(size * self.pool_bytes)
-        return draw(CRAWL, n_bytes, seed=self.seed + run, least=LEAST)
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """The domains by name, in order, that models are evaluated on and the tokenizer learns
+        from."""
+        return DOMAINS
 
     def tokenizer(self) -> TokenizerSpec:
-        """One tokenizer for all chapters, learned from equal amounts of every domain."""
-        return TokenizerSpec(parts=_tokenizer_parts(self.seed), vocabulary=self.vocabulary)
+        """One tokenizer for all arms (for all chapters on the book's own texts), learned from equal
+        amounts of every domain."""
+        parts = _tokenizer_parts(self.seed, tuple(self.domains.items()))
+        return TokenizerSpec(parts=parts, vocabulary=self.vocabulary)
 
     def language_model(
         self,
         documents: Pool | Sequence[TextPart],
         seed: int,
-        evaluations: Sequence[Evaluation] | None = None,
+        evaluations: Sequence[Evaluation],
+        tokens: int,
         **changes: Any,
     ) -> LanguageModelSpec:
-        """Training run `seed` (0, 1, ...) on a pool or parts; `changes` name `model` (by name),
-        `tokens` or other fields of the spec. Without `evaluations`: `held_out`."""
+        """Training run `seed` (0, 1, ...) on a pool or parts; `changes` name `model` (by name) or
+        other fields of the spec."""
         parts = documents.parts() if isinstance(documents, Pool) else tuple(documents)
         return LanguageModelSpec(
             parts=parts,
             tokenizer=self.tokenizer(),
             model=MODELS[changes.pop("model", self.model)],
-            tokens=changes.pop("tokens", self.tokens),
+            tokens=tokens,
             batch=self.batch,
             context=self.context,
             optimisation=PRETRAINING.model_copy(update={"learning_rate": self.learning_rate}),
-            evaluations=tuple(self.held_out() if evaluations is None else evaluations),
+            evaluations=tuple(evaluations),
             seed=self.seed + seed,
             **changes,
         )
-
-    def held_out(self, domains: Sequence[str] = tuple(DOMAINS)) -> tuple[Evaluation, ...]:
-        """Test documents of every domain, about `held_out_tokens` tokens of each: long documents
-        count with their beginning only, so that a domain has as many documents as it can."""
-        check_domains(domains)
-        return tuple(_held_out(name, self.held_out_tokens, self.seed) for name in domains)
 
     def trainings(self) -> list[Training]:
         """Language models that the chapter trains; chapters that train some say so here."""
@@ -133,17 +139,75 @@ class TextStudy(Parameters):
             corpora=self.hub_corpora,
         )
 
-    def check(self, *, runs: int = 0, budgets: Sequence[str] = ("tokens",)) -> None:
-        """Raises UserError before anything runs: less disk than `runs` results need, one of
-        `budgets` (names of parameters) below one step."""
-        for name in budgets:
-            if (tokens := getattr(self, name)) < self.batch * self.context:
-                raise UserError(
-                    f"{name} is {tokens:,}; it must be at least one step of {self.batch} rows of "
-                    f"{self.context} tokens."
-                )
+    def check(self, *, runs: int = 0, budget: str = "tokens") -> None:
+        """Raises UserError before anything runs: less disk than `runs` results need, a `budget`
+        (name of the parameter) below one step."""
+        if (tokens := getattr(self, budget)) < self.batch * self.context:
+            raise UserError(
+                f"{budget} is {tokens:,}; it must be at least one step of {self.batch} rows of "
+                f"{self.context} tokens."
+            )
         size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
         base.check_disk(200 + size * runs)
+
+
+class PoolStudy(TextStudy):
+    """Parameters of the chapters whose training sets are made of pools."""
+
+    shipped: ClassVar[str] = SMALL_PILE
+    """What stands in the place of a card where the texts are the book's own."""
+
+    card: str = field("texts: those of the book, as here, or a card of your own")
+    pool_bytes: int = field("size of the whole pool of documents", "bytes", ge=20_000, le=10**15)
+    tokens: int = field("training budget of every arm", "tokens", ge=4096, le=10**15)
+    held_out_tokens: int = field("held-out text of every domain", "tokens", ge=500, le=10**12)
+
+    def most_bytes(self) -> int:
+        """The largest `pool_bytes` that a card of one's own has text for."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _fits_the_card(self) -> Self:
+        """A pool of one's own card is as large as asked for, or as the card can fill."""
+        if own_texts(self.card, self.shipped) and (most := self.most_bytes()) < (self.pool_bytes):
+            if most < 20_000:
+                raise UserError(
+                    f"card: {self.card} has text for a pool of {most:,} bytes, and this chapter "
+                    "needs 20,000."
+                )
+            fit(self, pool_bytes=most)
+        return self
+
+    def draw(self, shares: Mapping[str, float], run: int, size: float, **how: Any) -> Pool:
+        """A pool of training run `run` (0, 1, ...), `size` times as large as the whole one."""
+        n_bytes, seed = round(size * self.pool_bytes), self.seed + run
+        return draw(shares, n_bytes, seed=seed, least=LEAST, domains=self.domains, **how)
+
+    def language_model(
+        self,
+        documents: Pool | Sequence[TextPart],
+        seed: int,
+        evaluations: Sequence[Evaluation] | None = None,
+        tokens: int | None = None,
+        **changes: Any,
+    ) -> LanguageModelSpec:
+        """As without pools; by default evaluated on `held_out`, with the chapter's budget."""
+        chosen = self.held_out() if evaluations is None else evaluations
+        return super().language_model(documents, seed, chosen, tokens or self.tokens, **changes)
+
+    def held_out(self) -> tuple[Evaluation, ...]:
+        """Test documents of every domain, about `held_out_tokens` tokens of each: long documents
+        count with their beginning only, so that a domain has as many documents as it can."""
+        return tuple(
+            _held_out(name, domain, number, self.held_out_tokens, self.seed)
+            for number, (name, domain) in enumerate(self.domains.items())
+        )
+
+
+def fit(params: Parameters, **values: Any) -> None:
+    """Set parameters while they are validated: those that a card of one's own cannot fill as given.
+    The page says what changed, as of any parameter."""
+    params.__dict__.update(values)  # the class is frozen for everybody else
 
 
 def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
@@ -155,45 +219,56 @@ def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
     }
 
 
-@cache
-def _tokenizer_parts(seed: int) -> tuple[TextPart, ...]:
-    even = dict.fromkeys(DOMAINS, 1.0)
-    size = TOKENIZER_BYTES * len(DOMAINS)
-    return draw(even, size, seed=seed, section=TOKENIZER_SECTION).parts()
+Named = tuple[tuple[str, Domain], ...]
 
 
 @cache
-def _held_out(name: str, tokens: int, seed: int) -> Evaluation:
+def _tokenizer_parts(seed: int, named: Named) -> tuple[TextPart, ...]:
+    domains = dict(named)
+    even = TOKENIZER_BYTES * max(len(DOMAINS) / len(domains), 1)
+    held = {n: whole_domain(n, "train", d).bytes for n, d in named if n not in DOMAINS}
+    sizes = {name: min(even, held.get(name, even)) for name in domains}
+    whole, section = round(sum(sizes.values())), TOKENIZER_SECTION
+    return draw(sizes, whole, seed=seed, section=section, domains=domains).parts()
+
+
+@cache
+def _held_out(name: str, domain: Domain, number: int, tokens: int, seed: int) -> Evaluation:
     """About `tokens` tokens of the test documents of a domain."""
-    whole = whole_domain(name, "test")
+    whole = whole_domain(name, "test", domain)
     most = max(128, round(tokens / len(whole)))
     counted = np.minimum(whole.sizes / BYTES_PER_TOKEN, most)
-    order = np.random.default_rng([seed, 0x4E1D, list(DOMAINS).index(name)]).permutation(len(whole))
+    order = np.random.default_rng([seed, 0x4E1D, number]).permutation(len(whole))
     count = int(np.searchsorted(np.cumsum(counted[order]), tokens)) + 1
     ids = np.sort(whole.ids[order[:count]])
-    part = TextPart(card=DOMAINS[name].card, split="test", ids=tuple(ids.tolist()))
+    part = TextPart(card=domain.card, split="test", ids=tuple(ids.tolist()))
     return Evaluation(name=name, part=part, max_tokens=most)
 
 
-def multiple_choice(
-    pretrained: LanguageModelSpec, count: int, prompt: int, continuation: int, seed: int
+def questions_of(
+    domains: Named,
+    pretrained: LanguageModelSpec,
+    count: int,
+    prompt: int,
+    continuation: int,
+    seed: int,
 ) -> ChoiceSpec:
     """About `count` questions for a model from the test documents of every domain."""
     return ChoiceSpec(
         pretrained=pretrained,
-        questions=_questions(count, prompt + continuation, seed),
+        questions=_questions(domains, count, prompt + continuation, seed),
         prompt=prompt,
         continuation=continuation,
     )
 
 
 @cache
-def _questions(count: int, length: int, seed: int) -> tuple[Questions, ...]:
+def _questions(domains: Named, count: int, length: int, seed: int) -> tuple[Questions, ...]:
     """By domain: test documents long enough for `length` tokens, in random order, at most `count`.
     Raises UserError for a domain that has no four of them."""
     found = []
-    for number, (name, domain) in enumerate(DOMAINS.items()):
-        whole = whole_domain(name, "test")
+    for number, (name, domain) in enumerate(domains):
+        whole = whole_domain(name, "test", domain)
         ids = whole.ids[whole.sizes >= LONG * length]
         if len(ids) < CHOICES:
             raise UserError(
@@ -207,10 +282,20 @@ def _questions(count: int, length: int, seed: int) -> tuple[Questions, ...]:
     return tuple(found)
 
 
-def presidents(card: str, split: str | None = None) -> dict[int, str]:
-    """Who gave each address of a card, by its id; where no name is kept, each stands for itself."""
+WHO = ("president", "author", "speaker")
+"""Columns that say who wrote a document: what one person wrote is alike."""
+
+
+def authors_in(corpus: Corpus) -> NDArray[np.str_]:
+    """Who wrote each document (N,); one without a name stands for itself."""
+    ids = corpus.ids.astype(str)
+    names = next((corpus.labels[name] for name in WHO if name in corpus.labels), ids)
+    return np.where(names == "", ids, names)
+
+
+def authors(card: str, split: str | None = None) -> dict[int, str]:
+    """Who wrote each document of a card, by its id (`authors_in`)."""
     from dataworth.data import load_corpus
 
     corpus = load_corpus(card, split)
-    names = corpus.labels.get("president", corpus.ids.astype(str))
-    return dict(zip(corpus.ids.tolist(), names.tolist(), strict=True))
+    return dict(zip(corpus.ids.tolist(), authors_in(corpus).tolist(), strict=True))

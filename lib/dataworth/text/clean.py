@@ -43,6 +43,11 @@ def overlapping(texts: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.bool
     return found
 
 
+def holding(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
+    """Which documents (N,) hold passages of others, which must not be trained on."""
+    return overlapping({"others": others, "own": texts})["own"]
+
+
 @cache
 def overlaps(card: str) -> NDArray[np.int64]:
     """Ids of the documents of one of `CARDS` that hold passages of an earlier one."""

@@ -3,6 +3,9 @@
 The Pile (Gao et al. 2020) has 22 sources, which Longpre et al. 2023 join to nine groups. Eight of
 the nine have a counterpart among the data cards; the ninth, PubMed, has none. No document of a
 domain holds passages of another's (`text.clean`), in no split.
+
+A card of a user's own takes the place of either: its own domains are the domains (`own_domains`),
+or it is the crawl (`own_crawl`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.arrays import Array
+from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.text.clean import is_text, overlaps
 from dataworth.text.filters import ranked
@@ -34,7 +38,7 @@ class Domain:
 
     group: the group of Longpre et al. 2023 whose place it takes; share: that group's percentage of
     the deduplicated Pile's bytes (their Figure 8: 100 less what is left when it is removed).
-    prose: whether its texts are words in sentences.
+    prose: whether its texts are words in sentences. version: the content of a user's own card.
     """
 
     card: str
@@ -42,6 +46,7 @@ class Domain:
     share: float
     only: tuple[str, ...] = ()
     prose: bool = True
+    version: str = ""
 
 
 DOMAINS: dict[str, Domain] = {
@@ -68,12 +73,87 @@ CRAWL = {"scraps": 4.0, "mail": 1.0}
 """Shares of the small crawl, the place of C4 in the filter studies: scraps of English and mails,
 neither edited nor filtered."""
 
+SMALL_PILE, SMALL_CRAWL = "small-pile", "small-crawl"
+"""What parameters call these two, in the place of a card."""
 
-def check_domains(names: Sequence[str]) -> None:
-    """Raises UserError for a domain that does not exist."""
-    if unknown := [name for name in names if name not in DOMAINS]:
+
+def own_domains(card: str) -> dict[str, Domain]:
+    """The domains of a card of one's own, the largest first, with their percentage of its bytes.
+    Raises UserError for one of fewer than `LEAST` documents to train on, and for less than three.
+    """
+    found = _by_domain(card)
+    for name, count, _ in found:
+        if count < LEAST:
+            raise UserError(
+                f"card: the domain {name!r} of {card} has {count} documents to train on, and it "
+                f"takes {LEAST} to say anything of a domain; join it to another in the column of "
+                "domains, or leave its documents out."
+            )
+    if len(found) < 3:
         raise UserError(
-            f"domain: there is no domain {unknown[0]!r}; they are {', '.join(DOMAINS)}."
+            f"card: {card} has {len(found)} of the three domains or more that this chapter leaves "
+            "out one at a time; a column says of each document which one it is of "
+            "(dataworth data add --domain-column)."
+        )
+    return _own(card, [(name, (name,), size) for name, _, size in found])
+
+
+def own_crawl(card: str, n_bytes: int) -> dict[str, Domain]:
+    """A card of one's own as a crawl of `n_bytes`: its domains of which that holds well over
+    `LEAST` documents, the largest first, and all others joined to one."""
+    found = _by_domain(card, LONGEST)
+    least = 1.5 * LEAST * max(sum(size for *_, size in found) / n_bytes, 1)
+    large: list[Group] = [(n, (n,), size) for n, count, size in found if count >= least]
+    small = [(n, size) for n, count, size in found if count < least]
+    if small:
+        name = "other domains" if large else card
+        large.append((name, tuple(n for n, _ in small), sum(size for _, size in small)))
+    return _own(card, large)
+
+
+Group = tuple[str, tuple[str, ...], int]  # a name, the domains of the card, their bytes
+
+
+def _own(card: str, groups: Sequence[Group]) -> dict[str, Domain]:
+    """Domains of a card by name, unlike those of `DOMAINS`, from their parts and bytes."""
+    version, total = find_card(card).key, sum(size for *_, size in groups)
+    return {
+        f"{name} ({card})" if name in DOMAINS else name: Domain(
+            card, "", 100 * size / total, only, prose=False, version=version
+        )
+        for name, only, size in groups
+    }
+
+
+def whole_card(card: str) -> Domain:
+    """A card of one's own as a single domain."""
+    return Domain(card, "", 100.0, prose=False, version=find_card(card).key)
+
+
+def own_bytes(card: str, longest: int) -> int:
+    """Bytes of a card to train on, in documents up to a length (in all, if none is so short)."""
+    return sum(size for *_, size in _by_domain(card, longest))
+
+
+def _by_domain(card: str, longest: int | None = None) -> list[tuple[str, int, int]]:
+    """Name, documents and bytes of every domain of a card's training split, the largest first: of
+    documents up to a length, if there are such."""
+    from dataworth.data import load_corpus
+
+    corpus, sizes = load_corpus(card, "train"), whole_domain(card, "train", whole_card(card)).sizes
+    kept = sizes <= (longest or sizes.max())
+    kept |= not kept.any()
+    names, of, counts = np.unique(corpus.domains[kept], return_inverse=True, return_counts=True)
+    held = np.bincount(of, sizes[kept]).astype(int)
+    rows = zip(names.tolist(), counts.tolist(), held.tolist(), strict=True)
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def check_domains(names: Sequence[str], domains: Mapping[str, Domain] = DOMAINS) -> None:
+    """Raises UserError for a domain that does not exist."""
+    if unknown := [name for name in names if name not in domains]:
+        raise UserError(
+            f"domain: there is no domain {unknown[0]!r}; they are {', '.join(domains)}."
         )
 
 
@@ -82,7 +162,8 @@ class Pool:
     """N documents of one split of several cards, or sections of such.
 
     cards, domains: (N,) str; ids: (N,) int64; sizes: (N,) int64 bytes of text; texts: N strings;
-    starts: (N,) int64, the byte of its document at which a section begins, -1 of a whole one.
+    starts: (N,) int64, the byte of its document at which a section begins, -1 of a whole one;
+    order: the domains that pools like this may hold, in order.
     """
 
     split: str
@@ -92,6 +173,7 @@ class Pool:
     sizes: NDArray[np.int64]
     texts: tuple[str, ...]
     starts: NDArray[np.int64]
+    order: tuple[str, ...] = tuple(DOMAINS)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -116,10 +198,10 @@ class Pool:
         )
 
     def documents(self) -> dict[str, int]:
-        """Distinct documents by domain, in the order of `DOMAINS`."""
+        """Distinct documents by domain, in their `order`."""
         return {
             name: len(np.unique(self.ids[self.domains == name]))
-            for name in DOMAINS
+            for name in self.order
             if name in self.domains
         }
 
@@ -176,7 +258,7 @@ class Pool:
     def matched(self, like: Pool, seed: int) -> Pool:
         """Random documents with as many bytes of every domain as `like` has."""
         ids: list[int] = []
-        for number, name in enumerate(DOMAINS):
+        for number, name in enumerate(self.order):
             mask = self.domains == name
             if mask.any() and (wanted := int(like.sizes[like.domains == name].sum())):
                 part = self.take(mask)
@@ -197,10 +279,10 @@ class Pool:
         return self.take(mask)
 
     def shares(self) -> dict[str, float]:
-        """Fraction of the bytes by domain, in the order of `DOMAINS`."""
+        """Fraction of the bytes by domain, in their `order`."""
         return {
             name: float(self.sizes[self.domains == name].sum() / self.bytes)
-            for name in DOMAINS
+            for name in self.order
             if name in self.domains
         }
 
@@ -231,19 +313,20 @@ def draw(
     seed: int = 0,
     section: int | None = None,
     least: int = 1,
+    domains: Mapping[str, Domain] = DOMAINS,
 ) -> Pool:
-    """A pool of about `n_bytes` bytes with the domains' shares (up to a common factor).
+    """A pool of about `n_bytes` bytes with the shares of some `domains` (up to a common factor).
 
     Documents of a domain are taken whole in random order, those of up to `LONGEST` bytes, so that a
     smaller pool is part of a larger; or sections of about `section` bytes (`Pool.sections`).
     Raises UserError where a domain has too few bytes, or only documents that are too long, and
     where it would have fewer than `least` documents.
     """
-    check_domains(list(shares))
+    check_domains(list(shares), domains)
     total = sum(shares.values())
     taken = []
     for name, share in shares.items():
-        wanted, piece = n_bytes * share / total, whole_domain(name, split)
+        wanted, piece = n_bytes * share / total, whole_domain(name, split, domains[name])
         if section is None and (piece.sizes <= LONGEST).any():
             piece = piece.take(piece.sizes <= LONGEST)
         if piece.bytes < CLOSE * wanted:
@@ -251,7 +334,7 @@ def draw(
                 f"pool_bytes: {n_bytes:,} bytes would take {wanted:,.0f} of {name}, which has "
                 f"{piece.bytes:,}; choose at most {int(n_bytes * piece.bytes / wanted):,}."
             )
-        rng = np.random.default_rng([seed, 0x9001, list(DOMAINS).index(name)])
+        rng = np.random.default_rng([seed, 0x9001, list(domains).index(name)])
         fraction = min(wanted / piece.bytes, 1.0)
         part = (
             piece.first(rng.permutation(len(piece)), fraction)
@@ -272,15 +355,17 @@ def draw(
         sizes=np.concatenate([piece.sizes for piece in taken]),
         texts=tuple(text for piece in taken for text in piece.texts),
         starts=np.concatenate([piece.starts for piece in taken]),
+        order=tuple(domains),
     )
 
 
 @cache
-def whole_domain(name: str, split: str) -> Pool:
-    """All documents of a domain that are text and hold no passages of another's (`text.clean`)."""
+def whole_domain(name: str, split: str, domain: Domain | None = None) -> Pool:
+    """All documents of a domain (of `DOMAINS`, or one of this name) that are text and hold no
+    passages of another's (`text.clean`)."""
     from dataworth.data import load_corpus
 
-    domain = DOMAINS[name]
+    domain = domain or DOMAINS[name]
     corpus = load_corpus(domain.card, split)
     if domain.only:
         corpus = corpus.of_domains(*domain.only)
@@ -292,6 +377,7 @@ def whole_domain(name: str, split: str) -> Pool:
         sizes=np.array([len(text.encode()) for text in corpus.texts], dtype=np.int64),
         texts=corpus.texts,
         starts=np.full(len(corpus), -1),
+        order=tuple(DOMAINS) if name in DOMAINS else (name,),
     )
     kept = ~np.isin(found.ids, overlaps(domain.card))
     if domain.prose:

@@ -31,6 +31,8 @@ from dataworth.text.scores import (
 FEATURES = 1 << 18
 _SETTINGS = {"penalty_c": 0.977778, "tol": 8.16e-4}  # Gururangan et al. 2022
 PASSAGE_WORDS = 16
+POSITIVES, NEGATIVES = ("brown", "wordnet"), ("nlp-corpus",)
+"""Cards of the study's own scorer."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,15 @@ def fit_quality(
 
 
 @cache
-def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
+def reference_scorer(
+    card: str = "",
+    domains: tuple[str, ...] = (),
+    positives: tuple[str, ...] = POSITIVES,
+    negatives: tuple[str, ...] = NEGATIVES,
+) -> Quality:
     """The study's scorer: edited prose and glosses (brown, wordnet) against scraps of
-    English (nlp-corpus) that stand in no other card; training splits only, half of the positives
-    from each.
+    English (nlp-corpus) that stand in no other card; training splits only, 10,000 passages of each
+    of the positives at most. Or one with the texts of other cards.
 
     For control it can be fitted with a `card`, or some `domains` of it, left out of the positives.
     """
@@ -142,7 +149,7 @@ def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
 
     rng = np.random.default_rng([0, 0xB0])
     curated: list[str] = []
-    for name in ("brown", "wordnet"):
+    for name in positives:
         corpus = load_corpus(name, "train")
         if name == card:
             kept = ~np.isin(corpus.domains, domains) if domains else np.zeros(len(corpus), bool)
@@ -151,12 +158,15 @@ def reference_scorer(card: str = "", domains: tuple[str, ...] = ()) -> Quality:
             corpus = corpus.take(kept)
         found = passages(corpus.texts)
         curated += [found[i] for i in rng.permutation(len(found))[:10_000]]
-    scraps = load_corpus("nlp-corpus", "train")
-    negatives = passages(scraps.take(~np.isin(scraps.ids, overlaps("nlp-corpus"))).texts)
+    scraps: list[str] = []
+    for name in negatives:
+        corpus = load_corpus(name, "train")
+        scraps += passages(corpus.take(~np.isin(corpus.ids, overlaps(name))).texts)
     left_out = f" without {', '.join(domains) or card}" if card else ""
     return fit_quality(
         curated,
-        negatives,
+        scraps,
         seed=0,
-        trained_on=f"positives: brown, wordnet{left_out}; negatives: nlp-corpus (train)",
+        trained_on=f"positives: {', '.join(positives)}{left_out}; negatives: "
+        f"{', '.join(negatives)} (train)",
     )
