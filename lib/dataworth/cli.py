@@ -68,7 +68,7 @@ BROUGHT = {
     ),
     "verdict": (
         "dataworth.own_runs",
-        "Verdicts on claims about runs of your own: a table of them; nothing is trained.",
+        "Verdicts on claims about runs of your own; nothing is trained.",
     ),
     "ratio": (
         "dataworth.fit.cli",
@@ -113,9 +113,8 @@ EXTRAS = {
         "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupyterlab_myst", "jupytext",
         "nbclient", "nbformat", "papermill", "psutil",
     ),
-    "images": (
-        "diffusers", "open_clip", "PIL", "resvg_py", "safetensors", "timm", "torchvision",
-    ),
+    "images": ("diffusers", "open_clip", "PIL", "safetensors", "timm", "torchvision"),
+    "book,images": ("resvg_py",),
     "text": ("detoxify", "profanity_check", "sklearn", "textstat", "vaderSentiment"),
     "book,images,text": ("filelock",),
     "images,text": (

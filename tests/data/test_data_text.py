@@ -396,12 +396,15 @@ def test_a_local_folder_and_other_texts(tiny: Card, tmp_path: Path, monkeypatch)
         SPEECHES.pop()
 
 
+LARGE = {"rfc": 115e6}  # bytes of an archive; the others are small
+
+
 def test_every_text_card_is_pinned_and_small() -> None:
     texts = [c for c in cards() if c.modality == "text"]
     assert {"sotu", "brown", "spam-assassin", "nlp-corpus", "wordnet"} <= {c.id for c in texts}
     for c in texts:
         assert c.providers and c.domains and c.note
-        assert all(s.kind != "hub" and s.size < 25e6 for s in c.providers)
+        assert all(s.kind != "hub" and s.size < LARGE.get(c.id, 25e6) for s in c.providers)
     assert "none" in find_card("nlp-corpus").licence.redistribution
 
 
