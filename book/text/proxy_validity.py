@@ -42,7 +42,7 @@
 # (the age of data also at a second): whether the ranking of sources depends on the size of the model was not tested.
 #
 # **What is tested here.** The arms of the chapter on domains: the whole pool, the pools without one of its eight domains, and a {term}`random drop`.
-# They are trained again with smaller models, from the same documents and as many tokens. How many pairs of arms come in the same
+# They are trained again with smaller models, from the same documents and as many tokens, and counted (`trigram`). How many pairs of arms come in the same
 # order ({term}`decision accuracy`)? The control is the {term}`noise ceiling`: how well one run of the *larger* model predicts
 # another of its own runs.
 
@@ -51,7 +51,7 @@
 
 # %% tags=["parameters"]
 card = "small-pile"
-proxies = ["lm-0.1m"]
+proxies = ["lm-0.1m", "trigram"]
 seeds = 3
 model = "lm-0.4m"
 vocabulary = 2048
@@ -69,7 +69,8 @@ seed = 0
 # %% [markdown]
 # ## Method
 #
-# The runs of the larger model are those of the chapter on domains; nothing is trained twice. Arms are compared by their
+# Where the chapter on domains trains the larger model, its runs are these; nothing is trained twice. Counts of three tokens are the
+# smallest model there is: they cost a second. Arms are compared by their
 # {term}`bits per byte` on each domain's held-out text, and by the plain average over the eight domains. A pair of arms counts as
 # agreed if both sizes put it in the same order, ties as half.
 #

@@ -12,7 +12,7 @@
 #       smoke: 1
 #     main:
 #     - kept
-#     - tokens
+#     - loss_model
 #     - seeds
 #     params: dataworth.studies.filtering:QualityFilter
 #   jupytext:
@@ -72,6 +72,7 @@ questions = 48
 prompts = 20
 samples = 25
 seeds = 3
+loss_model = "trigram"
 model = "lm-0.4m"
 vocabulary = 2048
 # Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
@@ -93,11 +94,12 @@ seed = 0
 # minus ours.** Documents are ranked by it, and the best are kept until they hold the stated fraction of the *bytes*; equal
 # thresholds would keep different fractions under different scores.
 #
-# Every arm has the same number of training tokens, so that a smaller set is read more often. The {term}`gain` of an arm is the
-# percentage by which its {term}`bits per byte` on held-out text lie *below* those of the model trained on the unfiltered
-# crawl: positive is better. Run $i$ of every arm starts from the same weights and selects from the same crawl, which is sampled
-# anew for the next run; intervals are over documents, runs and crawls, in pairs. Between the sizes of the random drops that were run
-# their losses are interpolated.
+# The {term}`gain` of an arm is the percentage by which its {term}`bits per byte` on held-out text lie *below* those of the model
+# trained on the unfiltered crawl: positive is better. Losses are those of `loss_model`: counts of up to three tokens (Kneser and
+# Ney's smoothing {cite}`chen1999smoothing`), which take each document once, or a language model; tasks need a language model,
+# `model`. All language models have the same number of training tokens, so that a smaller set is read more often. Run $i$ of every
+# arm selects from the same crawl, which is sampled anew for the next run (and starts from the same weights); intervals are over
+# documents, runs and crawls, in pairs. Between the sizes of the random drops that were run their losses are interpolated.
 #
 # A crawl holds no document of more than 20 kB, no mail body that is not text (undecoded attachments, lists of addresses) and no sentence
 # that stands in another corpus of this book: four percent of the scraps were sentences of the speeches.
@@ -314,7 +316,7 @@ claims.write(
 # training text towards a target, which is a good thing if the target is yours.
 #
 # **Why would the mildest filter be the best?** Two forces pull: what goes first is the worst, and what goes later is
-# variety, while the same tokens are read more often. The random drops measure the second force alone, the filters of larger
+# variety, while a language model reads what is left more often. The random drops measure the second force alone, the filters of larger
 # crawls the first: if the strictest of these is the best, it was the bytes that a strict filter paid with, not the choice.
 #
 # ## Exercises

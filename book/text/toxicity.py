@@ -12,7 +12,7 @@
 #       smoke: 1
 #     main:
 #     - kept
-#     - tokens
+#     - loss_model
 #     - seeds
 #     params: dataworth.studies.filtering:ToxicityFilter
 #   jupytext:
@@ -71,6 +71,7 @@ questions = 48
 prompts = 20
 samples = 25
 seeds = 3
+loss_model = "trigram"
 model = "lm-0.4m"
 vocabulary = 2048
 # Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
@@ -91,8 +92,8 @@ seed = 0
 # score of the whole, or of its worst passage of at most 20 words that the model knows where that is higher and 0.5 or more: an insult
 # that scores 0.5 by itself is found in a text of any length, and milder words count within the whole. Documents are kept from the least toxic upwards until they hold the stated
 # fraction of the *bytes*. Texts without a word, or not in English, are in no arm, as C4 has none; a text without a word that the
-# model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: equal numbers of training tokens, a {term}`gain` in percent
-# of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), intervals over runs, their crawls and
+# model knows is not scored, and goes before any other. Everything else is as in the chapter on quality: losses of counts of tokens or of a
+# language model (`loss_model`), a {term}`gain` in percent of the {term}`bits per byte` of the model of the unfiltered crawl (positive is better), intervals over runs, their crawls and
 # documents in pairs, random drops interpolated between the sizes that were run.
 
 # %%

@@ -2,16 +2,16 @@
 it, counted for the real chapters by the keys of their runs."""
 
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from test_build import call, edit
 
-from dataworth.book import parameters
+from dataworth.book import chapters, parameters
 from dataworth.runs import Outcome, Store
 from dataworth.runs.forecast import Ahead
 
+ROOT = Path(__file__).resolve().parents[2]
 # The smoke profile has 2 seeds. Numbers follow from the chapters' parameters: see the remarks.
 CHANGES = [
     ("mixing", {"resamples": 300}, {}),  # analysis alone
@@ -33,15 +33,17 @@ CHANGES = [
     ("synthetic-scaling", {"epochs": 3}, {"classifier": 8}),  # arm of fixed epochs
     ("domains", {"resamples": 300}, {}),
     ("domains", {"questions": 16}, {"multiple-choice": 26}),  # the models are stored
-    ("domains", {"seeds": 3}, {"language-model": 13, "multiple-choice": 13}),
+    ("domains", {"seeds": 3}, {"counts": 13, "multiple-choice": 13}),
 ]
 
 
 def asked(chapter: str, root: Path, overrides: dict[str, object]) -> list[object]:
     """The missing runs of a chapter's study at the profile smoke, for a store."""
-    model = parameters.of_chapter(chapter, "smoke", overrides=overrides).model
+    resolved = parameters.of_chapter(chapter, "smoke", overrides=overrides)
+    source = chapters.get(ROOT, chapter)
+    study = parameters.study(resolved, chapters.header(source, chapters.read(source)).params)
     ahead = Ahead(root)
-    import_module(type(model).__module__).run(model, ahead)
+    study(ahead)
     return [spec for specs, _ in ahead.missing for spec in specs]
 
 

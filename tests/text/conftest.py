@@ -83,6 +83,7 @@ def tiny_pile(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     monkeypatch.setitem(models.MODELS, "tiny-wide", wider)
     monkeypatch.setattr("dataworth.studies.text.LEAST", 1)
     return {
+        "seeds": 3,
         "model": "tiny",
         "vocabulary": 300,
         "pool_bytes": 20_000,

@@ -239,7 +239,9 @@ def test_the_regression_finds_a_log_linear_law():
 
 
 def test_a_study_from_end_to_end(tiny_pile, store, monkeypatch):
-    params = cell(Domains, **tiny_pile, seeds=1, few=(2,), questions=8, prompt=8, continuation=4)
+    params = cell(
+        Domains, **tiny_pile | {"seeds": 1}, few=(2,), questions=8, prompt=8, continuation=4
+    )
     study = run(params, store)
     arms = study.arms()
     assert list(arms.index) == list(study.pools) and (arms.epochs > 0).all()

@@ -441,10 +441,13 @@ def test_a_study_from_end_to_end(cards, store, monkeypatch):
     ]
     assert set(kept_for_later["gains"]["arm"]) == set(map(str, made.own_arms))
     assert list(kept_for_later["cuts"]) == list(map(str, made.filters))
-    assert made.summary().runs["language models"] == 2 * len(made.arms)
-    assert sum(t.runs for t in params.trainings()) == 2 * len(made.arms)
+    counts = made.summary().runs
+    assert counts["losses"] == 2 * len(made.arms)  # of trigrams
+    assert counts["language models"] == 2 * len(made.tested)
+    assert sum(t.runs for t in params.trainings()) == counts["language models"]
     assert made.provenance()["runs"] == (
-        f"{2 * len(made.arms)} language-model, 14 multiple-choice, 14 fine-tune, 14 generation"
+        f"{2 * len(made.arms)} counts, 14 language-model, 14 multiple-choice, 14 fine-tune, "
+        "14 generation"
     )
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)

@@ -28,7 +28,7 @@ NAMES = tuple(DOMAINS)
 @pytest.mark.parametrize(
     ("proxies", "words"),
     [
-        (("gpt-9",), "proxies holds 'gpt-9'; it must be among lm-0.1m"),
+        (("gpt-9",), "proxies holds 'gpt-9'; it must be among unigram, "),
         (("lm-0.4m",), "distinct models other than model"),
         (("lm-0.1m", "lm-0.1m"), "distinct models other than model"),
         ((), "at least 1 item"),

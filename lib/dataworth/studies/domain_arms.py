@@ -17,11 +17,19 @@ from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.runs import Result
-from dataworth.studies.text import WHO, PoolStudy, authors, fit, questions_of
+from dataworth.studies.text import (
+    WHO,
+    PoolStudy,
+    Trained,
+    authors,
+    check_loss_model,
+    fit,
+    questions_of,
+)
 from dataworth.text.downstream import ChoiceSpec
 from dataworth.text.losses import by_part, document_losses
+from dataworth.text.models import MODELS
 from dataworth.text.pools import CLOSE, DOMAINS, PILE, Domain, Pool, own_domains, whole_domain
-from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training
@@ -118,25 +126,21 @@ class DomainArms(PoolStudy):
 
     def specs(
         self, pools: Mapping[str, Sequence[Pool]], model: str | None = None
-    ) -> dict[str, list[LanguageModelSpec]]:
-        """Training runs of the arms, one a seed; `model`, by name, in the place of the own one."""
-        changes: dict[str, Any] = {} if model is None else {"model": model}
-        return {
-            arm: [
-                self.language_model(pool, s, keep_weights=True, **changes)
-                for s, pool in enumerate(each)
-            ]
-            for arm, each in pools.items()
-        }
+    ) -> dict[str, list[Trained]]:
+        """Runs of the arms, one a seed; `model`, by name, in the place of the own one."""
+        return {arm: self.trained(each, model or self.model) for arm, each in pools.items()}
 
 
 class Domains(DomainArms):
     """Parameters of the chapter."""
 
+    model: str = field("model of every arm: a language model, or counts of tokens, by name")
     few: Counts = field("domains in the pools of few domains, the largest first")
     questions: int = field("questions of every domain, about", "questions", ge=8, le=10**7)
     prompt: int = field("beginning of a document that is given", "tokens", ge=1, le=10**6)
     continuation: int = field("what follows and is to be recognised", "tokens", ge=1, le=10**6)
+
+    _known = field_validator("model")(check_loss_model)
 
     @field_validator("few")
     @classmethod
@@ -197,7 +201,7 @@ class Domains(DomainArms):
         """What every arm trains on, [arm][seed]."""
         return self.drops() | self.random_drops() | self.few_domains()
 
-    def asked(self, pretrained: LanguageModelSpec) -> ChoiceSpec:
+    def asked(self, pretrained: Trained) -> ChoiceSpec:
         """The multiple-choice questions for one model."""
         domains, length = tuple(self.domains.items()), (self.prompt, self.continuation)
         return questions_of(domains, pretrained, self.questions, *length, self.seed)
@@ -214,6 +218,7 @@ class Domains(DomainArms):
         return [
             Training(kind, self.model, self.seeds * arms, self.tokens)
             for kind, arms in runs.items()
+            if self.model in MODELS
         ]
 
     def preflight(self) -> None:

@@ -19,10 +19,11 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.studies.filter_tasks import LARGER, Tasks
-from dataworth.studies.text import PoolStudy, fit, own_texts
+from dataworth.studies.text import PoolStudy, check_loss_model, fit, own_texts
 from dataworth.text import filters
 from dataworth.text.clean import holding
 from dataworth.text.heuristics import refusals
+from dataworth.text.models import MODELS
 from dataworth.text.own_scorers import FORMS, absolute, is_own, own_scorer
 from dataworth.text.pools import (
     CRAWL,
@@ -103,6 +104,9 @@ class Filtering(PoolStudy):
     """Whose scores the chapter reads beside those of its filter."""
 
     scorer: str = field(f"what the filter ranks by: {', '.join(SCORERS)}, or your own {FORMS}")
+    loss_model: str = field(
+        "model whose losses compare the arms: a language model, or counts of tokens, by name"
+    )
     kept: Percents = field("shares that the filter keeps", "% of bytes")
     inverse: Percent = field("share that the inverse filter keeps", "% of bytes")
     controls: Percents = field(
@@ -125,6 +129,8 @@ class Filtering(PoolStudy):
     )
     prompts: int = field("toxic prompts, and as many others", "prompts", ge=1, le=10**7)
     samples: int = field("continuations of a prompt", "texts", ge=1, le=10**7)
+
+    _counts = field_validator("loss_model")(check_loss_model)
 
     @field_validator("kept", "controls", "equal", "tasks", "task_controls")
     @classmethod
@@ -293,7 +299,18 @@ class Filtering(PoolStudy):
             "random drops": 1 + len(self.controls),
             "other filters": self.n_others(),
         }
-        return [Training(kind, self.model, self.seeds * n, self.tokens) for kind, n in runs.items()]
+        trained = [(kind, self.loss_model, n) for kind, n in runs.items()]
+        if self.loss_model != self.model:
+            trained.append(("what the tasks are done with", self.model, self.n_tested()))
+        return [
+            Training(kind, model, self.seeds * n, self.tokens)
+            for kind, model, n in trained
+            if model in MODELS
+        ]
+
+    def n_tested(self) -> int:
+        """How many arms `tested` has."""
+        return 2 + len(self.tasks) + len(self.task_controls)
 
     def n_others(self) -> int:
         """How many arms `others` has."""
@@ -378,6 +395,9 @@ class ToxicityFilter(Filtering):
 
     def n_others(self) -> int:
         return 2 + len(self.quality_kept)
+
+    def n_tested(self) -> int:
+        return super().n_tested() + len(self.equal) + len(self.quality_kept) + 1
 
     def others(self, store: Store) -> dict[Arm, Chosen]:
         """C4's word-list filter, and the quality filters of the other chapter."""

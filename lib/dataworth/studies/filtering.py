@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,13 +43,15 @@ __all__ = ["WHOLE", "Arm", "Chosen", "Filtered", "QualityFilter", "ToxicityFilte
 
 @dataclass(frozen=True, eq=False)
 class Filtered(base.Study):
-    """Finished runs: `runs[arm]`, one a seed; `answers[arm][task]`, results of each seed."""
+    """Finished runs: `runs[arm]`, one a seed, whose losses compare the arms; `answers[arm][task]`,
+    results of each seed, of the language models `models[arm]`."""
 
     params: Filtering
     arms: Mapping[Arm, Chosen]
     runs: Mapping[Arm, Sequence[Result]]
     answers: Mapping[Arm, Mapping[str, Sequence[Sequence[Result]]]]
     store: Store
+    models: Mapping[Arm, Sequence[Result]] = field(default_factory=dict)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -385,7 +387,9 @@ class Filtered(base.Study):
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
-        return {"language models": self.runs, "downstream tasks": self.answers}
+        compared = {} if self.params.loss_model == self.params.model else {"losses": self.runs}
+        models = self.models if compared else self.runs
+        return {**compared, "language models": models, "downstream tasks": self.answers}
 
     def run_means(self, leaf: Result) -> Mapping[str, Any]:
         return run_score(leaf, self.store)
@@ -408,17 +412,20 @@ def run(params: Filtering, store: Store | None = None) -> Filtered:
     store = store or Store()
     params.scores(list(dict.fromkeys((params.scorer, *params.judges))), store)
     arms = params.arms(store)
+    compared = {a: params.trained(chosen.pools, params.loss_model) for a, chosen in arms.items()}
+    runs = base.run_grid(compared, store, params.loss_model, run=run_text_tasks)
     specs = {
         arm: [
-            params.language_model(pool, s, keep_weights=True) for s, pool in enumerate(chosen.pools)
+            params.language_model(pool, s, keep_weights=True)
+            for s, pool in enumerate(arms[arm].pools)
         ]
-        for arm, chosen in arms.items()
-    }
-    runs = base.run_grid(specs, store, "language models", run=run_text_tasks)
-    tasks = params.downstream()
-    asked = {
-        arm: {task: [tasks.specs(task, spec) for spec in specs[arm]] for task in tasks.names}
         for arm in params.tested(arms)
     }
+    models = base.run_grid(specs, store, "language models", run=run_text_tasks)
+    tasks = params.downstream()
+    asked = {
+        arm: {task: [tasks.specs(task, spec) for spec in each] for task in tasks.names}
+        for arm, each in specs.items()
+    }
     answers = base.run_grid(asked, store, "tasks", run=run_text_tasks)
-    return Filtered(params, arms, runs, answers, store)
+    return Filtered(params, arms, runs, answers, store, models)

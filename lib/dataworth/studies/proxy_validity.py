@@ -18,6 +18,7 @@ from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, correlation, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
+from dataworth.text.count_models import ORDERS
 from dataworth.text.models import MODELS
 from dataworth.text.pools import Pool
 from dataworth.text.tokens import run_text_tasks
@@ -38,12 +39,13 @@ MOST = 64
 class ProxyValidity(DomainArms):
     """Parameters of the chapter; the proxies should predict the ranking of `model`, the larger."""
 
-    proxies: Names = field("models that stand in for it, by name")
+    proxies: Names = field("models that stand in for it, or counts of tokens, by name")
 
     @model_validator(mode="after")
     def _others(self) -> Self:
-        if unknown := [name for name in self.proxies if name not in MODELS]:
-            raise ValueError(f"proxies holds {unknown[0]!r}; it must be among {', '.join(MODELS)}")
+        known = (*ORDERS, *MODELS)
+        if unknown := [name for name in self.proxies if name not in known]:
+            raise ValueError(f"proxies holds {unknown[0]!r}; it must be among {', '.join(known)}")
         if self.model in self.proxies or len(set(self.proxies)) < len(self.proxies):
             raise ValueError("proxies must be distinct models other than model")
         return self
@@ -62,6 +64,7 @@ class ProxyValidity(DomainArms):
         return [
             Training("mixtures to rank", model, self.seeds * arms, self.tokens)
             for model in (self.model, *self.proxies)
+            if model in MODELS
         ]
 
     def preflight(self) -> None:
@@ -248,15 +251,20 @@ class ProxyStudy(base.Study):
         return (float(same[clear].mean()) if clear.any() else np.nan), float(clear.mean())
 
     def cost(self) -> pd.DataFrame:
-        """By model: parameters, TFLOP a run, their fraction of the larger model's, core seconds."""
+        """By model: parameters (of counts, the kinds that are counted), TFLOP a run (counting takes
+        none), their fraction of the larger model's, core seconds."""
         import pandas as pd
 
         p, rows = self.params, {}
-        flops = {m: MODELS[m].training_flops(p.vocabulary, p.tokens, p.context) for m in self.runs}
+        flops = {
+            m: MODELS[m].training_flops(p.vocabulary, p.tokens, p.context) if m in MODELS else 0.0
+            for m in self.runs
+        }
         for model, arms in self.runs.items():
             seconds = [r.provenance["wall_seconds"] for runs in arms.values() for r in runs]
+            kinds = MODELS[model].parameters(p.vocabulary) if model in MODELS else None
             rows[model] = {
-                "parameters": MODELS[model].parameters(p.vocabulary),
+                "parameters": kinds or arms[FULL][0].metrics["parameters"],
                 "TFLOP per run": flops[model] / 1e12,
                 "share of the cost": flops[model] / flops[p.model],
                 "seconds per run": float(np.mean(seconds)),

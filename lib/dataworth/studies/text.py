@@ -20,6 +20,7 @@ from dataworth.data.catalog import cards, own
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.studies import base
+from dataworth.text.count_models import ORDERS, CountsSpec
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.models import MODELS
@@ -68,6 +69,13 @@ def check_model(name: str) -> str:
     """Raises ValueError for a language model that does not exist."""
     if name not in MODELS:
         raise ValueError(f"must be one of {', '.join(MODELS)}")
+    return name
+
+
+def check_loss_model(name: str) -> str:
+    """Raises ValueError for what is neither a language model nor counts."""
+    if name not in (*ORDERS, *MODELS):
+        raise ValueError(f"must be one of {', '.join((*ORDERS, *MODELS))}")
     return name
 
 
@@ -147,8 +155,11 @@ class TextStudy(Parameters):
                 f"{budget} is {tokens:,}; it must be at least one step of {self.batch} rows of "
                 f"{self.context} tokens."
             )
-        size = 4 * MODELS[self.model].parameters(self.vocabulary) // 2**20 + 1
-        base.check_disk(200 + size * runs)
+        weights = MODELS[self.model].parameters(self.vocabulary) if self.model in MODELS else 0
+        base.check_disk(200 + (4 * weights // 2**20 + 1) * runs)
+
+
+Trained = LanguageModelSpec | CountsSpec
 
 
 class PoolStudy(TextStudy):
@@ -194,6 +205,18 @@ class PoolStudy(TextStudy):
         """As without pools; by default evaluated on `held_out`, with the chapter's budget."""
         chosen = self.held_out() if evaluations is None else evaluations
         return super().language_model(documents, seed, chosen, tokens or self.tokens, **changes)
+
+    def trained(self, pools: Sequence[Pool], model: str) -> list[Trained]:
+        """A run of a model, by name, on each of the pools of an arm, evaluated on `held_out`: run
+        `seed` of a language model, or counts, whose only chance is the pool."""
+        if model in MODELS:
+            return [
+                self.language_model(pool, run, keep_weights=True, model=model)
+                for run, pool in enumerate(pools)
+            ]
+        how = {"tokenizer": self.tokenizer(), "order": ORDERS[model]}
+        asked = self.held_out()
+        return [CountsSpec(parts=pool.parts(), evaluations=asked, **how) for pool in pools]
 
     def held_out(self) -> tuple[Evaluation, ...]:
         """Test documents of every domain, about `held_out_tokens` tokens of each: long documents
@@ -247,7 +270,7 @@ def _held_out(name: str, domain: Domain, number: int, tokens: int, seed: int) ->
 
 def questions_of(
     domains: Named,
-    pretrained: LanguageModelSpec,
+    pretrained: Trained,
     count: int,
     prompt: int,
     continuation: int,

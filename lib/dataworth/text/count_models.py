@@ -81,11 +81,12 @@ class CountsSpec(Spec):
 
     def run(self, store: Store) -> Outcome:
         """Arrays and metrics of `evaluation.evaluated`; as metrics also `parameters` (the kinds
-        that are counted)."""
+        that are counted) and `epochs` (one) over every part."""
         model = self.model(store)
         arrays, metrics = evaluated(self.evaluations, self.tokenizer, store, model.nats)
         kinds = sum(len(level.kinds) for level in model.levels)
-        return Outcome(arrays, {"parameters": kinds, **metrics})
+        about = {"parameters": kinds, "epochs": [1.0] * len(self.parts)}
+        return Outcome(arrays, {**about, **metrics})
 
 
 class SampledSpec(Spec):

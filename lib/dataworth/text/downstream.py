@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.optimisation import Descent, Optimisation
 from dataworth.parameters import Value
 from dataworth.runs import Outcome, Spec, Store
+from dataworth.text.count_models import CountsSpec
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.tokens import (
     TextPart,
@@ -46,16 +47,20 @@ FINE_TUNING = PRETRAINING.model_copy(
 LENGTHS = 32  # batches of windows are as long as a multiple of this
 
 
+def with_weights(pretrained: LanguageModelSpec) -> LanguageModelSpec:
+    """A model that others build on. Raises ValueError where its run does not keep its weights."""
+    if not pretrained.keep_weights:
+        raise ValueError("the run must keep its weights (keep_weights=True)")
+    return pretrained
+
+
+Pretrained = Annotated[LanguageModelSpec, AfterValidator(with_weights)]
+
+
 class OfModel(Spec):
     """A run that builds on a stored, pretrained model (which kept its weights)."""
 
-    pretrained: LanguageModelSpec
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> Self:
-        if not self.pretrained.keep_weights:
-            raise ValueError("pretrained: the run must keep its weights (keep_weights=True)")
-        return self
+    pretrained: Pretrained
 
     @property
     def tokenizer(self) -> TokenizerSpec:
@@ -275,7 +280,7 @@ class Questions(Value):
         return self
 
 
-class ChoiceSpec(OfModel):
+class ChoiceSpec(Spec):
     """Which of four continuations belongs to a document's beginning?
 
     From every document of at least `prompt` + `continuation` tokens, the first `prompt` are the
@@ -287,22 +292,35 @@ class ChoiceSpec(OfModel):
     """
 
     kind: ClassVar[str] = "multiple-choice"
+    pretrained: Pretrained | CountsSpec
     questions: tuple[Questions, ...] = Field(min_length=1)
     prompt: int = Field(32, ge=1)
     continuation: int = Field(16, ge=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.prompt + self.continuation > self.pretrained.context:
+        whole, model = self.prompt + self.continuation, self.pretrained
+        if isinstance(model, LanguageModelSpec) and whole > model.context:
             raise ValueError(
-                f"prompt and continuation are {self.prompt + self.continuation} tokens; the "
-                f"model's context is {self.pretrained.context}"
+                f"prompt and continuation are {whole} tokens; the model's context is "
+                f"{model.context}"
             )
         return self
+
+    @property
+    def tokenizer(self) -> TokenizerSpec:
+        return self.pretrained.tokenizer
 
     def corpora(self) -> tuple[TokensSpec, ...]:
         """Encoded corpora that must be stored before the run (`run_text_tasks`)."""
         return tokens_of(self.tokenizer, [q.part for q in self.questions])
+
+    def _nats(self, lines: Sequence[NDArray[np.uint16]], store: Store) -> Sequence[NDArray]:
+        """Losses of every token of lines, in nats."""
+        model = self.pretrained
+        if isinstance(model, CountsSpec):
+            return model.model(store).nats(lines)
+        return token_nats(load_model(store.load(model)), lines, self.tokenizer.end, model.context)
 
     def run(self, store: Store) -> Outcome:
         """Arrays, for Q fours: `nats` float64 (Q, 4, 4), loss of answer j after question i; `bytes`
@@ -329,15 +347,13 @@ class ChoiceSpec(OfModel):
                 f"questions: no group has {CHOICES} documents of {whole} tokens; choose a shorter "
                 "prompt or continuation."
             )
-        model = load_model(store.load(self.pretrained))
         pairs = [
             np.concatenate([lines[i][: self.prompt], lines[j][self.prompt :]])
             for four in fours.tolist()
             for i in four
             for j in four
         ]
-        each = token_nats(model, pairs, self.tokenizer.end, self.pretrained.context)
-        nats = np.array([x[self.prompt :].sum(dtype=np.float64) for x in each])
+        nats = np.array([x[self.prompt :].sum(dtype=np.float64) for x in self._nats(pairs, store)])
         nats = nats.reshape(len(fours), CHOICES, CHOICES)
         right, margin = choice_scores(nats, n_bytes[fours])
         return Outcome(
