@@ -227,7 +227,7 @@ def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values:
         e = estimates[id]
         value, low, high = own = (float(e.value), float(e.low), float(e.high))
         fields = stated.filled(id, {**values, **dict(zip(claims_file.OWN, own, strict=True))})
-        practice = fields.pop("practice") or {}
+        practice, settles = fields.pop("practice") or {}, fields.pop("settles")
         fields["unmeasurable"] = getattr(e, "unmeasurable", "") or fields["unmeasurable"]
         by = Rule(fields["region"], fields["no_effect"], fields["matters"])
         verdict = by.verdict((low, high), fields["unmeasurable"])
@@ -235,7 +235,10 @@ def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values:
         made.append(
             Claim(
                 id=id, estimate=value, interval=(low, high), verdict=verdict,
-                reason=reason(by, value, (low, high), verdict, fields["unmeasurable"]),
+                reason=reason(
+                    by, value, (low, high), verdict, fields["unmeasurable"], settles,
+                    stated.claims[id].correlation,
+                ),
                 practice=practice.get(outcome, ""),
                 draws=summary(getattr(e, "draws", ()), (low, high)), **fields,
             )
