@@ -25,7 +25,7 @@ from .gaps import Gap, Quantity
 from .objective import robust_scale
 from .solver import Joint, Problem
 
-GATE = 1.0  # standard errors from one at which a ratio of variances counts
+GATE, SURE = 1.0, 2.0  # standard errors above and below one at which a ratio of variances counts
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class Minimum(State):
         variance = float((weight**2 * (1 - 2 * leverage)).sum() + (cross**2).sum())
         own = min(max(mean * mean / max(variance, 1e-300), 1.0), dof)  # ** would raise
         ratio = float((influence * score**2 / (1 - leverage)).sum()) / even
-        if abs(ratio - 1) < GATE * np.sqrt(max(2 / own - 2 / dof, 0.0)):
+        noise = np.sqrt(max(2 / own - 2 / dof, 0.0))
+        if 1 - SURE * noise < ratio < 1 + GATE * noise:
             return 1.0, dof
         # HC3 from here on: the ratio was seen, and HC2 is short where the noisy rows have leverage
         ratio = float((influence * score**2 / (1 - leverage) ** 2).sum()) / even
