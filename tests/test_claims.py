@@ -223,6 +223,7 @@ def test_what_a_claim_may_have_besides(stated):
   control: real images of the pool {pool:.1f} {what}, at random {spare}
   units: {count: "{classes}", of: classes, least: 12}
   level: {value: "{right[easy]}", of: right answers, chance: 25}
+  settles: Other images would.
   practice:
     supported: buy {value:g}
     below: buy none
@@ -247,6 +248,7 @@ def test_what_a_claim_may_have_besides(stated):
     assert worth((0.9, 1.1)).reason == (
         "The interval [0.9, 1.1] lies within 0.5 of 1, which means no effect; less does not matter."
     )
+    assert worth((0.5, 6.0)).reason.endswith(" Other images would.")
     few = worth(classes=10)
     seen = " As it is, an effect of 2.14 would be seen in 80 of 100 repetitions; 0.5 would matter."
     assert few.verdict == "not measurable here" and few.reason == few.unmeasurable

@@ -325,6 +325,22 @@ def test_the_detectable_effect_is_seen_in_80_of_100():
     assert (estimates - half > 0).mean() == pytest.approx(0.8, abs=0.01)
 
 
+def test_the_detectable_correlation_is_that_of_power_tables():
+    """29 pairs see a correlation of .5 in 80 of 100 repetitions (Cohen 1988, table 3.4.1)."""
+    edge = math.tanh(1.959964 / math.sqrt(29 - 3))
+    assert detectable((-edge, edge), correlation=True) == pytest.approx(0.5, abs=0.001)
+    by = Rule((0, 1), 0, 0.3)
+    said = reason(by, 0.1, (-0.5, 0.6), Verdict.INCONCLUSIVE, correlation=True)
+    assert "a correlation of 0.71 would be seen" in said
+    said = reason(by, 0.1, (-1.0, 1.0), Verdict.INCONCLUSIVE, correlation=True)
+    assert "no correlation, however strong, would be seen" in said
+
+
+def test_a_range_over_choices_is_not_settled_by_more_runs():
+    said = reason(EFFECT, 1.0, (-1.0, 3.0), Verdict.INCONCLUSIVE, settles="Better scores would.")
+    assert said.endswith(" Better scores would.") and "runs" not in said
+
+
 def test_a_level_at_chance():
     assert at_chance(27.0, (25.0, 29.0), 25.0, "answers") == (
         "The level of answers, 27 [25, 29], is not three standard errors above chance (25); it "

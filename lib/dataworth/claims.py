@@ -227,7 +227,7 @@ def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values:
         e = estimates[id]
         value, low, high = own = (float(e.value), float(e.low), float(e.high))
         fields = stated.filled(id, {**values, **dict(zip(claims_file.OWN, own, strict=True))})
-        practice = fields.pop("practice") or {}
+        more = fields.pop("settles"), stated.claims[id].correlation
         fields["unmeasurable"] = getattr(e, "unmeasurable", "") or fields["unmeasurable"]
         by = Rule(fields["region"], fields["no_effect"], fields["matters"])
         verdict = by.verdict((low, high), fields["unmeasurable"])
@@ -235,8 +235,8 @@ def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values:
         made.append(
             Claim(
                 id=id, estimate=value, interval=(low, high), verdict=verdict,
-                reason=reason(by, value, (low, high), verdict, fields["unmeasurable"]),
-                practice=practice.get(outcome, ""),
+                reason=reason(by, value, (low, high), verdict, fields["unmeasurable"], *more),
+                practice=(fields.pop("practice") or {}).get(outcome, ""),
                 draws=summary(getattr(e, "draws", ()), (low, high)), **fields,
             )
         )  # fmt: skip

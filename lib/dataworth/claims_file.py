@@ -132,8 +132,9 @@ class Stated(BaseModel):
 
     What a claim may have besides: `no_effect`, the value that means no effect, where an effect is
     claimed; `control`, what it is compared with, quoting its number; `units` and `level`,
-    without which nothing is measured; `practice`, what each outcome means to who has to decide
-    (`below` and `above`: contradicted on that side).
+    without which nothing is measured; `settles`, a sentence on what would settle it, where its
+    interval is a range over choices or settings, which more runs do not narrow; `practice`, what
+    each outcome means to who has to decide (`below` and `above`: contradicted on that side).
     """
 
     model_config = STRICT
@@ -150,7 +151,13 @@ class Stated(BaseModel):
     control: Annotated[Template, AfterValidator(_quoting)] | None = None
     units: Units | None = None
     level: Level | None = None
+    settles: Annotated[Text, AfterValidator(_literal)] = ""
     practice: Annotated[dict[Outcome, Template], Field(min_length=1)] | None = None
+
+    @property
+    def correlation(self) -> bool:
+        """Whether the estimate is a correlation, by its unit."""
+        return "correlation" in self.unit
 
     def asks(self, field: str) -> set[str]:
         """The names that a field (one of TEMPLATES) asks for."""
@@ -179,6 +186,7 @@ ALLOWED = {
     "control": "one line of text that quotes the control's number by its name in braces",
     "source": "one line of text: paper and place in it",
     "definition": "one line of text without braces: which estimate of which runs",
+    "settles": "one line of text without braces: what would settle a range over choices",
     "region": "two ends in order, each a number, inf, -inf or one name in braces",
     "matters": "a positive number or null",
     "no_effect": "a number outside the region or on its edge, where matters is one too, or null",
@@ -265,7 +273,8 @@ class Statements:
         found["control"] = found["control"] or ""
         gate = " ".join(filter(None, (found.pop("units"), found.pop("level"))))
         by = Rule(found["region"], stated.no_effect, stated.matters)
-        found["unmeasurable"] = gate and gate + seen(by, (values["low"], values["high"]))
+        ends = (values["low"], values["high"])
+        found["unmeasurable"] = gate and gate + seen(by, ends, stated.correlation)
         return found
 
     def since(self) -> dict[str, str]:

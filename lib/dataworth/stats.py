@@ -191,10 +191,10 @@ def example_counts(examples: int, resamples: int, seed: int) -> NDArray[np.uint8
 def correlation(x: ArrayLike, y: ArrayLike, *, rank: bool = False) -> Array:
     """Pearson's correlation along the last axis, or Spearman's (`rank`; ties share their mean
     rank); x and y broadcast. NaN where one of them does not vary."""
-    from scipy.stats import rankdata
-
     a, b = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
     if rank:
+        from scipy.stats import rankdata  # two seconds to import
+
         a, b = rankdata(a, axis=-1), rankdata(b, axis=-1)
     a = a - a.mean(-1, keepdims=True)
     b = b - b.mean(-1, keepdims=True)

@@ -120,10 +120,18 @@ def _within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def detectable(interval: tuple[float, float]) -> float:
+def detectable(interval: tuple[float, float], correlation: bool = False) -> float:
     """The effect that an interval as wide as this one excludes from being none in 80 of 100
-    repetitions: (1.96 + 0.84) / 1.96 of the half width."""
-    return POWER * (interval[1] - interval[0]) / 2
+    repetitions: (1.96 + 0.84) / 1.96 of the half width; of a correlation that of its Fisher
+    transform, on which its interval is symmetric: at most 1, which is no correlation at all."""
+    low, high = interval
+    if not correlation:
+        return POWER * (high - low) / 2
+    if math.isnan(low + high):
+        return math.nan
+    if min(1 + low, 1 - high) <= 0:
+        return 1.0
+    return math.tanh(detectable((math.atanh(low), math.atanh(high))))
 
 
 def at_chance(value: float, interval: tuple[float, float], chance: float, of: str) -> str:
@@ -266,9 +274,16 @@ def q_values(p_values: Mapping[Any, float]) -> dict[Any, float]:
 
 
 def reason(
-    by: Rule, value: float, interval: tuple[float, float], verdict: Verdict, unmeasurable: str = ""
+    by: Rule,
+    value: float,
+    interval: tuple[float, float],
+    verdict: Verdict,
+    unmeasurable: str = "",
+    settles: str = "",
+    correlation: bool = False,
 ) -> str:
-    """Why a verdict is what it is; of one that is inconclusive, what would settle it."""
+    """Why a verdict is what it is; of one that is inconclusive, what would settle it: `settles`, in
+    a sentence, where the interval is no matter of more runs."""
     if verdict is Verdict.NOT_MEASURABLE:
         return unmeasurable
     if any(map(math.isnan, interval)):
@@ -283,6 +298,8 @@ def reason(
     text = f"The interval {span(interval)} {placed} the claimed range {span(by.region)}."
     if verdict is not Verdict.INCONCLUSIVE:
         return text
+    if settles:
+        return f"{text} {settles}"
     times = by.more(value, interval)
     if times <= WITHIN_REACH:
         text += (
@@ -295,17 +312,19 @@ def reason(
             if not math.isfinite(times)
             else f"it would take more than {WITHIN_REACH} times as many."
         )
-    return text + seen(by, interval)
+    return text + seen(by, interval, correlation)
 
 
-def seen(by: Rule, interval: tuple[float, float]) -> str:
+def seen(by: Rule, interval: tuple[float, float], correlation: bool = False) -> str:
     """Which effect would be seen, and which would matter; "" where none is asked for."""
-    if not by.nothing or not math.isfinite(effect := detectable(interval)):
+    effect = detectable(interval, correlation)
+    if not by.nothing or not math.isfinite(effect):
         return ""
-    return (
-        f" As it is, an effect of {number(effect)} would be seen in 80 of 100 repetitions; "
-        f"{number(by.matters)} would matter."
-    )
+    what = f"{'a correlation' if correlation else 'an effect'} of {number(effect)}"
+    if correlation and effect > 0.995:  # 1 in three digits
+        what = "no correlation, however strong,"
+    least = number(by.matters)
+    return f" As it is, {what} would be seen in 80 of 100 repetitions; {least} would matter."
 
 
 def number(value: float | str | None) -> str:

@@ -243,7 +243,7 @@ def test_a_chain_of_two_stages_has_one_interval() -> None:
     run = chain.predict(at, kind="new-run")
     assert run.low[0] < found.low[0] and run.high[0] > found.high[0]
     # to first order: both stages' variances, each through its own gradient
-    variance, step, dofs = 0.0, 1e-5, []
+    variances, step, dofs = [], 1e-5, []
     for place, one in enumerate(chain.fits):
         minimum = one.minimum
         slopes = []
@@ -252,9 +252,10 @@ def test_a_chain_of_two_stages_has_one_interval() -> None:
             phi[place] += row
             slopes.append((chain._log_y(*phi, np.array(at))[0] - np.log(stage[0])) / step)
         noise, dof = minimum.noise(np.array(slopes))
-        variance += noise * float(np.array(slopes) @ minimum.inverse @ np.array(slopes))
+        variances.append(noise * float(np.array(slopes) @ minimum.inverse @ np.array(slopes)))
         dofs.append(dof)
-    half = stats.t.ppf(0.975, min(dofs)) * np.sqrt(variance)
+    welch = sum(variances) ** 2 / sum(v * v / d for v, d in zip(variances, dofs, strict=True))
+    half = stats.t.ppf(0.975, welch) * np.sqrt(sum(variances))
     width = np.log(found.high[0] / found.low[0])
     assert width == pytest.approx(2 * half, rel=0.1)
     drawn = two_stages(0, bootstrap=50)

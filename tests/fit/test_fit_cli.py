@@ -62,7 +62,8 @@ def test_ratio_and_frontier(
     done = runner.invoke(app, ["fit", str(runs), "--law", "chinchilla", "--x", "N,D", "--y", "loss",
                                "--bootstrap", "20", "--plot", str(picture)])  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "observed loss" in picture.read_text(encoding="utf-8")
+    drawn = picture.read_text(encoding="utf-8")
+    assert "<!-- N = 4e7 -->" in drawn and "<!-- above law, % -->" in drawn
     done = runner.invoke(app, ["frontier", str(runs), "--budget", "1e21", "--budget", "1e22"])
     assert done.exit_code == 0, done.output
     optima = json.loads(done.output)["optima"]

@@ -175,6 +175,16 @@ def test_true_laws_are_left_alone(shifted_runs: Any) -> None:
     assert alarms <= 7  # P(more | 5 %) is under 1 %
 
 
+def test_even_noise_of_many_rows_is_even_for_a_robust_loss() -> None:
+    alarms = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x = np.exp(rng.uniform(5, 11, 6000))
+        y = (0.1 + 20 * x**-0.45) * np.exp(0.02 * rng.normal(size=6000))
+        alarms += "heteroscedastic" in fit({"x": x, "y": y}, law="shifted", loss="huber").flags
+    assert alarms <= 1  # P(more | 1.4 %) is 0.3 %
+
+
 def test_a_frontier_that_the_data_leave_free_has_no_value() -> None:
     n = np.array([5e7, 6e7, 1.6e8, 2e8, 3.2e8, 4.8e8])
     runs = {"N": n, "D": np.full(6, 4e9), "loss": [2.05, 2.01, 1.83, 1.78, 1.72, 1.66]}
@@ -186,3 +196,21 @@ def test_a_frontier_that_the_data_leave_free_has_no_value() -> None:
 def test_the_picture_names_the_flags() -> None:
     ax = fit(DESCENT, law="shifted").plot()
     assert "structured_residuals" in "".join(text.get_text() for text in ax.texts)
+
+
+def test_a_picture_has_residuals_below_and_a_curve_for_each_model_size(
+    shifted_runs: Any, chinchilla_runs: dict[str, np.ndarray]
+) -> None:
+    one = fit(shifted_runs(seed=1), law="shifted")
+    below = one.plot().figure.axes[1]
+    shown = np.asarray(below.collections[0].get_offsets())[:, 1]
+    assert shown == pytest.approx(100 * (one.curve.y / one.mean(one.curve.x) - 1))
+    both = fit(chinchilla_runs, law="chinchilla", x=["N", "D"], y="loss")
+    ax = both.plot()
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(named) == 6 and all(name.startswith("N = ") for name in named)
+    assert sum(len(marks.get_offsets()) for marks in ax.collections) == both.n
+    for name, line in zip(named, ax.lines, strict=True):
+        size = chinchilla_runs["N"][np.abs(chinchilla_runs["N"] / float(name[4:]) - 1).argmin()]
+        at = {"N": np.full(len(line.get_xdata()), size), "D": line.get_xdata()}
+        assert line.get_ydata() == pytest.approx(both.mean(at))

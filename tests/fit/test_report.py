@@ -133,6 +133,22 @@ def test_model_and_data(
     assert record["rows"] == len(frame)
 
 
+def test_two_data_sets_are_told_apart_by_their_ratio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.geomspace(250, 16000, 6).round()
+    losses = {"real": 0.1 + 20 * x**-0.4, "synthetic": 0.1 + 20 * (x / 5) ** -0.4}
+    rows = [(n, y, arm) for arm, of in losses.items() for n, y in zip(x, of, strict=True)]
+    pd.DataFrame(rows, columns=["n", "loss", "arm"]).to_csv(tmp_path / "runs.csv", index=False)
+    text, page, _ = report(
+        tmp_path, monkeypatch, "runs.csv", "--x", "n", "--y", "loss", "--group", "arm"
+    )
+    stands_alone(page)
+    _, _, after = text.partition("How much of synthetic equals one of real at equal loss")
+    cells = [re.findall(r">([^<]*)</t[hd]>", row) for row in after.split("<tr>")[2:5]]
+    assert [float(row[3]) for row in cells] == pytest.approx([5.0] * 3, rel=1e-3)
+
+
 def test_flags_stand_first_and_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "few.csv").write_text("n,loss\n100,2.1\n200,1.7\n400,1.42\n800,1.24\n")
     ask = ("few.csv", "--law", "power", "--x", "n", "--y", "loss")

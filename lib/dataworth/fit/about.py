@@ -1,4 +1,5 @@
-"""The library's laws in words, for people who choose one: formula, variables, source."""
+"""The library's laws in words, for people who choose one: formula, variables, source; and numbers
+as they are written in sentences."""
 
 from __future__ import annotations
 
@@ -41,6 +42,13 @@ USE = {
     "exponential": "accuracy (0 to 1) from loss (Gadre et al. 2024, arXiv 2403.08540)",
     "mixture": "real and synthetic examples together (after Hernandez et al. 2021)",
 }
+
+
+def brief(value: float) -> str:
+    """Three digits, with the exponent as people write it: 5,000, 2.5e9."""
+    if 1000 <= abs(value) < 1e5:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return re.sub(r"e([+-])0*", lambda f: "e" + f[1].replace("+", ""), f"{value:.3g}")
 
 
 def use(law: Law) -> str:

@@ -14,7 +14,7 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError, quoted
 
 from . import forms
-from .about import about, all_laws
+from .about import about, all_laws, brief
 from .chain import Chain
 from .command import (
     FIT,
@@ -23,7 +23,6 @@ from .command import (
     Level,
     Runs,
     at_points,
-    brief,
     called,
     fits,
     fitted,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from dataworth.display import say, table
 from dataworth.errors import UserError, quoted
 
 from . import forms
+from .about import brief
 from .choose import Chosen, choose
 from .expressions import split
 from .laws import Law
@@ -254,13 +254,6 @@ def show_rows(
     if body:
         table(head, body, title)
     tell(record if words is None else words)
-
-
-def brief(value: float) -> str:
-    """Three digits, with the exponent as people write it: 5,000, 2.5e9."""
-    if 1000 <= abs(value) < 1e5:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return re.sub(r"e([+-])0*", lambda f: "e" + f[1].replace("+", ""), f"{value:.3g}")
 
 
 def put_json(record: Any) -> None:

@@ -313,12 +313,18 @@ class Pair:
                 for one, part in zip(self.fits, self.halves(met.z), strict=True):
                     one.move(part)
 
-    def noises(self, slope: Array) -> tuple[list[float], float]:
-        """Dispersions of both for a scalar with this gradient (f1+f2,), and the smaller degrees of
-        freedom: safe whichever curve the uncertainty comes from."""
-        pairs = zip(self.fits, self.halves(slope), strict=True)
-        noises = [one.minimum.noise(part) for one, part in pairs]
-        return [scale for scale, _ in noises], min(dof for _, dof in noises)
+    def noises(self, slope: Array) -> tuple[list[float], float, float]:
+        """Dispersions of both for a scalar with this gradient (f1+f2,), its variance, and the
+        degrees of freedom of that sum of two (Welch 1947); under 1 where a fit has no rows to
+        spare."""
+        minima, parts = [one.minimum for one in self.fits], self.halves(slope)
+        scales, dofs = zip(*(m.noise(p) for m, p in zip(minima, parts, strict=True)), strict=True)
+        naive = [float(p @ m.inverse @ p) for m, p in zip(minima, parts, strict=True)]
+        each = np.maximum(np.multiply(scales, naive), 0.0)
+        variance, least = float(each.sum()), float(min(dofs))
+        if least >= 1 and variance > 0:
+            least = 1 / float(((each / variance) ** 2 / np.array(dofs)).sum())
+        return list(scales), variance, least
 
     def profile(self, gap: Gap, centre: float) -> Profile | None:
         """Profile of a scalar of both fits' parameters, whose rows are independent; none when one
@@ -326,7 +332,7 @@ class Pair:
         minima = [one.minimum for one in self.fits]
         arrays = zip(*((m.z, m.target, m.weights) for m in minima), strict=True)
         z, target, weights = (np.concatenate(parts) for parts in arrays)
-        scales, dof = self.noises(gap.slope(z, origin(centre)))
+        scales, _, dof = self.noises(gap.slope(z, origin(centre)))
         if dof < 1:
             return None
         joint = Joint([m.problem for m in minima], scales)
@@ -406,12 +412,8 @@ class _Exchange(Pair):
             return self.log_ratios(minima[0].problem.phi(z_s), minima[1].problem.phi(z_r))[1]
 
         slope = scalar_derivatives(psi, np.concatenate([m.z for m in minima])[None])[0][0]
-        scales, dof = self.noises(slope)
-        variances = [
-            scale * float(part @ m.inverse @ part)
-            for m, scale, part in zip(minima, scales, self.halves(slope), strict=True)
-        ]
-        half = student_quantile(level, dof) * float(np.sqrt(sum(variances)))
+        _, variance, dof = self.noises(slope)
+        half = student_quantile(level, dof) * float(np.sqrt(variance))
         ends = (centre - half, centre + half) if dof >= 1 else OPEN
         return _from_logs(centre, ends, level, "delta")
 

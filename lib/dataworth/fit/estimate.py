@@ -20,7 +20,7 @@ from .solver import Problem, Status, lifted, minimise
 Found = tuple[Array, Array, Array]  # phi (B,p), objective (B,), status (B,)
 
 
-MOST_SEEDED = 4000  # rows that starts are sought on
+MOST_SEEDED = 4000  # rows on which the minimum is sought first, and every start
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,24 @@ def solve(
     if isinstance(law, Grouped):
         return _solve_groups(search, law, warm, starts)
     some: Any = slice(None)
+    few: Any = some
     if len(x) > MOST_SEEDED:  # a start need not know all rows
         some = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_SEEDED])
+        few = some[::4]
+        if warm is None and len(y) == 1:
+            part = solve(settings, x[some], log_x0, y[:, some], weights[:, some], None, starts)[0]
+            if bool(xp.isfinite(part).all()):
+                warm = part[0]
     size = 400 if warm is None else 36
-    seeds = law.seeds(search.scaled[some], y[:, some], weights[:, some], size)
+    seeds = law.seeds(search.scaled[few], y[:, few], weights[:, few], size)
     most = starts if len(law.params) <= 5 else 3 * starts
     if warm is None and len(y) == 1 and (settings.fixed or settings.tied):
         seeds = _ranked(settings, x[some], log_x0, y[:, some], weights[:, some], seeds)
         most = max(most, 64)  # the few places that are left are worth it
-    seeds = seeds[:, :most]
+    first = seeds[:, :most]
+    if warm is None and len(y) == 1:  # the best may all lie in one basin of several
+        first = xp.concatenate([first, seeds[:, _apart(law, to_numpy(seeds[0]), most)]], 1)
+    seeds = first
     floors = [
         (j, law.zero_reference(j, search.scaled, y))
         for j, p in enumerate(law.params)
@@ -168,6 +177,21 @@ def solve(
     lacking = present < problem_of(settings, x, y, log_x0)[0].matrix.shape[1]
     found[0][lacking] = np.nan
     found[2][lacking] = int(Status.UNIDENTIFIED)
+    return found
+
+
+def _apart(law: Law, seeds: Array, most: int) -> list[int]:
+    """Places of up to four of the seeds (S,p), the best first, beyond the first `most`, whose
+    exponents differ from those and from each other by more than half."""
+    exponents = seeds[:, [j for j, p in enumerate(law.params) if not p.log]]
+    size, known, found = np.abs(exponents), exponents[:most], list[int]()
+    for at in range(most, len(seeds)):
+        away = np.abs(known - exponents[at]) > np.maximum(np.abs(known), size[at]) / 2
+        if exponents.shape[1] and away.any(1).all():
+            found.append(at)
+            known = np.concatenate([known, exponents[at : at + 1]])
+            if len(found) == 4:
+                break
     return found
 
 

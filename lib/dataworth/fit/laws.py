@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -147,9 +148,14 @@ class Law:
         """
         raise NotImplementedError
 
-    def sums(self, phi: Array, x: Array) -> tuple[Array, Sums]:
+    def of_rows(self, x: Array) -> Any:
+        """What `sums` needs of the rows x (n,d) alone, to be made once; None for nothing."""
+        return None
+
+    def sums(self, phi: Array, x: Array, rows: Any = None) -> tuple[Array, Sums]:
         """log f (B,n), and a function of c and d (B,n) that gives sum_i c_i dlog f_i / dphi (B,p)
         and sum_i d_i dlog f_i / dphi dlog f_i / dphi' (B,p,p), with c's curvature if asked.
+        rows: what `of_rows` made of x, if it did.
         """
         log_f, jac, curvature = self.derivatives(phi, x)
 

@@ -6,7 +6,7 @@ variance for L2, and the tau-test scale for a robust loss (Ronchetti 1982; Huber
 p leaves out floors that are estimated as zero.
 
 That is right for noise of one size. Where the rows that decide a scalar are noisier than the rest,
-s grows as far as their squared residuals say (`Minimum.unevenness`).
+or less noisy, s follows what their squared residuals say (`Minimum.unevenness`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .gaps import Gap, Quantity
 from .objective import robust_scale
 from .solver import Joint, Problem
 
-GATE = 1.0  # standard errors of the ratio of variances above which it counts
+GATE, SURE = 1.0, 2.0  # standard errors above and below one at which a ratio of variances counts
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class Minimum(State):
         return rows, basis, np.minimum((basis**2).sum(1), 1 - 1e-9)
 
     def unevenness(self, slope: Array) -> tuple[float, float]:
-        """How much larger the variance of a scalar with this gradient is than under noise of one
-        size, at least 1, and the degrees of freedom of that variance.
+        """How much larger or smaller the variance of a scalar with this gradient is than under
+        noise of one size, and the degrees of freedom of that variance.
 
         The squared residuals are weighed by the rows' influence on the scalar (HC2: MacKinnon and
         White 1985), with the degrees of freedom of that sum (Bell and McCaffrey 2002; Imbens and
@@ -156,12 +156,13 @@ class Minimum(State):
         variance = float((weight**2 * (1 - 2 * leverage)).sum() + (cross**2).sum())
         own = min(max(mean * mean / max(variance, 1e-300), 1.0), dof)  # ** would raise
         ratio = float((influence * score**2 / (1 - leverage)).sum()) / even
-        if ratio < 1 + GATE * np.sqrt(max(2 / own - 2 / dof, 0.0)):
+        noise = np.sqrt(max(2 / own - 2 / dof, 0.0))
+        if 1 - SURE * noise < ratio < 1 + GATE * noise:
             return 1.0, dof
         # HC3 from here on: the ratio was seen, and HC2 is short where the noisy rows have leverage
         ratio = float((influence * score**2 / (1 - leverage) ** 2).sum()) / even
         wide = ratio * (student_quantile(0.95, own) / student_quantile(0.95, dof)) ** 2
-        return (ratio, own) if wide > 1 else (1.0, dof)
+        return (ratio, own) if (wide > 1) == (ratio > 1) else (1.0, dof)
 
     def scores(self) -> tuple[Array, Array]:
         """Row gradients w rho'(r) dr/dz (n,f), and the rows' w rho'' |J|^2 parts (n,f,f)."""

@@ -24,12 +24,14 @@ from .solver import minimise
 
 @dataclass(frozen=True)
 class Rows:
-    """Scores e (n,), basis Q (n,r), logs of the variables u (n,d), number of each row's curve."""
+    """Scores e (n,), basis Q (n,r), logs of the variables u (n,d), number of each row's curve; the
+    residuals themselves, of which a robust loss scores no more than a width."""
 
     e: Array
     basis: Array
     u: Array
     curve: Array
+    residuals: Array | None = None
 
     @property
     def spare(self) -> int:
@@ -39,9 +41,10 @@ class Rows:
 def rows_of(at: Minimum, u: Array, curve: Array) -> Rows:
     """The rows of positive weight."""
     used = at.weights > 0
-    score = np.sqrt(at.weights) * at.problem.objective.psi(at.residuals)[0]
+    root = np.sqrt(at.weights)
+    score = root * at.problem.objective.psi(at.residuals)[0]
     basis = at.geometry[1]
-    return Rows(score[used], basis[used], u[used], curve[used])
+    return Rows(score[used], basis[used], u[used], curve[used], (root * at.residuals)[used])
 
 
 def levels(rows: Rows, by: Sequence[int]) -> Rows:
@@ -140,7 +143,9 @@ def uneven(rows: Rows, log_f: Array) -> tuple[float, float]:
     """
     n = len(rows.e)
     leverage = np.clip((rows.basis**2).sum(1), 0, 0.999)
-    size = np.abs(rows.e) / np.sqrt(1 - leverage)
+    # scores at the width of a robust loss are equal: leverage alone would order them
+    e = rows.e if rows.residuals is None else rows.residuals
+    size, scored = (np.abs(a) / np.sqrt(1 - leverage) for a in (e, rows.e))
     alone = rows.u.shape[1] == 1 and np.ptp(rows.curve) == 0  # then log f has the order of u
     terms = [v for v in (*rows.u.T, *([] if alone else [log_f])) if np.ptp(v) > 0]
     p, scores = 1.0, special.ndtri(0.5 + _ranks(size) / (n + 1) / 2) ** 2
@@ -150,7 +155,7 @@ def uneven(rows: Rows, log_f: Array) -> tuple[float, float]:
         p = min(p, float(2 * special.stdtr(n - 2, -abs(t))))
     order = np.argsort(rows.u[:, 0], kind="stable")
     third = max(n // 3, 1)
-    first, last = (np.sqrt((size[o] ** 2).mean()) for o in (order[:third], order[-third:]))
+    first, last = (np.sqrt((scored[o] ** 2).mean()) for o in (order[:third], order[-third:]))
     return min(1.0, p * len(terms)), float(first / max(last, 1e-300))
 
 

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from dataworth.arrays import Array
 from dataworth.display import plain
 from dataworth.tables import signed
 
-from .command import brief
+from .about import brief
 from .frontier import Cost, Optimum
-from .picture import band_ends, band_points, words
+from .picture import at_levels, left_over, lines, some, words
 from .result import Fit
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 INK = "#010203"  # stands for the page's own colour
 COLOURS = ("#2b8cbe", "#d95f02", "#1b9e77", "#9a6fb0", "#b8860b", "#e7298a", "#66a61e", "#7f7f7f")
 MARKERS = "osD^vPX*"
-MOST_CURVES = 6
 NAMED = 5  # rows that a panel of residuals names, at most
 ODD = 3.0  # standard deviations beyond which a residual is named
-FULL = 4_000  # points that a picture shows, at most
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,6 @@ def _svg(figure: Figure, name: str, alt: str) -> Drawing:
     return Drawing(body.replace("<svg", f'<svg role="img" aria-label="{said}"', 1), alt)
 
 
-def _some(count: int) -> Any:
-    """Rows to draw: all of few, a spread of many."""
-    return slice(None, None, -(-count // FULL))
-
-
 def _runs(ax: Axes, x: Array, y: Array, place: int, count: int) -> None:
     """The runs of the curve at a place, of `count` in all, above its band and below other marks."""
     ax.scatter(x, y, s=_dot(count), color=COLOURS[place % len(COLOURS)], zorder=1.5,
@@ -109,30 +102,26 @@ def _dot(count: int) -> float:
 def curves(parts: dict[str, Fit], x: str, y: str, level: float) -> Drawing:
     """Points, law and band against one variable; parts: a fit for each curve ("" for one alone)."""
     figure, (ax,) = _figure()
-    said, lines = [], []
-    for place, (label, one) in enumerate(parts.items()):
-        colour = COLOURS[place % len(COLOURS)]
-        sizes, losses = one.curve.x[:, 0], one.curve.y
-        grid = np.geomspace(sizes.min() / 1.2, sizes.max() * 2.5, 25)
-        mean = one.mean(grid)
-        lines.append(mean)
-        ax.plot(grid, mean, color=colour if len(losses) < 500 else INK, label=label or "law")
-        if one.part_of is None or one.draws_phi is not None:
-            band = one.predict(band_points(grid), level)
-            low, high = band_ends(grid, band, np.concatenate([losses, mean]))
-            ax.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
-        rows = _some(len(losses))
+    found, said = lines(parts, level), []
+    for place, line in enumerate(found):
+        colour, sizes, losses = COLOURS[place % len(COLOURS)], line.x, line.y
+        ax.plot(line.grid, line.mean, color=colour if len(losses) < 500 else INK,
+                label=line.name or "law")  # fmt: skip
+        if line.band is not None:
+            ax.fill_between(line.grid, *line.band, color=colour, alpha=0.2, linewidth=0)
+        rows = some(len(losses))
         _runs(ax, sizes[rows], losses[rows], place, len(losses))
         said.append(
-            f"{label + ': ' if label else ''}{len(losses)} runs from {x} = {brief(sizes.min())} to "
-            f"{brief(sizes.max())}, {y} from {brief(losses.max())} to {brief(losses.min())}; the "
-            f"law gives {brief(float(mean[-1]))} at {brief(grid[-1])}."
+            f"{line.name + ': ' if line.name else ''}{len(losses)} runs from {x} = "
+            f"{brief(sizes.min())} to {brief(sizes.max())}, {y} from {brief(losses.max())} to "
+            f"{brief(losses.min())}; the law gives {brief(float(line.mean[-1]))} at "
+            f"{brief(line.grid[-1])}."
         )
     ax.set_xscale("log")
-    every = np.concatenate([f.curve.y for f in parts.values()])
+    every = np.concatenate([line.y for line in found])
     _scale(ax, every)
     # a band that is open beyond the runs must not squeeze them
-    seen = np.concatenate([every, *lines])
+    seen = np.concatenate([every, *(line.mean for line in found)])
     if ax.get_yscale() == "log":
         ax.set_ylim(seen.min() / 1.2, seen.max() * 1.2)
     else:
@@ -162,25 +151,18 @@ def _scale(ax: Axes, losses: Array, both: bool = False) -> None:
 def surface(one: Fit, names: Sequence[str], y: str) -> Drawing:
     """Runs against the second variable and the law at levels of the first."""
     figure, (ax,) = _figure()
-    first, second = one.curve.x[:, 0], one.curve.x[:, 1]
-    levels = np.unique(first)
-    if len(levels) > MOST_CURVES:
-        levels = np.unique(np.quantile(levels, np.linspace(0, 1, MOST_CURVES), method="nearest"))
-    nearest = np.abs(np.log(first)[:, None] - np.log(levels)).argmin(1)
-    grid = np.geomspace(second.min() / 1.2, second.max() * 1.2, 40)
-    for place, at in enumerate(levels):
-        colour = COLOURS[place % len(COLOURS)]
-        value = one.mean(np.stack([np.full_like(grid, at), grid], -1))
-        ax.plot(grid, value, color=colour, label=f"{words(names[0])} = {brief(at)}")
-        rows = np.flatnonzero(nearest == place)[_some(len(first))]
-        _runs(ax, second[rows], one.curve.y[rows], place, one.n)
+    found = at_levels(one)
+    for place, line in enumerate(found):
+        ax.plot(line.grid, line.mean, color=COLOURS[place % len(COLOURS)], label=words(line.name))
+        rows = some(len(line.x))
+        _runs(ax, line.x[rows], line.y[rows], place, one.n)
     ax.set_xscale("log")
     _scale(ax, one.curve.y)
     _label(ax, names[1], y)
     _legend(ax)
     alt = (
         f"{y} against {names[1]}: {one.n} runs, each in the colour of the nearest curve, and the "
-        f"law at {names[0]} = {', '.join(map(brief, levels))}."
+        f"law at {', '.join(line.name for line in found)}."
     )
     return _svg(figure, "surface", alt)
 
@@ -223,10 +205,7 @@ def residuals(
     figure, axes = _figure(len(shown), 2.8)
     first = next(iter(parts.values()))
     relative = first.settings.objective.residual == "log"
-    left = {
-        label: 100 * np.expm1(-one.residuals()) if relative else -one.residuals()
-        for label, one in parts.items()
-    }
+    left = {label: left_over(one) for label, one in parts.items()}
     every = np.concatenate(list(left.values()))
     centre = np.median(every)
     spread = 1.4826 * float(np.median(np.abs(every - centre))) or float(every.std())
@@ -236,7 +215,7 @@ def residuals(
         for place, (label, one) in enumerate(parts.items()):
             r, x = left[label], one.curve.x[:, j]
             ends = np.argsort(-np.abs(r - centre), kind="stable")[:NAMED]
-            rows = np.union1d(np.arange(len(r))[_some(len(r))], ends)
+            rows = np.union1d(np.arange(len(r))[some(len(r))], ends)
             ax.scatter(x[rows], r[rows], s=_dot(len(r)), color=COLOURS[place % len(COLOURS)],
                        marker=MARKERS[place % len(MARKERS)], label=label or None)  # fmt: skip
             for row in ends[np.abs(r[ends] - centre) > ODD * spread] if spread else ():
@@ -260,7 +239,7 @@ def residuals(
 def against(one: Fit, y: str) -> Drawing:
     """Observed against fitted losses, for a law of any variables."""
     figure, (ax,) = _figure()
-    fitted, rows = one.mean(one.curve.x), _some(one.n)
+    fitted, rows = one.mean(one.curve.x), some(one.n)
     ends = [min(fitted.min(), one.curve.y.min()), max(fitted.max(), one.curve.y.max())]
     ax.plot(ends, ends, color=INK, linewidth=0.8)
     ax.scatter(fitted[rows], one.curve.y[rows], s=_dot(one.n), color=COLOURS[0])

@@ -26,6 +26,20 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """What a sum of powers needs of its rows: logs of the variables (d,n) and slopes by exponents;
+    of each term the places of its parameters, pairs of them, and its columns with their products,
+    (n,m); products of the columns of two terms, (n,m)."""
+
+    u: Array
+    slopes: Slopes
+    places: list[list[int]]
+    pairs: list[list[tuple[int, int]]]
+    moments: list[Array]
+    crossed: dict[tuple[int, int], Array]
+
+
+@dataclass(frozen=True)
 class PowerSum(BasisLaw):
     """f = sum over terms of amplitude * prod of powers; log f is a log-sum-exp of affine forms.
 
@@ -87,11 +101,13 @@ class PowerSum(BasisLaw):
             slopes.append(own)
         return slopes
 
-    def _fractions(self, phi: Array, x: Array) -> tuple[Array, list[Array], Slopes]:
+    def _fractions(
+        self, phi: Array, x: Array, rows: Rows | None = None
+    ) -> tuple[Array, list[Array], Slopes]:
         """As the base's, without its maximum, a pass over all rows, wherever exp is safe."""
         xp, a = namespace(phi), self.amplitudes
-        u = xp.moveaxis(xp.log(x), -1, 0)
-        slopes = self._slopes(u)
+        u = xp.moveaxis(xp.log(x), -1, 0) if rows is None else rows.u
+        slopes = self._slopes(u) if rows is None else rows.slopes
         logs = []
         for k, powers in enumerate(self._powers):
             value = phi[:, k, None]
@@ -150,41 +166,52 @@ class PowerSum(BasisLaw):
 
         return curvature
 
-    def sums(self, phi: Array, x: Array) -> tuple[Array, Sums]:
-        """As the base's, without the Jacobian: every sum is one of weights times fixed columns."""
+    def of_rows(self, x: Array) -> Rows | None:
         if x.ndim > 2:  # rows of its own for each problem
+            return None
+        xp, a = namespace(x), self.amplitudes
+        u = xp.moveaxis(xp.log(x), -1, 0)
+        slopes, one = self._slopes(u), xp.ones(len(x))
+        terms = [[(k, one), *((a + e, d) for e, d in s.items())] for k, s in enumerate(slopes)]
+        places = [[place for place, _ in own] for own in terms]
+        pairs = [[(i, j) for i in range(len(own)) for j in range(i + 1)] for own in terms]
+        moments, crossed = [], {}
+        for k, own in enumerate(terms):
+            squares = [own[i][1] * own[j][1] for i, j in pairs[k]]
+            moments.append(xp.stack([*(column for _, column in own), *squares], -1))
+            for other in range(k):
+                products = [v * w for _, v in own for _, w in terms[other]]
+                crossed[k, other] = xp.stack(products, -1)
+        return Rows(u, slopes, places, pairs, moments, crossed)
+
+    def sums(self, phi: Array, x: Array, rows: Any = None) -> tuple[Array, Sums]:
+        """As the base's, without the Jacobian: every sum is one of weights times fixed columns."""
+        rows = self.of_rows(x) if rows is None else rows
+        if rows is None:
             return super().sums(phi, x)
-        g, fractions, slopes = self._fractions(phi, x)
-        xp, a, size = namespace(phi), self.amplitudes, len(self.params)
-        one = xp.ones(len(x))
-        columns = [[(k, one), *((a + e, d) for e, d in s.items())] for k, s in enumerate(slopes)]
+        g, fractions, _ = self._fractions(phi, x, rows)
+        xp, size = namespace(phi), len(self.params)
 
         def sums(c: Array, d: Array, second: bool) -> tuple[Array, Array]:
             gradient = xp.zeros((size, len(phi)))
             hessian = xp.zeros((size, size, len(phi)))
             d = d - c if second else d
-            for k, own in enumerate(columns):
-                pairs = [(i, j) for i in range(len(own)) for j in range(i + 1)]
-                squares = [own[i][1] * own[j][1] for i, j in pairs]
-                first = [column for _, column in own]
-                moments = (c * fractions[k]) @ xp.stack(
-                    [*first, *squares][: None if second else len(own)], -1
-                )
-                for (i, _), moment in zip(own, moments.T, strict=False):
-                    gradient[i] += moment
+            for k, (own, fixed) in enumerate(zip(rows.places, rows.moments, strict=True)):
+                found = (c * fractions[k]) @ (fixed if second else fixed[:, : len(own)])
+                for place, moment in zip(own, found.T, strict=False):
+                    gradient[place] += moment
                 weighted = d * fractions[k]
-                bent = (weighted * fractions[k]) @ xp.stack(squares, -1)
+                bent = (weighted * fractions[k]) @ fixed[:, len(own) :]
                 if second:
-                    bent = bent + moments[:, len(own) :]
-                for (i, j), moment in zip(pairs, bent.T, strict=True):
-                    row, col = own[i][0], own[j][0]
-                    hessian[row, col] += moment
-                    if row != col:
-                        hessian[col, row] += moment
+                    bent = bent + found[:, len(own) :]
+                for (i, j), moment in zip(rows.pairs[k], bent.T, strict=True):
+                    hessian[own[i], own[j]] += moment
+                    if own[i] != own[j]:
+                        hessian[own[j], own[i]] += moment
                 for other in range(k):
-                    crossed = [(p, q, u * v) for p, u in own for q, v in columns[other]]
-                    block = (weighted * fractions[other]) @ xp.stack([m for *_, m in crossed], -1)
-                    for (p, q, _), moment in zip(crossed, block.T, strict=True):
+                    both = [(p, q) for p in own for q in rows.places[other]]
+                    block = (weighted * fractions[other]) @ rows.crossed[k, other]
+                    for (p, q), moment in zip(both, block.T, strict=True):
                         hessian[p, q] += moment
                         hessian[q, p] += moment
             return gradient.T, xp.moveaxis(hessian, -1, 0)

@@ -24,6 +24,7 @@ from .minimum import Minimum, State, student_quantile
 from .solver import Expansion, Joint, Problem, Status, lifted, minimise
 
 FAR = 100.0
+DEAR = 50_000  # values that one evaluation holds, above which a point of a profile is dear
 
 
 class Better(Exception):
@@ -199,18 +200,20 @@ class Profile:
         if not np.isfinite(self.centre) and side == np.sign(self.centre):
             return float(self.centre)
         outward = side if np.isfinite(self.centre) else int(-np.sign(self.centre))
-        steps = np.array([0.6, 1.0, 1.6, 2.5, 4.0]) * quantile * self.error
+        # a problem of many rows is one search at a time, and nearly quadratic: few points then
+        dear = self.problem.work > DEAR and np.isfinite(self.centre) and self.centre != 0
+        steps = np.array([1.02] if dear else [0.6, 1.0, 1.6, 2.5, 4.0]) * quantile * self.error
         if not np.isfinite(self.centre):
             self.trace(self.origin - outward * np.array([0.0, 10.0, 40.0, 160.0]))
             steps = np.array([1.0, 2.0, 4.0, 8.0, 14.0])
-        for _ in range(6):
+        for _ in range(12 if dear else 6):
             c = self.origin + outward * steps
             beyond = (c - limit) * outward >= 0
             c = np.unique(np.where(beyond, limit, c))
             self.trace(c[np.isfinite(c)])
             if (outward * self.roots() >= quantile).any() or beyond.all():
                 break
-            steps = steps * 8 + 1e-12
+            steps = steps * (1.6 if dear else 8) + 1e-12
             if steps[0] > 1e4 * max(1.0, abs(self.origin)):
                 break
         if not (outward * self.roots() >= quantile).any():
@@ -233,7 +236,8 @@ class Profile:
             if width < 1e-3 * self.error or abs(guess - last) < 1e-3 * self.error:
                 return float(outward * guess)
             before = len(self.psi)
-            self.trace(outward * np.array([guess, (inner + guess) / 2, (guess + outer) / 2]))
+            between = [(inner + guess) / 2, (guess + outer) / 2]
+            self.trace(outward * np.array([guess, *([] if dear else between)]))
             if len(self.psi) == before:  # nothing between can be reached
                 return float(outward * outer)
         return float(outward * guess)

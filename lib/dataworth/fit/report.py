@@ -19,9 +19,10 @@ from dataworth.tables import signed
 from dataworth.tables import text as cell
 
 from . import pictures
-from .about import filled, formula, use
-from .command import Fitted, brief, predictions
+from .about import brief, filled, formula, use
+from .command import Fitted, predictions
 from .diagnostics import Note
+from .equivalence import equivalence
 from .frontier import Optimum, frontier
 from .grouped import Grouped
 from .isoflop import budgets_of
@@ -327,7 +328,28 @@ def _answers(report: Report) -> list[str]:
         n, d = short
         head = ["C = 6ND", n, f"{report.level:.0%} interval", d, f"{d} per {n}", report.y, "inside"]
         blocks.append(_table(head, body, "Compute-optimal sizes by the law", 1))
+    blocks += _ratios(report)
     return ["<h2>What it predicts</h2>", *blocks] if blocks else []
+
+
+def _ratios(report: Report) -> list[str]:
+    """Of two curves of one variable: how much of the second equals one of the first."""
+    curves = report.parts()
+    joint = any(one.part_of is not None and one.draws_phi is None for one in curves.values())
+    if len(curves) != 2 or len(report.law.variables) != 1 or joint:
+        return []
+    (a, first), (b, second) = curves.items()
+    size, body = report.names[0], []
+    for at in np.geomspace(second.curve.x.min(), second.curve.x.max(), 3):
+        found = equivalence(second, first, float(at), level=report.level)
+        known = found.case != "unidentified"
+        body.append([
+            brief(at), _loss(found.loss), brief(found.n_real) if known else "not identified",
+            cell(found.ratio.value) if known else "not identified", _span(found.ratio), found.case,
+        ])  # fmt: skip
+    head = [f"{size} of {b}", report.y, f"{size} of {a}", "ratio", f"{report.level:.0%} interval",
+            "case"]  # fmt: skip
+    return [_table(head, body, f"How much of {b} equals one of {a} at equal {report.y}", 0)]
 
 
 def _runs(report: Report) -> list[str]:

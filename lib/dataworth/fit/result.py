@@ -444,9 +444,11 @@ class Fit:
     # ---- pictures and files
 
     def plot(self, ax: Axes | None = None, level: float = 0.95, label: str | None = None) -> Axes:
-        """Points, law and band on logarithmic axes; for a law of several variables, the observed
-        against the fitted loss, coloured by the first variable. An open band is cut at ten times
-        the range of the losses.
+        """Runs, law and band on logarithmic axes, and below them a panel of residuals (runs above
+        the law, in per cent of it where residuals are of log y); on `ax` the law alone. Returns the
+        axes of the law. A law of two variables is drawn against the second, at up to six levels of
+        the first; of more variables, the observed against the fitted loss. An open band is cut at
+        ten times the range of the losses.
         """
         return picture.draw(self, ax, level, label)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,11 @@ class Problem:
     @property
     def plain(self) -> bool:
         return self.matrix.shape[0] == self.matrix.shape[1]
+
+    @cached_property
+    def rows(self) -> Any:
+        """What the law needs of x alone."""
+        return self.law.of_rows(self.x)
 
     @property
     def work(self) -> int:
@@ -109,7 +115,7 @@ class Problem:
         """Objective (B,), gradient (B,f), Hessian (B,f,f): reweighted Gauss-Newton, or exact when
         `newton`."""
         xp = namespace(z)
-        log_f, sums = self.law.sums(self.phi(z), self.x)
+        log_f, sums = self.law.sums(self.phi(z), self.x, self.rows)
         g, first, second = self.objective.of_log(log_f)
         r = g - target
         total = (weights * self.objective.rho(r)).sum(1)
