@@ -68,6 +68,12 @@ def numbers(text):
 # --- The adapter ---------------------------------------------------------------------------------
 
 
+def test_rows_may_be_called_like_what_a_table_has():
+    found = series(pd.Series([1.0, 2.0, 3.0, 4.0], ["columns", "value", "sizes", "interval"]))
+    assert list(found.at) == ["columns", "value", "sizes", "interval"]
+    np.testing.assert_array_equal(found.value, [1, 2, 3, 4])
+
+
 def test_series_of_whatever_a_study_gives():
     frame = pd.DataFrame(
         {"n": [10, 20], "gain": [1.0, 2.0], "gain_low": [0.5, 1.5], "gain_high": [1.5, 2.5]}

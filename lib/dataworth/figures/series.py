@@ -97,16 +97,17 @@ def series(source: Any, column: str = "", at: str = "") -> Series:
     """
     if isinstance(source, Series):
         return source
+    # Of pandas by their class: a row may be called "columns", "sizes" or "value".
+    if hasattr(type(source), "columns"):
+        table = {name: source[name].to_numpy() for name in source.columns}
+        return _table(table, column, at, tuple(source.index))
+    if hasattr(type(source), "index") and hasattr(type(source), "to_numpy"):
+        return _series(source.index, source.to_numpy())
     if hasattr(source, "sizes") and hasattr(source, "interval"):
         low, high = source.interval()
         return _series(source.sizes, source.means, low, high)
     if is_estimate(source):
         return _estimates([column], [source])
-    if hasattr(source, "columns"):
-        table = {name: source[name].to_numpy() for name in source.columns}
-        return _table(table, column, at, tuple(source.index))
-    if hasattr(source, "index") and hasattr(source, "to_numpy"):
-        return _series(source.index, source.to_numpy())
     if isinstance(source, Mapping):
         if any(name in source for name in (at, *SIZES)) and all(map(_flat, source.values())):
             return _table(source, column, at, ())

@@ -235,11 +235,19 @@ def retrained(
 
     `config` is one of `family`; None means its default.
     """
+    config = config or default_config(family, card)
+    recipe = recipe or recipe_for(family, card)
+    folder = place_of(card, config, recipe)
+    if not (folder / "card.json").is_file():
+        make(card, config, recipe, folder)
+    return folder
+
+
+def place_of(card: str, config: Any, recipe: Recipe) -> Path:
+    """Where `retrained` puts a generator; it is finished there once it has a `card.json`."""
     from dataworth.data import card as find_card
     from dataworth.paths import home
 
-    config = config or default_config(family, card)
-    recipe = recipe or recipe_for(family, card)
     code = run_closure([__name__])
     facts = {
         "card": find_card(card).key,
@@ -248,10 +256,7 @@ def retrained(
         "machine": compute.machine(),
     } | _facts(config, recipe)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    folder = home() / "generators" / f"{card}-{digest}"
-    if not (folder / "card.json").is_file():
-        make(card, config, recipe, folder)
-    return folder
+    return home() / "generators" / f"{card}-{digest}"
 
 
 def make(

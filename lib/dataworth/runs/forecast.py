@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,15 @@ from dataworth.runs.store import Outcome, Result, Run, Store, read, told
 MOST_BYTES = 20_000_000  # of specs of a kind that are read for times, those last used first
 TIMELESS = ("seed", "start")  # fields that say which random numbers, or where a part begins
 NEAR = 1.5  # a number that differs by a larger factor is told
+
+
+_LOOKING: ContextVar[bool] = ContextVar("looking", default=False)
+
+
+def looking() -> bool:
+    """Whether a study is only asked what it would compute: what it needs besides runs (a generator
+    that is trained first) is not made then either."""
+    return _LOOKING.get()
 
 
 class _NotYet(Exception):
@@ -121,10 +131,13 @@ def forecast(study: Callable[[Store], object], root: str | Path | None = None) -
     Nothing is computed or written. Raises whatever the study raises by itself.
     """
     ahead, whole = Ahead(root), True
+    token = _LOOKING.set(True)
     try:
         study(ahead)
     except _NotYet:
         whole = False
+    finally:
+        _LOOKING.reset(token)
     return outlook(ahead.missing, len(ahead.asked), ahead.root, whole)
 
 

@@ -149,11 +149,20 @@ class ImageStudy(Parameters):
             return f"hub:{hub}"
         if not self.retrain:
             return weights_digest(WEIGHTS / generator)
-        from dataworth.images.train_generator import recipe_for, retrained
+        from dataworth.images.train_generator import (
+            default_config,
+            place_of,
+            recipe_for,
+            retrained,
+        )
+        from dataworth.runs.forecast import looking
 
         named = GENERATORS[generator]
         steps = None if self.retrain is True else int(self.retrain)
         recipe = recipe_for(named.family, self.card, steps, drawings=named.drawings)
+        place = place_of(self.card, default_config(named.family, self.card), recipe)
+        if looking() and not (place / "card.json").is_file():
+            return f"to be trained: {place.name}"
         return weights_digest(retrained(self.card, recipe=recipe, family=named.family))
 
     def real(self, size: int, seed: int, *, split: str = POOL) -> RealPart:

@@ -248,9 +248,9 @@ Named = tuple[tuple[str, Domain], ...]
 @cache
 def _tokenizer_parts(seed: int, named: Named) -> tuple[TextPart, ...]:
     domains = dict(named)
-    even = TOKENIZER_BYTES * max(len(DOMAINS) / len(domains), 1)
+    own = TOKENIZER_BYTES * max(len(DOMAINS) / len(domains), 1)
     held = {n: whole_domain(n, "train", d).bytes for n, d in named if n not in DOMAINS}
-    sizes = {name: min(even, held.get(name, even)) for name in domains}
+    sizes = {name: min(own, held[name]) if name in held else TOKENIZER_BYTES for name in domains}
     whole, section = round(sum(sizes.values())), TOKENIZER_SECTION
     return draw(sizes, whole, seed=seed, section=section, domains=domains).parts()
 
