@@ -196,7 +196,7 @@ def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
 
     if not status("fashion-mnist").present:
         pytest.skip("Fashion-MNIST is not on this machine: dataworth data fetch fashion-mnist")
-    photos, labels = train_generator.generator_pool("fashion-mnist")
+    photos, labels, _ = train_generator.generator_pool("fashion-mnist")
     monkeypatch.setattr(train_generator, "VARIANTS", 1)  # captions do not matter here
     images, _ = captioned_pool(photos, labels, Recipe())
     assert len(images) > len(photos) > 0

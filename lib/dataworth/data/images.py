@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +19,24 @@ from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import read_datasets
 from dataworth.data.large import large_cards
 from dataworth.data.rows import Rows
-from dataworth.data.splits import Decoded, content_ids, divide
+from dataworth.data.splits import Decoded, Described, content_ids, divide
 from dataworth.data.store import MARK, cannot_write, check_content, fetch, is_full
 from dataworth.errors import UserError
 
 _FIELDS = ("images", "labels", "ids")
+_DESCRIBED = ("texts", "origins")
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """One split of an image data set.
 
-    images: (N, H, W) or (N, H, W, 3) uint8; labels: (N,) int64 indices into `classes`;
-    ids: (N,) int64 content ids (`splits.content_ids`), ascending. The arrays are read-only maps of
-    files: copy before writing into them. The images of a large set (`large`) stay in their files
-    and are read when they are indexed (`Rows`).
+    images: (N, H, W) or (N, H, W, 3) uint8; labels: (N,) int64 indices into `classes`, -1 for an
+    image of none; ids: (N,) int64 content ids (`splits.content_ids`), ascending; of a card whose
+    images are described, texts (N,) and origins (N,): what is written beside each, and the
+    collection that it comes from. The arrays are read-only maps of files: copy before writing into
+    them. The images of a large set (`large`) stay in their files and are read when they are indexed
+    (`Rows`).
     """
 
     images: NDArray[np.uint8] | Rows = field(repr=False)
@@ -41,6 +45,8 @@ class ImageSet:
     classes: tuple[str, ...]
     split: str
     card: Card = field(repr=False)
+    texts: NDArray[np.str_] | None = field(repr=False, default=None)
+    origins: NDArray[np.str_] | None = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,27 +93,25 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
             f"The arrays of {card_id} in {folder} are damaged as soon as they are written: "
             "check the disk, or set DATAWORTH_HOME to a folder on another one."
         )
-    return ImageSet(*arrays, classes=card.classes, split=split, card=card)
+    return ImageSet(**arrays, classes=card.classes, split=split, card=card)
 
 
 def _arrays_folder(folder: Path, card: Card) -> Path:
     return folder / f"arrays-{card.key[:8]}"
 
 
-def _mapped(
-    folder: Path, card: Card, split: str
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
-    """The decoded arrays of a split, or None when they are absent or damaged."""
+def _mapped(folder: Path, card: Card, split: str) -> dict[str, Any] | None:
+    """The decoded arrays of a split by name, or None when they are absent or damaged."""
     arrays = _arrays_folder(folder, card)
+    names = (*_FIELDS, *(_DESCRIBED if card.described else ()))
     try:
         sums = json.loads((arrays / "sha256.json").read_text(encoding="utf-8"))
-        paths = [arrays / f"{split}-{name}.npy" for name in _FIELDS]
-        if any(_sha256(path) != sums[path.name] for path in paths):
+        paths = {name: arrays / f"{split}-{name}.npy" for name in names}
+        if any(_sha256(path) != sums[path.name] for path in paths.values()):
             return None
     except (OSError, ValueError, KeyError):
         return None
-    images, labels, ids = (np.load(path, mmap_mode="r") for path in paths)
-    return images, labels, ids
+    return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
 def _read_or_fetch_again(folder: Path, card: Card, root: Path | None) -> Decoded:
@@ -134,10 +138,13 @@ def _write_arrays(folder: Path, card: Card, decoded: Decoded) -> None:
         scratch = Path(temporary) / "arrays"
         scratch.mkdir()
         sums = {}
-        for split, (images, labels) in decoded.items():
+        for split, found in decoded.items():
+            images, labels = found
             ids = content_ids(images)
             order = np.lexsort((labels, ids))
             columns: dict[str, NDArray] = {"images": images, "labels": labels, "ids": ids}
+            if isinstance(found, Described):
+                columns |= {"texts": found.texts, "origins": found.origins}
             for name, values in columns.items():
                 path = scratch / f"{split}-{name}.npy"
                 np.save(path, values[order])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,25 @@ class Labelled(NamedTuple):
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+
+class Described(Labelled):
+    """Labelled images of which each has a text (N,), what is written beside it, and the name of the
+    collection that it comes from (N,)."""
+
+    texts: NDArray[np.str_]
+    origins: NDArray[np.str_]
+
+    def __new__(
+        cls,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        texts: NDArray[np.str_],
+        origins: NDArray[np.str_],
+    ) -> Self:
+        made = super().__new__(cls, images, labels)
+        made.texts, made.origins = texts, origins
+        return made
 
 
 Decoded = dict[str, Labelled]
@@ -42,8 +61,20 @@ def ids_of(digests: Iterable[bytes]) -> NDArray[np.int64]:
 def content_sha256(decoded: Decoded) -> str:
     """One hash of a decoded data set, independent of the order of the examples in a split."""
     return sha256_of(
-        {name: (x.shape[1:], digests(x), y.tolist()) for name, (x, y) in decoded.items()}
+        {
+            name: (found.images.shape[1:], _digests(found), found.labels.tolist())
+            for name, found in decoded.items()
+        }
     )
+
+
+def _digests(found: Labelled) -> list[bytes]:
+    """One digest of each example but for its label: of the image, and of what is said of it."""
+    images = digests(found.images)
+    if not isinstance(found, Described):
+        return images
+    said = zip(images, found.texts.tolist(), found.origins.tolist(), strict=True)
+    return [hashlib.sha256(d + f"{text}\n{origin}".encode()).digest() for d, text, origin in said]
 
 
 def sha256_of(
@@ -55,7 +86,9 @@ def sha256_of(
         shape, found, labels = splits[name]
         total.update(f"{name} {(len(labels), *shape)}\n".encode())
         pairs = zip(found, labels, strict=True)
-        total.update(b"".join(sorted(d + label.to_bytes(8, "big") for d, label in pairs)))
+        total.update(
+            b"".join(sorted(d + label.to_bytes(8, "big", signed=True) for d, label in pairs))
+        )
     return total.hexdigest()
 
 

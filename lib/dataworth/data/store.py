@@ -39,6 +39,7 @@ from dataworth.data.formats import (
 )
 from dataworth.data.icons import read_iconify
 from dataworth.data.large import large_cards
+from dataworth.data.named_icons import read_named
 from dataworth.data.splits import Decoded, content_sha256
 from dataworth.errors import UserError, is_full
 from dataworth.paths import data_dir
@@ -50,7 +51,7 @@ MARK = "source.json"
 Contents = Decoded | Sequence[Document]
 """The splits of a card of images, or the documents of one of texts."""
 
-READERS = {"idx": read_idx, "iconify": read_iconify}
+READERS = {"idx": read_idx, "iconify": read_iconify, "named-icons": read_named}
 """Readers of the formats that `datasets` does not know, by the name used on the cards."""
 
 

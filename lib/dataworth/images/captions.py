@@ -159,6 +159,13 @@ def caption(
     return template.format(name)
 
 
+def named(text: str, rng: np.random.Generator) -> str:
+    """One random caption of an image that has a text of its own, `what it shows, words of style`:
+    the first part, and half of the time the second behind it."""
+    shown, _, style = text.partition(", ")
+    return f"{shown} {style}".strip() if rng.random() < 0.5 else shown
+
+
 @dataclass(frozen=True)
 class Captions:
     """Writes the captions of one card's images: its words for each class, and whether its images

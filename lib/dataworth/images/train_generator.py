@@ -3,9 +3,10 @@
     python -m dataworth.images.train_generator --family latent-diffusion --steps 3000 --out FOLDER
 
 The pool stands for web data: real photographs with captions, and stylised copies of some of them
-(`styles`) captioned as such. No classifier-pool, validation or test image is read. A run that is
-killed resumes from its last checkpoint; every step draws its batch from (seed, step), so a resumed
-run sees the batches an uninterrupted one would.
+(`styles`) captioned as such. Of a card whose images have texts of their own (`icons`) those are the
+captions, and no copies are made: its pool holds drawings of many styles. No classifier-pool,
+validation or test image is read. A run that is killed resumes from its last checkpoint; every step
+draws its batch from (seed, step), so a resumed run sees the batches an uninterrupted one would.
 
 Latent and masked-token models are trained in two stages: the autoencoder, then the transformer on
 its latents or tokens, which are computed once.
@@ -16,11 +17,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ from pydantic import Field
 
 from dataworth import compute
 from dataworth.closure import run_closure
-from dataworth.images.captions import GARMENTS, Captions, captions_of
+from dataworth.images.captions import GARMENTS, Captions, captions_of, named
 from dataworth.images.generators import (
     FAMILIES,
     NetworkConfig,
@@ -55,7 +57,14 @@ if TYPE_CHECKING:
 
 VARIANTS = 6  # captions written per image
 MOST_STYLISED = 0.05  # copies in each style, as a fraction of the photos; 1,500 of 30,000 garments
-Photos = tuple[NDArray[np.uint8], NDArray[np.int64]]  # (N, H, W) or (N, H, W, 3); labels (N,)
+
+
+class Photos(NamedTuple):
+    """Images (N, H, W) or (N, H, W, 3), labels (N,) and, if they have some, texts (N,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    texts: NDArray[np.str_] | None = None
 
 
 class Recipe(Stage):
@@ -64,9 +73,15 @@ class Recipe(Stage):
 
     condition_dropout: float = Field(0.1, ge=0, le=1)
     stylised_per_style: int = Field(1500, ge=0)
+    gap: float = Field(
+        1.0, ge=0, le=1, description="share of the images of the card's classes left in the pool"
+    )
     seed: int = Field(0, ge=0)
     autoencoder: Stage = AUTOENCODER
 
+
+OPEN_WORLD = {"layers": 4, "width": 128, "heads": 4, "text_width": 128, "vocabulary": 4096}
+"""Networks for a pool of thousands of names instead of ten."""
 
 TWO_STAGES = Recipe(steps=3000, optimisation=ADAMW.model_copy(update={"warmup": 200 / 3000}))
 RECIPES = {
@@ -81,9 +96,13 @@ def captioned_pool(
     labels: NDArray[np.int64],
     recipe: Recipe,
     writer: Captions = GARMENTS,
+    texts: NDArray[np.str_] | None = None,
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Photos and stylised copies (M, H, W) or (M, H, W, 3), with `VARIANTS` captions for each."""
+    """Photos and stylised copies (M, H, W) or (M, H, W, 3), with `VARIANTS` captions for each; or
+    the images alone, if they have texts (N,), with captions made of these."""
     rng = np.random.default_rng([recipe.seed, 1])
+    if texts is not None:
+        return images, [[named(text, rng) for _ in range(VARIANTS)] for text in texts.tolist()]
     words = writer.attributes(images, labels)
     pool = [images]
     members = [(i, "photo") for i in range(len(images))]
@@ -91,11 +110,11 @@ def captioned_pool(
         chosen = rng.choice(len(images), min(recipe.stylised_per_style, len(images)), replace=False)
         pool.append(_by_channel(make, images[chosen]))
         members += [(int(i), style) for i in chosen]
-    texts = [
+    written = [
         [writer.caption(int(labels[i]), words[i], rng, style) for _ in range(VARIANTS)]
         for i, style in members
     ]
-    return np.concatenate(pool), texts
+    return np.concatenate(pool), written
 
 
 def _by_channel(
@@ -140,7 +159,7 @@ def train_tokenizer(texts: list[list[str]], config: NetworkConfig) -> Tokenizer:
 
 
 def train(
-    photos: Photos,
+    photos: Photos | tuple[NDArray[np.uint8], NDArray[np.int64]],
     config: Any,
     recipe: Recipe,
     folder: Path,
@@ -158,7 +177,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     device = compute.device()
     made_by = class_of(config)
-    pool, texts = captioned_pool(*photos, recipe, writer)
+    photos = Photos(*photos)
+    pool, texts = captioned_pool(photos.images, photos.labels, recipe, writer, photos.texts)
     tokenizer = train_tokenizer(texts, config)
     flat_ids, flat_mask = encode(tokenizer, [t for row in texts for t in row])
     ids = torch.from_numpy(flat_ids).view(len(texts), VARIANTS, -1).to(device)
@@ -214,14 +234,28 @@ def train(
     return made_by.load(folder)
 
 
-def generator_pool(card: str) -> Photos:
-    """Images (N, H, W[, 3]) and labels (N,) a generator may learn from, by class, then by content
-    id."""
+def generator_pool(card: str, gap: float = 1.0) -> Photos:
+    """What a generator may learn from, by class, then by content id.
+
+    gap: the share of the images of each class that is left in, those of the smallest ids, so that
+    the pool of a smaller share is part of that of a larger one. Images of no class stay.
+    """
     from dataworth.data import load_images
 
     pool = load_images(card, "generator_pool")
     order = np.lexsort((pool.ids, pool.labels))
-    return pool.images[order], pool.labels[order]
+    rows = order[left_in(pool.labels[order], gap)]
+    texts = None if pool.texts is None else pool.texts[rows]
+    return Photos(pool.images[rows], pool.labels[rows], texts)
+
+
+def left_in(labels: NDArray[np.int64], gap: float) -> NDArray[np.bool_]:
+    """(N,): the first `gap` of every class, rounded up, and all that is of none (-1)."""
+    left = labels < 0
+    for label in np.unique(labels[~left]):
+        rows = np.flatnonzero(labels == label)
+        left[rows[: math.ceil(gap * len(rows))]] = True
+    return left
 
 
 def retrained(
@@ -271,7 +305,8 @@ def make(
     """Train on a card's generator pool; write weights, logs and, last, the model card `card.json`
     with `facts` before its own: a folder without it is not finished."""
     compute.set_deterministic()
-    train(generator_pool(card), config, recipe, folder, writer=captions_of(card), compiled=compiled)
+    photos = generator_pool(card, recipe.gap)
+    train(photos, config, recipe, folder, writer=captions_of(card), compiled=compiled)
     text = json.dumps(facts | provenance(card, config, recipe, folder), indent=1)
     (folder / "card.json").write_text(text + "\n")
 
@@ -283,8 +318,13 @@ def default_config(family: str, card: str | None = None) -> Any:
         return made()
     from dataworth.data import card as find_card
 
-    side, _, *colours = find_card(card).shape
-    return made(image_size=side, image_channels=3 if colours else 1)
+    found = find_card(card)
+    side, _, *colours = found.shape
+    return made(
+        image_size=side,
+        image_channels=3 if colours else 1,
+        **(OPEN_WORLD if found.described else {}),
+    )
 
 
 S = TypeVar("S", bound=Stage)
@@ -305,6 +345,7 @@ def recipe_for(
     from dataworth.data import card as find_card
 
     recipe, found = RECIPES[family], find_card(card)
+    drawings = drawings and not found.described
     if photos := found.given_to("generator_pool"):
         copies = min(recipe.stylised_per_style, max(1, int(MOST_STYLISED * photos)))
         recipe = recipe.model_copy(update={"stylised_per_style": copies})
@@ -354,14 +395,22 @@ def main() -> None:
     parser.add_argument(
         "--no-drawings", action="store_true", help="no stylised copies in the pool: photos alone"
     )
+    parser.add_argument(
+        "--gap",
+        type=_share,
+        default=1.0,
+        help="share of the images of the card's classes left in the pool (default: all)",
+    )
     given = parser.parse_args()
-    recipe = RECIPES[given.family].model_copy(update={"seed": given.seed})
+    from dataworth.data import card as find_card
+
+    recipe = RECIPES[given.family].model_copy(update={"seed": given.seed, "gap": given.gap})
     if given.steps:
         recipe = recipe.model_copy(update={"steps": given.steps})
     if given.autoencoder_steps:
         first = AUTOENCODER.model_copy(update={"steps": given.autoencoder_steps})
         recipe = recipe.model_copy(update={"autoencoder": first})
-    if given.no_drawings:
+    if given.no_drawings or find_card(given.card).described:
         recipe = recipe.model_copy(update={"stylised_per_style": 0})
     command = "python -m dataworth.images.train_generator " + " ".join(sys.argv[1:])
     config = default_config(given.family, given.card)
@@ -372,6 +421,16 @@ def _steps(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a number of steps; it must be 1 or more")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share; it must be 0 to 1")
+    return share
 
 
 if __name__ == "__main__":

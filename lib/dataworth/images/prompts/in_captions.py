@@ -4,7 +4,8 @@
 from these prompts know something of the real training distribution, which class names alone do
 not tell. Comparisons that call a pool free of real data must leave it out (`LEAKS_REAL_DATA`).
 
-Captions are those of `captions`: class word, measured attributes, template.
+Captions are those of `captions`: class word, measured attributes, template; or, of a card whose
+images have texts, those.
 `in-captions:<hub id or folder>` asks an image captioning model instead, for example
 `in-captions:Salesforce/blip2-opt-2.7b` (BLIP-2, as in Fan et al. 2023).
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.images.captions import captions_of
+from dataworth.images.captions import captions_of, named
 from dataworth.images.prompts.hub import loaded
 from dataworth.images.prompts.vocabulary import label_of
 
@@ -43,6 +44,8 @@ def in_captions(name: str, seed: int, card: str, model: str = "") -> str:
         return f"{name}, {texts[rng.integers(len(texts))]}".removesuffix(", ")
     pool, rows = _pool(card)
     row = rows[label][rng.integers(len(rows[label]))]
+    if pool.texts is not None:
+        return f"{name}, {named(str(pool.texts[row]), rng)}"
     writer = captions_of(card)
     (words,) = writer.attributes(pool.images[row : row + 1], [label])
     return f"{name}, {writer.caption(label, words, rng)}"
