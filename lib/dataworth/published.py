@@ -17,8 +17,7 @@ from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
 MEASURED = (
-    "age_by_size", "coverage", "exchange", "extrapolation", "flags", "lcdb", "seed_coverage",
-    "seeds",
+    "coverage", "exchange", "extrapolation", "flags", "lcdb", "seed_coverage", "seeds",
 )  # fmt: skip
 COLUMNS = (
     "paper", "table_or_figure", "setting", "x", "x_unit", "metric", "y", "source", "confidence",

@@ -14,8 +14,9 @@ from tiny_corpus import TINY, VOCABULARY
 from cells import cell
 from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.studies import age_arms, data_age
+from dataworth.studies import age_arms
 from dataworth.studies import text as study
+from dataworth.studies.age_arms import RECENT, UP_TO
 from dataworth.studies.data_age import Aged, DataAge, run
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
@@ -53,8 +54,11 @@ def exact(value, count=5):
         ({"era_starts": (1790, 1900, 1860)}, "era_starts must rise"),
         ({"era_starts": (1790, 1900)}, "at least 3 items"),
         ({"last_year": 1970}, "last_year must come after"),
-        ({"labelled_from": 1980}, "labelled_from must be one of era_starts, and not the last"),
-        ({"labelled_from": 1901}, "labelled_from must be one of era_starts"),
+        ({"second_starts": (1790, 1900, 1860)}, "second_starts must rise"),
+        ({"second_last": 1970}, "second_last must come after the last of second_starts"),
+        ({"party_starts": (1970, 1920)}, "party_starts must rise"),
+        ({"decoder_eras": 30}, "decoder_eras is 30; era_starts has 8"),
+        ({"second_card": "rfc"}, "card and second_card are both 'rfc'"),
         ({"second_model": "gpt-5"}, "must be one of lm-"),
         ({"steps": (40, 20)}, "must be above 0 and rising"),
         ({"margins": (0.0, 0.1)}, "must be above 0 and rising"),
@@ -69,10 +73,15 @@ def test_a_bad_parameter_is_one_sentence(change, words):
 
 def test_eras_fill_the_years_without_a_gap():
     params = cell(DataAge)
-    years = [year for first, last in params.eras for year in range(first, last + 1)]
-    assert years == list(range(1790, 2022))
-    assert params.names[1] == "1860-1919" and params.middles[1] == 1889.5
-    assert [params.names[era] for era in params.labelled] == ["1920-1969", "1970-2021"]
+    for line, first, last in zip(params.lines, (1991, 1790), (2022, 2021), strict=True):
+        years = [year for a, b in line.eras for year in range(a, b + 1)]
+        assert years == list(range(first, last + 1))
+    main, second = params.lines
+    assert second.names[1] == "1860-1919" and second.middles[1] == 1889.5
+    assert second.cutoffs == (1859, 1919, 1969, 2021)  # the ends of its eras
+    assert main.cutoffs == tuple(range(1994, 2023, 2))
+    assert {last - first for first, last in main.recent} == {3}
+    assert params.decoded == (0, 4, 7)
 
 
 # --- Slopes, against scipy and closed forms ----------------------------------------------------
@@ -176,6 +185,24 @@ def test_exchanged_training_times():
     assert rearranged(exact(np.repeat(law(0, 0)[[0]], 5, 0)), YEARS)[1] == 1
 
 
+def test_more_than_seven_times_are_exchanged_at_random():
+    years = np.arange(1990.0, 2022.0, 4)
+    value = 2 + 0.002 * np.abs(years - years[:, None])
+    found, p = rearranged(exact(value), years)
+    assert len(found) == 2000 and p == pytest.approx(1 / 2000)
+    assert found[0] == pytest.approx(degradation(exact(value), years, years).per_year.value)
+
+
+def test_only_near_cells_count():
+    """A law that rises for twenty years and is flat afterwards has the rise's slope within them."""
+    years = np.arange(1960.0, 2020.0, 10)
+    gap = np.abs(years - years[:, None])
+    value = 2 + 0.003 * np.minimum(gap, 20) + np.arange(6)
+    near = degradation(exact(value), years, years, within=20).per_year.value
+    assert near == pytest.approx(0.003)
+    assert degradation(exact(value), years, years).per_year.value < 0.002
+
+
 # --- Losses by era -----------------------------------------------------------------------------
 
 
@@ -267,24 +294,34 @@ def test_a_rising_law_is_found_again():
 
 def test_the_age_at_which_a_margin_is_reached():
     """A year between two cut-offs costs 0.1 %: 6 % after 60 years, 90 % never. What an arm does on
-    speeches of its own era and of earlier ones, which its text knows, does not matter."""
-    starts, cutoffs = np.array([1800, 1850, 1900, 1950]), np.array([1849, 1899, 1949, 1999])
+    documents of its own years and of earlier ones, which its text knows, does not matter."""
+    cutoffs = np.array([1849, 1899, 1949, 1999])
     years = np.arange(1800, 2000, 5)
-    eras = np.searchsorted(starts, years, side="right") - 1
+    newest = np.searchsorted(cutoffs, years) - 1
     rng = np.random.default_rng(0)
     base = rng.gamma(50, size=len(years))
-    age = np.maximum(cutoffs[np.maximum(eras - 1, 0)] - cutoffs[:, None], 0)
-    loss = np.where(np.arange(4)[:, None] < eras, 1 + 0.001 * age, rng.gamma(2, size=(4, 40)))
+    age = np.maximum(cutoffs[np.maximum(newest, 0)] - cutoffs[:, None], 0)
+    before = np.arange(4)[:, None] <= newest
+    loss = np.where(before, 1 + 0.001 * age, rng.gamma(2, size=(4, 40)))
     nats = np.repeat((base * loss)[:, None], 2, 1)
-    found = ageing(nats, cutoffs.tolist(), eras, years // 20, 100, 0)
+    found = ageing(nats, cutoffs.tolist(), years, years // 20, 100, 0)
     assert set(found.ages) == {50, 100} and len(found.ages) == 10 + 2 * 10
     np.testing.assert_allclose(found.excess, 0.001 * found.ages)
     e = found.reaches(0.06)
     assert e.value == pytest.approx(60, abs=1) and e.low <= 60.5 and e.high >= 59.5
     never = found.reaches(0.9)
     assert np.isinf(never.value) and np.isinf(never.high)
-    with pytest.raises(UserError, match="no speech has two eras before its own"):
-        ageing(nats[:2], [1849, 1899], np.minimum(eras, 1), years, 100, 0)
+    with pytest.raises(UserError, match="no document has two training sets from before its year"):
+        ageing(nats[:2], [1849, 1899], np.minimum(years, 1899), years, 100, 0)
+
+
+def test_text_of_a_document_s_own_year_is_no_reference():
+    """An arm that ends with the year of a document knows its future: it is neither reference nor
+    one of the older ones."""
+    nats = np.ones((3, 1, 4)) * np.array([1.2, 1.0, 0.1])[:, None, None]
+    found = ageing(nats, [2000, 2001, 2002], np.full(4, 2002), np.arange(4), 10, 0)
+    assert set(found.ages) == {1}
+    np.testing.assert_allclose(found.excess, 0.2)
 
 
 # --- From end to end ---------------------------------------------------------------------------
@@ -339,8 +376,15 @@ def small(**changes):
     settings = {
         "era_starts": (1910, 1920, 1930),
         "last_year": 1939,
-        "labelled_from": 1920,
+        "cut_every": 5,
+        "second_starts": (1910, 1920, 1930),
+        "second_last": 1939,
+        "party_starts": (1920, 1930),
+        "party_last": 1939,
         "seeds": 2,
+        "draws": 2,
+        "decoder_eras": 2,
+        "held_out_documents": 6,
         "model": "lm-0.1m",
         "second_model": "lm-0.4m",
         "vocabulary": VOCABULARY,
@@ -348,7 +392,7 @@ def small(**changes):
         "age_tokens": 4096,
         "batch": 8,
         "context": 16,
-        "speech_tokens": 60,
+        "document_tokens": 60,
         "steps": (2, 4),
         "windows": 1,
         "resamples": 100,
@@ -357,39 +401,50 @@ def small(**changes):
     return DataAge.model_construct(**(cell(DataAge).model_dump() | settings | changes))
 
 
-def test_arms_hold_speeches_of_their_years_and_equal_text(sotu):
+def test_arms_hold_documents_of_their_years_and_equal_text(sotu):
     params = small()
     year = dict(zip(sotu.whole.ids.tolist(), sotu.whole.years.tolist(), strict=True))
     size = dict(
         zip(sotu.whole.ids.tolist(), [len(t.encode()) for t in sotu.whole.texts], strict=True)
     )
     train = set(sotu.load("sotu", "train").ids.tolist())
-    arms = params.pretraining()
-    for era, (first, last) in enumerate(params.eras):
-        for seed in range(2):
-            slices, snapshots = (
-                arms[arm][era][seed].parts[0].ids for arm in ("slices", "snapshots")
-            )
-            assert all(first <= year[i] <= last for i in slices)
-            assert all(year[i] <= last for i in snapshots)
-            for ids in (slices, snapshots):
-                assert set(ids) <= train
+    line = params.lines[0]
+    arms = params.counts(line)
+    for arm, spans in line.spans().items():
+        for (first, last, _), row in zip(spans, arms[arm], strict=True):
+            for spec in row:
+                ids = spec.parts[0].ids
+                assert all(first <= year[i] <= last for i in ids) and set(ids) <= train
                 assert 0.85 * 2600 <= sum(size[i] for i in ids) <= 2600
-            assert arms["second size"][era][seed].parts == arms["slices"][era][seed].parts
-    assert arms["slices"][0] == arms["snapshots"][0]  # nothing is trained twice
+    assert arms["slices"][0] == arms["snapshots"][0]  # nothing is counted twice
     assert arms["snapshots"][-1] == arms["random dates"][0]
-    draws = {arms["random dates"][draw][0].parts for draw in range(3)}
-    assert len(draws) == 3
-    assert arms["slices"][0][0].parts != arms["slices"][0][1].parts  # a seed draws its own text
-    starts = {row[0].seed for rows in arms.values() for row in rows}
-    assert starts == {0}
-    unique = {s for rows in arms.values() for row in rows for s in row}
-    counted = params.trainings()
-    assert len(unique) == sum(t.runs for t in counted)
+    assert len({arms["random dates"][draw][0].parts for draw in range(3)}) == 3
+    assert arms["slices"][0][0].parts != arms["slices"][0][1].parts  # a pool of its own
+    assert [arms[name][0][0].order for name in ("unigram", "bigram", "slices")] == [1, 2, 3]
+    second = params.lines[1]  # without cut-offs of its own, the arms of old text are the eras'
+    counts = params.counts(second)
+    assert counts[RECENT] == counts["slices"] and counts[UP_TO] == counts["snapshots"]
+    decoders = params.decoders()
+    for rows in decoders.values():
+        assert [row[0].parts for row in rows] == [arms["slices"][e][0].parts for e in (0, 2)]
+    unique = {s for rows in decoders.values() for row in rows for s in row}
+    unique |= {s for row in params.starts().values() for s in row}
+    assert len(unique) == sum(t.runs for t in params.trainings())
+
+
+def test_held_out_documents_are_as_many_as_asked_for(sotu):
+    params = small()
+    found = params.documents_of(params.lines[0])
+    eras = params.lines[0].era_of(found.years)
+    assert np.bincount(eras).tolist() == [6, 6, 6]
+    named = [i for e in found.evaluations for i in e.part.ids]
+    assert named == found.ids.tolist()
+    who = dict(zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"], strict=True))
+    assert [who[i] for i in named] == found.authors.tolist()
 
 
 def test_too_little_text_is_one_sentence(sotu):
-    with pytest.raises(UserError, match="age_bytes: the documents of 1910 to 1919 fill") as caught:
+    with pytest.raises(UserError, match="documents of rfc of 1910 to 1919 fill") as caught:
         DataAge.preflight(small(age_bytes=100_000))
     assert "\n" not in str(caught.value)
     undated = Corpus(("a",), np.array([1]), np.array(["x"]), np.array([-1]), {}, "mails")
@@ -405,18 +460,20 @@ def test_halves_part_presidents_and_keep_both_parties(sotu):
     president = dict(
         zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"].tolist(), strict=True)
     )
-    for era in range(len(params.labelled)):
+    for era in range(2):
         told = [{president[i] for i in task.speeches("train", era, half)} for half in range(2)]
         assert told[0] and told[1] and not told[0] & told[1]
     with pytest.raises(UserError, match="no document whose party"):
-        small(labelled_from=1910).task.speeches("train", 0, 7)
+        small(party_starts=(1910, 1920)).task.speeches("train", 0, 7)
 
 
 def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     params = small(seeds=1, steps=(2,), age_tokens=1024)
-    aged = run(params, store)
-    assert {arm: len(rows) for arm, rows in aged.runs.items()} == {
-        "slices": 3, "snapshots": 3, "random dates": 3, "second size": 3,
+    found = run(params, store)
+    aged, second = found.main, found.second
+    assert {arm: len(rows) for arm, rows in aged.counts.items()} == {
+        "slices": 3, "snapshots": 3, "random dates": 3, RECENT: 5, UP_TO: 5, "unigram": 3,
+        "bigram": 3,
     }  # fmt: skip
     assert aged.matrix("slices").shape == (3, 3)
     np.testing.assert_allclose(aged.matrix("slices").mean(), 0, atol=1e-12)
@@ -426,69 +483,72 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     expected = nats[2][:, own].sum(1).mean() / sizes[own].sum() / np.log(2)
     assert raw.iloc[2, 1] == pytest.approx(expected)
     table = aged.degradations()
-    assert len(table) == 4 * 5 and (table.low <= table.high).all()
-    assert aged.asymmetry("slices").low <= aged.asymmetry("slices").high
+    assert len(table) == 3 * 6 and (table.low <= table.high).all()
     tests = aged.exchanged()
     assert 0 < tests.p["slices"] <= 1
     for arm, (low, high) in tests.spread.items():
         assert low <= high and tests.slope[arm] == pytest.approx(aged.per_decade(arm).value)
-    assert set(aged.models) == {"slices", "second size"}
-    assert len(aged.ageing("snapshots").ages) == len(aged.ageing("slices").ages)
     assert np.isfinite(aged.random_excess().value)
-    fit, ages = aged.excess("slices"), aged.reaches()
+    fit, ages = aged.excess(RECENT), aged.reaches(params.margins)
     assert len(fit) == 40 and (fit.low <= fit.high).all() and (np.diff(fit.excess) >= 0).all()
     assert ages.shape == (2, len(params.margins))
-    assert ages[params.margins[0]]["slices"].value <= ages[params.margins[-1]]["slices"].value
+    assert ages[params.margins[0]][RECENT].value <= ages[params.margins[-1]][RECENT].value
     for side, sign in (("newer", 1), ("older", -1)):  # a regression line holds the mean
         gap, loss = aged.cells("slices").to_numpy().T
-        line = np.polyfit(*aged.line("slices", side), 1)
-        own = sign * gap >= 0
-        assert np.polyval(line, gap[own].mean()) == pytest.approx(loss[own].mean())
-        assert sign * line[0] == pytest.approx(aged.degradation("slices", side).per_year.value)
+        line = np.polyfit(*aged.ends("slices", side), 1)
+        here = sign * gap >= 0
+        assert np.polyval(line, gap[here].mean()) == pytest.approx(loss[here].mean())
+        slope = aged.degradation("slices", side=side).per_year.value
+        assert sign * line[0] == pytest.approx(slope)
     table = aged.references()
-    assert list(table.index) == [*data_age.COUNTS, *aged.models.values()]
-    one, two, three = (e.value for e in table.own[: len(data_age.COUNTS)])
-    assert three < two < one  # words follow from others in these speeches
-    assert aged.beyond_counts().value == pytest.approx(
-        three - table.own[aged.models["slices"]].value
+    assert (
+        list(table.index) == aged.models == ["unigram", "bigram", "trigram", "lm-0.1m", "lm-0.4m"]
     )
-    kept = aged.cell_means()["slices"]  # the record alone gives the slope again
-    each = np.array([kept[f"bits per byte, {name}"] for name in params.names]).T  # (P, E), one seed
-    gap = np.abs(np.subtract.outer(*[np.array(params.eras).mean(1)] * 2)).ravel()
+    one, _, three = (e.value for e in table.own[:3])
+    assert three < one  # words follow from others in these documents
+    by_hand = np.mean([aged.losses("slices").value[e, e] for e in (0, 2)])
+    assert three == pytest.approx(by_hand)
+    assert aged.beyond_counts().value == pytest.approx(three - table.own["lm-0.1m"].value)
+    assert second.models == ["unigram", "bigram", "trigram"]
+    assert second.own("trigram").value == pytest.approx(
+        np.diagonal(second.losses("slices").value).mean()
+    )
+
+    # From what a ledger keeps of the runs alone: the slope, by scipy.
+    kept = found.cell_means()["counts, rfc"]
+    rows = [i for i, at in enumerate(kept["at"]) if at[0] == "slices"]
+    each = np.array([[kept[f"bits per byte, {name}"][i] for name in aged.line.names] for i in rows])
+    each = each.reshape(3, 2, 3).mean(1)  # (P, E): two pools
+    gap = np.abs(np.subtract.outer(*[aged.line.middles] * 2)).ravel()
     slope = stats.linregress(gap, (each - each.mean(0)).ravel()).slope
     assert 10 * slope == pytest.approx(aged.per_decade("slices").value, rel=1e-4)
-    models = aged.by_model()
-    assert models.model[models.arm == "slices"].nunique() == 2
-    assert models.parameters.isin([TINY.parameters(VOCABULARY)]).all()
 
     # The cube: by hand, one cell of presidents that fine-tuning did not see.
-    found = aged.cube.losses(2)
-    assert found.value.shape == (3, 2, 2)
-    cell = aged.tuned[2, "random dates"][1]
+    losses = found.cube.losses(2)
+    assert losses.value.shape == (3, 2, 2)
+    cell = found.tuned[2, "random dates"][1]
     halves, total = params.task.halves(), []
     names = dict(zip(sotu.whole.ids.tolist(), sotu.whole.labels["president"], strict=True))
     year = dict(zip(sotu.whole.ids.tolist(), sotu.whole.years.tolist(), strict=True))
-    for seed in range(1):
-        for fold in range(2):
-            arrays = cell[2 * seed + fold].arrays
-            for split in ("validation", "test"):
-                logits = arrays[f"logits_{split}"].astype(float)
-                loss = -np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
-                for i, line, truth in zip(
-                    arrays[f"ids_{split}"].tolist(), loss, arrays[f"labels_{split}"], strict=True
-                ):
-                    if halves[str(names[i])] != fold and year[i] < 1930:
-                        total.append(line[truth])
-    assert found.value[2, 1, 0] == pytest.approx(np.mean(total), rel=1e-5)
-    tuned = aged.cube.degradations()
-    assert len(tuned) == 2 * 4
-    accuracy = aged.cube.accuracy(2)
+    for fold in range(2):
+        arrays = cell[fold].arrays
+        for split in ("validation", "test"):
+            logits = arrays[f"logits_{split}"].astype(float)
+            loss = -np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+            for i, line, truth in zip(
+                arrays[f"ids_{split}"].tolist(), loss, arrays[f"labels_{split}"], strict=True
+            ):
+                if halves[str(names[i])] != fold and year[i] < 1930:
+                    total.append(line[truth])
+    assert losses.value[2, 1, 0] == pytest.approx(np.mean(total), rel=1e-5)
+    assert len(found.cube.degradations()) == 2 * 4
+    accuracy = found.cube.accuracy(2)
     assert accuracy.shape == (3, 2) and accuracy.stack().between(0, 1).all()
-    level, wrong = aged.cube.level(2), []  # by hand: each era and party alike
+    level, wrong = found.cube.level(2), []  # by hand: each era and party alike
     for start in (*params.task.names, "random dates"):
         for era, (first, last) in enumerate(params.task.eras):
             kept = {0: [], 1: []}
-            for fold, result in enumerate(aged.tuned[2, start][era]):
+            for fold, result in enumerate(found.tuned[2, start][era]):
                 for split in ("validation", "test"):
                     a = result.arrays
                     picked, truth = a[f"logits_{split}"].argmax(1), a[f"labels_{split}"]
@@ -497,23 +557,23 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
                             kept[int(t)].append(p != t)
             wrong += [np.mean(each) for each in kept.values()]
     assert level.value == pytest.approx(100 * (1 - np.mean(wrong)))
-    assert aged.summary().runs["fine-tuning"] == 3 * 2 * 2
-    assert "fine-tune" in aged.provenance()["runs"]
+    assert found.summary().runs["fine-tuning"] == 3 * 2 * 2
+    assert "fine-tune" in found.provenance()["runs"]
 
     monkeypatch.setattr("dataworth.runs.engine.execute", None)
     again = run(params, store)
-    np.testing.assert_array_equal(again.losses("slices").draws, aged.losses("slices").draws)
-    alone = run(params, store, tune=False)
-    assert alone.tuned == {} and alone.degradations().equals(aged.degradations())
-    assert alone.provenance()["runs"] == "10 language-model"
+    np.testing.assert_array_equal(again.main.losses("slices").draws, aged.losses("slices").draws)
 
 
-def test_runs_on_other_speeches_are_refused(sotu):
+def test_runs_on_other_documents_are_refused(sotu):
+    params = small()
+    line = params.lines[0]
+    held = params.documents_of(line)
     arrays = {}
-    for split in ("validation", "test"):
-        arrays |= {f"nats_{split}": np.ones(2), f"bytes_{split}": np.ones(2),
-                   f"ids_{split}": np.arange(2)}  # fmt: skip
-    aged = Aged(small(), {"slices": [[SimpleNamespace(arrays=arrays)]]}, {}, None)
+    for e in held.evaluations:
+        arrays |= {f"nats_{e.name}": np.ones(2), f"bytes_{e.name}": np.ones(2),
+                   f"ids_{e.name}": np.arange(2)}  # fmt: skip
+    aged = Aged(line, held, {"slices": [[SimpleNamespace(arrays=arrays)]]}, {}, (), 100, 0)
     with pytest.raises(UserError, match="were evaluated on other documents"):
         aged.nats("slices")
 

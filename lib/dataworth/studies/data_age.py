@@ -1,7 +1,7 @@
 """The study behind the chapter *data_age*: training text of one time, evaluation text of another.
 
-The arms are in `age_arms`; the addresses on the State of the Union have a year each, as has every
-document of a card of one's own that can be studied.
+The arms are in `age_arms`. Counts of tokens carry them; decoders are trained on a few of the
+slices, and on the addresses on the State of the Union, where they are fine-tuned.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataworth.errors import UserError
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate, interval
 from dataworth.studies import base
-from dataworth.studies.age_arms import SECOND, DataAge
-from dataworth.studies.party_task import DECADE, HELD_OUT, LABELS, Cube, held_out, slope_table
-from dataworth.text.counts import counted
+from dataworth.studies.age_arms import MAIN, RECENT, UP_TO, DataAge, HeldOut, Timeline
+from dataworth.studies.party_task import DECADE, LABELS, Cube, slope_table
+from dataworth.text.count_models import ORDERS, CountsSpec, run_count_tasks
 from dataworth.text.losses import bits_per_byte, document_losses
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
@@ -35,208 +35,199 @@ from dataworth.text.temporal import (
     per_evaluation,
     rearranged,
 )
-from dataworth.text.tokens import load_parts, run_text_tasks
+from dataworth.text.tokens import run_text_tasks
+from dataworth.text.training import LanguageModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Aged", "DataAge", "run"]
+__all__ = ["Aged", "Ages", "DataAge", "run"]
 
-DEFINITIONS = {
-    "both sides": ("both", True),
-    "newer evaluation": ("newer", True),
-    "older evaluation": ("older", True),
-    "without own era": ("both", False),
+NEAR = 12
+"""Years within which the paper's question is asked: its versions of C4 lie nine years apart."""
+DEFINITIONS: dict[str, dict[str, Any]] = {
+    "both sides": {},
+    f"both sides, within {NEAR} years": {"within": NEAR},
+    "newer evaluation": {"side": "newer"},
+    "older evaluation": {"side": "older"},
+    "without own era": {"own": False},
 }
-"""Definitions of temporal degradation as a slope: `side` and `own` of `temporal.degradation`."""
-COUNTS = ("counts of tokens", "counts of pairs", "counts of triples")
-"""The reference lines, of `counts.counted`."""
+"""Definitions of temporal degradation as a slope, by settings of `temporal.degradation`."""
+
+LOSSES = (CountsSpec, LanguageModelSpec)
+"""Runs that keep a loss for every document."""
+
+Rows = Sequence[Sequence[Result]]
 
 
-# --- The study ---------------------------------------------------------------------------------
+# --- One corpus --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Aged(base.Study):
-    """Finished runs by arm: of pretraining as [era][seed], of fine-tuning as in
-    `DataAge.fine_tuning`; the store holds the encoded speeches."""
+class Aged:
+    """Finished runs on one dated corpus: counts by arm (`DataAge.counts`) as [training set][draw],
+    decoders by name as [one of `decoded`][seed]."""
 
-    params: DataAge
-    runs: Mapping[str, Sequence[Sequence[Result]]]
-    tuned: Mapping[tuple[int, str], Sequence[Sequence[Result]]]
-    store: Store
+    line: Timeline
+    held_out: HeldOut
+    counts: Mapping[str, Rows]
+    decoders: Mapping[str, Rows]
+    decoded: tuple[int, ...]
+    resamples: int
+    seed: int
 
     @cached_property
     def eras(self) -> NDArray[np.int64]:
         """Number of the era (N,) of every held-out document."""
-        return self.params.era_of(self._held_out[0])
-
-    @cached_property
-    def _held_out(self) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
-        return held_out(self.params.card, self.params.span)
+        return self.line.era_of(self.held_out.years)
 
     def nats(self, arm: str) -> tuple[Array, NDArray[np.int64]]:
-        """Nats (P, S, N) of every speech, and bytes (N,)."""
+        """Nats (P, S, N) of every document, and bytes (N,)."""
+        rows = self.counts.get(arm) or self.decoders[arm]
         values, sizes, ids = [], [], []
-        for split in HELD_OUT:
-            loaded = [document_losses(row, split) for row in self.runs[arm]]
+        for evaluation in self.held_out.evaluations:
+            loaded = [document_losses(row, evaluation.name) for row in rows]
             values.append(np.stack([nats for nats, _, _ in loaded]))
             sizes.append(loaded[0][1])
             ids.append(loaded[0][2])
-        if not np.array_equal(np.concatenate(ids), self._held_out[2]):
+        if not np.array_equal(np.concatenate(ids), self.held_out.ids):
             raise UserError(
-                f"The runs of {arm!r} were evaluated on other documents than the corpus holds."
+                f"The runs of {arm!r} were evaluated on other documents than those of "
+                f"{self.line.card}."
             )
         return np.concatenate(values, -1), np.concatenate(sizes)
 
     def losses(self, arm: str) -> Losses:
-        """Bits per byte (P, E) of arm's training times and evaluation eras; of COUNTS, those of
-        the texts of the slices."""
-        return self._counted[arm] if arm in COUNTS else self._losses(arm == SECOND)[arm]
-
-    @cached_property
-    def _counted(self) -> dict[str, Losses]:
-        """The losses of counts on the very texts of the slices, each of which is read once."""
-        p, presidents = self.params, self._held_out[1]
-        parts, tokenizer = p.speeches(), p.tokenizer()
-        asked = [
-            document[: e.max_tokens]
-            for e, found in zip(
-                parts, load_parts(tokenizer, [e.part for e in parts], self.store), strict=True
-            )
-            for document in found
-        ]
-        how = (tokenizer.vocabulary, tokenizer.end)
-        nats = np.array(
-            [
-                [
-                    [
-                        [each.sum() for each in counted(text, order, *how).nats(asked)]
-                        for order in (1, 2, 3)
-                    ]
-                    for spec in row
-                    for text in load_parts(tokenizer, spec.parts, self.store)
-                ]
-                for row in p.pretraining()["slices"]
-            ]
-        )  # (P, S, 3, N)
-        sizes = self.nats("slices")[1]
-        found = losses_by_era(
-            np.moveaxis(nats, 2, 0) / math.log(2),
-            sizes,
-            self.eras,
-            authors=presidents,
-            resamples=p.resamples,
-            seed=p.seed,
-        )
-        return {name: Losses(found.value[i], found.draws[:, i]) for i, name in enumerate(COUNTS)}
-
-    def references(self) -> pd.DataFrame:
-        """What the texts of the slices say of speeches of their own era, by model and COUNTS: bits
-        per byte (`own`) and temporal degradation (`degradation`, thousandths of a bit per byte per
-        decade), estimates."""
-        import pandas as pd
-
-        rows = {}
-        for arm, name in {**dict(zip(COUNTS, COUNTS, strict=True)), **self.models}.items():
-            rows[name] = (self.own(arm), self.per_decade(arm).times(1000))
-        columns = ["own", "degradation"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
-
-    def own(self, arm: str) -> Estimate:
-        """Bits per byte on speeches of the training text's own era, mean over eras."""
-        found = self.losses(arm)
-        drawn = np.diagonal(found.draws, axis1=1, axis2=2).mean(1)
-        return estimate(float(np.diagonal(found.value).mean()), drawn)
-
-    def beyond_counts(self) -> Estimate:
-        """Bits per byte that the smaller model saves against counts of three tokens of the same
-        text, on speeches of its own era: below 0 where it has learned less than the counts."""
-        return self.own(COUNTS[2]).minus(self.own(next(iter(self.models))))
+        """Bits per byte (P, E) of an arm's training times and evaluation eras."""
+        return self._losses(MAIN if arm in MAIN else (arm,))[arm]
 
     @cache  # noqa: B019 - a study lives as long as its notebook
-    def _losses(self, second: bool) -> dict[str, Losses]:
-        """The losses of all arms of one model: they have one model of noise."""
-        p, names = self.params, [arm for arm in self.runs if (arm == SECOND) == second]
+    def _losses(self, names: tuple[str, ...]) -> dict[str, Losses]:
+        """The losses of arms of one model: they have one model of noise."""
         loaded = [self.nats(arm) for arm in names]
         found = losses_by_era(
             np.concatenate([nats for nats, _ in loaded]) / math.log(2),
             loaded[0][1],
             self.eras,
-            authors=self._held_out[1],
-            resamples=p.resamples,
-            seed=p.seed,
-            stream=int(second),
+            authors=self.held_out.authors,
+            resamples=self.resamples,
+            seed=self.seed,
+            stream=[*ORDERS, *self.decoders].index("trigram" if names == MAIN else names[0]),
         )
         ends = np.cumsum([len(nats) for nats, _ in loaded])[:-1]
         values, draws = np.split(found.value, ends), np.split(found.draws, ends, axis=1)
         return dict(zip(names, map(Losses, values, draws), strict=True))
 
+    def when(self, arm: str) -> Array:
+        """The middle of the training text of every row of an arm."""
+        return self.line.middles[list(self.decoded)] if arm in self.decoders else self.line.middles
+
+    # --- One model beside another, on the slices that decoders have ---
+
+    @property
+    def models(self) -> list[str]:
+        """Counts of one, two and three tokens, and decoders, the smaller first."""
+        return [*ORDERS, *self.decoders]
+
+    def of_model(self, name: str) -> Losses:
+        """Losses of a model on the slices that decoders are trained on, all eras without any."""
+        found = self.losses("slices" if name == "trigram" else name)
+        if name in self.decoders or not self.decoders:
+            return found
+        rows = list(self.decoded)
+        return Losses(found.value[rows], found.draws[:, rows])
+
+    def own(self, name: str) -> Estimate:
+        """Bits per byte of a model on documents of the training text's own era, mean over eras."""
+        found = self.of_model(name)
+        eras = list(self.decoded) if self.decoders else list(range(len(found.value)))
+        rows = np.arange(len(eras))
+        drawn = found.draws[:, rows, eras].mean(1)
+        return estimate(float(found.value[rows, eras].mean()), drawn)
+
+    def sensitivity(self, name: str) -> Estimate:
+        """Temporal degradation of a model per decade, on the slices that decoders have."""
+        when = self.line.middles
+        trained = when[list(self.decoded)] if self.decoders else when
+        return degradation(self.of_model(name), trained, when).per_year.times(DECADE)
+
+    def references(self) -> pd.DataFrame:
+        """What the texts of the slices say of documents of their own era, by model: bits per byte
+        (`own`) and temporal degradation (`degradation`, thousandths of a bit per byte per decade),
+        estimates."""
+        import pandas as pd
+
+        rows = {name: (self.own(name), self.sensitivity(name).times(1000)) for name in self.models}
+        columns = ["own", "degradation"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
+
+    def beyond_counts(self) -> Estimate:
+        """Bits per byte that the smaller decoder saves against counts of three tokens of the same
+        text, on documents of its own era: below 0 where it has learned less than the counts."""
+        return self.own("trigram").minus(self.own(next(iter(self.decoders))))
+
+    # --- Time, by counts of three tokens ---
+
     def matrix(self, arm: str, centred: bool = True) -> pd.DataFrame:
         """Bits per byte: training text (rows) by era of evaluation (columns)."""
         import pandas as pd
 
-        p = self.params
+        names = self.line.names
         found = self.losses(arm)
-        names = {
-            "snapshots": [f"up to {last}" for _, last in p.eras],
-            "random dates": [f"sample {i + 1}" for i in range(len(p.eras))],
-        }.get(arm, list(p.names))
+        of = {
+            "snapshots": [f"up to {last}" for _, last in self.line.eras],
+            "random dates": [f"sample {i + 1}" for i in range(len(names))],
+        }.get(arm, list(names))
         value = found.centred().value if centred else found.value
-        rows = pd.Index(names, name="training text")
-        return pd.DataFrame(value, index=rows, columns=list(p.names))
+        return pd.DataFrame(value, index=pd.Index(of, name="training text"), columns=list(names))
 
     def cells(self, arm: str) -> pd.DataFrame:
         """Every cell of `matrix`: `years` from training to evaluation text, below 0 where the
         evaluation is older, and `loss`, centred, in bits per byte."""
         import pandas as pd
 
-        when = self.params.middles
+        when = self.line.middles
         years = (when - when[:, None]).ravel()
         return pd.DataFrame({"years": years, "loss": self.losses(arm).centred().value.ravel()})
 
-    def line(self, arm: str, side: str) -> tuple[Array, Array]:
+    def ends(self, arm: str, side: str) -> tuple[Array, Array]:
         """Both ends of the line of `degradation` through the `cells` of one side: years, loss."""
         table, sign = self.cells(arm), 1 if side == "newer" else -1
         table = table[sign * table.years >= 0]
         ends = np.array([0.0, table.years.abs().max()])
-        slope = self.degradation(arm, side).per_year.value
+        slope = self.degradation(arm, side=side).per_year.value
         return sign * ends, table.loss.mean() + slope * (ends - table.years.abs().mean())
 
-    def degradation(self, arm: str, side: str = "both", own: bool = True) -> Slope:
-        """`degradation` of an arm by the middles of the eras."""
-        when = self.params.middles
-        return degradation(self.losses(arm), when, when, side=side, own=own)
+    def degradation(self, arm: str, **how: Any) -> Slope:
+        """`temporal.degradation` of an arm by the middles of the eras."""
+        when = self.line.middles
+        return degradation(self.losses(arm), when, when, **how)
 
-    def per_decade(self, arm: str, side: str = "both") -> Estimate:
+    def per_decade(self, arm: str, **how: Any) -> Estimate:
         """The slope of `degradation`, per decade."""
-        return self.degradation(arm, side).per_year.times(DECADE)
+        return self.degradation(arm, **how).per_year.times(DECADE)
 
     def asymmetry(self, arm: str) -> Estimate:
         """Slope on the newer side less that on the older side, per decade."""
-        newer, older = (self.degradation(arm, side).per_year for side in ("newer", "older"))
-        return newer.minus(older).times(DECADE)
+        newer, older = (self.per_decade(arm, side=side) for side in ("newer", "older"))
+        return newer.minus(older)
 
     def per_evaluation(self, arm: str) -> Estimate:
-        """Mean over evaluation eras of `per_evaluation`, per year."""
-        found, when = self.losses(arm), self.params.middles
+        """Mean over evaluation eras of `temporal.per_evaluation`, per year."""
+        found, when = self.losses(arm), self.line.middles
         return estimate(
             float(per_evaluation(found.value, when).mean()),
             per_evaluation(found.draws, when).mean(-1),
         )
 
-    def rearranged(self, arm: str) -> tuple[Array, float]:
-        """`rearranged` of an arm by the middles of the eras."""
-        return rearranged(self.losses(arm), self.params.middles)
-
     def exchanged(self) -> pd.DataFrame:
-        """Exact permutation test over training times, of slices and of random dates, per decade:
-        `slope`, `spread` (95 % of the slopes of all orders), `p`."""
+        """Permutation test over training times, of slices and of random dates, per decade: `slope`,
+        `spread` (95 % of the slopes of all orders), `p`."""
         import pandas as pd
 
         found = {}
         for arm in ("slices", "random dates"):
-            slopes, p = self.rearranged(arm)
+            slopes, p = rearranged(self.losses(arm), self.line.middles)
             low, high = interval(slopes)
             found[arm] = (DECADE * slopes[0], (DECADE * low, DECADE * high), p)
         columns = ["slope", "spread", "p"]
@@ -246,9 +237,10 @@ class Aged(base.Study):
     def _slopes(self) -> dict[tuple[str, str], Slope]:
         """Temporal degradation by arm and definition, per year."""
         found = {}
-        for arm in self.runs:
-            for name, (side, own) in DEFINITIONS.items():
-                found[arm, name] = self.degradation(arm, side, own)
+        for arm in MAIN:
+            for name, how in DEFINITIONS.items():
+                if "within" not in how or np.diff(self.line.middles).min() <= how["within"]:
+                    found[arm, name] = self.degradation(arm, **how)
             found[arm, "per evaluation era"] = Slope(self.per_evaluation(arm), np.nan, np.nan)
         return found
 
@@ -268,32 +260,15 @@ class Aged(base.Study):
             column[name] = slope.per_year.times(1000 * DECADE)
         return pd.DataFrame(found).rename_axis("definition")
 
-    def by_model(self) -> pd.DataFrame:
-        """`degradations` with the columns `model` and `parameters` in front; `slices` are those of
-        either model."""
-        table, p = self.degradations(), self.params
-        second = table.arm == SECOND
-        table.insert(0, "model", np.where(second, p.second_model, p.model))
-        sizes = [MODELS[name].parameters(p.vocabulary) for name in table.model]
-        table.insert(1, "parameters", sizes)
-        return table.assign(arm=table.arm.where(~second, "slices"))
-
-    @property
-    def models(self) -> dict[str, str]:
-        """Names of the two models, by the arm of their slices, the smaller one first."""
-        p = self.params
-        found = {"slices": p.model, SECOND: p.second_model}
-        size = {arm: MODELS[name].parameters(p.vocabulary) for arm, name in found.items()}
-        return dict(sorted(found.items(), key=lambda item: size[item[0]]))
+    # --- When old text begins to hurt ---
 
     @cache  # noqa: B019
     def ageing(self, arm: str) -> Ageing:
-        """`ageing` of `snapshots` or `slices`: how much worse each is on later speeches than the
-        newest arm all of whose text is from before the speech."""
-        p = self.params
-        ends = [last for _, last in p.eras]
-        nats = self.nats(arm)[0]
-        return ageing(nats, ends, self.eras, self._held_out[1], p.resamples, p.seed)
+        """`temporal.ageing` of `RECENT` or `UP_TO`: how much worse each is on later documents than
+        the newest arm all of whose text is from before the document's year."""
+        held, nats = self.held_out, self.nats(arm)[0]
+        cutoffs = self.line.cutoffs
+        return ageing(nats, cutoffs, held.years, held.authors, self.resamples, self.seed)
 
     def excess(self, arm: str) -> pd.DataFrame:
         """The rising fit of `ageing` at 40 ages: `years`, `excess`, `low`, `high`, as fractions of
@@ -305,19 +280,19 @@ class Aged(base.Study):
         columns = {"years": found.grid, "excess": found.curve, "low": low, "high": high}
         return pd.DataFrame({name: values[::10] for name, values in columns.items()})
 
-    def reaches(self) -> pd.DataFrame:
+    def reaches(self, margins: Sequence[float]) -> pd.DataFrame:
         """Age in years at which the excess loss reaches every margin (columns), by training text:
         estimates, infinite where it is not reached within the data."""
         import pandas as pd
 
-        found = {arm: self.ageing(arm) for arm in ("slices", "snapshots")}
+        found = {arm: self.ageing(arm) for arm in (RECENT, UP_TO)}
         return pd.DataFrame(
-            {m: {arm: e.reaches(m) for arm, e in found.items()} for m in self.params.margins}
+            {m: {arm: e.reaches(m) for arm, e in found.items()} for m in margins}
         ).rename_axis("training text")
 
     def random_excess(self) -> Estimate:
-        """Excess loss of random dates over the same reference as in `ageing`: mean over the eras
-        that have it and over draws. Below 0, as they hold text of the speech's own time."""
+        """Excess loss of random dates over text of the era before: mean over the eras that have two
+        before them, and over draws. Below 0 where they hold text of the document's own time."""
         ahead, mixed = self.losses("slices"), self.losses("random dates")
         newest = np.diagonal(ahead.value, 1)[1:]
         drawn = np.diagonal(ahead.draws, 1, axis1=1, axis2=2)[:, 1:]
@@ -325,6 +300,21 @@ class Aged(base.Study):
             float((mixed.value.mean(0)[2:] / newest - 1).mean()),
             (mixed.draws.mean(1)[:, 2:] / drawn - 1).mean(1),
         )
+
+
+# --- The study ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Ages(base.Study):
+    """Both corpora, and the runs of fine-tuning by steps and start as in `DataAge.fine_tuning`;
+    `starts` are the decoders that it starts from."""
+
+    params: DataAge
+    main: Aged
+    second: Aged
+    starts: Mapping[str, Sequence[Result]]
+    tuned: Mapping[tuple[int, str], Rows]
 
     @cached_property
     def cube(self) -> Cube:
@@ -334,30 +324,54 @@ class Aged(base.Study):
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
-        return {**self.runs, "fine-tuning": self.tuned}
+        return {
+            **{f"counts, {aged.line.card}": aged.counts for aged in (self.main, self.second)},
+            "decoders": self.main.decoders,
+            "decoders, speeches": self.starts,
+            "fine-tuning": self.tuned,
+        }
 
     def run_means(self, leaf: Result) -> dict[str, float]:
-        """Of a language model, bits per byte by era of evaluation."""
-        if f"nats_{HELD_OUT[0]}" not in leaf.arrays:
+        """Of counts and decoders, bits per byte by era of evaluation."""
+        of = {e.part: aged for aged in (self.main, self.second) for e in aged.held_out.evaluations}
+        asked = leaf.spec.evaluations if isinstance(leaf.spec, LOSSES) else ()
+        if not asked or not (aged := of.get(asked[0].part)):
             return {}
-        loaded = [document_losses([leaf], split)[:2] for split in HELD_OUT]
+        loaded = [document_losses([leaf], e.name)[:2] for e in asked]
         nats, sizes = (np.concatenate(each, -1) for each in zip(*loaded, strict=True))
         return {
             f"bits per byte, {name}": float(bits_per_byte(nats[0, here], sizes[here]))
-            for era, name in enumerate(self.params.names)
-            for here in [self.eras == era]
+            for era, name in enumerate(aged.line.names)
+            for here in [aged.eras == era]
         }
 
 
-def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:
-    """Run what is missing and collect the study; tune: with the fine-tuning."""
+def run(params: DataAge, store: Store | None = None) -> Ages:
+    """Run what is missing and collect the study."""
     params.preflight()
     store = store or Store()
-    pretrained = params.pretraining()
-    tuned = params.fine_tuning(pretrained) if tune else {}
-    return Aged(
-        params,
-        base.run_grid(pretrained, store, "language models", run=run_text_tasks),
-        base.run_grid(tuned, store, "fine-tuning", run=run_text_tasks),
-        store,
-    )
+    counts = {
+        line.card: base.run_grid(
+            params.counts(line), store, f"counts, {line.card}", run=run_count_tasks
+        )
+        for line in params.lines
+    }
+    decoders = base.run_grid(params.decoders(), store, "decoders", run=run_text_tasks)
+    size = {name: MODELS[name].parameters(params.vocabulary) for name in decoders}
+    decoders = dict(sorted(decoders.items(), key=lambda item: size[item[0]]))
+    starts = base.run_grid(params.starts(), store, "decoders, speeches", run=run_text_tasks)
+    tuned = base.run_grid(params.fine_tuning(), store, "fine-tuning", run=run_text_tasks)
+
+    def aged(line: Timeline, trained: Mapping[str, Rows]) -> Aged:
+        return Aged(
+            line,
+            params.documents_of(line),
+            counts[line.card],
+            trained,
+            params.decoded if trained else (),
+            params.resamples,
+            params.seed,
+        )
+
+    main, second = params.lines
+    return Ages(params, aged(main, decoders), aged(second, {}), starts, tuned)

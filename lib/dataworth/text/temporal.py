@@ -5,7 +5,7 @@ old text begins to hurt. Arrays of losses in, estimates out; nothing is run.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from dataworth.errors import UserError
 from dataworth.noise import seed_noise
 from dataworth.stats import Estimate, estimate
 from dataworth.text.losses import by_part
+
+EXACT, RANDOM = 7, 2000  # times of which all orders are tried, and orders that are tried of more
 
 # --- Losses by era -----------------------------------------------------------------------------
 
@@ -81,21 +83,23 @@ def degradation(
     *,
     side: str = "both",
     own: bool = True,
+    within: float = np.inf,
 ) -> Slope:
     """Temporal degradation in the form of Longpre et al. 2023: the slope of the centred loss on the
     distance in years between training and evaluation.
 
     losses: (P, ..., E), of P training times `trained` and E evaluation times `evaluated`; centred
     over training times. side: `newer` keeps evaluation text at least as new as the training text,
-    `older` the other side. own: whether training and evaluation in one time count. Where cells are
-    left out, loss and distance are both centred over the cells that an evaluation time has left
-    (fixed effects): means over other cells would mix the two sides.
+    `older` the other side. own: whether training and evaluation in one time count. within: the
+    largest distance in years that counts. Where cells are left out, loss and distance are both
+    centred over the cells that an evaluation time has left (fixed effects): means over other cells
+    would mix the two sides.
     """
     from scipy.stats import linregress
 
     gap = np.asarray(evaluated, dtype=float) - np.asarray(trained, dtype=float)[:, None]  # (P, E)
     keep = {"both": np.full(gap.shape, True), "newer": gap >= 0, "older": gap <= 0}[side]
-    keep &= own | (gap != 0)
+    keep &= (own | (gap != 0)) & (np.abs(gap) <= within)
     keep &= keep.sum(0) > 1  # one cell alone says nothing of a slope
     distance = np.abs(gap)
     if not keep.all():
@@ -129,14 +133,22 @@ def per_evaluation(matrix: Array, years: ArrayLike) -> Array:
 
 
 def rearranged(losses: Losses, years: ArrayLike) -> tuple[Array, float]:
-    """Slopes (per year) with the training times exchanged in every possible way, and the share of
-    these that is at least as large as the true one: an exact test of no effect of time."""
+    """Slopes (per year) with the training times exchanged, the true one first, and the share of
+    these that is at least as large as the true one: a permutation test of no effect of time, exact
+    up to seven times and of `RANDOM` orders of more."""
     when = np.asarray(years, dtype=float)
     centred = losses.centred().value
+    orders: Iterable[Sequence[int]] = itertools.permutations(range(len(when)))
+    if len(when) > EXACT:
+        rng = np.random.default_rng(0)
+        orders = [
+            range(len(when)),
+            *(rng.permutation(len(when)).tolist() for _ in range(RANDOM - 1)),
+        ]
     found = np.array(
         [
             slopes(np.abs(when[list(order), None] - when).ravel(), centred.ravel())
-            for order in itertools.permutations(range(len(when)))
+            for order in orders
         ]
     )
     return found, float((found >= found[0] - 1e-12).mean())
@@ -190,26 +202,26 @@ def rising(ages: Array, excess: Array, weights: Array, grid: Array) -> Array:
 def ageing(
     nats: Array,
     cutoffs: Sequence[int],
-    eras: NDArray[np.int64],
+    years: NDArray[np.int64],
     authors: NDArray[np.str_],
     resamples: int,
     seed: int,
 ) -> Ageing:
-    """Excess loss against the age of training text: nats (P, S, N) of P arms, whose `cutoffs` are
-    the ends of the eras, on N speeches of `eras` and `authors`.
+    """Excess loss against the age of training text: nats (P, S, N) of P arms, whose text ends with
+    `cutoffs` (rising), on N documents of `years` and `authors`.
 
-    A speech is held against the newest arm all of whose text is from before its era: the arm of
-    its own era holds later years than the speech. A pair is a speech and an arm that ends before
-    that reference; its age is the years between their ends, its excess the relative difference of
-    their losses. Authors (with all their speeches and pairs) are resampled; an arm's seeds move
-    all its losses together, by the noise of `noise.seed_noise`. Raises UserError where no speech
-    has two arms before it.
+    A document is held against the newest arm all of whose text is from before its year: later text
+    knows its future. A pair is a document and an arm that ends before that reference; its age is
+    the years between their ends, its excess the relative difference of their losses. Authors (with
+    all their documents and pairs) are resampled; an arm's seeds move all its losses together, by
+    the noise of `noise.seed_noise`. Raises UserError where no document has two arms before it.
     """
-    late = np.flatnonzero(eras > 1)
+    ends = np.asarray(cutoffs, dtype=float)
+    newest = np.searchsorted(ends, years, side="left") - 1
+    late = np.flatnonzero(newest > 0)
     if not len(late):
-        raise UserError("eras: no speech has two eras before its own.")
-    nats, authors = nats[..., late], authors[late]
-    ends, newest = np.asarray(cutoffs, dtype=float), eras[late] - 1
+        raise UserError("cutoffs: no document has two training sets from before its year.")
+    nats, authors, newest = nats[..., late], authors[late], newest[late]
     arms = np.repeat(np.arange(len(ends)), len(late))
     speech = np.tile(np.arange(len(late)), len(ends))
     keep = arms < newest[speech]
