@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.age_arms import SECOND, DataAge
@@ -95,6 +96,7 @@ class Aged(base.Study):
         return self._counted[arm] if arm in COUNTS else self._losses(arm == SECOND)[arm]
 
     @cached_property
+    @keep
     def _counted(self) -> dict[str, Losses]:
         """The losses of counts on the very texts of the slices, each of which is read once."""
         p, presidents = self.params, self._held_out[1]
@@ -349,6 +351,7 @@ class Aged(base.Study):
         }
 
 
+@keep
 def run(params: DataAge, store: Store | None = None, *, tune: bool = True) -> Aged:
     """Run what is missing and collect the study; tune: with the fine-tuning."""
     params.preflight()
