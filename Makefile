@@ -5,6 +5,7 @@ PYTHON3 ?= python3
 DATAWORTH_PYTHON ?= >=3.11,<3.15
 UV := .uv/bin/uv
 READY := .venv/.ready
+LIGHT := .venv-read/.ready
 # Processes with one thread each: with more threads, two processes take three times as long. One
 # more than there are cores, for many tests wait for a kernel or a killed process; four at most.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
@@ -13,9 +14,10 @@ TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n $(she
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help book chapter check test soak lab clean distclean
+.PHONY: help read book chapter check test soak lab clean distclean
 
 help:
+	@echo "make read                  the whole book from kept runs, in a minute: every analysis executed, nothing trained"
 	@echo "make book [PROFILE=quick]  run what changed, render the book, print the path of its first page"
 	@echo "                           profiles: smoke, quick (default), full, gpu"
 	@echo "make chapter C=<chapter> [PROFILE=smoke]"
@@ -27,6 +29,10 @@ help:
 	@echo "                           options are JupyterLab's own: LAB_OPTIONS='--no-browser --port=8899'"
 	@echo "make clean                 delete build/, variants too (finished runs and data in .dataworth/ are kept)"
 	@echo "make distclean             delete .venv/ and .uv/ too"
+
+# With the light part of the pinned tree alone (no PyTorch), unless the whole one is there.
+read: $(if $(wildcard $(READY)),$(READY),$(LIGHT))
+	@$(dir $<)bin/dataworth read
 
 book: $(READY)
 	@.venv/bin/dataworth book --profile $(PROFILE)
@@ -68,7 +74,7 @@ clean:
 	rm -rf build
 
 distclean: clean
-	rm -rf .venv .uv
+	rm -rf .venv .venv-read .uv
 
 # A private uv, pinned by version and hash.
 $(UV): requirements-uv.lock
@@ -77,13 +83,20 @@ $(UV): requirements-uv.lock
 	@.uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
+define install
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' $(@D)
+	@echo "installing $(1): as long as its download takes, in silence"
+	@start=$$(date +%s) \
+	  && $(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $(2) \
+	  && $(UV) pip install --quiet --python $(@D)/bin/python --offline --no-deps --no-build-isolation --editable . \
+	  && echo "installed in $$(($$(date +%s) - start)) s"
+	@touch $@
+endef
+
 # The pinned tree, then this package, built by the pinned hatchling: nothing is installed without
 # its hash. Done again only when one of these files changes (`__init__.py` holds the version).
 $(READY): $(UV) requirements.lock pyproject.toml lib/dataworth/__init__.py
-	@test -x .venv/bin/python || $(UV) venv --quiet --python '$(DATAWORTH_PYTHON)' .venv
-	@echo "installing the pinned environment into .venv (once): 6.5 GB when unpacked on Linux, half of it PyTorch's; as long as its download takes, in silence"
-	@start=$$(date +%s) \
-	  && $(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock \
-	  && $(UV) pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable . \
-	  && echo "installed in $$(($$(date +%s) - start)) s"
-	@touch $@
+	$(call install,the pinned environment into .venv (once): 6.5 GB when unpacked on Linux; half of it PyTorch's,requirements.lock)
+
+$(LIGHT): $(UV) requirements-read.lock pyproject.toml lib/dataworth/__init__.py
+	$(call install,the part that reading needs into .venv-read (once): 0.8 GB when unpacked,requirements-read.lock)

@@ -41,8 +41,8 @@ PRESENTATION = (
 CARRIERS = (
     "", "closure", "errors", "paths", "parameters", "threads",
     "data.large", "data.providers", "data.sharded", "data.store", "remembered",
-    "runs.cli", "runs.engine", "runs.engines", "runs.forecast", "runs.leases", "runs.progress",
-    "runs.report", "runs.spec", "runs.store", "weights",
+    "runs.cli", "runs.engine", "runs.engines", "runs.forecast", "runs.kept", "runs.leases",
+    "runs.progress", "runs.report", "runs.spec", "runs.store", "weights",
 )  # fmt: skip
 """Modules that bring inputs, words and results from one place to another and make none of them
 (data are checked by content wherever they come from), or serve dry runs only. "" is the package's

@@ -21,6 +21,7 @@ from dataworth.book.options import (
     Profile,
     Quiet,
     Root,
+    chapter_ids,
     completed,
     run_names,
 )
@@ -184,15 +185,46 @@ def compare(
     say(f"page: {path}")
 
 
+def read(quiet: Quiet = False, root: Root = None) -> None:
+    """Execute the analysis of every chapter on the kept runs, render the book, print its first
+    page: nothing is trained, no data set is fetched, torch is not needed."""
+    from dataworth.book import reading, tasks
+
+    layout = reading.open_reading(open_layout("quick", root))
+    tasks.build(layout, console(informs=True))
+    first = layout.html / "index.html"
+    say(f"The book: {first}")
+    say(f"To open it: python3 -m webbrowser {first.as_uri()}", informs=True)
+
+
 def record(
-    chapter: ChapterId,
-    profile: Profile = "full",
+    chapter: Annotated[
+        str | None,
+        typer.Argument(
+            help="A chapter; with --read, none: all.", autocompletion=completed(chapter_ids)
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="Of the run (default: full; with --read: quick)."),
+    ] = None,
+    read: Annotated[
+        bool,
+        typer.Option("--read", help="Keep what the analysis needs, for `dataworth read`."),
+    ] = False,
     root: Root = None,
 ) -> None:
-    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own."""
-    layout = open_layout(profile, root)
-    from dataworth.book import execute, tasks
+    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own. With
+    --read: keep in book/kept/ what the chapters' analysis asks of their runs."""
+    layout = open_layout(profile or ("quick" if read else "full"), root)
+    from dataworth.book import chapters, execute, reading, tasks
 
+    if read:
+        found = [chapters.get(layout.root, chapter)] if chapter else chapters.find(layout.root)
+        reading.keep(layout, found, say)
+        return
+    if chapter is None:
+        raise UserError("Name the chapter to be recorded: dataworth record mixing --profile full")
     plan = tasks.make_plan(layout, chapter, checked=False)
     of = plan.chapters[0]
     say(f"recorded: {layout.show(execute.keep(of, layout, plan.keys[of.id]))}")
@@ -208,5 +240,5 @@ def _refuse_paper(profile: str) -> None:
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (book, run, work, runs, compare, record):
+    for command in (book, read, run, work, runs, compare, record):
         program.command()(command)

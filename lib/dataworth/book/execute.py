@@ -31,6 +31,7 @@ from dataworth.claims import Machine, read_ledger, sealed_ledger
 from dataworth.compute import cpu_name
 from dataworth.errors import UserError, short
 from dataworth.paths import home, user_home
+from dataworth.runs.kept import READ
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.why import differences, summary
 
@@ -236,6 +237,7 @@ class Execution:
                 cwd=layout.root,
                 env={
                     **environment(layout, self.work / "results", progress, workers),
+                    **({READ: str(given)} if (given := layout.given(chapter.id)) else {}),
                     logs.FILE: str(self.output),
                 },
                 stdin=subprocess.DEVNULL,

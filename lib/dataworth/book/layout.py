@@ -71,6 +71,19 @@ class Layout:
         """Where a chapter is rendered without the others."""
         return self.build / "page"
 
+    @property
+    def reads(self) -> bool:
+        """Whether its chapters are executed on kept runs (`reading`)."""
+        return False
+
+    def given(self, chapter_id: str) -> Path | None:
+        """The kept runs that a chapter is executed on, if it is."""
+        return None
+
+    def origin(self, chapter_id: str) -> str:
+        """A sentence on them for the chapter's page; empty where there are none."""
+        return ""
+
     def recorded(self, chapter_id: str) -> list[Path]:
         """The kept ledgers of a chapter's larger runs (`dataworth record`), by profile."""
         return paths.recorded_runs(self.root, chapter_id)

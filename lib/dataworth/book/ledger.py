@@ -176,6 +176,8 @@ def scale_line(layout: Layout, records: dict[str, Record]) -> str:
             f"({literal(machine['processor'])}, GPU: {literal(machine['gpu'] or 'none')}), "
             f"last on {newest}. "
         )
+    if layout.reads:
+        text += "The analysis was executed on kept runs; no model was trained for it. "
     if layout.profile == "smoke":
         text += "It only shows that everything runs: its numbers and verdicts mean nothing. "
     return text + "[Run times](run_times) lists every part."

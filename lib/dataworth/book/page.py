@@ -70,12 +70,13 @@ def build_page(
     recorded: Sequence[Ledger] = (),
     left_out: Sequence[str] = (),
     beside: Mapping[str, str] | None = None,
+    origin: str = "",
 ) -> Notebook:
     """The notebook that Jupyter Book renders, from what `merge` returned.
 
     left_out: a sentence for each recorded run that is damaged. beside: what stands under the
-    outputs of a cell (`take.along`), by its id. Nothing on the page steers a terminal or turns the
-    reading direction, whatever a cell printed.
+    outputs of a cell (`take.along`), by its id. origin: of the runs, where they were kept. Nothing
+    on the page steers a terminal or turns the reading direction, whatever a cell printed.
 
     Raises UserError for a figure without alt text, two figures in one cell, or an error output.
     """
@@ -83,7 +84,7 @@ def build_page(
     own = [c for c in merged["cells"] if "injected-parameters" not in _tags(c)]
     for index, cell in enumerate(own):
         if "parameters" in _tags(cell):
-            cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record)))
+            cells.append(markdown(f"{cell['id']}-table", scale_block(header, rows, record, origin)))
         elif cell["cell_type"] == "code":
             cells.append(_code_cell(chapter, index, cell))
             if lines := (beside or {}).get(cell["id"]):
@@ -266,8 +267,8 @@ def table(head: list[str], body: list[list[str]], css: str = "") -> str:
     return "\n".join(([f"{{.{css}}}"] if css else []) + lines)
 
 
-def scale_block(header: Header, rows: list[Row], record: Record) -> str:
-    """What this run was: profile, device, time, and the parameter table."""
+def scale_block(header: Header, rows: list[Row], record: Record, origin: str = "") -> str:
+    """What this run was: profile, device, time, the runs' origin, and the parameter table."""
     profile = record["profile"]
     scale = profile if profile.startswith(VARIANT) else f"profile {profile}"
     expected = header.expected_minutes.get(profile)
@@ -281,7 +282,7 @@ def scale_block(header: Header, rows: list[Row], record: Record) -> str:
             ":class: dataworth-scale",
             f"{time_line} on {count(machine['cores'], 'core')} of {literal(machine['processor'])}"
             f"{', GPU ' + literal(machine['gpu']) if machine['gpu'] else ', no GPU'}. "
-            f"The chapter needs: {header.device}.",
+            f"The chapter needs: {header.device}. {literal(origin)}".rstrip(),
             "",
             *parameter_tables(header.main or tuple(r.name for r in rows[:3]), rows),
             ":::",

@@ -73,7 +73,13 @@ def write_site(
             beside[taken.cell] = beside.get(taken.cell, "") + taken.lines
             for name, content in taken.files.items():
                 wanted[f"{EXTRA}/{take.FOLDER}/{name}"] = content
-        built = page.build_page(*of, results.get(chapter.id), *kept[chapter.id], beside=beside)
+        built = page.build_page(
+            *of,
+            results.get(chapter.id),
+            *kept[chapter.id],
+            beside=beside,
+            origin=layout.origin(chapter.id),
+        )
         wanted[f"{chapter.docname}.ipynb"] = _ipynb(built)
         wanted[f"downloads/{chapter.stem}.py"] = chapter.source.read_bytes()
         wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)

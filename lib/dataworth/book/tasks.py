@@ -22,7 +22,7 @@ from dataworth.book import ledger, site
 from dataworth.book import parameters as params
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import Execution
-from dataworth.book.keys import chapter_key
+from dataworth.book.keys import chapter_key, file_key
 from dataworth.book.layout import Layout, OnePage, Variant, write_changed
 from dataworth.book.lock import locked
 from dataworth.book.parameters import Parameters
@@ -73,6 +73,8 @@ def make_plan(
         resolved = params.resolve(c, notebook, header, layout, overrides, files)
         plan.parameters[c.id] = resolved
         plan.keys[c.id] = chapter_key(c.id, notebook, resolved.values, layout, header.params)
+        if given := layout.given(c.id):
+            plan.keys[c.id]["kept runs"] = file_key(given)
         if why := execution.why_stale(c, layout, plan.keys[c.id]):
             plan.stale[c.id] = why
     if checked:
@@ -165,7 +167,7 @@ def build(layout: Layout, console: Console) -> None:
     with locked(layout, ["pages", *(c.id for c in found)]):
         for chapter in found:
             execution.clear(chapter, layout)
-        plan = make_plan(layout)
+        plan = make_plan(layout, checked=not layout.reads)
         warn(plan, display)
         order = [chapter for chapter in plan.chapters if chapter.id in plan.stale]
         # Two at a time, each with half of the workers: where one imports, fits or draws, which one
@@ -177,7 +179,7 @@ def build(layout: Layout, console: Console) -> None:
             order.sort(key=lambda chapter: -(expected(plan, chapter.id) or 0))
         costs = {chapter.id: expected(plan, chapter.id) for chapter in order}
         outlook = display.outlook = Outlook(costs, at_once)
-        if plan.stale and (seconds := outlook.left()):
+        if plan.stale and not layout.reads and (seconds := outlook.left()):
             display.say(f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most")
         failures: list[UserError] = []
 
@@ -279,6 +281,9 @@ def _failing(chapter: Chapter, failed: Callable[[UserError], None]) -> Iterator[
 def _announce(plan: Plan, chapter: Chapter, display: Display) -> None:
     """Say that a chapter is executed, why, and what it will compute."""
     place = f"{display.outlook.place(chapter.id)}, " if display.outlook else ""
+    if plan.layout.reads:
+        display.say(f"{place}{chapter.id}: executing its analysis")
+        return
     found = None
     try:
         found = params.missing(plan.parameters[chapter.id], plan.headers[chapter.id].params)

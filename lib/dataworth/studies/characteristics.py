@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, first_and_rest, weighted_median, weighted_spearman
 from dataworth.studies import base
 from dataworth.studies.text import authors
@@ -437,6 +438,7 @@ def _ratio(top: Array, below: Array, weights: Array, median: bool) -> Estimate:
         return first_and_rest((weights @ top) / (weights @ below))
 
 
+@keep
 def run(params: DataCharacteristics, store: Store | None = None) -> Characteristics:
     """Measure what is missing and collect the study."""
     specs = {name: params.spec(name) for name in DOMAINS}

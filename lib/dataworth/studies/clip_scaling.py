@@ -26,6 +26,7 @@ from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.images.prompts import split_name
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.clip_labels import agreement, share
@@ -361,6 +362,7 @@ class Study(base.Study):
         p = self.params
         return share(shown.astype(float), np.ones(len(shown)), resamples=p.resamples, seed=p.seed)
 
+    @keep
     def agreement(self) -> pd.DataFrame:
         """What the images show of their captions apart from the class (`clip_labels.agreement`)."""
         p = self.params
@@ -389,6 +391,7 @@ class Study(base.Study):
         }
         return pd.DataFrame(rows).T.round(1).rename_axis(["arm", "pairs"])
 
+    @keep
     def pixel_probe(self) -> float:
         """Test top-1 of the towers' linear probe on raw pixels: what features have to beat."""
         from dataworth.data import load_images
@@ -402,6 +405,7 @@ class Study(base.Study):
         scores = linear_probe(flat[0], classes, flat[1])
         return float((scores.argmax(1) == test.labels).mean())
 
+    @keep
     def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
         """Images of the multi-positive arm by caption, for its first `count` captions at most."""
         part = self.params.groups(max(self.params.group_sizes), 0)
@@ -434,6 +438,7 @@ class Study(base.Study):
         return table
 
 
+@keep
 def run(params: ClipScaling, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()

@@ -13,6 +13,7 @@ from dataworth.arrays import Array
 from dataworth.images.classifiers import cross_entropy
 from dataworth.noise import seed_noise
 from dataworth.runs import Result
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, interval, over_examples
 
 if TYPE_CHECKING:
@@ -277,13 +278,26 @@ def hash_of(runs: Rows) -> int:
 
 def _scores(result: Result, split: str, metric: str) -> Array:
     """Per-example scores (N,)."""
+    return kept_scores(result, split, metric).astype(np.float64)
+
+
+@keep
+def kept_scores(result: Result, split: str, metric: str) -> NDArray[np.float32] | NDArray[np.bool_]:
+    """The same as they are kept: a loss in single precision, as its logits are; whether it erred.
+    A tenth of the logits."""
     logits, labels = result.arrays[f"logits_{split}"], result.arrays[f"labels_{split}"]
     if metric == "loss":
-        return cross_entropy(logits, labels)
+        return cross_entropy(logits, labels).astype(np.float32)
     if metric == "calibrated":
         held_out = result.arrays["logits_validation"], result.arrays["labels_validation"]
-        return cross_entropy(scaled(logits, temperature(*held_out)), labels)
-    return (logits.argmax(1) != labels).astype(np.float64)
+        return cross_entropy(scaled(logits, temperature(*held_out)), labels).astype(np.float32)
+    return np.asarray(logits.argmax(1) != labels)
+
+
+@keep
+def answers(result: Result, split: str) -> NDArray[np.int32]:
+    """The class that a run gives to each image of an evaluation set, (N,)."""
+    return result.arrays[f"logits_{split}"].argmax(1).astype(np.int32)
 
 
 def temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.age_arms import MAIN, RECENT, UP_TO, DataAge, HeldOut, Timeline
@@ -346,6 +347,7 @@ class Ages(base.Study):
         }
 
 
+@keep
 def run(params: DataAge, store: Store | None = None) -> Ages:
     """Run what is missing and collect the study."""
     params.preflight()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.display import Sentence
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import (
     Estimate,
     best_of,
@@ -471,6 +472,7 @@ def fit_mixtures(shares: Array, losses: Array) -> MixtureRegression:
     return MixtureRegression(losses, predicted, mean, slopes)
 
 
+@keep
 def run(params: Domains, store: Store | None = None) -> DomainStudy:
     """Train and question what is missing, and collect the study."""
     params.preflight()

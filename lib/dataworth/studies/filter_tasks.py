@@ -22,6 +22,7 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.noise import seed_noise
 from dataworth.runs import Result, Spec, Store
+from dataworth.runs.kept import keep
 from dataworth.studies.text import Named, questions_of
 from dataworth.text.downstream import FINE_TUNING, FineTuneSpec, choice_scores
 from dataworth.text.evaluation import Evaluation
@@ -246,6 +247,7 @@ def _logits(runs: Sequence[Result]) -> Array:
 
 
 @lru_cache(maxsize=256)
+@keep
 def _toxic_shares(root: Path, spec: Spec, judge: str) -> Array:
     """Share of toxic ones among each prompt's continuations, (P,), by a scorer."""
     store = Store(root)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, grid, mean, over_examples
 from dataworth.studies import base
 from dataworth.studies.domain_arms import loss_draws
@@ -308,9 +309,11 @@ class Filtered(base.Study):
         return min(n for pool in self.arms[WHOLE].pools for n in pool.documents().values())
 
     @cached_property
+    @keep
     def _scores(self) -> dict[str, dict[int, float]]:
         return self.params.scores(("quality", "toxicity"), self.store)
 
+    @keep
     def removed(self, count: int = 4, characters: int = 90) -> pd.DataFrame:
         """Random documents that the mildest filter removes, that only the strictest removes, and
         that no filter removes: columns `fate`, `domain`, `score`, `text` (masked)."""
@@ -335,6 +338,7 @@ class Filtered(base.Study):
         ]
         return pd.DataFrame(rows, columns=["fate", "domain", "score", "text"])
 
+    @keep
     def unscored(self) -> pd.DataFrame:
         """What is not scored of the first seed's crawl: `documents` and `percent of bytes`. First
         row: without a word or not in English, left out of every arm; then by scorer: without a word
@@ -352,6 +356,7 @@ class Filtered(base.Study):
         index = pd.Index(list(lacks), name="not scored, and left out of")
         return pd.DataFrame(rows, index, ["documents", "percent of bytes"])
 
+    @keep
     def reasons(self, rows: int = 8) -> pd.DataFrame:
         """How many documents of the first seed's crawl the heuristic filters reject, by reason,
         most frequent first: column `documents`."""
@@ -406,6 +411,7 @@ def _mean(values: Array, weights: Array) -> float:
     return float(values @ weights / weights.sum()) if weights.any() else float("nan")
 
 
+@keep
 def run(params: Filtering, store: Store | None = None) -> Filtered:
     """Score, train and question what is missing, and collect the study."""
     params.preflight()

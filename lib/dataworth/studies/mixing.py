@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.parameters import field
 from dataworth.runs import Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves, misfits, widened
@@ -394,6 +395,7 @@ def _replaced(laws: dict[str, Fit], synthetic: float) -> tuple[float, Array]:
         return answer.n_real, synthetic / answer.ratio_draws
 
 
+@keep
 def run(params: Mixing, store: Store | None = None) -> Mixed:
     """Run what is missing and collect the study; the pure arms are those of *synthetic scaling*."""
     params.preflight()

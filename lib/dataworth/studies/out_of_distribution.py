@@ -18,6 +18,7 @@ from dataworth.images.parts import NegativePart, Part, SyntheticPool
 from dataworth.images.shifts import DARK, SHIFTS, WHITE
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, best_of, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves, exponent, hash_of, resample, scores
@@ -282,6 +283,7 @@ class Study(base.Study):
             for line, rows in lines.items()
         }
 
+    @keep
     def shifted_examples(self) -> dict[str, NDArray[np.uint8]]:
         """Of each evaluation set, one image of every class that it has: (classes, H, W)."""
         from dataworth.images.shifts import evaluation_set
@@ -295,6 +297,7 @@ class Study(base.Study):
             )
         return rows
 
+    @keep
     def cell_examples(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
         """The first `count` images of each cell of the 2x2, by generator and prompt set."""
         cells = self.params.cells().items()
@@ -322,6 +325,7 @@ def factorial_effects(cells: Array) -> Array:
     return np.asarray(cells @ CONTRASTS.T)
 
 
+@keep
 def run(params: OutOfDistribution, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()

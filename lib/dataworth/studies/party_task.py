@@ -25,6 +25,7 @@ from dataworth.data.documents import UNDATED
 from dataworth.display import Sentence
 from dataworth.errors import UserError
 from dataworth.runs import Result
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies.text import authors_in
 from dataworth.text.downstream import FineTuneSpec
@@ -61,6 +62,7 @@ def corpus(card: str, split: str) -> Corpus:
     return found.dated()
 
 
+@keep
 def held_out(
     card: str, span: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
@@ -165,6 +167,7 @@ class PartyTask:
     def _span(self, era: int | None) -> tuple[int, int]:
         return self.span if era is None else self.eras[era]
 
+    @keep
     def _known(
         self, split: str, era: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.str_]]:

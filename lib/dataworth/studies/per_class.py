@@ -17,9 +17,10 @@ from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves, hash_of, resample, scores
+from dataworth.studies.curves import Curve, answers, curves, hash_of, resample, scores
 from dataworth.studies.images import POOL, Runs, check_prompt_sets, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 from dataworth.studies.synthetic_scaling import PURE
@@ -325,8 +326,8 @@ class Study(base.Study):
     def confusion(self, arm: str) -> Array:
         """(classes, classes): fraction of a class's test images (row) given each answer (column),
         at the largest size, mean over seeds."""
-        answers = [r.arrays["logits_test"].argmax(1) for r in self.runs[arm][-1]]
-        return np.mean([confusion(self.labels(), a, len(self.names)) for a in answers], axis=0)
+        given = [answers(r, "test").astype(np.int64) for r in self.runs[arm][-1]]
+        return np.mean([confusion(self.labels(), a, len(self.names)) for a in given], axis=0)
 
     def weak_classes(self) -> pd.DataFrame:
         """`causes` of the weak classes; before them the class that each is most often `taken_for`
@@ -343,6 +344,7 @@ class Study(base.Study):
         row[label] = -1
         return int(row.argmax())
 
+    @keep
     def gallery(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
         """Of each weak class and its rival: `count` real images, `count` synthetic ones, and, for
         the weak class, `count` of every intervention; by class and kind."""
@@ -434,11 +436,12 @@ def weakest(rows: Sequence[Result], count: int, split: str = "validation") -> tu
     would look better in any second measurement.
     """
     labels = np.asarray(rows[0].arrays[f"labels_{split}"])
-    right = np.mean([r.arrays[f"logits_{split}"].argmax(1) == labels for r in rows], axis=0)
+    right = np.mean([answers(r, split) == labels for r in rows], axis=0)
     accuracy = {int(c): right[labels == c].mean() for c in np.unique(labels)}
     return tuple(sorted(accuracy, key=lambda c: accuracy[c])[:count])
 
 
+@keep
 def run(params: PerClass, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()

@@ -23,6 +23,7 @@ from dataworth.images.preview import PreviewSpec
 from dataworth.images.prompts import LEAKS_REAL_DATA, PROMPT_SETS
 from dataworth.parameters import field
 from dataworth.runs import Result, Store, run_tasks
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate, first_and_rest, partial_spearman
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, Misfit, beyond_noise, curves, widened
@@ -427,6 +428,7 @@ class Study(base.Study):
         return rows
 
 
+@keep
 def run(params: PromptsAndGuidance, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()

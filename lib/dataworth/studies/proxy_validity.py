@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from dataworth.arrays import Array
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, correlation, estimate, interval
 from dataworth.studies import base
 from dataworth.studies.domain_arms import FULL, DomainArms, loss_draws, without
@@ -336,6 +337,7 @@ _SCORES = {
 }
 
 
+@keep
 def run(params: ProxyValidity, store: Store | None = None) -> ProxyStudy:
     """Train what is missing at every size, and collect the study."""
     params.preflight()

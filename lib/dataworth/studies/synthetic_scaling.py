@@ -18,6 +18,7 @@ from dataworth.images.generators.named import GENERATORS
 from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate
 from dataworth.studies import base
 from dataworth.studies.curves import (
@@ -241,6 +242,7 @@ class Study(base.Study):
             **{f"classifiers, {arm}": rows for arm, rows in self.runs.items()},
         }
 
+    @keep
     def gallery(self, count: int) -> dict[str, NDArray[np.uint8]]:
         """For each class name: its first `count` real images, then its first `count` of every
         generator's."""
@@ -436,6 +438,7 @@ class Study(base.Study):
         return found, real
 
 
+@keep
 def run(params: SyntheticScaling, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()

@@ -19,6 +19,7 @@ from dataworth.data.catalog import card as find_card
 from dataworth.data.catalog import cards, own
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
+from dataworth.runs.kept import keep
 from dataworth.studies import base
 from dataworth.text.count_models import ORDERS, CountsSpec
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
@@ -316,6 +317,7 @@ def authors_in(corpus: Corpus) -> NDArray[np.str_]:
     return np.where(names == "", ids, names)
 
 
+@keep
 def authors(card: str, split: str | None = None) -> dict[int, str]:
     """Who wrote each document of a card, by its id (`authors_in`)."""
     from dataworth.data import load_corpus
