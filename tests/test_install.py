@@ -67,7 +67,10 @@ def test_the_build_backend_and_all_extras_are_pinned():
 
 def test_what_reads_is_a_part_of_the_pinned_tree_without_torch():
     """`make read` installs the versions that `make book` does, and none of the large packages."""
-    whole, light = pins("requirements.lock"), pins("requirements-read.lock")
+    whole, light = (  # on fewer systems in the one than in the other
+        {words.partition(" ;")[0]: hashes for words, hashes in pins(lock).items()}
+        for lock in ("requirements.lock", "requirements-read.lock")
+    )
     assert light.keys() <= whole.keys()
     assert all(set(hashes) <= set(whole[words]) for words, hashes in light.items())
     names = {canonicalize_name(Requirement(words).name) for words in light}
