@@ -115,9 +115,9 @@ def _check_dataworth(words):
         )
         context = command.make_context(name, rest, parent=context)
     given = context.params
-    profile = given.get("profile", "quick")
+    profile = given.get("profile", "quick") or "full"  # where a command chooses: record's
     open_layout(profile, ROOT)
-    if "param" in given or command.name == "record":
+    if "param" in given or (command.name == "record" and not given["read"]):
         chapter_id = given.get("chapter") or given["name"]
         overrides = dict(parameters.parse_override(text) for text in given.get("param") or [])
         for path in given.get("file") or []:

@@ -68,6 +68,8 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], SimpleNamesp
         return ImageSet(images=images, labels=labels, ids=ids, classes=tuple("abcdefghij"))
 
     class ImageSet(SimpleNamespace):
+        texts = origins = None
+
         def __len__(self) -> int:
             return len(self.labels)
 

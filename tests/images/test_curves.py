@@ -52,8 +52,8 @@ def test_values_and_means():
     rows = arm(seeds=3)
     c = curve(rows, [10, 100], resamples=5)
     expected = scores_of(rows).mean(2)
-    np.testing.assert_allclose(c.values, expected, rtol=1e-9)
-    np.testing.assert_allclose(c.means, expected.mean(1), rtol=1e-9)
+    np.testing.assert_allclose(c.values, expected, rtol=1e-7)  # losses have single precision
+    np.testing.assert_allclose(c.means, expected.mean(1), rtol=1e-7)
     assert c.sizes.tolist() == [10, 100] and c.draws.shape == (5, 2)
     table = c.table()
     assert set(table) == {"n", "loss"}

@@ -214,8 +214,10 @@ def record(
     ] = False,
     root: Root = None,
 ) -> None:
-    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own. With
-    --read: keep in book/kept/ what the chapters' analysis asks of their runs."""
+    """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own.
+
+    With --read: keep in book/kept/ what the chapters' analysis asks of their runs.
+    """
     layout = open_layout(profile or ("quick" if read else "full"), root)
     from dataworth.book import chapters, execute, reading, tasks
 

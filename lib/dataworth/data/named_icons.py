@@ -144,7 +144,7 @@ def divided(chosen: Sequence[Icon], grey: Pictures, shown: Pictures, card: Card)
     """The splits of the card: icons, rendered (`render`), without those that cannot be seen and
     without copies."""
     rows = np.flatnonzero((255 - grey).sum((1, 2), dtype=np.int64) >= FAINT)
-    rows = rows[unlike(grey[rows], np.array([chosen[row].label for row in rows]))]
+    rows = rows[unlike(grey[rows], np.array([chosen[row].label for row in rows.tolist()]))]
     found: Decoded = {}
     for split in card.source_splits:
         mine = np.array([row for row in rows.tolist() if chosen[row].split == split], dtype=int)
