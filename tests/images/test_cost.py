@@ -62,6 +62,14 @@ def test_parameters_of_the_hubs_generators(name, parts, side):
     assert GENERATORS[name].hub in network.source
 
 
+def test_a_distilled_generator_takes_one_pass_a_step():
+    network = generator_network("sd-turbo")
+    assert network.parts["U-Net"] == 865_910_724 and network.side == 512  # as its weights have
+    one = cost.generation_flops("sd-turbo", 1)[2]
+    assert one == network.forward + network.decode
+    assert cost.generation_flops("stable-diffusion-v1-5", 1)[2] > network.forward
+
+
 @pytest.mark.parametrize("name", [name for name, g in GENERATORS.items() if g.hub is None])
 def test_our_generators_are_garments(name):
     network = generator_network(name)

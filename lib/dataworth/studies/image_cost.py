@@ -199,9 +199,12 @@ def training_flops(model: str) -> float:
 
 
 def generation_flops(generator: str, steps: int) -> tuple[int, int, float]:
-    """(side in pixels, channels, operations for one guided image)."""
+    """(side in pixels, channels, operations for one image, guided unless it is distilled)."""
+    from dataworth.images.generators.named import GENERATORS
+
     network = generator_network(generator)
-    return network.side, network.channels, 2.0 * steps * network.forward + network.decode
+    passes = 1 if GENERATORS[generator].distilled else 2
+    return network.side, network.channels, passes * steps * network.forward + network.decode
 
 
 def _named(field: str, name: str, known: Mapping[str, T]) -> T:
@@ -295,10 +298,34 @@ def stable_diffusion_unet() -> torch.nn.Module:
 
 def _stable_diffusion(source: str) -> Network:
     """Stable Diffusion 1.5."""
+    return _latent(source, stable_diffusion_unet(), _clip_text(projected=False), 768)
+
+
+def _turbo(source: str) -> Network:
+    """SD-Turbo: the networks of Stable Diffusion 2.1, with the text encoder of OpenCLIP ViT-H."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    unet: Any = UNet2DConditionModel(
+        cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
+    )
+    words = CLIPTextConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=23,
+        num_attention_heads=16,
+        hidden_act="gelu",
+        projection_dim=512,
+    )
+    return _latent(source, unet, CLIPTextModel(words), 1024)
+
+
+def _latent(source: str, unet: Any, text: torch.nn.Module, width: int) -> Network:
+    """A latent diffusion model at 512 pixels, with the autoencoder of Stable Diffusion. width: of
+    the text's features."""
     import torch
     from diffusers import AutoencoderKL
 
-    unet = stable_diffusion_unet()
     vae: Any = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -306,12 +333,12 @@ def _stable_diffusion(source: str) -> Network:
         layers_per_block=2,
     )
     latent = torch.empty(1, 4, 64, 64)
-    parts = {"U-Net": unet, "autoencoder": vae, "text encoder": _clip_text(projected=False)}
+    parts = {"U-Net": unet, "autoencoder": vae, "text encoder": text}
     return Network(
         {name: _parameters(part) for name, part in parts.items()},
         side=512,
         channels=3,
-        forward=_count(unet, latent, torch.empty(1), torch.empty(1, 77, 768)),
+        forward=_count(unet, latent, torch.empty(1), torch.empty(1, 77, width)),
         decode=_count(vae.decode, latent),
         source=source,
         uncounted=("safety checker",),
@@ -400,6 +427,7 @@ def _amused(source: str) -> Network:
 
 PIPELINES: dict[str, Callable[[str], Network]] = {
     FAMILIES["latent-diffusion"].hub: _stable_diffusion,
+    "stabilityai/sd-turbo": _turbo,
     FAMILIES["pixel-diffusion"].hub: _deepfloyd,
     FAMILIES["masked-token"].hub: _amused,
 }
