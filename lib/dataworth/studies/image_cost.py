@@ -6,14 +6,17 @@ passes a step, training three a sample; encoding the prompt is left out (one pas
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from dataworth import compute, weights
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
 from dataworth.images.generators import FAMILIES, WEIGHTS, build, read_config
+from dataworth.paths import home
 from dataworth.runs.report import gpu_hours
 
 if TYPE_CHECKING:
@@ -110,7 +113,37 @@ def dry_run(
     numbers = ("PFLOP", "GPU hours", "disk GB")
     whole = [row for row in (*rows, *spent) if any(name in row for name in numbers)]
     total = {n: float(f"{sum(float(str(r.get(n, 0))) for r in whole):.3g}") for n in numbers}
-    return [*rows, *spent, {"step": "total", **total}]
+    named = [d.generator for d in drawings]
+    missing = _missing_rows(card, [*generators, *named], words, total["disk GB"])
+    return [*rows, *spent, *missing, {"step": "total", **total}]
+
+
+def _missing_rows(
+    card: str, generators: Sequence[str], words: Iterable[str], disk: float
+) -> list[dict[str, object]]:
+    """What is not here of what a run would take: repositories, disk (GB), a GPU."""
+    from dataworth.data.large import large_card, large_cards
+    from dataworth.images.generators.named import GENERATORS
+    from dataworth.images.prompts import split_name
+
+    sources = large_card(card).sources.values() if card in large_cards() else ()
+    repos = [large_card(place.card).repo for place in sources]
+    repos += [hub for name in generators if (hub := GENERATORS[name].hub)]
+    repos += [model for name in words if (model := split_name(name)[1])]
+    absent = [repo for repo in dict.fromkeys(repos) if not weights.at_hand(repo)]
+    rows: list[dict[str, object]] = []
+    if absent:
+        said = (
+            "in no folder of copies (--hub) and not in the hub's cache: to be fetched, with access"
+        )
+        rows.append({"step": "missing: repositories", "resolved": f"{', '.join(absent)}; {said}"})
+    place = next(p for p in (home(), *home().parents) if p.exists())
+    if (free := shutil.disk_usage(place).free / 1e9) < disk:
+        told = f"{disk:,.0f} GB are needed and {place} has {free:,.0f} GB free"
+        rows.append({"step": "missing: disk", "resolved": told})
+    if any(GENERATORS[name].hub for name in generators) and not compute.has_gpu():
+        rows.append({"step": "missing: GPU", "resolved": "none is here, and pipelines need one"})
+    return rows
 
 
 def _drawing_row(drawing: Drawing) -> dict[str, object]:
