@@ -63,7 +63,7 @@ def test_check_shows_the_cost_and_runs_nothing(root):
         (["why", "LINE_FTI", "--profile", "smoke"], "Did you mean 'line-fit'?"),
         (["list", "--profile", "somke"], "Did you mean 'smoke'?"),
         (["compare", "line-fit", "a"], "has no finished run 'a'; it has none"),
-        (["run", "line-fit", "--profile", "paper"], "checked and costed, not run"),
+        (["run", "line-fit", "--profile", "smoke", "--hub", "nowhere"], "--hub names nowhere"),
         (["book", "--profile", "paper"], "dataworth check --profile paper"),
         (["book", "--profile", "smok"], "Unknown profile 'smok'; the book has smoke, quick, paper"),
         (["record", "line-fit", "--profile", "smoke"], "has no finished run with profile 'smoke'"),

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from dataworth.data.large import large_card, lemmas
-from tiny_pipelines import amused, deepfloyd, stable_diffusion
 
 SIDE = 64
 COUNT = 12
@@ -99,10 +98,13 @@ def imagenet(root: Path, train: int = 30, test: int = 5, shifted: int = 4) -> No
 
 def pipelines(root: Path, scratch: Path) -> None:
     """The generators that the profiles name, with random weights."""
+    from tiny_pipelines import amused, deepfloyd, stable_diffusion
+
     made = {
         "stable-diffusion-v1-5/stable-diffusion-v1-5": stable_diffusion,
         "DeepFloyd/IF-I-XL-v1.0": deepfloyd,
         "amused/amused-256": amused,
+        "stabilityai/sd-turbo": stable_diffusion,
     }
     for i, (repo, build) in enumerate(made.items()):
         target = root / repo

@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from dataworth.book.options import (
     AsJson,
+    Hub,
     Override,
     Profile,
     Quiet,
@@ -327,7 +328,9 @@ def why(
 
 
 @app.command()
-def check(profile: Profile = "paper", as_json: AsJson = False, root: Root = None) -> None:
+def check(
+    profile: Profile = "paper", hub: Hub = None, as_json: AsJson = False, root: Root = None
+) -> None:
     """Validate the parameters of a profile and show what it would cost; runs nothing."""
     from dataworth.book.layout import open_layout
 

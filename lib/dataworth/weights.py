@@ -42,6 +42,23 @@ def digest(model: str) -> str | None:
     return _commit(model) if _HUB_ID.fullmatch(model) else None
 
 
+def at_hand(repo: str) -> bool:
+    """Whether a hub's repository (or a folder) is on this machine: in the folder of copies that
+    the user named, or, where none is named, in the hub's cache. No network."""
+    try:
+        if hub_copy(repo) is not None:
+            return True
+    except UserError:
+        return False
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ImportError:
+        return Path(repo).is_dir()
+    cached = repo.partition("@")[0].replace("/", "--")
+    kinds = (Path(HF_HUB_CACHE) / f"{kind}--{cached}" for kind in ("models", "datasets"))
+    return Path(repo).is_dir() or any((folder / "snapshots").is_dir() for folder in kinds)
+
+
 def _state(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns

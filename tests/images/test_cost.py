@@ -62,6 +62,31 @@ def test_parameters_of_the_hubs_generators(name, parts, side):
     assert GENERATORS[name].hub in network.source
 
 
+def test_what_is_missing_is_said_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAWORTH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DATAWORTH_HUB", str(tmp_path))
+    for repo in ("ILSVRC/imagenet-1k", "DeepFloyd/IF-I-XL-v1.0"):
+        (tmp_path / repo).mkdir(parents=True)
+    words = ("classnames", "in-captions:owner/captioner")
+    draw = [Drawing(name, w, 10**9, 2) for name in ("sd-turbo", "deepfloyd-if") for w in words]
+    rows = {str(row["step"]): row.get("resolved") for row in dry_run("imagenet-1k", draw)}
+    lacking = str(rows["missing: repositories"]).partition(";")[0]
+    assert lacking == (
+        "vaishaal/ImageNetV2, barkermrl/imagenet-a, songweig/imagenet_sketch, axiong/imagenet-r, "
+        "stabilityai/sd-turbo, owner/captioner"
+    )
+    assert "GB are needed" in str(rows["missing: disk"]) and "missing: GPU" in rows
+    assert not [row for row in dry_run("fashion-mnist") if "missing" in str(row["step"])]
+
+
+def test_a_distilled_generator_takes_one_pass_a_step():
+    network = generator_network("sd-turbo")
+    assert network.parts["U-Net"] == 865_910_724 and network.side == 512  # as its weights have
+    one = cost.generation_flops("sd-turbo", 1)[2]
+    assert one == network.forward + network.decode
+    assert cost.generation_flops("stable-diffusion-v1-5", 1)[2] > network.forward
+
+
 @pytest.mark.parametrize("name", [name for name, g in GENERATORS.items() if g.hub is None])
 def test_our_generators_are_garments(name):
     network = generator_network(name)

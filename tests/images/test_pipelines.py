@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from dataworth import weights
 from dataworth.errors import UserError
-from dataworth.images.generators import FAMILIES, PipelineGenerator
-from dataworth.images.generators.pipeline import DRAWS, derived_seed
+from dataworth.images import parts
+from dataworth.images.generators import FAMILIES, WEIGHTS, PipelineGenerator
+from dataworth.images.generators.named import GENERATORS
+from dataworth.images.generators.pipeline import DRAWS, derived_seed, side_of
 from dataworth.images.parts import ShardSpec
 from tiny_pipelines import amused, deepfloyd, stable_diffusion
 
@@ -57,6 +60,56 @@ def test_pipeline_gives_what_diffusers_gives(pipeline, pipeline_folder):
 def test_pipeline_size(pipeline_folder):
     made = PipelineGenerator(pipeline_folder, steps=1, size=32)
     assert made.generate(["dress"], 2.0, [1]).shape == (1, 32, 32, 3)
+
+
+def test_as_many_at_a_time_as_memory_holds(pipeline_folder, monkeypatch):
+    made = PipelineGenerator(pipeline_folder, steps=1)
+    assert side_of(made.pipeline) == 16 and made.batch == 256  # 8 of 512 pixels would be 8,192
+    assert PipelineGenerator(pipeline_folder, steps=1, size=512).batch == 8
+    draw, asked = made._draw, []
+
+    def short(prompts, guidance, seeds):
+        asked.append(len(prompts))
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return draw(prompts, guidance, seeds)
+
+    expected = made.generate(["dress"] * 5, 2.0, list(range(5))).astype(int)
+    made.batch = 8
+    monkeypatch.setattr(made, "_draw", short)
+    assert np.abs(made.generate(["dress"] * 5, 2.0, list(range(5))) - expected).max() <= 1
+    assert asked == [5, 4, 2, 2, 1] or asked == [5, 5, 2, 2, 1]
+    monkeypatch.setattr(made, "_draw", lambda *given: short(["too", "many", "yet"], 2.0, []))
+    with pytest.raises(UserError, match="needs more memory for one image than cpu has"):
+        made.generate(["dress"], 2.0, [1])
+    assert made.sliced
+
+
+def test_generators_by_value(pipeline_folder, tmp_path, monkeypatch):
+    for name in ("hub:owner/name", "hub:owner/name@abc123", str(pipeline_folder)):
+        assert name in GENERATORS and GENERATORS[name].family == "hub"
+        assert GENERATORS[name].hub == (
+            name if name == str(pipeline_folder) else name.removeprefix("hub:")
+        )
+    ours = GENERATORS[str(WEIGHTS / "masked-token")]
+    assert ours.family == "masked-token" and ours.hub == str(WEIGHTS / "masked-token")
+    (tmp_path / "empty").mkdir()
+    for name in ("owner/name", "hub:name", str(tmp_path / "empty"), "latent", "hub:a/b@"):
+        assert name not in GENERATORS
+        with pytest.raises(KeyError):
+            GENERATORS[name]
+    parts.generator_of.cache_clear()
+    drawn = parts.generator_of(f"hub:{ours.hub}", 2)
+    assert drawn.family == "masked-token" and drawn.steps == 2
+    copy = tmp_path / "hub" / "owner" / "name"
+    copy.parent.mkdir(parents=True)
+    copy.symlink_to(pipeline_folder)
+    monkeypatch.setenv("DATAWORTH_HUB", str(tmp_path / "hub"))
+    made = PipelineGenerator("owner/name@" + "0a" * 20, steps=1)
+    assert made.generate(["dress"], 1.0, [1]).shape == (1, 16, 16, 3)
+    assert weights.digest("owner/name@" + "0a" * 20) == weights.digest(str(pipeline_folder))
+    with pytest.raises(UserError, match=r"has no owner/other"):
+        PipelineGenerator("owner/other")
 
 
 def test_pipeline_refuses_what_it_cannot_serve(pipeline):
@@ -159,7 +212,6 @@ def test_a_pipeline_that_fails_often_is_refused(faulty):
 
 
 def test_the_stored_shard_counts_what_was_drawn_again(faulty, pipeline, monkeypatch, tmp_path):
-    from dataworth.images import parts
     from dataworth.runs import Store
 
     monkeypatch.setattr(parts, "SHARD", 20)

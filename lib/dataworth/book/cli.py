@@ -17,6 +17,7 @@ from dataworth.book.options import (
     ChapterId,
     Engine,
     Files,
+    Hub,
     Override,
     Profile,
     Quiet,
@@ -61,6 +62,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed, how long, and stop.")
     ] = False,
+    hub: Hub = None,
     engine: Engine = None,
     address: Address = None,
     quiet: Quiet = False,
@@ -68,7 +70,6 @@ def run(
 ) -> None:
     """Execute one chapter without rendering the book; with other parameters, as a variant."""
     layout = open_layout(profile, root)
-    _refuse_paper(profile)
     from dataworth.book import chapters, execute, parameters, tasks
     from dataworth.runs import engines
 
@@ -107,6 +108,7 @@ def work(
             help="This is process i of n on one store (from 1): where in the work it begins.",
         ),
     ] = None,
+    hub: Hub = None,
     engine: Engine = None,
     address: Address = None,
     quiet: Quiet = False,
@@ -118,7 +120,6 @@ def work(
     of processes that were killed included.
     """
     layout = open_layout(profile, root)
-    _refuse_paper(profile)
     from dataworth.book import parameters, tasks
     from dataworth.runs import engines
     from dataworth.runs.engine import own_shard
@@ -233,10 +234,10 @@ def record(
 
 
 def _refuse_paper(profile: str) -> None:
-    if profile == "paper":
+    if profile in ("lab", "paper"):
         raise UserError(
-            "The profile 'paper' is checked and costed, not run; "
-            "use: dataworth check --profile paper"
+            f"The profile '{profile}' is run chapter by chapter (dataworth run CHAPTER --profile "
+            f"{profile}), never as a book; what each costs: dataworth check --profile {profile}"
         )
 
 

@@ -189,7 +189,7 @@ def open_layout(profile: str, root: Path | None = None) -> Layout:
 
 def profiles(root: Path) -> list[str]:
     """`quick` and the folders in params/, smallest scale first where the name is a usual one."""
-    usual = ["smoke", QUICK, "full", "gpu", "paper"]
+    usual = ["smoke", QUICK, "full", "gpu", "lab", "paper"]
     names = {QUICK, *(p.name for p in (root / "params").iterdir() if p.is_dir())}
     return sorted(names, key=lambda n: (usual.index(n) if n in usual else len(usual), n))
 

@@ -121,6 +121,23 @@ Files = Annotated[
 ]
 
 
+def _hub(folder: Path | None) -> Path | None:
+    if folder is not None:  # chapters' kernels have the environment of the command
+        if not folder.is_dir():
+            raise UserError(f"--hub names {folder}, which is no folder.")
+        os.environ["DATAWORTH_HUB"] = str(folder.resolve())
+    return folder
+
+
+Hub = Annotated[
+    Path | None,
+    typer.Option(
+        "--hub",
+        callback=_hub,
+        metavar="FOLDER",
+        help="Copies of hub repositories, FOLDER/owner/name each: nothing is fetched then.",
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(

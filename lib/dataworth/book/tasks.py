@@ -79,7 +79,13 @@ def make_plan(
             plan.stale[c.id] = why
     if checked:
         for chapter_id in plan.stale:
-            params.preflight(plan.parameters[chapter_id])
+            resolved, header = plan.parameters[chapter_id], plan.headers[chapter_id]
+            params.preflight(resolved)
+            # What it fetched is part of the key by its content.
+            notebook = plan.notebooks[chapter_id]
+            plan.keys[chapter_id] = chapter_key(
+                chapter_id, notebook, resolved.values, layout, header.params
+            )
     return plan
 
 

@@ -89,6 +89,8 @@ def run(
             return variant
         _refuse_taken(chapter, variant, asked)
         params.preflight(asked)
+        # What it fetched is part of the key by its content.
+        plan = tasks.make_plan(layout, chapter.id, overrides, checked=False, files=files)
         execution.clear(chapter, making)
         shutil.rmtree(making.executed, ignore_errors=True)
         tasks.warn(plan, display)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,11 +44,20 @@ def status(card: CardId = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def fetch(card: CardId = None) -> None:
+def fetch(
+    card: CardId = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option("--hub", metavar="FOLDER", help="Copies of hub repositories, by owner/name."),
+    ] = None,
+) -> None:
     """Fetch data sets that are not here yet."""
     from dataworth import data
+    from dataworth.data.large import large_cards
 
-    for id in _chosen(card):
+    if hub is not None:
+        os.environ["DATAWORTH_HUB"] = str(hub.resolve())
+    for id in [card] if card in large_cards() else _chosen(card):
         say(f"{id}: {data.fetch(id)}")
 
 

@@ -303,7 +303,10 @@ def weights_digest(folder: Path) -> str:
 def generator_of(weights: str, steps: int) -> Generator:
     """The generator of a pool: shipped, trained on this machine, or a pipeline from a hub."""
     if weights.startswith("hub:"):
-        return PipelineGenerator(weights.removeprefix("hub:"), steps=steps)
+        source = weights.removeprefix("hub:")
+        if all((Path(source) / name).is_file() for name in FILES):  # weights of ours, by folder
+            return load_generator(source, steps=steps)
+        return PipelineGenerator(source, steps=steps)
     folders = [*WEIGHTS.glob("*/"), *home().glob("generators/*/")]
     for folder in folders:
         if all((folder / name).is_file() for name in FILES) and weights_digest(folder) == weights:

@@ -6,14 +6,17 @@ passes a step, training three a sample; encoding the prompt is left out (one pas
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from dataworth import compute, weights
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
 from dataworth.images.generators import FAMILIES, WEIGHTS, build, read_config
+from dataworth.paths import home
 from dataworth.runs.report import gpu_hours
 
 if TYPE_CHECKING:
@@ -110,7 +113,37 @@ def dry_run(
     numbers = ("PFLOP", "GPU hours", "disk GB")
     whole = [row for row in (*rows, *spent) if any(name in row for name in numbers)]
     total = {n: float(f"{sum(float(str(r.get(n, 0))) for r in whole):.3g}") for n in numbers}
-    return [*rows, *spent, {"step": "total", **total}]
+    named = [d.generator for d in drawings]
+    missing = _missing_rows(card, [*generators, *named], words, total["disk GB"])
+    return [*rows, *spent, *missing, {"step": "total", **total}]
+
+
+def _missing_rows(
+    card: str, generators: Sequence[str], words: Iterable[str], disk: float
+) -> list[dict[str, object]]:
+    """What is not here of what a run would take: repositories, disk (GB), a GPU."""
+    from dataworth.data.large import large_card, large_cards
+    from dataworth.images.generators.named import GENERATORS
+    from dataworth.images.prompts import split_name
+
+    sources = large_card(card).sources.values() if card in large_cards() else ()
+    repos = [large_card(place.card).repo for place in sources]
+    repos += [hub for name in generators if (hub := GENERATORS[name].hub)]
+    repos += [model for name in words if (model := split_name(name)[1])]
+    absent = [repo for repo in dict.fromkeys(repos) if not weights.at_hand(repo)]
+    rows: list[dict[str, object]] = []
+    if absent:
+        said = (
+            "in no folder of copies (--hub) and not in the hub's cache: to be fetched, with access"
+        )
+        rows.append({"step": "missing: repositories", "resolved": f"{', '.join(absent)}; {said}"})
+    place = next(p for p in (home(), *home().parents) if p.exists())
+    if (free := shutil.disk_usage(place).free / 1e9) < disk:
+        told = f"{disk:,.0f} GB are needed and {place} has {free:,.0f} GB free"
+        rows.append({"step": "missing: disk", "resolved": told})
+    if any(GENERATORS[name].hub for name in generators) and not compute.has_gpu():
+        rows.append({"step": "missing: GPU", "resolved": "none is here, and pipelines need one"})
+    return rows
 
 
 def _drawing_row(drawing: Drawing) -> dict[str, object]:
@@ -199,9 +232,12 @@ def training_flops(model: str) -> float:
 
 
 def generation_flops(generator: str, steps: int) -> tuple[int, int, float]:
-    """(side in pixels, channels, operations for one guided image)."""
+    """(side in pixels, channels, operations for one image, guided unless it is distilled)."""
+    from dataworth.images.generators.named import GENERATORS
+
     network = generator_network(generator)
-    return network.side, network.channels, 2.0 * steps * network.forward + network.decode
+    passes = 1 if GENERATORS[generator].distilled else 2
+    return network.side, network.channels, passes * steps * network.forward + network.decode
 
 
 def _named(field: str, name: str, known: Mapping[str, T]) -> T:
@@ -295,10 +331,34 @@ def stable_diffusion_unet() -> torch.nn.Module:
 
 def _stable_diffusion(source: str) -> Network:
     """Stable Diffusion 1.5."""
+    return _latent(source, stable_diffusion_unet(), _clip_text(projected=False), 768)
+
+
+def _turbo(source: str) -> Network:
+    """SD-Turbo: the networks of Stable Diffusion 2.1, with the text encoder of OpenCLIP ViT-H."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    unet: Any = UNet2DConditionModel(
+        cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
+    )
+    words = CLIPTextConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=23,
+        num_attention_heads=16,
+        hidden_act="gelu",
+        projection_dim=512,
+    )
+    return _latent(source, unet, CLIPTextModel(words), 1024)
+
+
+def _latent(source: str, unet: Any, text: torch.nn.Module, width: int) -> Network:
+    """A latent diffusion model at 512 pixels, with the autoencoder of Stable Diffusion. width: of
+    the text's features."""
     import torch
     from diffusers import AutoencoderKL
 
-    unet = stable_diffusion_unet()
     vae: Any = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -306,12 +366,12 @@ def _stable_diffusion(source: str) -> Network:
         layers_per_block=2,
     )
     latent = torch.empty(1, 4, 64, 64)
-    parts = {"U-Net": unet, "autoencoder": vae, "text encoder": _clip_text(projected=False)}
+    parts = {"U-Net": unet, "autoencoder": vae, "text encoder": text}
     return Network(
         {name: _parameters(part) for name, part in parts.items()},
         side=512,
         channels=3,
-        forward=_count(unet, latent, torch.empty(1), torch.empty(1, 77, 768)),
+        forward=_count(unet, latent, torch.empty(1), torch.empty(1, 77, width)),
         decode=_count(vae.decode, latent),
         source=source,
         uncounted=("safety checker",),
@@ -400,6 +460,7 @@ def _amused(source: str) -> Network:
 
 PIPELINES: dict[str, Callable[[str], Network]] = {
     FAMILIES["latent-diffusion"].hub: _stable_diffusion,
+    "stabilityai/sd-turbo": _turbo,
     FAMILIES["pixel-diffusion"].hub: _deepfloyd,
     FAMILIES["masked-token"].hub: _amused,
 }

@@ -7,7 +7,7 @@ answers. A chapter's own module adds parameters and says which runs it needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -59,11 +59,10 @@ def check_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-def check_names(names: Names, allowed: Iterable[str]) -> Names:
+def check_names(names: Names, allowed: Collection[str]) -> Names:
     """Raises ValueError for a name that is not allowed."""
-    known = list(allowed)
-    if any(name not in known for name in ((names,) if isinstance(names, str) else names)):
-        raise ValueError(f"must be of {', '.join(known)}")
+    if any(name not in allowed for name in ((names,) if isinstance(names, str) else names)):
+        raise ValueError(f"must be of {', '.join(allowed)}")
     return names
 
 
@@ -126,8 +125,11 @@ class ImageStudy(Parameters):
         """The synthetic pool of the parameters; `changes` name `generator`, `prompt_set`,
         `guidance` or `steps` otherwise."""
         generator = changes.pop("generator", self.generator)
+        named = GENERATORS[generator]
+        if named.distilled:  # without guidance, whatever the others have
+            changes = {"guidance": 1.0, **changes}
         pool = SyntheticPool(
-            family="hub" if GENERATORS[generator].hub else GENERATORS[generator].family,
+            family="hub" if named.hub else named.family,
             weights=self.weights(generator),
             card=self.card,
             prompt_set=self.prompt_set,
@@ -259,7 +261,8 @@ class ImageStudy(Parameters):
                 raise UserError(
                     f"generator {generator!r} has no shipped weights; set retrain to true."
                 )
-            learnt = learnt_from(WEIGHTS / generator) if shipped else self.card
+            folder = WEIGHTS / generator if shipped else Path(GENERATORS[generator].hub or "/")
+            learnt = learnt_from(folder) if (folder / "card.json").is_file() else self.card
             if learnt != self.card:
                 raise UserError(
                     f"generator: '{generator}' learnt from {learnt}, and card is '{self.card}', "

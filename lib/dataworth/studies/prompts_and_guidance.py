@@ -6,7 +6,7 @@ prompt set, prompt sets and generators compared at one scale: not the full produ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +115,7 @@ class PromptsAndGuidance(ImageStudy):
     @field_validator("prompt_sets", "compared_generators", "learner")
     @classmethod
     def _all_known(cls, names: Names, info: ValidationInfo) -> Names:
-        known: dict[str, Iterable[str]]
+        known: dict[str, Collection[str]]
         known = {"prompt_sets": PROMPT_SETS, "compared_generators": GENERATORS, "learner": MODELS}
         return check_names(names, known[str(info.field_name)])
 

@@ -26,7 +26,7 @@ from dataworth.images.generators.base import (
 )
 from dataworth.images.generators.latent import LatentDiffusion, LatentDiffusionConfig
 from dataworth.images.generators.masked import MaskedToken, MaskedTokenConfig
-from dataworth.images.generators.pipeline import PipelineGenerator
+from dataworth.images.generators.pipeline import PipelineGenerator, is_pipeline
 from dataworth.images.generators.pixel import PixelDiffusion, PixelDiffusionConfig, flow_scheduler
 
 __all__ = [
@@ -49,7 +49,9 @@ __all__ = [
     "encode",
     "family_of",
     "flow_scheduler",
+    "is_pipeline",
     "load",
+    "read_config",
 ]
 
 

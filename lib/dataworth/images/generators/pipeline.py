@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from dataworth import compute
 from dataworth.errors import UserError
 from dataworth.images.generators.base import check_request
+from dataworth.paths import hub_copy
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +23,22 @@ log = logging.getLogger(__name__)
 # neither may be trained on. Single ones are drawn again; where many fail, the pipeline does not
 # fit its task, and drawing again would only hide that and bend the distribution.
 DRAWS = 10  # at most, for one image
+# Images of 512 pixels a side at a time to begin with; more of smaller ones, at most LARGEST.
+BATCHES, LARGEST = {"cpu": 8, "cuda": 64}, 256
 FAILED = 0.25  # largest fraction of a request's first draws that may fail (one always may)
 
 
-class PipelineGenerator:
-    """A text-to-image pipeline of diffusers: Stable Diffusion, DeepFloyd IF, aMUSEd, ...
+def is_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a pipeline as diffusers saves it."""
+    return (folder / "model_index.json").is_file()
 
-    source: a folder, or a hub id, after which `@` and a commit may stand.
+
+class PipelineGenerator:
+    """A text-to-image pipeline of diffusers: Stable Diffusion, DeepFloyd IF, aMUSEd, PixArt, ...
+
+    source: a folder, or a hub id, after which `@` and a commit may stand; of a hub id the user's
+    own copy is taken where there is a folder of copies (`paths.hub_copy`). batch: images drawn at
+    a time, halved where the device's memory is too small for as many.
 
     An image that is not finite, that the pipeline's safety checker flags, or that is of one colour
     is drawn again from a seed derived from its own; `redrawn` counts such images of the last
@@ -35,7 +46,12 @@ class PipelineGenerator:
     """
 
     def __init__(
-        self, source: str | Path, *, steps: int = 50, batch: int = 8, size: int | None = None
+        self,
+        source: str | Path,
+        *,
+        steps: int = 50,
+        batch: int | None = None,
+        size: int | None = None,
     ) -> None:
         import torch
         from diffusers import DiffusionPipeline
@@ -45,6 +61,8 @@ class PipelineGenerator:
         name, _, commit = str(source).partition("@")
         if Path(source).is_dir():
             name, commit = str(source), ""
+        elif (copy := hub_copy(name)) is not None:
+            name, commit = str(copy), ""
         # Not AutoPipelineForText2Image, which does not know aMUSEd.
         self.pipeline: Any = DiffusionPipeline.from_pretrained(
             name,
@@ -55,8 +73,13 @@ class PipelineGenerator:
         # aMUSEd draws the tokens of a batch from one generator: image by image, then.
         self.alone = type(self.pipeline).__name__.startswith("Amused")
         self.name, self.steps, self.size = str(source), steps, size
-        self.batch = 1 if self.alone else batch
-        self.redrawn = 0
+        pixels = 512**2 * BATCHES[self.device.type]
+        fitting = max(1, min(LARGEST, pixels // (size or side_of(self.pipeline)) ** 2))
+        self.batch = 1 if self.alone else batch or fitting
+        self.redrawn, self.sliced = 0, False
+        # PixArt would draw at another side, of a table of its own, and resize.
+        asked = inspect.signature(self.pipeline.__call__).parameters
+        self.options = {name: False for name in ("use_resolution_binning",) if name in asked}
 
     def generate(
         self, prompts: Sequence[str], guidance: float, seeds: Sequence[int]
@@ -66,6 +89,8 @@ class PipelineGenerator:
         Raises UserError also if more than `FAILED` of the first draws fail, or one image fails
         `DRAWS` times.
         """
+        import torch
+
         check_request(prompts, guidance, seeds)
         if guidance < 1:  # diffusers would silently sample without guidance
             raise UserError(f"guidance is {guidance}; a diffusers pipeline needs 1 or more.")
@@ -74,10 +99,16 @@ class PipelineGenerator:
         allowed = max(1, int(FAILED * len(prompts)))
         for attempt in range(DRAWS):
             failed: dict[int, str] = {}
-            for start in range(0, len(pending), self.batch):
-                rows = pending[start : start + self.batch]
+            waiting = list(pending)
+            while waiting:
+                rows = waiting[: self.batch]
                 given = [derived_seed(seeds[row], attempt) for row in rows]
-                drawn = self._draw([prompts[row] for row in rows], guidance, given)
+                try:
+                    drawn = self._draw([prompts[row] for row in rows], guidance, given)
+                except torch.OutOfMemoryError as error:
+                    self._take_less(error)
+                    continue
+                waiting = waiting[len(rows) :]
                 for row, found in zip(rows, drawn, strict=True):
                     if isinstance(found, str):
                         failed[row] = found
@@ -105,6 +136,25 @@ class PipelineGenerator:
             log.warning("%s: %d of %d images drawn again", self.name, self.redrawn, len(prompts))
         return np.stack([images[row] for row in range(len(prompts))])
 
+    def _take_less(self, error: Exception) -> None:
+        """After the device's memory was too small: half as many at a time, then slice by slice.
+        An image does not depend on its batch but for a grey level of rounding."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+            log.info("%s: %d images at a time from now on", self.name, self.batch)
+        elif not self.sliced:
+            self.sliced = True
+            self.pipeline.enable_attention_slicing()
+        else:
+            raise UserError(
+                f"{self.name} needs more memory for one image than {self.device} has: a smaller "
+                "pipeline or another device is needed."
+            ) from error
+
     def _draw(
         self, prompts: list[str], guidance: float, seeds: list[int]
     ) -> list[NDArray[np.uint8] | str]:
@@ -120,12 +170,19 @@ class PipelineGenerator:
             height=self.size,
             width=self.size,
             output_type="np",
+            **self.options,
         )
         flags = (getattr(result, name, None) for name in ("nsfw_content_detected", "nsfw_detected"))
         flagged = next((given for given in flags if given is not None), [False] * len(prompts))
         return [
             checked(image, bool(flag)) for image, flag in zip(result.images, flagged, strict=True)
         ]
+
+
+def side_of(pipeline: Any) -> int:
+    """The side in pixels that a pipeline draws where nothing else is asked for."""
+    network = getattr(pipeline, "unet", None) or pipeline.transformer
+    return int(network.config.sample_size) * int(getattr(pipeline, "vae_scale_factor", 1))
 
 
 def checked(pixels: NDArray[np.floating], flagged: bool) -> NDArray[np.uint8] | str:
