@@ -99,4 +99,4 @@ $(READY): $(UV) requirements.lock pyproject.toml lib/dataworth/__init__.py
 	$(call install,the pinned environment into .venv (once): 6.5 GB when unpacked on Linux; half of it PyTorch's,requirements.lock)
 
 $(LIGHT): $(UV) requirements-read.lock pyproject.toml lib/dataworth/__init__.py
-	$(call install,the part that reading needs into .venv-read (once): 0.8 GB when unpacked,requirements-read.lock)
+	$(call install,the part that reading needs into .venv-read (once): 0.5 GB when unpacked,requirements-read.lock)

@@ -174,3 +174,27 @@ for found in pkgutil.iter_modules(studies.__path__):
     env = {k: v for k, v in os.environ.items() if not k.startswith("DATAWORTH")}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_runs_of_earlier_code_are_kept_where_it_is_wanted(tmp_path, monkeypatch, results):
+    """By their fields: the key that they were stored under is kept, and that it is older."""
+    monkeypatch.setattr(kept, "OURS", ("dataworth.", __name__))
+    root = results[0].path.parents[1]
+    monkeypatch.setattr("dataworth.runs.store.store_dir", lambda: root)
+    now = Doubled.content.fget
+    monkeypatch.setattr(
+        Doubled, "content", property(lambda self: {**now(self), "modules": {"later": "1"}})
+    )
+    spec = Doubled(number=2)
+    assert Store().get(spec) is None
+
+    @kept.keep
+    def run(number, store=None):
+        return (store or Store()).get(Doubled(number=number))
+
+    assert run(2) is None
+    monkeypatch.setenv(kept.OLDER, "1")
+    given, target = through(tmp_path, monkeypatch, run, 2)
+    assert given.metrics == {"twice": 4} and given.path == results[1].path
+    assert kept.runs_of(target) == (1, 1)
+    assert run(2).metrics == {"twice": 4}

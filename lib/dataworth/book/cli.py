@@ -213,6 +213,13 @@ def record(
         bool,
         typer.Option("--read", help="Keep what the analysis needs, for `dataworth read`."),
     ] = False,
+    older: Annotated[
+        bool,
+        typer.Option(
+            "--older",
+            help="With --read: take runs of the same parameters by earlier code, and say so.",
+        ),
+    ] = False,
     root: Root = None,
 ) -> None:
     """Keep a finished run of a chapter in book/recorded/; every build shows it beside its own.
@@ -224,7 +231,7 @@ def record(
 
     if read:
         found = [chapters.get(layout.root, chapter)] if chapter else chapters.find(layout.root)
-        reading.keep(layout, found, say)
+        reading.keep(layout, found, say, older)
         return
     if chapter is None:
         raise UserError("Name the chapter to be recorded: dataworth record mixing --profile full")

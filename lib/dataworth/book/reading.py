@@ -26,8 +26,9 @@ from dataworth.book import execute
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout, write_atomic
 from dataworth.compute import cpu_name
+from dataworth.display import count
 from dataworth.errors import UserError, short
-from dataworth.runs.kept import KEEP
+from dataworth.runs.kept import KEEP, OLDER, runs_of
 from dataworth.sealed import Damaged, read_sealed, seal
 
 AT_ONCE = 2
@@ -35,10 +36,13 @@ AT_ONCE = 2
 
 @with_config(ConfigDict(extra="forbid", strict=True))
 class Kept(TypedDict):
-    """Of one chapter's file: what it is, and when, by which code and on what it was made."""
+    """Of one chapter's file: what it is, and when, by which code and on what it was made. runs:
+    how many it holds; older: how many of them code before that commit computed."""
 
     sha256: str
     bytes: Annotated[int, Field(ge=0)]
+    runs: Annotated[int, Field(ge=0)]
+    older: Annotated[int, Field(ge=0)]
     finished: str
     commit: str | None
     processor: str
@@ -103,10 +107,12 @@ class Reading(Layout):
     def origin(self, chapter_id: str) -> str:
         if (about := self.kept.get(chapter_id)) is None:
             return ""
-        commit = f", by the code of commit {about['commit']}" if about["commit"] else ""
+        commit = f" by the code of commit {about['commit']}" if about["commit"] else ""
+        older = f" ({about['older']} of them computed by earlier code)" if about["older"] else ""
         return (
-            f"Analysed here on runs that were kept on {about['finished'][:10]}{commit}, from "
-            f"{about['processor']}: no model was trained for this page."
+            f"Analysed on {count(about['runs'], 'run')}{older} that were kept on "
+            f"{about['finished'][:10]}{commit} from {about['processor']}: nothing was trained for "
+            "this page."
         )
 
 
@@ -121,10 +127,14 @@ def open_reading(layout: Layout) -> Reading:
     return found
 
 
-def keep(layout: Layout, chapters: Sequence[Chapter], say: Callable[[str], None]) -> None:
+def keep(
+    layout: Layout, chapters: Sequence[Chapter], say: Callable[[str], None], older: bool = False
+) -> None:
     """Execute chapters and keep what their analysis asks of runs and data; runs that the store
-    lacks are computed. The files of a profile are those of one machine and commit if all are made
-    at once. Raises UserError for a chapter that fails; the others are kept."""
+    lacks are computed, unless `older` and code before today's stored one of the same fields.
+
+    Raises UserError for a chapter that fails; the others are kept.
+    """
     work = layout.build / "kept"
     shutil.rmtree(work, ignore_errors=True)
     kept, failures = read_index(layout), list[str]()
@@ -132,7 +142,7 @@ def keep(layout: Layout, chapters: Sequence[Chapter], say: Callable[[str], None]
     try:
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
-                running.append((waiting[0], _start(layout, waiting.pop(0), work)))
+                running.append((waiting[0], _start(layout, waiting.pop(0), work, older)))
             chapter, process = running.pop(0)
             if process.wait() != 0:
                 tail = (work / chapter.id / "log").read_text(errors="replace").strip()
@@ -149,7 +159,7 @@ def keep(layout: Layout, chapters: Sequence[Chapter], say: Callable[[str], None]
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _start(layout: Layout, chapter: Chapter, work: Path) -> subprocess.Popen[bytes]:
+def _start(layout: Layout, chapter: Chapter, work: Path, older: bool) -> subprocess.Popen[bytes]:
     """The chapter as a script, with the parameters of the profile, keeping."""
     from dataworth.book import chapters, parameters
 
@@ -171,7 +181,7 @@ def _start(layout: Layout, chapter: Chapter, work: Path) -> subprocess.Popen[byt
         return subprocess.Popen(
             [sys.executable, str(script)],
             cwd=layout.root,
-            env={**environment, KEEP: str(own / "kept.zip")},
+            env={**environment, KEEP: str(own / "kept.zip")} | ({OLDER: "1"} if older else {}),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -182,13 +192,16 @@ def _take(layout: Layout, chapter: Chapter, work: Path, kept: dict[str, Kept]) -
     made = work / chapter.id / "kept.zip"
     if not made.is_file():
         return None
-    data = made.read_bytes()
+    data, (runs, old) = made.read_bytes(), runs_of(made)
     write_atomic(folder(layout) / f"{chapter.id}.zip", data)
     kept[chapter.id] = {
         "sha256": sha256(data).hexdigest(),
         "bytes": len(data),
+        "runs": runs,
+        "older": old,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": execute.commit(layout.root),
         "processor": cpu_name(),
     }
-    return f"{chapter.id}: kept, {len(data) / 1e6:.1f} MB"
+    of_older = f", {old} of them by earlier code" if old else ""
+    return f"{chapter.id}: {count(runs, 'run')} kept{of_older}, {len(data) / 1e6:.1f} MB"
