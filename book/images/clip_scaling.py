@@ -41,7 +41,9 @@
 # whether the gap in $k$ is smaller than that of classifiers on the same test images; and two things
 # that may explain it: labels that a synthetic image does not show, and captions that it still fits.
 # A last arm has no text at all: images of one caption as each other's positives, as in StableRep
-# {cite}`tian2023stablerep` and SynCLR {cite}`tian2024learning`.
+# {cite}`tian2023stablerep` and SynCLR {cite}`tian2024learning`. That captions decide what is learned is the subject of
+# {cite}`santurkar2022caption`; better ones can be written by a model {cite}`nguyen2023captioning`, and more sources need not
+# help {cite}`nguyen2022quality`.
 
 # %% [markdown]
 # ## Scale of this run

@@ -48,6 +48,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 CACHED = {
+    "dataworth.studies.age_arms": ("_held_out",),
+    "dataworth.studies.synthetic_text": ("_held_out", "_pools"),
     "dataworth.studies.text": ("_held_out", "_questions", "_tokenizer_parts"),
     "dataworth.text.pools": ("whole_domain",),
 }

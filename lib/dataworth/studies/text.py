@@ -106,8 +106,7 @@ class TextStudy(Parameters):
     def tokenizer(self) -> TokenizerSpec:
         """One tokenizer for all arms (for all chapters on the book's own texts), learned from equal
         amounts of every domain."""
-        parts = _tokenizer_parts(self.seed, tuple(self.domains.items()))
-        return TokenizerSpec(parts=parts, vocabulary=self.vocabulary)
+        return tokenizer_of(self.seed, self.domains, self.vocabulary)
 
     def language_model(
         self,
@@ -244,6 +243,12 @@ def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 Named = tuple[tuple[str, Domain], ...]
+
+
+def tokenizer_of(seed: int, domains: Mapping[str, Domain], vocabulary: int) -> TokenizerSpec:
+    """A tokenizer learned from equal amounts of every domain."""
+    parts = _tokenizer_parts(seed, tuple(domains.items()))
+    return TokenizerSpec(parts=parts, vocabulary=vocabulary)
 
 
 @cache
