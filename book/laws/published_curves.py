@@ -280,8 +280,8 @@ tables.show(
     names={"ours": "error of the prediction", "covered_fit": "inside, as fitted",
            "covered": "inside, allowing for a wrong law", "half_width": "half width of the latter"},
     caption="Losses held back, about twice as far out as those fitted, in 95 % intervals. "
-    + "".join(f"In {row.domain} an interval that allows for a wrong law holds {row.covered:.0%} of them, not 95 %: its "
-              "factor is that of other curves, and these bend more. " for row in carried.itertuples() if row.covered < 0.92)
+    + "".join(f"In {row.domain} an interval that allows for a wrong law holds {100 * row.covered:.0f} % of them, not 95 %: its "
+              "factor was learned from other curves. " for row in carried.itertuples() if row.covered < 0.92)
     + "Where curves like yours are at hand, count how often their last sizes are missed.",
 )  # fmt: skip
 
