@@ -37,7 +37,8 @@ AT_ONCE = 2
 @with_config(ConfigDict(extra="forbid", strict=True))
 class Kept(TypedDict):
     """Of one chapter's file: what it is, and when, by which code and on what it was made. runs:
-    how many it holds; older: how many of them code before that commit computed."""
+    how many it holds; older: how many of them code before that commit computed. A chapter that asks
+    nothing of runs has no file: `bytes` is 0."""
 
     sha256: str
     bytes: Annotated[int, Field(ge=0)]
@@ -91,9 +92,14 @@ class Reading(Layout):
     def given(self, chapter_id: str) -> Path | None:
         """The file of a chapter, found whole; None for one that asks nothing of runs.
 
-        Raises UserError where it is missing or another one.
+        Raises UserError where nothing was kept of it, and where the file is another one.
         """
         if (about := self.kept.get(chapter_id)) is None:
+            raise UserError(
+                f"Nothing is kept of chapter '{chapter_id}' with profile '{self.profile}'; run: "
+                f"dataworth record {chapter_id} --read"
+            )
+        if not about["bytes"]:
             return None
         path = folder(self) / f"{chapter_id}.zip"
         data = path.read_bytes() if path.is_file() else b""
@@ -105,7 +111,7 @@ class Reading(Layout):
         return path
 
     def origin(self, chapter_id: str) -> str:
-        if (about := self.kept.get(chapter_id)) is None:
+        if (about := self.kept.get(chapter_id)) is None or not about["bytes"]:
             return ""
         commit = f" by the code of commit {about['commit']}" if about["commit"] else ""
         older = f" ({about['older']} of them computed by earlier code)" if about["older"] else ""
@@ -148,8 +154,7 @@ def keep(
                 tail = (work / chapter.id / "log").read_text(errors="replace").strip()
                 failures.append(f"{chapter.id} ({short(tail.splitlines()[-1:][0], 200)})")
                 continue
-            if (line := _take(layout, chapter, work, kept)) is not None:
-                say(line)
+            say(_take(layout, chapter, work, kept))
     finally:
         for _, process in running:
             process.kill()
@@ -188,12 +193,12 @@ def _start(layout: Layout, chapter: Chapter, work: Path, older: bool) -> subproc
         )
 
 
-def _take(layout: Layout, chapter: Chapter, work: Path, kept: dict[str, Kept]) -> str | None:
+def _take(layout: Layout, chapter: Chapter, work: Path, kept: dict[str, Kept]) -> str:
     made = work / chapter.id / "kept.zip"
-    if not made.is_file():
-        return None
-    data, (runs, old) = made.read_bytes(), runs_of(made)
-    write_atomic(folder(layout) / f"{chapter.id}.zip", data)
+    data, (runs, old) = b"", (0, 0)
+    if made.is_file():
+        data, (runs, old) = made.read_bytes(), runs_of(made)
+        write_atomic(folder(layout) / f"{chapter.id}.zip", data)
     kept[chapter.id] = {
         "sha256": sha256(data).hexdigest(),
         "bytes": len(data),
@@ -203,5 +208,7 @@ def _take(layout: Layout, chapter: Chapter, work: Path, kept: dict[str, Kept]) -
         "commit": execute.commit(layout.root),
         "processor": cpu_name(),
     }
+    if not data:
+        return f"{chapter.id}: asks nothing of runs"
     of_older = f", {old} of them by earlier code" if old else ""
     return f"{chapter.id}: {count(runs, 'run')} kept{of_older}, {len(data) / 1e6:.1f} MB"
