@@ -164,7 +164,7 @@ tables.show(
 )  # fmt: skip
 
 # %%
-past = (claims.recorded("domains") or {}).get("evidence", {})
+past = {} if params.own else (claims.recorded("domains") or {}).get("evidence", {})
 recorded = [series(past["harm"], c, "domain") for c in ("removed", "others")] if past else None
 r_all, r_rest = study.size_correlation(), study.size_correlation(whole=False)
 share, on_others = "left out (% of the bytes)", "harm on the domains left in (bits per byte)"
@@ -372,7 +372,8 @@ ledger = claims.judge(
        "rest": -drops.drop("CC").removed.corr(average.drop("CC"))},
     order=", ".join(average[best + others_of_pile].sort_values().index), lower=(average < 0).sum(), removals=len(drops),
     per_percent=per_percent, next=per_percent.drop("Books").min(), most=most,
-    strong=", ".join(strong), weak=", ".join(weak), edited=" and ".join(edited),
+    strong=", ".join(strong) or "no domain", weak=", ".join(weak) or "no domain",
+    edited=" and ".join(edited) or "no domain",
     largest=largest, r_all=r_all, counterparts=len(domains), fewest=study.fewest(),
     fewer_bytes=study.fewer_bytes(most), at_random=study.at_random(domains),
     strong_at_random=study.at_random(strong).minus(study.at_random(weak)),
