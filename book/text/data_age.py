@@ -143,7 +143,7 @@ tables.show(study.summary().rename(index=LABELS))
 # other form. The age at which it reaches a margin is the answer, infinite where it is not reached within the data.
 
 # %%
-past = (claims.recorded("data-age") or {}).get("evidence", {})
+past = {} if params.own else (claims.recorded("data-age") or {}).get("evidence", {})
 aged, second = study.main, study.second
 placebo, mixed = LABELS["random dates"], aged.random_excess().times(100)
 reaches = aged.reaches(margins)

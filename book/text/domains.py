@@ -164,7 +164,7 @@ tables.show(
 )  # fmt: skip
 
 # %%
-past = (claims.recorded("domains") or {}).get("evidence", {})
+past = {} if params.own else (claims.recorded("domains") or {}).get("evidence", {})
 recorded = [series(past["harm"], c, "domain") for c in ("removed", "others")] if past else None
 r_all, r_rest = study.size_correlation(), study.size_correlation(whole=False)
 share, on_others = "left out (% of the bytes)", "harm on the domains left in (bits per byte)"

@@ -142,7 +142,7 @@ tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
 # %%
 from dataworth import claims, published
 
-recorded = (claims.recorded("quality") or {}).get("evidence", {})
+recorded = {} if params.own else (claims.recorded("quality") or {}).get("evidence", {})
 gains = study.gains()
 filters.show_gains(
     gains.loc[own], published.longpre_filters("quality"), "Longpre et al., Figure 6",

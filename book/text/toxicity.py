@@ -138,7 +138,7 @@ tables.show(study.removed(3), {"score": ".2f"}, names={"fate": "by the filter"})
 # %%
 from dataworth import claims, published
 
-recorded = (claims.recorded("toxicity") or {}).get("evidence", {})
+recorded = {} if params.own else (claims.recorded("toxicity") or {}).get("evidence", {})
 paper = published.longpre_filters("toxicity")
 gains = study.gains()
 filters.show_gains(

@@ -22,6 +22,7 @@ from dataworth.images.generators.pixel import PixelDiffusionConfig
 from dataworth.images.parts import fitted
 from dataworth.images.prompts import NEEDS_WORDNET, PROMPT_SETS, prompt
 from dataworth.images.train_generator import Recipe, captioned_pool, recipe_for, train
+from dataworth.runs.forecast import forecast
 from dataworth.studies.out_of_distribution import OutOfDistribution
 from dataworth.studies.synthetic_scaling import SyntheticScaling, run
 
@@ -75,6 +76,13 @@ def test_a_chapter_from_a_folder_to_its_estimates(signs, store):
     assert images.shape == (48, 16, 16, 3) and set(labels.tolist()) == set(range(12))
     assert made.runs["real"][0][0].arrays["logits_test"].shape == (12 * 4, 12)
     assert made.quality().recognizability.between(0, 1).all()
+
+
+def test_a_dry_run_that_would_train_a_generator_trains_none(signs, store, home, monkeypatch):
+    monkeypatch.setattr("dataworth.images.train_generator.make", None)
+    found = forecast(lambda ahead: run(study(), ahead), store.root)
+    assert found.missing == found.asked > 20  # what is drawn by it, and trained on that, too
+    assert not (home / "generators").exists()
 
 
 @pytest.mark.parametrize(

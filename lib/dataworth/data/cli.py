@@ -6,12 +6,15 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataworth.display import say
 from dataworth.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from dataworth.data.catalog import Card
 
 app = typer.Typer(
     no_args_is_help=True, help="The data sets: what is here, fetching it, and adding your own."
@@ -125,9 +128,18 @@ def add(
         say(f"card: {card.id} (another of this name, with other data, was replaced)")
     else:
         say(f"card: {card.id}")
-    run = f"dataworth run synthetic-scaling --profile smoke -p card={card.id} -p retrain=300 --page"
-    python = f'dataworth.data.load_corpus("{card.id}", "train") in Python'
-    say(f"next: {run if card.modality == 'image' else python}", informs=True)
+    for chapter, more in _chapters(card):
+        run = f"dataworth run {chapter} --profile smoke -p card={card.id}{more} --page"
+        say(f"next: {run}", informs=True)
+
+
+def _chapters(card: Card) -> list[tuple[str, str]]:
+    """The chapters that a card has what is needed for, with the parameters they need beside it."""
+    if card.modality == "image":
+        return [("synthetic-scaling", " -p retrain=300")]
+    fits = {"data-age": card.years is not None and card.years[1] - card.years[0] > 1,
+            "domains": len(card.domains) > 2, "quality": True, "toxicity": True}  # fmt: skip
+    return [(chapter, "") for chapter, has in fits.items() if has]
 
 
 def _chosen(card: str | None) -> list[str]:

@@ -35,10 +35,12 @@ TEXTS = {".txt", ".md", *PAGES}
 TEXT_COLUMNS = ("text", "content", "body", "document", "raw_content", "article", "message")
 DATE_COLUMNS = (
     "date", "timestamp", "created", "created_at", "created_utc", "published", "published_at",
-    "publish_date", "datetime", "time", "year", "metadata.timestamp", "metadata.date",
+    "publish_date", "datetime", "time", "year", "metadata.timestamp", "metadata.date", "posted",
+    "posted_at", "issued", "sent", "day",
 )  # fmt: skip
 DOMAIN_COLUMNS = (
     "domain", "source", "category", "subset", "section", "meta.pile_set_name", "metadata.source",
+    "genre", "topic", "kind",
 )  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "class", "author", "party", "spam", "quality", "language")
 MOST_DOMAINS = 500
@@ -265,6 +267,13 @@ def _documents(
     )
     chosen = {"text": text, "date": day, "domain": domain, "labels": ", ".join(labels) or None}
     report.found["columns"] = {role: found or "none" for role, found in chosen.items()}
+    if unused := [c for c in columns if c not in (text, day, domain, *labels)]:
+        report.found["columns not used"] = ", ".join(unused)
+        if lacking := [role for role, found in (("date", day), ("domain", domain)) if not found]:
+            options = " and ".join(f"--{role}-column" for role in lacking)
+            report.notes.append(
+                f"no column looks like the {' or the '.join(lacking)}: {options} names one"
+            )
     dates = years([row.get(day) for row in rows], day, data.date_format) if day else None
     if dates:
         report.found["dates"] = dates.shape

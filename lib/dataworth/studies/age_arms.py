@@ -19,7 +19,7 @@ from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.studies.party_task import HELD_OUT, SPEECHES, PartyTask, corpus
-from dataworth.studies.text import TextStudy, authors_in, check_model, fit, own_texts
+from dataworth.studies.text import TextStudy, authors_in, check_model, check_texts, fit
 from dataworth.text.count_models import ORDERS, CountsSpec
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.evaluation import Evaluation
@@ -165,7 +165,7 @@ class DataAge(TextStudy):
     @property
     def own(self) -> bool:
         """Whether the corpus is a card of one's own."""
-        return self.card not in BOOK and own_texts(self.card)
+        return self.card not in BOOK and check_texts(self.card)
 
     @model_validator(mode="after")
     def _fits_the_card(self) -> Self:

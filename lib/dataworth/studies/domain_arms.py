@@ -53,12 +53,12 @@ class DomainArms(PoolStudy):
     @cached_property
     def domains(self) -> Mapping[str, Domain]:
         """The small Pile's, or the card's own."""
-        return DOMAINS if self.card == self.shipped else own_domains(self.card)
+        return DOMAINS if not self.own else own_domains(self.card)
 
     @cached_property
     def weights(self) -> dict[str, float]:
         """Shares of the domains, up to a common factor."""
-        if self.card == self.shipped:
+        if not self.own:
             return PILE
         return {name: max(d.share, SMALLEST) for name, d in self.domains.items()}
 
@@ -162,7 +162,7 @@ class Domains(DomainArms):
     def _fewer_than_all(self) -> Self:
         """Of one's own card those numbers of domains stay that it has text for."""
         most = len(self.domains) - 1
-        if self.card != self.shipped:
+        if self.own:
             fits = [k for k in range(1, most + 1) if self._few_fit(k)]
             if not fits:
                 name = self.largest(1)[0]

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.studies.filter_tasks import LARGER, Tasks
-from dataworth.studies.text import PoolStudy, check_loss_model, fit, own_texts
+from dataworth.studies.text import PoolStudy, check_loss_model, check_texts, fit
 from dataworth.text import filters
 from dataworth.text.clean import holding
 from dataworth.text.heuristics import refusals
@@ -169,7 +169,7 @@ class Filtering(PoolStudy):
     @cached_property
     def crawl_domains(self) -> Mapping[str, Domain]:
         """The domains of the crawl."""
-        if self.card == self.shipped:
+        if not self.own:
             return {name: DOMAINS[name] for name in CRAWL}
         return own_crawl(self.card, self.pool_bytes)
 
@@ -177,7 +177,7 @@ class Filtering(PoolStudy):
     def domains(self) -> Mapping[str, Domain]:
         """What models are evaluated on: the small Pile's domains, those of the small crawl
         exchanged for those of one's own."""
-        if self.card == self.shipped:
+        if not self.own:
             return DOMAINS
         return {**self.crawl_domains, **{n: d for n, d in DOMAINS.items() if n not in CRAWL}}
 
@@ -191,7 +191,7 @@ class Filtering(PoolStudy):
     def crawl(self, run: int, size: float = 1.0) -> Pool:
         """The crawl of a training run, which filters work on, or `size` times as much; whole
         documents, of which a smaller crawl holds a part."""
-        own = self.card != self.shipped
+        own = self.own
         shares = {n: d.share for n, d in self.crawl_domains.items()} if own else CRAWL
         return self.draw(shares, run, size)
 
@@ -204,7 +204,7 @@ class Filtering(PoolStudy):
     def crawls(self, size: float = 1.0) -> list[Pool]:
         """The same, or `size` times as much."""
         found = [scorable(self.crawl(run, size)) for run in range(self.seeds)]
-        if self.card == self.shipped:  # no domain of the small Pile holds another's passages
+        if not self.own:  # no domain of the small Pile holds another's passages
             return found
         tests = [
             text
@@ -283,7 +283,7 @@ class Filtering(PoolStudy):
             prompts=self.prompts,
             samples=self.samples,
             seed=self.seed,
-            small_crawl=self.card == self.shipped,
+            small_crawl=not self.own,
             domains=tuple(self.domains.items()),
         )
 
@@ -339,12 +339,12 @@ class QualityFilter(Filtering):
     @classmethod
     def _cards_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            own_texts(name)
+            check_texts(name)
         return names
 
     @model_validator(mode="after")
     def _larger_crawl_fits(self) -> Self:
-        if self.card != self.shipped:
+        if self.own:
             fit(self, pareto_bytes=min(self.pareto_bytes, int(self.most_bytes() * self.larger())))
         return self
 

@@ -47,7 +47,7 @@ BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 LONG = 4  # bytes per token that a document of a question has at least
 
 
-def own_texts(card: str, shipped: str = "") -> bool:
+def check_texts(card: str, shipped: str = "") -> bool:
     """Whether a card is one's own and not what the chapter is made for. Raises UserError where
     there is none of this name, or it holds no texts."""
     if card == shipped:
@@ -85,7 +85,10 @@ class TextStudy(Parameters):
 
     hub_corpora: ClassVar[tuple[str, ...]] = ("pile",)
     """The corpora of the paper's scale that take the place of the pools (`cost`)."""
+    shipped: ClassVar[str] = SMALL_PILE
+    """The texts of the book, in the place of a card."""
 
+    card: str = field("texts: those of the book, as here, or a card of your own")
     seeds: int = field("training runs per arm", "runs", ge=1, le=1000)
     model: str = field("language model, by name")
     vocabulary: int = field("tokens that the tokenizer knows", "tokens", ge=300, le=65_536)
@@ -96,6 +99,11 @@ class TextStudy(Parameters):
     seed: int = field("base seed of pools, training and bootstrap", ge=0, le=2**32 - 1)
 
     _known = field_validator("model")(check_model)
+
+    @property
+    def own(self) -> bool:
+        """Whether the texts are a card of one's own: what was recorded is of others."""
+        return self.card != self.shipped
 
     @property
     def domains(self) -> Mapping[str, Domain]:
@@ -165,10 +173,6 @@ Trained = LanguageModelSpec | CountsSpec
 class PoolStudy(TextStudy):
     """Parameters of the chapters whose training sets are made of pools."""
 
-    shipped: ClassVar[str] = SMALL_PILE
-    """What stands in the place of a card where the texts are the book's own."""
-
-    card: str = field("texts: those of the book, as here, or a card of your own")
     pool_bytes: int = field("size of the whole pool of documents", "bytes", ge=20_000, le=10**15)
     tokens: int = field("training budget of every arm", "tokens", ge=4096, le=10**15)
     held_out_tokens: int = field("held-out text of every domain", "tokens", ge=500, le=10**12)
@@ -180,7 +184,7 @@ class PoolStudy(TextStudy):
     @model_validator(mode="after")
     def _fits_the_card(self) -> Self:
         """A pool of one's own card is as large as asked for, or as the card can fill."""
-        if own_texts(self.card, self.shipped) and (most := self.most_bytes()) < (self.pool_bytes):
+        if check_texts(self.card, self.shipped) and (most := self.most_bytes()) < (self.pool_bytes):
             if most < 20_000:
                 raise UserError(
                     f"card: {self.card} has text for a pool of {most:,} bytes, and this chapter "
