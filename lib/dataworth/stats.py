@@ -61,6 +61,8 @@ class Estimate:
         return {"value": self.value, "low": self.low, "high": self.high}
 
     def __str__(self) -> str:
+        if self.value != self.value:
+            return "not measured"
         value, low, high = (round(x, 9) for x in (self.value, self.low, self.high))  # no -5e-16
         return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
