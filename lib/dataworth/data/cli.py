@@ -128,17 +128,29 @@ def add(
         say(f"card: {card.id} (another of this name, with other data, was replaced)")
     else:
         say(f"card: {card.id}")
-    for chapter, more in _chapters(card):
+    chapters = _chapters(card)
+    if not chapters:
+        python = f'dataworth.data.load_corpus("{card.id}", "train") in Python'
+        say(f"next: {python}; it is too little text for a chapter", informs=True)
+    for chapter, more in chapters:
         run = f"dataworth run {chapter} --profile smoke -p card={card.id}{more} --page"
         say(f"next: {run}", informs=True)
+
+
+LEAST_AGE, LEAST_CRAWL = 90_000, 65_000  # characters: of which the smallest study can be made
 
 
 def _chapters(card: Card) -> list[tuple[str, str]]:
     """The chapters that a card has what is needed for, with the parameters they need beside it."""
     if card.modality == "image":
         return [("synthetic-scaling", " -p retrain=300")]
-    fits = {"data-age": card.years is not None and card.years[1] - card.years[0] > 1,
-            "domains": len(card.domains) > 2, "quality": True, "toxicity": True}  # fmt: skip
+    dated = card.years is not None and card.years[1] - card.years[0] > 1
+    fits = {
+        "data-age": dated and card.characters >= LEAST_AGE,
+        "domains": len(card.domains) > 2 and card.characters >= LEAST_CRAWL,
+        "quality": card.characters >= LEAST_CRAWL,
+        "toxicity": card.characters >= LEAST_CRAWL,
+    }
     return [(chapter, "") for chapter, has in fits.items() if has]
 
 

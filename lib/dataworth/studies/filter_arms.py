@@ -317,7 +317,10 @@ class Filtering(PoolStudy):
         return 0
 
     def preflight(self) -> None:
-        """Validate before running; raises UserError where the disk is too small."""
+        """Validate before running; raises UserError where the disk is too small, or a card of one's
+        own holds too few documents."""
+        for size in (1.0, self.larger()) if self.own else ():
+            self.crawl(0, size)
         self.check(runs=sum(training.runs for training in self.trainings()))
 
 
