@@ -127,7 +127,7 @@ seed = 0
 # %%
 from dataworth import claims, published, tables
 from dataworth.studies.age_arms import RECENT, UP_TO
-from dataworth.studies.data_age import NEAR, DataAge, run
+from dataworth.studies.data_age import DataAge, run
 from dataworth.studies.party_task import LABELS
 
 params = DataAge.from_names(globals())
@@ -368,13 +368,12 @@ small, large = aged.decoders
 few, most = steps[0], steps[-1]
 repaired = study.cube.per_decade(most, "matched")
 slopes = {kind: aged.degradation(kind) for kind in kinds}
-near = aged.degradation("slices", within=NEAR)
 ledger = claims.judge(
     "data-age",
     {
         "distance-raises-loss": aged.per_decade("snapshots"),
         "distance-raises-loss-slices": aged.per_decade("slices"),
-        "within-twelve-years": near.per_year.times(10),
+        "within-twelve-years": aged.near("slices"),
         "newer-is-worse-slices": aged.asymmetry("slices"),
         "second-corpus": second.per_decade("slices"),
         "second-corpus-newer": second.asymmetry("slices"),
@@ -382,10 +381,10 @@ ledger = claims.judge(
         "fine-tuning-does-not-repair": repaired,
         "more-fine-tuning": repaired.minus(study.cube.per_decade(few, "matched")),
     },
-    slopes=slopes, near=near, card=card, second_card=second_card,
+    slopes=slopes, card=card, second_card=second_card,
     chances={k: f"p = {tables.text(s.p, 'p')}".replace("= <", "< ") for k, s in slopes.items()},
     placebo=aged.per_decade("random dates").times(1000),
-    near_placebo=aged.per_decade("random dates", within=NEAR).times(1000),
+    near_placebo=aged.near("random dates").times(1000),
     second_placebo=second.per_decade("random dates").times(1000),
     null=[1000 * end for end in exchanged.spread["random dates"]], exact_p=exchanged.p["slices"],
     words=models.degradation["unigram"], saved=aged.beyond_counts(),

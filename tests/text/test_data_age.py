@@ -1,6 +1,7 @@
 """Data age: which speeches an arm holds, degradation on known laws, a study from end to end."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from dataworth.data import Corpus
 from dataworth.errors import UserError
 from dataworth.studies import age_arms
 from dataworth.studies import text as study
-from dataworth.studies.age_arms import RECENT, UP_TO
+from dataworth.studies.age_arms import RECENT, UP_TO, Timeline
 from dataworth.studies.data_age import Aged, DataAge, run
 from dataworth.text.models import MODELS
 from dataworth.text.temporal import (
@@ -484,6 +485,11 @@ def test_a_study_from_end_to_end(sotu, store, monkeypatch):
     assert raw.iloc[2, 1] == pytest.approx(expected)
     table = aged.degradations()
     assert len(table) == 3 * 6 and (table.low <= table.high).all()
+    assert aged.near("slices").value == pytest.approx(aged.per_decade("slices", within=12).value)
+    apart = Timeline("rfc", (1900, 1920, 1940), 1959)
+    assert (
+        "No two eras of rfc lie within 12 years" in replace(aged, line=apart).near("x").unmeasurable
+    )
     tests = aged.exchanged()
     assert 0 < tests.p["slices"] <= 1
     for arm, (low, high) in tests.spread.items():

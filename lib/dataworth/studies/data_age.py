@@ -208,6 +208,13 @@ class Aged:
         """The slope of `degradation`, per decade."""
         return self.degradation(arm, **how).per_year.times(DECADE)
 
+    def near(self, arm: str) -> Estimate:
+        """The slope per decade within `NEAR` years; not measurable where eras lie farther apart."""
+        if np.diff(self.line.middles).min() <= NEAR:
+            return self.per_decade(arm, within=NEAR)
+        sentence = f"No two eras of {self.line.card} lie within {NEAR} years."
+        return Estimate(np.nan, np.nan, np.nan, np.full(self.resamples, np.nan), sentence)
+
     def asymmetry(self, arm: str) -> Estimate:
         """Slope on the newer side less that on the older side, per decade."""
         newer, older = (self.per_decade(arm, side=side) for side in ("newer", "older"))
