@@ -43,6 +43,10 @@ BROUGHT = {
         CHAPTERS,
         "Execute what changed, render the book, check the pages, print the path of its first page.",
     ),
+    "read": (
+        CHAPTERS,
+        "Execute the analysis of every chapter on the kept runs and render the book.",
+    ),
     "run": (
         CHAPTERS,
         "Execute one chapter without rendering the book; with other parameters, as a variant.",

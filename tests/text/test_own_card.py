@@ -58,16 +58,15 @@ def mine(home: Path, tmp_path: Path) -> str:
 
 def test_eras_are_of_the_cards_own_years_and_hold_equal_text(mine: str) -> None:
     params = cell(DataAge, card=mine)
-    assert len(params.eras) == 4 and params.span == (1990, 2013)
-    held = bytes_in(mine, params.eras)
-    assert max(held) < 1.35 * min(held) and params.age_bytes == min(held)
+    line, _ = params.lines
+    assert len(line.eras) == 8 and (line.starts[0], line.last) == (1990, 2013)
+    held = bytes_in(mine, line.eras)
+    assert max(held) < 1.7 * min(held) and params.age_bytes == min(held)
     years = np.concatenate([corpus(mine, split).years for split in HELD_OUT])
-    assert set(params.era_of(years).tolist()) == {0, 1, 2, 3}
-    own = cell(
-        DataAge, card=mine, era_starts=(1995, 2000, 2006), last_year=2010, labelled_from=2000
-    )
-    assert own.eras == ((1995, 1999), (2000, 2005), (2006, 2010)) and own.labelled_from == 2000
-    asked = {i for e in own.speeches() for i in e.part.ids}
+    assert set(line.era_of(years).tolist()) == set(range(8))
+    own = cell(DataAge, card=mine, era_starts=(1995, 2000, 2006), last_year=2010, decoder_eras=2)
+    assert own.lines[0].eras == ((1995, 1999), (2000, 2005), (2006, 2010)) == own.party_line.eras
+    asked = {i for e in own.documents_of(own.lines[0]).evaluations for i in e.part.ids}
     inside = [c.between(1995, 2010).ids.tolist() for c in (corpus(mine, s) for s in HELD_OUT)]
     assert asked == {*inside[0], *inside[1]}  # later ones are in no era
     assert {part.card for part in params.tokenizer().parts} == {mine}
@@ -95,7 +94,7 @@ def test_without_the_label_there_is_no_fine_tuning_and_one_sentence(
 def test_a_label_of_ones_own(home: Path, tmp_path: Path) -> None:
     add(tmp_path, rows(), label_columns=("author", "topic"))
     params = cell(DataAge, card="mine", label="topic")
-    assert params.classes == ("a", "b") and params.labelled_from == 1990
+    assert params.classes == ("a", "b") and params.party_line.eras[0][0] == 1990
     half = params.task.halves()
     told = [set(params.task.speeches("train", 0, h)) for h in range(2)]
     assert told[0] and told[1] and not told[0] & told[1] and set(half.values()) == {0, 1}

@@ -187,8 +187,11 @@ def compare(
 
 
 def read(quiet: Quiet = False, root: Root = None) -> None:
-    """Execute the analysis of every chapter on the kept runs, render the book, print its first
-    page: nothing is trained, no data set is fetched, torch is not needed."""
+    """Execute the analysis of every chapter on the kept runs and render the book.
+
+    Prints the path of its first page. Nothing is trained, no data set is fetched, torch is not
+    needed.
+    """
     from dataworth.book import reading, tasks
 
     layout = reading.open_reading(open_layout("quick", root))

@@ -434,13 +434,13 @@ def bytes_in(card: str, eras: Eras) -> list[int]:
 
 
 def eras_of(card: str, starts: Sequence[int], last_year: int) -> Eras:
-    """The eras with these starts, if three of them or more hold text of the card, and else as many
-    of its own time, or as many as can be: of equal text, 20,000 bytes or more, each with held-out
-    documents. Raises UserError where three are too many."""
+    """The eras with these starts, if all of them hold text of the card, and else as many of its own
+    time, or as many as can be: of equal text, 20,000 bytes or more, each with held-out documents.
+    Raises UserError where three are too many."""
     years, _, sizes = training_documents(card)
     held = np.concatenate([corpus(card, split).years for split in HELD_OUT])
     given = tuple(zip(starts, [*(s - 1 for s in starts[1:]), last_year], strict=True))
-    if sum(map(bool, bytes_in(card, given))) >= 3:
+    if all(bytes_in(card, given)):
         return given
     both = np.concatenate([years, held])
     first, last = int(both.min()), int(both.max())
