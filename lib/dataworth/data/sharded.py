@@ -71,8 +71,8 @@ def fetch(card_id: str, *, root: Path | None = None) -> Path:
     for a disk without room; shards that were finished are kept.
     """
     large, root = large_card(card_id), root or data_dir()
-    folders = {name: _where(large_card(place.card)) for name, place in large.sources.items()}
-    origin = "; ".join(str(place) for place in dict.fromkeys(folders.values()))
+    places = [_place(large_card(place.card)) for place in large.sources.values()]
+    origin = "; ".join(dict.fromkeys(places))
     if (found := _present(large, origin, root)) is not None:
         return found
     import_datasets()
@@ -86,7 +86,7 @@ def fetch(card_id: str, *, root: Path | None = None) -> Path:
             if (found := _present(large, origin, root)) is not None:
                 return found
             log.info("%s: reading %s", card_id, origin)
-            return _build(large, folders, origin, part, root)
+            return _build(large, origin, part, root)
     except OSError as error:
         raise errors.cannot_write(root, error, "DATAWORTH_HOME") from error
 
@@ -103,6 +103,11 @@ def _present(large: LargeCard, origin: str, root: Path) -> Path | None:
         if said["from"] == origin and sizes == said["files"] and said["content_sha256"] in card:
             return mark.parent
     return None
+
+
+def _place(found: LargeCard) -> str:
+    """Where a card's images are read, in words."""
+    return str(hub_copy(found.repo) or f"hub repository {found.repo}@{found.revision}")
 
 
 def _where(found: LargeCard) -> Where:
@@ -124,16 +129,15 @@ def _require_space(large: LargeCard, part: Path) -> None:
         )
 
 
-def _build(
-    large: LargeCard, folders: dict[str, Where], origin: str, part: Path, root: Path
-) -> Path:
+def _build(large: LargeCard, origin: str, part: Path, root: Path) -> Path:
     shards = part / SHARDS
     left_out: Counter[str] = Counter()
     classes: tuple[str, ...] = ()
     side = large.side
     with tempfile.TemporaryDirectory(suffix=".tmp", ignore_cleanup_errors=True) as scratch:
         for name, place in large.sources.items():
-            source = _source(large_card(place.card), place, folders[name], Path(scratch))
+            found_in = large_card(place.card)
+            source = _source(found_in, place, _where(found_in), Path(scratch))
             if name == "train":  # it is first
                 classes, side = source.classes, _side(source, large.side)
             _decode(source, classes, side, shards, name, left_out)
