@@ -82,6 +82,7 @@ SLOW = [
     "data/test_data_images.py::test_real_fetch_of_the_debian_package",
     "data/test_data_images.py::test_two_processes_at_once",
     "data/test_data_providers.py::test_a_local_folder_that_does_not_fit",
+    "data/test_named_icons.py::test_described_images_are_fetched_and_loaded",
     "data/test_data_text.py::test_no_near_duplicate_across_the_splits_of_a_card",
     "fit/test_device.py::test_every_law_agrees_with_numpy",
     "fit/test_intervals.py::test_a_narrow_huber_zone_keeps_its_interval_honest",

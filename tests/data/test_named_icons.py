@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.data import Card, fetch, load_images, named_icons
+from dataworth.data import Card, card, fetch, load_images, named_icons
 from dataworth.data.formats import FormatError
 from dataworth.data.named_icons import (
     NO_CLASS,
@@ -238,3 +238,12 @@ def test_a_design_serves_one_purpose_under_a_licence_that_allows_it():
     assert all(len(found) == 1 for found in uses.values())
     assert {s.family for s in icon_sets().values() if s.set.startswith("fa")} >= {"font-awesome"}
     assert len({s.use for s in icon_sets().values() if s.family == "font-awesome"} - {"none"}) == 1
+
+
+def test_classes_of_the_card_are_told_apart_by_their_words():
+    found = card("icons")
+    named = [word for row in found.class_words for word in row]
+    assert len(found.classes) >= 100 and len(set(named)) == len(named)
+    assert all(words(name.replace(" ", "-"), "outline")[0] == name for name in named)
+    used = {one.licence for one in icon_sets().values() if one.use != "none"}
+    assert " AND ".join(sorted(used)) == found.licence.spdx

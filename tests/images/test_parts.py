@@ -199,3 +199,10 @@ def test_a_spec_of_64_million_images_is_a_line():
     spec = ClassifierSpec(parts=parts_)
     assert [len(part.ids) for part in spec.parts] == [SIXTY_FOUR_MILLION] * 2
     assert len(spec.model_dump_json()) < 2000 and len(spec.key) == 32
+
+
+def test_what_is_of_no_class_is_in_no_subset():
+    labels = np.array([-1, 0, 1, -1, 1, 0, -1, -1])
+    assert set(labels[balanced_subset(labels, 4, 0)]) == {0, 1}
+    with pytest.raises(UserError, match="larger than the 4 class-balanced"):
+        balanced_subset(labels, 5, 0)

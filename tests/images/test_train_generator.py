@@ -206,3 +206,20 @@ def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
     for split in ("classifier_pool", "validation", "shift_pool", "test"):
         held_out = load_images("fashion-mnist", split)
         assert len(held_out) and not np.isin(ids, held_out.ids).any()
+
+
+def test_the_gap_takes_images_of_classes_and_no_others():
+    labels = np.array([-1, -1, 0, 0, 0, 1, 1, 1, 1])
+    kept = {gap: train_generator.left_in(labels, gap) for gap in (0, 0.01, 0.5, 1)}
+    assert {g: int(left.sum()) for g, left in kept.items()} == {0: 2, 0.01: 4, 0.5: 6, 1: 9}
+    assert all(left[labels < 0].all() for left in kept.values())
+    assert (kept[0.01] <= kept[0.5]).all() and kept[0.5][[2, 3, 5, 6]].all()
+
+
+def test_texts_of_ones_own_are_the_captions(pool):
+    images, labels = pool
+    texts = np.array([f"icon {i}, bold" for i in range(len(images))])
+    made, written = captioned_pool(images, labels, RECIPE, texts=texts)
+    assert made is images and len(written) == len(images)
+    assert {text for row in written for text in row} >= {"icon 0", "icon 0 bold"}
+    assert all(set(row) <= {f"icon {i}", f"icon {i} bold"} for i, row in enumerate(written))

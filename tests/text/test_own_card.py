@@ -59,11 +59,11 @@ def mine(home: Path, tmp_path: Path) -> str:
 def test_eras_are_of_the_cards_own_years_and_hold_equal_text(mine: str) -> None:
     params = cell(DataAge, card=mine)
     line, _ = params.lines
-    assert len(line.eras) == 8 and (line.starts[0], line.last) == (1990, 2013)
+    assert len(line.eras) == 6 and (line.starts[0], line.last) == (1990, 2013)
     held = bytes_in(mine, line.eras)
     assert max(held) < 1.7 * min(held) and params.age_bytes == min(held)
     years = np.concatenate([corpus(mine, split).years for split in HELD_OUT])
-    assert set(line.era_of(years).tolist()) == set(range(8))
+    assert set(line.era_of(years).tolist()) == set(range(6))
     own = cell(DataAge, card=mine, era_starts=(1995, 2000, 2006), last_year=2010, decoder_eras=2)
     assert own.lines[0].eras == ((1995, 1999), (2000, 2005), (2006, 2010)) == own.party_line.eras
     asked = {i for e in own.documents_of(own.lines[0]).evaluations for i in e.part.ids}

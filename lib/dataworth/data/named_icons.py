@@ -144,7 +144,8 @@ def divided(chosen: Sequence[Icon], grey: Pictures, shown: Pictures, card: Card)
     """The splits of the card: icons, rendered (`render`), without those that cannot be seen and
     without copies."""
     rows = np.flatnonzero((255 - grey).sum((1, 2), dtype=np.int64) >= FAINT)
-    rows = rows[unlike(grey[rows], np.array([chosen[row].label for row in rows.tolist()]))]
+    labels = np.array([icon.label for icon in chosen], dtype=np.int64)
+    rows = rows[unlike(grey[rows], labels[rows])]
     found: Decoded = {}
     for split in card.source_splits:
         mine = np.array([row for row in rows.tolist() if chosen[row].split == split], dtype=int)
@@ -152,9 +153,9 @@ def divided(chosen: Sequence[Icon], grey: Pictures, shown: Pictures, card: Card)
             raise FormatError(f"it has no icon of the split {split}")
         found[split] = Described(
             shown[mine],
-            np.array([chosen[row].label for row in mine], dtype=np.int64),
-            np.array([chosen[row].text for row in mine]),
-            np.array([chosen[row].id.partition(":")[0] for row in mine]),
+            labels[mine],
+            np.array([chosen[row].text for row in mine.tolist()]),
+            np.array([chosen[row].id.partition(":")[0] for row in mine.tolist()]),
         )
     return found
 

@@ -37,6 +37,9 @@ class Described(Labelled):
         made.texts, made.origins = texts, origins
         return made
 
+    def __getnewargs__(self) -> tuple[NDArray, ...]:
+        return *self, self.texts, self.origins
+
 
 Decoded = dict[str, Labelled]
 """The published splits of a data set, decoded."""

@@ -247,7 +247,8 @@ def load_parts(parts: tuple[Part, ...], store: Store) -> tuple[Images | Rows, ND
 
 
 def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
-    """Row numbers (size,) of a random class-balanced subset; a smaller one is its prefix.
+    """Row numbers (size,) of a random class-balanced subset; a smaller one is its prefix. Examples
+    of no class (-1) are in none.
 
     Rows are drawn class by class in turn from a seeded permutation, so subsets of one seed are
     nested and every prefix is balanced to within one example per class.
@@ -255,7 +256,7 @@ def balanced_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[
     Raises UserError if a class has too few examples.
     """
     rng = np.random.default_rng([seed, 4])
-    classes = np.unique(labels)
+    classes = np.unique(labels[labels >= 0])
     smallest = min(np.count_nonzero(labels == c) for c in classes)
     if size > smallest * len(classes):
         raise UserError(

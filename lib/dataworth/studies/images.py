@@ -281,7 +281,8 @@ class ImageStudy(Parameters):
 
         if split not in find_card(self.card).split_names:
             return 0
-        counts = np.unique(load_images(self.card, split).labels, return_counts=True)[1]
+        labels = np.asarray(load_images(self.card, split).labels)
+        counts = np.unique(labels[labels >= 0], return_counts=True)[1]
         return int(counts.min() * len(counts))
 
     def _lacking(self) -> str:
