@@ -74,20 +74,22 @@ def test_eras_are_of_the_cards_own_years_and_hold_equal_text(mine: str) -> None:
 
 @pytest.mark.slow
 def test_without_the_label_there_is_no_fine_tuning_and_one_sentence(
-    mine: str, store, monkeypatch
+    mine: str, store, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setitem(MODELS, "lm-0.1m", TINY)
     monkeypatch.setitem(MODELS, "lm-0.4m", TINY)
-    params = cell(DataAge, card=mine, **SMALL, age_tokens=4096, speech_tokens=60)
-    aged = data_age.run(params, store)
-    assert not aged.tuned and aged.matrix("slices").shape == (4, 4)
-    assert aged.cube.lacking == (
+    add(tmp_path, rows(), "other")
+    second = {"second_card": "other", "second_starts": (1990, 1998, 2006), "second_last": 2013}
+    params = cell(DataAge, card=mine, **SMALL, **second, age_tokens=4096, document_tokens=60)
+    ages = data_age.run(params, store)
+    assert not ages.tuned and ages.main.matrix("slices").shape == (6, 6)
+    assert ages.cube.lacking == (
         "mine has no column 'party' for fine-tuning to tell (label); it has author."
     )
-    for e in (aged.cube.per_decade(40, "matched"), aged.cube.level(40)):
-        assert np.isnan(e.value) and e.unmeasurable == aged.cube.lacking
-    assert len(aged.cube.degradations()) == 0
-    who = aged._held_out[1]
+    for e in (ages.cube.per_decade(40, "matched"), ages.cube.level(40)):
+        assert np.isnan(e.value) and e.unmeasurable == ages.cube.lacking
+    assert len(ages.cube.degradations()) == 0
+    who = ages.main.held_out.authors
     assert set(who) <= {f"author {i}" for i in range(80)}  # the clusters of the noise
 
 
