@@ -275,7 +275,7 @@ beside = {
     "Longpre et al.": drops.loc[groups, theirs].set_axis(known),
 }
 study.lacking or tables.show(
-    pd.concat(beside, axis=1).sort_values(("Longpre et al.", "average")),
+    pd.concat(beside, axis=1).rename_axis("domain").sort_values(("Longpre et al.", "average")),
     {"this run, removed": ".1f", "this run, others": "+.4f", "Longpre et al., removed": ".1f"}
     | {f"Longpre et al., {name}": "+.1f" for name in theirs[1:]},
     names={"domain": "domain left out", "this run, group": "counterpart",
