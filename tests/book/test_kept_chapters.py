@@ -14,8 +14,11 @@ from dataworth.runs.kept import READ
 
 READER = """
 import runpy, sys
-for name in ("torch", "transformers", "diffusers", "timm", "open_clip", "datasets", "tokenizers"):
-    sys.modules[name] = None
+class Absent:  # None in sys.modules would do, but scipy looks there for torch
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "transformers", "diffusers", "timm", "open_clip", "datasets"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 ROOT = Path(__file__).parents[2]
