@@ -32,6 +32,7 @@ SLOW = [
     "book/test_build.py",
     "book/test_every_way.py",
     "book/test_forecast.py",
+    "book/test_kept_chapters.py",
     "book/test_variants.py",
     "book/test_work.py",
     "data/test_large.py",

@@ -185,9 +185,8 @@ class _Keeper:
         content = {"answers": self.answers, "results": self.results, "arrays": arrays}
         with zipfile.ZipFile(self.target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
             stamp = (1980, 1, 1, 0, 0, 0)  # equal content, equal bytes
-            file.writestr(
-                zipfile.ZipInfo(CONTENT, stamp), json.dumps(content), zipfile.ZIP_DEFLATED
-            )
+            # Specs of a study repeat each other's ids: only LZMA looks back that far.
+            file.writestr(zipfile.ZipInfo(CONTENT, stamp), json.dumps(content), zipfile.ZIP_LZMA)
             for number, array in enumerate(self.arrays):
                 raw = io.BytesIO()
                 np.save(raw, array, allow_pickle=False)
