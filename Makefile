@@ -58,7 +58,7 @@ test: $(READY)
 
 # The fault suites in full: thousands of kills, damages, second processes and mutated inputs. Hours.
 soak: $(READY)
-	DATAWORTH_SOAK=full $(TESTS) tests/soak tests/fit/test_properties.py tests/book/test_every_way.py
+	DATAWORTH_SOAK=full $(TESTS) tests/soak tests/fit/test_properties.py tests/book/test_every_way.py tests/book/test_kept_chapters.py
 
 lab: $(READY)
 	@mkdir -p .venv/etc/jupyter/labconfig
