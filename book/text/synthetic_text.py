@@ -97,7 +97,7 @@ tables.show(study.summary(), {"core minutes": ".2f"})
 # %%
 from dataworth.figures import curves, draw, forest, series, show
 
-past = (claims.recorded("synthetic-text") or {}).get("evidence", {})
+past = {} if params.own else (claims.recorded("synthetic-text") or {}).get("evidence", {})
 main = {arm: study.curves[arm] for arm in (REAL, SYNTHETIC, RETRIEVED)}
 show(
     draw(

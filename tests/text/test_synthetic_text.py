@@ -12,7 +12,10 @@ from dataworth.data import Corpus
 from dataworth.errors import UserError
 from dataworth.studies import synthetic_text, text
 from dataworth.studies.synthetic_text import REAL, RETRIEVED, SYNTHETIC, SyntheticText, mixed, run
-from dataworth.text.count_models import sources
+from dataworth.text.count_models import first_tokens
+from dataworth.text.counts import counted
+from dataworth.text.lineages import LineageSpec
+from dataworth.text.tokens import load_parts, run_text_tasks
 
 
 @pytest.mark.parametrize(
@@ -104,13 +107,40 @@ def test_arms_hold_as_many_tokens_as_they_say(memos):
     assert list(arms[RETRIEVED]) == [200, 400]
     assert [e.tokens for e in arms[mixed(0.33)][800][0].sampled] == [264]
     lines = params.lineages()
-    last = lines["accumulate"][2][0]
-    assert last.tokens == 400 and [e.tokens for e in last.sampled] == [400, 400]
-    assert lines["replace"][2][0].parts == () and len(lines["replace"][2][0].sampled) == 1
-    assert max(depth for depth, _ in sources(last)) == 1
-    assert lines["replace"][0] == lines["accumulate"][0]
-    texts = [spec for depth, spec in sources(last)]
-    assert len({t.seed for t in texts}) == 2  # no generation writes with another's random numbers
+    assert lines["replace"][0] == lines["accumulate"][0] == arms[RETRIEVED][400]
+    assert lines["accumulate"][2][1].counts == arms[RETRIEVED][400][1]
+    assert [spec.tokens for spec in lines[REAL][2]] == [1200, 1200]
+
+
+def test_a_generation_learns_from_what_the_one_before_wrote(memos, store):
+    params = small()
+    cells = {
+        arm: (rows[1][0], rows[2][0]) for arm, rows in params.lineages().items() if arm != REAL
+    }
+    kinds = {}
+    for arm, specs in cells.items():
+        for spec in specs:
+            (result,) = run_text_tasks([spec], store=store, workers=1)
+            kinds[arm, spec.generation] = result.metrics["parameters"]
+    # by hand, from the pieces
+    first = cells["replace"][0].counts
+    (real,) = load_parts(first.tokenizer, first.parts, store)
+    end = first.tokenizer.end
+    texts = [first_tokens(real, 400, "parts")]
+    known = texts[0]
+    for generation in (0, 1):
+        model = counted(known, 3, VOCABULARY, end)
+        stream = np.random.SeedSequence([0, generation]).generate_state(1)
+        written = model.sample(400, temperature=1.0, seed=int(stream[0]))
+        texts.append(first_tokens(written, 400, "sampled"))
+        known = [d for text in texts for d in text]
+        of_all = counted(known, 3, VOCABULARY, end)
+        assert kinds["accumulate", generation + 1] == sum(len(x.kinds) for x in of_all.levels)
+    alone = counted(texts[1], 3, VOCABULARY, end)
+    assert kinds["replace", 1] == sum(len(x.kinds) for x in alone.levels)
+    assert kinds["replace", 2] < kinds["accumulate", 2]
+    with pytest.raises(ValidationError, match="of real text alone"):
+        LineageSpec(counts=params.learner(first.parts), generation=1, accumulate=True)
 
 
 def test_a_study_from_end_to_end(memos, store):

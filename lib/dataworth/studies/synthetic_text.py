@@ -19,10 +19,11 @@ from dataworth.arrays import Array
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store
+from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, misfits
-from dataworth.studies.text import authors, own_texts, tokenizer_of
+from dataworth.studies.text import authors, check_texts, tokenizer_of
 from dataworth.studies.worth import Worth
 from dataworth.text.count_models import (
     ORDERS,
@@ -32,9 +33,10 @@ from dataworth.text.count_models import (
     run_count_tasks,
 )
 from dataworth.text.evaluation import Evaluation
+from dataworth.text.lineages import LineageSpec
 from dataworth.text.losses import by_part, document_losses
 from dataworth.text.pools import DOMAINS, whole_card
-from dataworth.text.tokens import TextPart, TokenizerSpec
+from dataworth.text.tokens import TextPart, TokenizerSpec, run_text_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,14 +104,18 @@ class SyntheticText(Parameters):
         return self
 
     @property
+    def own(self) -> bool:
+        """Whether the corpus is a card of one's own: what was recorded is of another."""
+        return check_texts(self.card, SHIPPED)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Training-set sizes of the main arms, in tokens."""
         return tuple(self.base_tokens * factor for factor in self.factors)
 
     def tokenizer(self) -> TokenizerSpec:
         """That of all text chapters; of one's own card alone where there is one."""
-        own = own_texts(self.card, SHIPPED)
-        domains = {self.card: whole_card(self.card)} if own else DOMAINS
+        domains = {self.card: whole_card(self.card)} if self.own else DOMAINS
         return tokenizer_of(self.seed, domains, self.vocabulary)
 
     def pools(self, run: int) -> tuple[TextPart, TextPart]:
@@ -178,33 +184,30 @@ class SyntheticText(Parameters):
                     add(arm, n, self.learner(sampled=(excerpt,)))
         return found
 
-    def lineages(self) -> dict[str, dict[int, list[CountsSpec]]]:
+    def lineages(self) -> dict[str, dict[int, list[CountsSpec | LineageSpec]]]:
         """Models by generation, [generation][run], each of which learns from text of the one
         before: instead of what there was (replace), in addition to it (accumulate); and from as
         much real text as the latter (real)."""
-        found: dict[str, dict[int, list[CountsSpec]]] = {arm: {} for arm in (*GROWTH, REAL)}
+        found: dict[str, dict[int, list[CountsSpec | LineageSpec]]] = {}
         n = self.generator_tokens
         for run in range(self.seeds):
             a, b = self.pools(run)
-            for arm in GROWTH:
-                texts: tuple[Excerpt, ...] = ()
-                for generation in range(self.generations + 1):
-                    real = not texts or arm == "accumulate"
-                    kept = texts if arm == "accumulate" else texts[-1:]
-                    spec = self.learner(
-                        [a] if real else [], tokens=n if real else None, sampled=kept
-                    )
-                    found[arm].setdefault(generation, []).append(spec)
-                    source = SampledSpec(
-                        counts=spec.model_copy(update={"evaluations": ()}),
-                        tokens=n,
-                        temperature=self.temperature,
-                        seed=self.seed + run + self.seeds * (generation + 1),
-                    )
-                    texts = (*texts, Excerpt(source=source, tokens=n))
+            first = self.learner([a], tokens=n)
             for generation in range(self.generations + 1):
-                spec = self.learner([b], tokens=(generation + 1) * n)
-                found[REAL].setdefault(generation, []).append(spec)
+                specs = {
+                    arm: LineageSpec(
+                        counts=first,
+                        generation=generation,
+                        accumulate=arm == "accumulate",
+                        temperature=self.temperature,
+                        seed=self.seed + run,
+                    )
+                    if generation
+                    else first
+                    for arm in GROWTH
+                } | {REAL: self.learner([b], tokens=(generation + 1) * n)}
+                for arm, spec in specs.items():
+                    found.setdefault(arm, {}).setdefault(generation, []).append(spec)
         return found
 
     def preflight(self) -> None:
@@ -367,10 +370,11 @@ GENERATIONS = "generations, "
 """What cells of `lineages` are named with."""
 
 
+@keep
 def run(params: SyntheticText, store: Store | None = None) -> Study:
     """Run what is missing and collect the study."""
     params.preflight()
     store = store or Store()
     arms = base.run_grid(params.arms(), store, "counts", run=run_count_tasks)
-    lineages = base.run_grid(params.lineages(), store, "generations", run=run_count_tasks)
+    lineages = base.run_grid(params.lineages(), store, "generations", run=run_text_tasks)
     return Study(params, arms, lineages)
