@@ -75,6 +75,7 @@ SLOW = [
     "text/test_filtering.py",
     "text/test_proxy_validity.py",
     "text/test_scores.py",
+    "text/test_synthetic_text.py",
     "text/test_training.py",
     "test_threads.py",
     "book/test_lab.py::test_opening_and_saving_changes_no_file_and_keeps_outputs",

@@ -22,7 +22,7 @@ IMAGES = [
 TEXT = ["data-age", "domains", "proxy-validity", "quality", "toxicity"]
 SHARED = [
     (IMAGES, set(SyntheticScaling.model_fields)),
-    (TEXT, set(TextStudy.model_fields) - BUDGET - {"seeds"}),
+    (TEXT, set(TextStudy.model_fields) - BUDGET - {"card", "seeds"}),
     (TEXT[1:], {"seeds"}),
     (["domains", "proxy-validity"], BUDGET),
     (["quality", "toxicity"], BUDGET),
