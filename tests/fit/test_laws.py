@@ -208,3 +208,18 @@ def test_no_accuracy_above_one_is_predicted() -> None:
     perfect = {"L": loss, "acc": 1 - 0.7 / (1 + np.exp(-3 * (loss - 3)))}
     top = fit(perfect, law="sigmoid", x="L", y="acc", residual="identity")
     assert "at_bound" not in top.flags and top.interval("high").high <= 1
+
+
+def test_a_joint_law_of_noise_alone_grows_beyond_numbers_and_says_so():
+    """Twelve runs that learned nothing: k has no bound, and its slopes stay numbers."""
+    table = {
+        "n_real": [20, 60, 200, 600, 0, 0, 0, 0, 20, 20, 60, 60],
+        "n_syn": [0, 0, 0, 0, 20, 60, 120, 200, 20, 40, 60, 120],
+        "loss": [2.2946, 2.2847, 2.2931, 2.2923, 2.2859, 2.2827, 2.2834, 2.2923, 2.2913, 2.2823,
+                 2.2844, 2.2879],
+    }  # fmt: skip
+    found = fit(table, law="mixture", x=("n_real", "n_syn"), y="loss")
+    assert "unidentified" in found.flags and found.params["k"] > 1e300
+    eta = np.array([[0.003, 720.0, 0.01]])  # beta, log k, g
+    basis, slopes = LAWS["mixture"].log_basis(eta, np.array([[[20.0, 0.0], [20.0, 60.0]]]))
+    assert np.isfinite(basis[1]).all() and all(np.isfinite(x).all() for x in slopes[1].values())

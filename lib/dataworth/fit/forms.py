@@ -365,9 +365,10 @@ class Mixture(BasisLaw):
         real, synthetic = x[..., 0], x[..., 1]
         xp = namespace(eta)
         log_s = xp.log(xp.where(synthetic > 0, synthetic, 1.0))
-        worth = xp.where(synthetic > 0, xp.exp(eta[:, 1, None] + eta[:, 2, None] * log_s), 0.0)
-        total = xp.maximum(real + worth, 1e-300)
-        log_total, fraction = xp.log(total), worth / total
+        # in logarithms: under noise alone k may grow beyond what a number holds
+        worth = xp.where(synthetic > 0, eta[:, 1, None] + eta[:, 2, None] * log_s, -1e300)
+        log_total = xp.logaddexp(xp.log(xp.maximum(real, 1e-300)), worth)
+        fraction = xp.exp(worth - log_total)
         beta = eta[:, 0, None]
         return [xp.zeros_like(log_total), -beta * log_total], [
             {},
