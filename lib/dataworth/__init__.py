@@ -4,7 +4,7 @@ import logging as _logging
 import os as _os
 import warnings as _warnings
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 # Progress needs no widget here; libraries that load tqdm in a notebook would ask for ipywidgets.
 _warnings.filterwarnings("ignore", message="IProgress not found")
