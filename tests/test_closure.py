@@ -146,11 +146,11 @@ def changes_in_chapters(copy: Path, *modules: str) -> set[str]:
 
 def test_the_rooms_of_images_and_texts_leave_each_others_chapters_alone(copy: Path):
     part = {chapter.id: chapter.docname.partition("/")[0] for chapter in CHAPTERS}
+    both = {"synthetic-text"}  # reads its curves as those of images are read
     for room in ("images", "text"):
         inside = [name for name in MODULES if f"{name}.".startswith(f"dataworth.{room}.")]
         changed = changes_in_chapters(copy, *inside)
-        assert {part[name] for name in changed} == {room}
-        assert changed == {name for name in part if part[name] == room}
+        assert changed == {name for name in part if part[name] == room} | both
 
 
 def test_a_figures_code_changes_chapters_and_no_run(copy: Path):
