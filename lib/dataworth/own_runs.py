@@ -31,6 +31,7 @@ from dataworth.errors import UserError, short
 from dataworth.fit.command import AsJson, Fitted, fits, fitted, put_json
 from dataworth.fit.equivalence import equivalence
 from dataworth.fit.result import Fit
+from dataworth.images.classifiers import cross_entropy
 
 PLACE = re.compile(r"\{(\w+)\}")
 DRAWS = 1000
@@ -169,9 +170,7 @@ def table_of_logits(pattern: str, folder: Path) -> Path:
         try:
             with np.load(file) as arrays:
                 logits, labels = arrays["logits"].astype(float), arrays["labels"].astype(int)
-            top = logits.max(1)
-            nats = top + np.log(np.exp(logits - top[:, None]).sum(1))
-            loss = float((nats - logits[np.arange(len(labels)), labels]).mean())
+            loss = float(cross_entropy(logits, labels).mean())
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise UserError(
                 f"RUNS: {file} holds no arrays logits (N, classes) and labels (N,) ({error})."

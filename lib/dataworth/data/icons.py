@@ -85,11 +85,10 @@ def svg(icon_set: dict[str, Any], name: str) -> str:
     )
 
 
-def rasterised(drawing: str, side: int) -> NDArray[np.uint8]:
-    """The ink (255 - grey) of an SVG on white, (side, side): trimmed, as large as fits, centred.
-
-    Grey is ITU-R 601 luma; the reduction averages areas (anti-aliasing); the most ink becomes 255.
-    """
+def rendered(
+    drawing: str, width: int, mode: Literal["L", "RGBA"], background: str | None = None
+) -> NDArray[np.uint8]:
+    """An SVG as pixels of a mode of Pillow's, `width` wide. UserError without the renderer."""
     try:
         import resvg_py
     except ImportError as error:
@@ -100,10 +99,20 @@ def rasterised(drawing: str, side: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     png = resvg_py.svg_to_bytes(
-        svg_string=drawing, background="white", width=FINE, skip_system_fonts=True
+        svg_string=drawing, background=background, width=width, skip_system_fonts=True
     )
     with Image.open(io.BytesIO(bytes(png))) as picture:
-        ink = 255 - np.asarray(picture.convert("L"))
+        return np.asarray(picture.convert(mode))
+
+
+def rasterised(drawing: str, side: int) -> NDArray[np.uint8]:
+    """The ink (255 - grey) of an SVG on white, (side, side): trimmed, as large as fits, centred.
+
+    Grey is ITU-R 601 luma; the reduction averages areas (anti-aliasing); the most ink becomes 255.
+    """
+    from PIL import Image
+
+    ink = 255 - rendered(drawing, FINE, "L", background="white")
     rows, columns = (np.flatnonzero((ink > GROUND).any(axis)) for axis in (1, 0))
     if len(rows) == 0:
         raise FormatError("a drawing is empty")

@@ -18,7 +18,6 @@ from __future__ import annotations
 import colorsys
 import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -31,9 +30,8 @@ from numpy.typing import NDArray
 
 from dataworth.data.catalog import Card
 from dataworth.data.formats import FormatError
-from dataworth.data.icons import svg
+from dataworth.data.icons import rendered, svg
 from dataworth.data.splits import Decoded, Described, content_ids
-from dataworth.errors import UserError
 from dataworth.parameters import Value
 
 Pictures = NDArray[np.uint8]
@@ -260,18 +258,7 @@ def _render(icons: Sequence[Icon], side: int) -> tuple[Pictures, Pictures]:
 def rasterised(drawing: str, side: int) -> Pictures:
     """An SVG as (side, side, 4) colour times alpha, and alpha: rendered at `FINE` pixels, the means
     of blocks."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise UserError(
-            "Icons are rendered with the Python package `resvg-py`, which is not installed: "
-            "install dataworth[images]."
-        ) from error
-    from PIL import Image
-
-    png = resvg_py.svg_to_bytes(svg_string=drawing, width=FINE, skip_system_fonts=True)
-    with Image.open(io.BytesIO(bytes(png))) as picture:
-        fine = np.asarray(picture.convert("RGBA")).astype(np.uint32)
+    fine = rendered(drawing, FINE, "RGBA").astype(np.uint32)
     block = FINE // side
     fine[..., :3] = (fine[..., :3] * fine[..., 3:] + 127) // 255
     sums = fine.reshape(side, block, side, block, 4).sum((1, 3), dtype=np.uint32)

@@ -421,11 +421,7 @@ def run(params: Filtering, store: Store | None = None) -> Filtered:
     compared = {a: params.trained(chosen.pools, params.loss_model) for a, chosen in arms.items()}
     runs = base.run_grid(compared, store, params.loss_model, run=run_text_tasks)
     specs = {
-        arm: [
-            params.language_model(pool, s, keep_weights=True)
-            for s, pool in enumerate(arms[arm].pools)
-        ]
-        for arm in params.tested(arms)
+        arm: params.language_models(arms[arm].pools, params.model) for arm in params.tested(arms)
     }
     models = base.run_grid(specs, store, "language models", run=run_text_tasks)
     tasks = params.downstream()

@@ -210,14 +210,18 @@ class PoolStudy(TextStudy):
         chosen = self.held_out() if evaluations is None else evaluations
         return super().language_model(documents, seed, chosen, tokens or self.tokens, **changes)
 
+    def language_models(self, pools: Sequence[Pool], model: str) -> list[LanguageModelSpec]:
+        """A run of a language model, by name, on each of the pools of an arm, with its weights."""
+        return [
+            self.language_model(pool, run, keep_weights=True, model=model)
+            for run, pool in enumerate(pools)
+        ]
+
     def trained(self, pools: Sequence[Pool], model: str) -> list[Trained]:
         """A run of a model, by name, on each of the pools of an arm, evaluated on `held_out`: run
         `seed` of a language model, or counts, whose only chance is the pool."""
         if model in MODELS:
-            return [
-                self.language_model(pool, run, keep_weights=True, model=model)
-                for run, pool in enumerate(pools)
-            ]
+            return list(self.language_models(pools, model))
         how = {"tokenizer": self.tokenizer(), "order": ORDERS[model]}
         asked = self.held_out()
         return [CountsSpec(parts=pool.parts(), evaluations=asked, **how) for pool in pools]
