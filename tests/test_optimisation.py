@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.optimisation import Descent, Optimisation, kept_weights, mean_losses, weights_of
+from dataworth.optimisation import (
+    Descent,
+    Optimisation,
+    kept_weights,
+    mean_losses,
+    muon_class,
+    orthogonalised,
+    weights_of,
+)
 
 rates = st.builds(
     Optimisation,
@@ -100,6 +108,30 @@ def test_the_loop_is_the_one_that_torch_documents():
         torch.testing.assert_close(mine, other)
     means = np.mean(np.reshape(expected[:10], (2, 5)), axis=1)
     np.testing.assert_allclose(mean_losses(ours.losses, 5), means, rtol=1e-5)
+
+
+def test_muon_is_that_of_torch_for_matrices_of_any_shape():
+    torch.manual_seed(0)
+    shapes = [(6, 9), (9, 6), (6, 6), (6, 9), (4, 12)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    mine = muon_class()(ours, lr=0.02, weight_decay=0.1)
+    peer = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        mine.step()
+        peer.step()
+    for p, q in zip(ours, theirs, strict=True):  # torch's iteration is in bfloat16
+        torch.testing.assert_close(p, q, rtol=0, atol=2e-3)
+
+
+def test_orthogonalised_has_singular_values_near_one():
+    torch.manual_seed(0)
+    stack = torch.randn(3, 8, 20) * torch.tensor([1e-4, 1.0, 1e4])[:, None, None]
+    values = torch.linalg.svdvals(orthogonalised(stack))
+    assert ((values > 0.6) & (values < 1.3)).all()
 
 
 def test_checkpoints_are_averaged_models_of_one_run():

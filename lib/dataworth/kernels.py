@@ -58,15 +58,20 @@ def matmul(
     return torch.nn.functional.gelu(y, approximate=gelu) if gelu else y
 
 
-@cache
-def linear_class() -> type[torch.nn.Linear]:
-    """A subclass of `torch.nn.Linear` that multiplies by `matmul` on a CPU, gradients too.
-
-    Made on first use: torch is not imported before.
-    """
-    import torch
-    from torch import nn
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """`torch.nn.functional.linear`, in float32 on a CPU by `matmul`, gradients too."""
     from torch.nn import functional as F
+
+    if x.device.type != "cpu" or x.dtype != weight.dtype or x.element_size() != 4:
+        return F.linear(x, weight, bias)
+    y: torch.Tensor = _multiply_class().apply(x.flatten(0, -2), weight, bias)
+    return y.unflatten(0, x.shape[:-1])
+
+
+@cache
+def _multiply_class() -> Any:
+    """The product with its gradients; made on first use: torch is not imported before."""
+    import torch
 
     class Multiply(torch.autograd.Function):
         @staticmethod
@@ -88,12 +93,17 @@ def linear_class() -> type[torch.nn.Linear]:
                 slope.sum(0) if for_bias else None,
             )
 
+    return Multiply
+
+
+@cache
+def linear_class() -> type[torch.nn.Linear]:
+    """A subclass of `torch.nn.Linear` that multiplies by `linear`; made on first use."""
+    from torch import nn
+
     class Linear(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if x.device.type != "cpu" or x.dtype != torch.float32:
-                return F.linear(x, self.weight, self.bias)
-            y = Multiply.apply(x.flatten(0, -2), self.weight, self.bias)
-            return y.unflatten(0, x.shape[:-1])
+            return linear(x, self.weight, self.bias)
 
     return Linear
 

@@ -21,6 +21,7 @@ from dataworth.data.rows import Images, Rows
 from dataworth.images import shifts
 from dataworth.images.feeding import as_input, feed
 from dataworth.images.parts import Part, load_parts
+from dataworth.images.pooling import read_class_token
 from dataworth.kernels import use_fast_matmul
 from dataworth.optimisation import (
     Descent,
@@ -61,19 +62,18 @@ class Vit(Value):
     def build(self, image_size: int, channels: int, classes: int) -> torch.nn.Module:
         import timm
 
-        return use_fast_matmul(
-            timm.create_model(
-                self.name,
-                pretrained=False,
-                img_size=image_size,
-                patch_size=self.patch,
-                in_chans=channels,
-                embed_dim=self.width,
-                depth=self.depth,
-                num_heads=self.heads,
-                num_classes=classes,
-            )
+        made = timm.create_model(
+            self.name,
+            pretrained=False,
+            img_size=image_size,
+            patch_size=self.patch,
+            in_chans=channels,
+            embed_dim=self.width,
+            depth=self.depth,
+            num_heads=self.heads,
+            num_classes=classes,
         )
+        return use_fast_matmul(read_class_token(made))
 
 
 MODELS: dict[str, Vit] = {

@@ -79,9 +79,11 @@ class Towers(Value):
         from open_clip.factory import get_model_config
         from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
+        from dataworth.images.pooling import clip_class
+
         if self.name:
             return CLIP(**get_model_config(self.name))
-        made = CLIP(
+        made = clip_class()(
             self.embedding,
             CLIPVisionCfg(
                 layers=self.depth,
