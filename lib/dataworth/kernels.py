@@ -108,11 +108,39 @@ def linear_class() -> type[torch.nn.Linear]:
     return Linear
 
 
+@cache
+def patches_class() -> type[torch.nn.Conv2d]:
+    """A subclass of `torch.nn.Conv2d` that cuts images into patches and multiplies by `linear` on
+    a CPU, where a convolution's gradient takes several times as long; made on first use."""
+    from torch import nn
+
+    class Patches(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            down, right = (int(side) for side in self.kernel_size)
+            height, width = x.shape[2] // down, x.shape[3] // right
+            if x.device.type != "cpu" or x.shape[2:] != (height * down, width * right):
+                return super().forward(x)
+            cut = x.unflatten(3, (width, right)).unflatten(2, (height, down))
+            cut = cut.permute(0, 2, 4, 1, 3, 5).flatten(3)  # (B, h, w, C * patch)
+            return linear(cut, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+    return Patches
+
+
+def _cuts_patches(module: Any) -> bool:
+    """Whether a convolution's windows lie side by side."""
+    apart = (module.padding, module.dilation, module.groups) == ((0, 0), (1, 1), 1)
+    return bool(module.kernel_size == module.stride and apart)
+
+
 def use_fast_matmul(model: torch.nn.Module) -> torch.nn.Module:
-    """The model itself, its `torch.nn.Linear` layers made `linear_class()`; weights stay."""
+    """The model itself, its `torch.nn.Linear` layers made `linear_class()` and convolutions that
+    cut patches `patches_class()`; weights stay."""
     from torch import nn
 
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = linear_class()
+        elif type(module) is nn.Conv2d and _cuts_patches(module):
+            module.__class__ = patches_class()
     return model
