@@ -16,6 +16,7 @@ from dataworth.data.large import large_card, lemmas
 
 SIDE = 64
 COUNT = 12
+CARDS = ("imagenet-1k", "imagenet-100", "cifar10", "c4", "fineweb", "pile", "common-pile")
 
 
 def synsets() -> list[str]:
@@ -24,7 +25,9 @@ def synsets() -> list[str]:
     return [s for s in large_card("imagenet-1k").synsets if s in shared][:COUNT]
 
 
-def picture(label: int, seed: int, kind: str = "photo", suffix: str = "JPEG") -> bytes:
+def picture(
+    label: int, seed: int, kind: str = "photo", suffix: str = "JPEG", side: int = SIDE
+) -> bytes:
     """An image of a class: a bar of its colour at its place. No two have the same pixels."""
     from PIL import Image
 
@@ -34,6 +37,8 @@ def picture(label: int, seed: int, kind: str = "photo", suffix: str = "JPEG") ->
     block = pixels[5 + 18 * row : 21 + 18 * row, 3 + 15 * column : 16 + 15 * column]
     block += np.array([60 + 13 * label, 200 - 12 * label, 90])[None, None] % 166
     made = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if side != SIDE:
+        made = made.resize((side, side))
     if kind == "sketch":
         made = made.convert("L").point(lambda x: 255 - x).convert("RGB")
     with io.BytesIO() as file:
@@ -63,11 +68,12 @@ def imagenet(root: Path, train: int = 30, test: int = 5, shifted: int = 4) -> No
     names = synsets()
     words = lemmas(tuple(names))
     label = datasets.ClassLabel(names=[words[s] for s in names])
-    for split, count, start in (("train", train, 0), ("validation", test, 1000)):
-        found = labelled(count, start)
-        columns = {"image": [raw for _, raw in found], "label": [c for c, _ in found]}
-        path = root / f"ILSVRC/imagenet-1k/data/{split}-00000-of-00001.parquet"
-        write_parquet(path, columns, {"label": label})
+    for repo, start in (("ILSVRC/imagenet-1k", 0), ("clane9/imagenet-100", 7000)):
+        for split, count, first in (("train", train, start), ("validation", test, start + 1000)):
+            found = labelled(count, first)
+            columns = {"image": [raw for _, raw in found], "label": [c for c, _ in found]}
+            path = root / f"{repo}/data/{split}-00000-of-00001.parquet"
+            write_parquet(path, columns, {"label": label})
 
     place = {s: i for i, s in enumerate(large_card("imagenet-v2").synsets)}
     v2 = root / "vaishaal/ImageNetV2/imagenetv2-matched-frequency.tar.gz"
@@ -96,6 +102,30 @@ def imagenet(root: Path, train: int = 30, test: int = 5, shifted: int = 4) -> No
     write_parquet(path, columns, {"wnid": datasets.Value("string")})
 
 
+def cifar10(root: Path, train: int = 30, test: int = 5) -> None:
+    """CIFAR-10's images, 32 pixels a side."""
+    import datasets
+
+    names = [
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ]
+    label = datasets.ClassLabel(names=names)
+    for split, count, start in (("train", train, 9000), ("test", test, 9500)):
+        found = [(c, picture(c, start + i, side=32)) for i in range(count) for c in range(10)]
+        columns = {"image": [raw for _, raw in found], "label": [c for c, _ in found]}
+        path = root / f"uoft-cs/cifar10/plain_text/{split}-00000-of-00001.parquet"
+        write_parquet(path, columns, {"label": label})
+
+
 def pipelines(root: Path, scratch: Path) -> None:
     """The generators that the profiles name, with random weights."""
     from tiny_pipelines import amused, deepfloyd, stable_diffusion
@@ -105,6 +135,7 @@ def pipelines(root: Path, scratch: Path) -> None:
         "DeepFloyd/IF-I-XL-v1.0": deepfloyd,
         "amused/amused-256": amused,
         "stabilityai/sd-turbo": stable_diffusion,
+        "common-canvas/CommonCanvas-S-C": stable_diffusion,
     }
     for i, (repo, build) in enumerate(made.items()):
         target = root / repo
@@ -149,30 +180,87 @@ def captioner(root: Path) -> None:
     Blip2ForConditionalGeneration(config).save_pretrained(target)
 
 
-def c4(root: Path, documents: int = 400) -> None:
-    """Crawled texts with timestamps, as C4 has them."""
+FIELDS = {
+    "law": "court judge claim party order appeal clause rule statute counsel",
+    "sea": "boat wind harbour sail captain storm island rope crew voyage",
+    "farm": "field corn barn horse plough seed harvest fence milk orchard",
+    "town": "street market shop station bridge crowd tower church square house",
+}
+VERBS = ["saw", "found", "kept", "moved", "brought", "left", "held", "made", "took", "gave"]
+RARE = ["old", "small", "quiet", "bright", "heavy", "broken", "early", "narrow", "green", "cold"]
+
+
+def prose(rng: np.random.Generator, field: str, sentences: int = 9) -> str:
+    """English sentences on a field, so that scorers of English have something to read."""
+    nouns = FIELDS[field].split()
+    made = []
+    for _ in range(sentences):
+        one, other, third = rng.choice(nouns, 3, replace=False)
+        first, second = rng.choice(RARE, 2, replace=False)
+        verbs = rng.choice(VERBS, 2)
+        made.append(
+            f"The {first} {one} {verbs[0]} the {other} in the morning, and in the year "
+            f"{rng.integers(1000, 9999)} they {verbs[1]} a {second} {third} with it."
+        )
+    return " ".join(made)
+
+
+def documents(count: int, seed: int) -> list[dict[str, Any]]:
+    """Dated texts of the fields in turn; no two are alike, one in ten is rude."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        field, year = list(FIELDS)[i % len(FIELDS)], 2013 + i % 12
+        text = prose(rng, field, 6 + int(rng.integers(8))) + (
+            " You are a stupid idiot and I hate you, shut up." if i % 10 == 3 else ""
+        )
+        made.append({"text": text, "field": field, "date": f"{year}-0{1 + i % 9}-11T08:12:34Z"})
+    return made
+
+
+def texts(root: Path, count: int = 600) -> None:
+    """C4, FineWeb, the Pile and the Common Pile: columns and files as theirs."""
     import gzip
 
-    rng = np.random.default_rng(5)
-    path = root / "allenai/c4/en.noblocklist/c4-train.00000-of-00001.json.gz"
-    path.parent.mkdir(parents=True)
-    words = [f"word{i}" for i in range(400)]
-    with gzip.open(path, "wt", encoding="utf-8") as file:
-        for i in range(documents):
-            year = 2008 + i % 15
-            text = " ".join(rng.choice(words[10 * (year - 2008) :][:200], 120))
-            row = {
-                "text": text,
-                "timestamp": f"{year}-0{1 + i % 9}-11T08:12:34Z",
-                "url": f"https://example.org/{i}",
-            }
-            file.write(json.dumps(row) + "\n")
+    import datasets
+    import pyarrow
+
+    def lines(rows: list[dict[str, Any]]) -> bytes:
+        return "\n".join(map(json.dumps, rows)).encode()
+
+    def path(name: str) -> Path:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        return root / name
+
+    of_c4 = [
+        {"text": d["text"], "timestamp": d["date"], "url": f"https://example.org/{i}"}
+        for i, d in enumerate(documents(count, 1))
+    ]
+    crawl = path("allenai/c4/en.noblocklist/c4-train.00000-of-01024.json.gz")
+    crawl.write_bytes(gzip.compress(lines(of_c4), 1))
+    fine = [{"text": d["text"], "id": str(i), "date": d["date"]}
+            for i, d in enumerate(documents(count, 2))]  # fmt: skip
+    datasets.Dataset.from_list(fine).to_parquet(
+        path("HuggingFaceFW/fineweb/sample/10BT/000_00000.parquet")
+    )
+    of_pile = [{"text": d["text"], "meta": {"pile_set_name": d["field"]}}
+               for d in documents(count, 3)]  # fmt: skip
+    with pyarrow.output_stream(
+        str(path("monology/pile-uncopyrighted/train/00.jsonl.zst")), compression="zstd"
+    ) as file:
+        file.write(lines(of_pile))
+    made = documents(count, 4)
+    for field in FIELDS:
+        of = [{"text": d["text"], "source": field} for d in made if d["field"] == field]
+        name = f"common-pile/comma_v0.1_training_dataset/{field}/{field}-0000.json.gz"
+        path(name).write_bytes(gzip.compress(lines(of), 1))
 
 
 def make(root: Path, scratch: Path) -> Path:
     """The whole tiny hub."""
     imagenet(root)
+    cifar10(root)
     pipelines(root, scratch)
     captioner(root)
-    c4(root)
+    texts(root)
     return root

@@ -9,12 +9,13 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_set import package
 
-from dataworth.data import Corpus, cards, fetch, join, load_corpus, load_images, status
+from dataworth.data import Corpus, cards, fetch, join, load_corpus, load_images, own_texts, status
 from dataworth.data import card as find_card
 from dataworth.data.catalog import Card, HeldOut
 from dataworth.data.documents import (
@@ -34,7 +35,8 @@ from dataworth.data.duplicates import (
     shingles,
     signatures,
 )
-from dataworth.data.large_texts import stream_corpus
+from dataworth.data.large_texts import large_texts
+from dataworth.data.own import OwnData
 from dataworth.data.text import corpus_of
 from dataworth.data.text_formats import (
     READERS,
@@ -461,33 +463,46 @@ def test_join_drops_copies_and_unshared_labels(corpus: Corpus) -> None:
 # ---- corpora of a hub -------------------------------------------------------------------------
 
 
-def hub_folder(folder: Path, rows: list[dict]) -> Path:
-    folder.mkdir()
-    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
+def hub_copy_of(root: Path, folder: str, rows: list[dict]) -> Path:
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    text = "\n".join(map(json.dumps, rows)).encode()
+    with pyarrow.output_stream(str(root / folder / "00.jsonl.zst"), compression="zstd") as file:
+        file.write(text)
+    return root
 
 
-def test_a_large_corpus_streams_from_a_folder(tmp_path: Path) -> None:
-    texts = random_texts(5, 11)
-    pages = [
-        {"text": t, "timestamp": f"2019-04-{10 + i}T00:00:00Z", "url": "u"}
-        for i, t in enumerate([*texts, texts[0], random_texts(1, 12)[0]])
-    ]
-    found = stream_corpus("c4", 6, folder=hub_folder(tmp_path / "c4", pages))
+def test_a_large_corpus_is_fetched_from_a_copy_of_its_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAWORTH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DATAWORTH_HUB", str(tmp_path / "hub"))
+    texts = random_texts(9, 11)
+    pages = [{"text": t, "timestamp": f"2019-04-{10 + i}T00:00:00Z"} for i, t in enumerate(texts)]
+    hub_copy_of(tmp_path / "hub", "allenai/c4/en.noblocklist", [*pages, pages[0]])
+    with pytest.raises(UserError, match="'c4' is not here yet: dataworth data fetch c4"):
+        find_card("c4")
+    folder = fetch("c4")
+    found = load_corpus("c4")
     assert sorted(found.texts) == sorted(texts) and set(found.years) == {2019}
-    assert found.card == "c4" and set(found.domains) == {"c4"}
-    pile = [{"text": t, "meta": {"pile_set_name": f"S{i}"}} for i, t in enumerate(texts)]
-    found = stream_corpus("pile", 3, folder=hub_folder(tmp_path / "pile", pile))
-    assert sorted(found.domains) == ["S0", "S1", "S2"] and set(found.years) == {UNDATED}
+    assert find_card("c4").split_names == ("train", "validation", "test") and fetch("c4") == folder
+    # Sources of a repository are read in turn, so that the first documents are of all of them.
+    monkeypatch.setitem(
+        large_texts(), "pile", large_texts()["pile"].model_copy(update={"documents": 4})
+    )
+    for source in "ab":
+        rows = [
+            {"text": t, "meta": {"pile_set_name": source}} for t in random_texts(4, ord(source))
+        ]
+        hub_copy_of(tmp_path / "hub", f"monology/pile-uncopyrighted/train/{source}", rows)
+    assert sorted(load_corpus("pile").domains) == ["a", "a", "b", "b"]
+    with pytest.raises(UserError, match=r"hub copies .* has no HuggingFaceFW/fineweb"):
+        fetch("fineweb")
 
 
-def test_a_large_corpus_says_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no large corpus 'c5'; they are: c4, pile"):
-        stream_corpus("c5", 3)
-    with pytest.raises(UserError, match="documents: 0 cannot be read"):
-        stream_corpus("c4", 0)
-    folder = hub_folder(tmp_path / "x", [{"body": "a"}])
-    with pytest.raises(UserError, match="no column 'timestamp'; they have body"):
-        stream_corpus("c4", 1, folder=folder)
-    with pytest.raises(UserError, match="could not be read from"):
-        stream_corpus("c4", 1, folder=tmp_path / "none")
+def test_large_files_are_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": t, "n": i} for i, t in enumerate(random_texts(5, 3))]
+    hub_copy_of(tmp_path, "x", rows)
+    whole = own_texts.read(OwnData(text=str(tmp_path / "x")))
+    monkeypatch.setattr(own_texts, "STREAMED", 0)
+    assert own_texts.read(OwnData(text=str(tmp_path / "x"))).documents == whole.documents
+    assert len(whole.documents) == 5

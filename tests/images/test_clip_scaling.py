@@ -182,7 +182,7 @@ def test_real_captions_hold_in_their_images(splits):
     """The attribute words of a caption are among those measured on its image."""
     whole = splits("fashion-mnist", "validation")
     holds = attributes(whole.images, whole.labels)
-    words = clip.real_captions(whole.images, whole.labels, whole.ids.tolist())
+    words = clip.real_captions("fashion-mnist", whole.images, whole.labels, whole.ids.tolist())
     assert set().union(*holds) <= ATTRIBUTES
     for text, found in zip(words, holds, strict=True):
         assert ATTRIBUTES & set(text.split()) <= set(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -244,11 +244,24 @@ def load_model(chapter: Chapter, reference: str) -> type[BaseModel]:
     return model
 
 
-def preflight(parameters: Parameters) -> None:
-    """Call the model's own check of its surroundings (data there, pools large enough), if any."""
-    check = getattr(type(parameters.model), "preflight", None)
+def preflight(parameters: Parameters) -> Parameters:
+    """Call the model's own check of its surroundings (data there, pools large enough), if any;
+    before it, what fetches them (`fetch`), after which the parameters may be others: gives them."""
+    model = parameters.model
+    if (fetch := getattr(type(model), "fetch", None)) is not None and fetch(model):
+        from pydantic import ValidationError
+
+        try:
+            model = strictly(type(model), parameters.values)
+        except ValidationError as error:
+            raise UserError(f"{faults(error)}.") from None
+        values = model.model_dump(mode="json")
+        rows = [replace(row, value=values[row.name]) for row in parameters.rows]
+        parameters = Parameters(values, rows, model)
+    check = getattr(type(model), "preflight", None)
     if check is not None:
-        check(parameters.model)
+        check(model)
+    return parameters
 
 
 def doubts(parameters: Parameters) -> list[str]:

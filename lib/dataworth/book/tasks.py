@@ -79,8 +79,8 @@ def make_plan(
             plan.stale[c.id] = why
     if checked:
         for chapter_id in plan.stale:
-            resolved, header = plan.parameters[chapter_id], plan.headers[chapter_id]
-            params.preflight(resolved)
+            header = plan.headers[chapter_id]
+            resolved = plan.parameters[chapter_id] = params.preflight(plan.parameters[chapter_id])
             # What it fetched is part of the key by its content.
             notebook = plan.notebooks[chapter_id]
             plan.keys[chapter_id] = chapter_key(
@@ -112,8 +112,8 @@ def work(plan: Plan) -> Forecast:
     """Compute what the study of a plan's one chapter lacks, in this process and on its engine, and
     give what the store holds of it then. Raises UserError."""
     (chapter,) = plan.chapters
-    resolved, reference = plan.parameters[chapter.id], plan.headers[chapter.id].params
-    params.preflight(resolved)
+    reference = plan.headers[chapter.id].params
+    resolved = params.preflight(plan.parameters[chapter.id])
     if (study := params.study(resolved, reference)) is None:
         raise UserError(f"Chapter '{chapter.id}' has no runs; run: dataworth run {chapter.id}")
     study(None)

@@ -79,7 +79,7 @@ def run(
     if dry:
         stale = execution.why_stale(chapter, variant, key)
         _refuse_taken(chapter, variant, asked)
-        params.preflight(asked)
+        asked = params.preflight(asked)
         waiting = {chapter.id: stale} if stale else {}
         tasks.foretell(replace(plan, layout=variant, stale=waiting), chapter, display)
         return variant
@@ -88,8 +88,9 @@ def run(
             display.say(f"{chapter.id}, variant '{name}': {SAME}")
             return variant
         _refuse_taken(chapter, variant, asked)
-        params.preflight(asked)
-        # What it fetched is part of the key by its content.
+        asked = params.preflight(asked)
+        # What it fetched is part of the key by its content, and may bound the profile's sizes too.
+        own = params.resolve(chapter, plan.notebooks[chapter.id], plan.headers[chapter.id], layout)
         plan = tasks.make_plan(layout, chapter.id, overrides, checked=False, files=files)
         execution.clear(chapter, making)
         shutil.rmtree(making.executed, ignore_errors=True)

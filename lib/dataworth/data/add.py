@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -14,11 +13,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from dataworth import errors, strict_yaml
+from dataworth import strict_yaml
 from dataworth.data import own_images, own_texts, store
-from dataworth.data.catalog import Card, OwnSource, own_folder, shipped
-from dataworth.data.documents import UNDATED
-from dataworth.data.documents import content_sha256 as sha256_of_texts
+from dataworth.data.catalog import Card, OwnSource, own_folder, shipped, write_own
 from dataworth.data.own import OwnData
 from dataworth.data.report import Report
 from dataworth.data.splits import content_sha256 as sha256_of_images
@@ -108,12 +105,12 @@ def add(asked: Request, *, root: Path | None = None) -> Added:
     else:
         found = own_texts.read(data, card_id)
         contents = found.documents
-        described = _of_texts(found)
+        described = found.described
     card = Card.model_validate(about | described)
     folder = store.keep(card, contents, root=root)
     path = own_folder() / f"{card_id}.yaml"
     before = _content(path)
-    _write(path, card)
+    write_own(card, "dataworth data add")
     return Added(card, path, folder, found.report, before not in (None, card.content_sha256))
 
 
@@ -126,20 +123,6 @@ def _of_images(found: own_images.OwnImages) -> dict[str, Any]:
         "source_splits": {name: len(split.labels) for name, split in found.decoded.items()},
         "content_sha256": sha256_of_images(found.decoded),
         "content_split": found.rule.model_dump(),
-    }
-
-
-def _of_texts(found: own_texts.OwnTexts) -> dict[str, Any]:
-    years = [d.year for d in found.documents]
-    return {
-        "modality": "text",
-        "domains": tuple(sorted({d.domain for d in found.documents})),
-        "years": (min(years), max(years)) if UNDATED not in years else None,
-        "labels": found.labels,
-        "characters": sum(len(d.text) for d in found.documents),
-        "source_splits": {"documents": len(found.documents)},
-        "content_sha256": sha256_of_texts(found.documents),
-        "held_out": {"validation": 0.1, "test": 0.2},
     }
 
 
@@ -159,8 +142,9 @@ def _id(asked: Request) -> str:
     else:
         made = asked.id
     from dataworth.data.large import large_cards
+    from dataworth.data.large_texts import large_texts
 
-    if made in {c.id for c in shipped()} | set(large_cards()):
+    if made in {*(c.id for c in shipped()), *large_cards(), *large_texts()}:
         raise UserError(f"id: '{made}' is a card of the package; name another (--id my-{made}).")
     return made
 
@@ -171,26 +155,3 @@ def _content(path: Path) -> str | None:
         return str(found)
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         return None
-
-
-def _write(path: Path, card: Card) -> None:
-    """Whole or not at all, as every file that others read meanwhile."""
-    said = card.model_dump(mode="json", exclude_defaults=True, exclude={"id", "providers"})
-    said["providers"] = [
-        {"kind": source.kind, "version": source.version, "data": source.data.said()}
-        for source in card.providers
-        if isinstance(source, OwnSource)
-    ]
-    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(
-            f"# Written by dataworth data add; card={card.id} names it in parameters.\n{text}",
-            encoding="utf-8",
-        )
-        aside.replace(path)
-    except OSError as error:
-        raise errors.cannot_write(path.parent, error, "DATAWORTH_HOME") from error
-    finally:
-        aside.unlink(missing_ok=True)

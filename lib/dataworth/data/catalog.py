@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection
 from functools import cache, lru_cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from pydantic import (
 )
 
 from dataworth.data.own import OwnData
-from dataworth.errors import UserError
+from dataworth.errors import UserError, cannot_write
 from dataworth.parameters import Value, faults
 from dataworth.paths import home
 
@@ -310,6 +311,32 @@ def _own(path: Path, changed_at: int, size: int) -> Card | str:
         return str(error).splitlines()[0]
 
 
+def write_own(card: Card, command: str) -> Path:
+    """The file of a card of the user's own, written whole or not at all; `command` made it."""
+    said = card.model_dump(mode="json", exclude_defaults=True, exclude={"id", "providers"})
+    said["providers"] = [
+        {"kind": source.kind, "version": source.version, "data": source.data.said()}
+        if isinstance(source, OwnSource)
+        else source.model_dump(mode="json")
+        for source in card.providers
+    ]
+    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
+    path = own_folder() / f"{card.id}.yaml"
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(
+            f"# Written by {command}; card={card.id} names it in parameters.\n{text}",
+            encoding="utf-8",
+        )
+        aside.replace(path)
+    except OSError as error:
+        raise cannot_write(path.parent, error, "DATAWORTH_HOME") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
 def cards() -> tuple[Card, ...]:
     """All cards: those of the package, then the user's own."""
     return (*shipped(), *(found for found in own().values() if isinstance(found, Card)))
@@ -321,6 +348,7 @@ def card(card_id: str) -> Card:
         if candidate.id == card_id:
             return candidate
     from dataworth.data.large import large_cards
+    from dataworth.data.large_texts import large_texts
 
     if isinstance(fault := own().get(card_id), str):
         raise UserError(
@@ -328,7 +356,7 @@ def card(card_id: str) -> Card:
             "add the data again (dataworth data add)."
         )
     known = ", ".join(c.id for c in cards())
-    if card_id in large_cards():
+    if card_id in large_cards() or card_id in large_texts():
         raise UserError(
             f"The data set '{card_id}' is not here yet: dataworth data fetch {card_id} brings it "
             "(from copies in a folder with --hub FOLDER)."

@@ -57,10 +57,11 @@ def fetch(
     """Fetch data sets that are not here yet."""
     from dataworth import data
     from dataworth.data.large import large_cards
+    from dataworth.data.large_texts import large_texts
 
     if hub is not None:
         os.environ["DATAWORTH_HUB"] = str(hub.resolve())
-    for id in [card] if card in large_cards() else _chosen(card):
+    for id in [card] if card in {*large_cards(), *large_texts()} else _chosen(card):
         say(f"{id}: {data.fetch(id)}")
 
 

@@ -13,14 +13,15 @@ import sys
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dataworth.data.dates import years
-from dataworth.data.documents import UNDATED, Document, clean, decode, text_ids
+from dataworth.data.documents import UNDATED, Document, clean, content_sha256, decode, text_ids
 from dataworth.data.own import OwnData
 from dataworth.data.own_sources import BUILDERS, Place, column, files_below, place, tables
 from dataworth.data.report import Report
@@ -28,7 +29,19 @@ from dataworth.data.text_formats import MIN_CHARACTERS, visible_text, without_du
 from dataworth.errors import UserError, short
 
 Row = dict[str, Any]
-PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def _zstandard(path: Path) -> Any:
+    import pyarrow
+
+    return pyarrow.input_stream(str(path), compression="zstd")
+
+
+PACKED: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstandard,
+}  # fmt: skip
+AT_ONCE = 32  # parts of a hub repository's files that are read in turn
+STREAMED = 2**26  # bytes of a file of JSON lines from which it is read line by line
 LINES, TABLES = {".jsonl", ".ndjson", ".json"}, {".csv", ".tsv"}
 PAGES = {".html", ".htm"}
 TEXTS = {".txt", ".md", *PAGES}
@@ -58,6 +71,21 @@ class OwnTexts:
     documents: list[Document] = field(repr=False)
     labels: tuple[str, ...]
     report: Report
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The fields of their card that follow from the documents."""
+        years = [d.year for d in self.documents]
+        return {
+            "modality": "text",
+            "domains": tuple(sorted({d.domain for d in self.documents})),
+            "years": (min(years), max(years)) if UNDATED not in years else None,
+            "labels": self.labels,
+            "characters": sum(len(d.text) for d in self.documents),
+            "source_splits": {"documents": len(self.documents)},
+            "content_sha256": content_sha256(self.documents),
+            "held_out": {"validation": 0.1, "test": 0.2},
+        }
 
 
 def read(data: OwnData, name: str = "text") -> OwnTexts:
@@ -115,7 +143,10 @@ def _rows(data: OwnData, where: Place, scratch: Path, report: Report) -> Iterato
         split = split or next(iter(found))
         if len(found) > 1:
             report.notes.append(f"of the splits {', '.join(found)}, '{split}' was read")
-        for index, row in enumerate(found[split]):
+        whole = found[split]
+        parts = min(whole.num_shards, AT_ONCE)
+        files = [whole.shard(parts, part) for part in range(parts)] if parts > 1 else [whole]
+        for index, row in enumerate(_in_turn(files)):
             yield flat(row) | {_WHERE: f"row {index + 1}"}
         return
     files = list(files_below(where.path)) if where.path.is_dir() else [where.path]
@@ -129,8 +160,27 @@ def _rows(data: OwnData, where: Place, scratch: Path, report: Report) -> Iterato
             report.leave_out("files of another kind", path.name)
     if len(kinds) > 1 and tabular:
         report.notes.append("tables were read, the other files of the folder were not")
+    folders: dict[Path, list[Path]] = {}
     for path in chosen:
-        yield from _file_rows(path, where.path, data, scratch, report)
+        folders.setdefault(path.parent, []).append(path)
+
+    def of(paths: list[Path], root: Path) -> Iterator[Row]:
+        for path in paths:
+            yield from _file_rows(path, root, data, scratch, report)
+
+    yield from _in_turn([of(paths, where.path) for paths in folders.values()])
+
+
+def _in_turn(tables: Sequence[Iterable[Row]]) -> Iterator[Row]:
+    """A row of each in turn: the first rows of all are then of every folder, or part of a hub's
+    files, and not of the first source alone."""
+    left = [iter(table) for table in tables]
+    while left:
+        for rows in list(left):
+            if (row := next(rows, None)) is None:
+                left.remove(rows)
+            else:
+                yield row
 
 
 def _kind(path: Path) -> str:
@@ -145,9 +195,12 @@ def _file_rows(
 ) -> Iterator[Row]:
     kind = _kind(path)
     if kind in BUILDERS:
-        for rows in tables(data, Place(path), scratch).values():
+        for rows in tables(data, Place(path), scratch, streaming=True).values():
             for index, row in enumerate(rows):
                 yield flat(row) | {_WHERE: f"{path.name}, row {index + 1}"}
+        return
+    if kind in LINES and path.stat().st_size > STREAMED:
+        yield from _json_lines(_lines(path), path, report)
         return
     raw = _bytes(path)
     if kind in LINES:
@@ -168,13 +221,29 @@ def _file_rows(
         yield {"text": text, "date": day, "domain": domain, _WHERE: "/".join(parts) or path.name}
 
 
-def _bytes(path: Path) -> bytes:
+def _opened(path: Path) -> Any:
+    return PACKED.get(path.suffix.lower(), lambda p: p.open("rb"))(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with PACKED.get(path.suffix.lower(), lambda p: p.open("rb"))(path) as file:
-            found: bytes = file.read()
-            return found
+        yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"text: {path} cannot be unpacked or read ({error}).") from error
+
+
+def _bytes(path: Path) -> bytes:
+    with _readable(path), _opened(path) as file:
+        found: bytes = file.read()
+        return found
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines of a large file, each decoded by itself."""
+    with _readable(path), io.BufferedReader(_opened(path)) as file:
+        for raw in file:
+            yield decode(raw)
 
 
 def _decoded(raw: bytes, path: Path, report: Report) -> str:
@@ -201,8 +270,12 @@ def _json_rows(raw: bytes, path: Path, report: Report) -> Iterator[Row]:
         for index, entry in enumerate(whole):
             yield _row(entry) | {_WHERE: f"{path.name}, entry {index + 1}"}
         return
+    yield from _json_lines(text.split("\n"), path, report)
+
+
+def _json_lines(lines: Iterable[str], path: Path, report: Report) -> Iterator[Row]:
     good = 0
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

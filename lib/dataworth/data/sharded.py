@@ -29,12 +29,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from dataworth import errors
 from dataworth.data import pictures
-from dataworth.data.catalog import Card, ContentSplit, HubSource, own_folder
+from dataworth.data.catalog import Card, ContentSplit, HubSource, own_folder, write_own
 from dataworth.data.formats import import_datasets
 from dataworth.data.large import LargeCard, Place, large_card, lemmas
 from dataworth.data.own import OwnData
@@ -189,12 +188,7 @@ def _build(large: LargeCard, origin: str, part: Path, root: Path) -> Path:
     target = root / f"{large.id}-{total[:8]}"
     shutil.rmtree(target, ignore_errors=True)  # not whole, or it would have been found
     part.rename(target)
-    said = card.model_dump(mode="json", exclude_defaults=True, exclude={"id"})
-    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
-    own_folder().mkdir(parents=True, exist_ok=True)
-    aside = own_folder() / f".{card.id}.tmp"
-    aside.write_text(f"# Written by dataworth data fetch {card.id}.\n{text}", encoding="utf-8")
-    aside.replace(own_folder() / f"{card.id}.yaml")
+    write_own(card, f"dataworth data fetch {card.id}")
     return target
 
 

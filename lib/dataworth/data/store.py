@@ -26,7 +26,15 @@ from typing import cast
 from dataworth import errors
 from dataworth.data import documents, own_images, own_texts, sharded, text_formats
 from dataworth.data import providers as provide
-from dataworth.data.catalog import Card, HubSource, LocalSource, OwnSource, Source
+from dataworth.data.catalog import (
+    Card,
+    HubSource,
+    LocalSource,
+    OwnSource,
+    Source,
+    own,
+    write_own,
+)
 from dataworth.data.catalog import card as find_card
 from dataworth.data.documents import Document
 from dataworth.data.formats import (
@@ -39,6 +47,7 @@ from dataworth.data.formats import (
 )
 from dataworth.data.icons import read_iconify
 from dataworth.data.large import large_cards
+from dataworth.data.large_texts import LargeTexts, large_texts
 from dataworth.data.named_icons import read_named
 from dataworth.data.splits import Decoded, content_sha256
 from dataworth.errors import UserError, is_full
@@ -117,9 +126,42 @@ def fetch(
     """
     if card_id in large_cards():
         return sharded.fetch(card_id, root=root)
+    if card_id in large_texts():
+        return _fetch_texts(large_texts()[card_id], root or data_dir())
     card = find_card(card_id)
     chain = _chain(card, providers, folder)
     return _present(card, root, lambda where: _fetch_from(chain, card, where))
+
+
+def _fetch_texts(large: LargeTexts, root: Path) -> Path:
+    """The folder of a large corpus, read where it is not here yet or came from another place."""
+    source = OwnSource(data=large.data(), version=large.revision)
+    if (found := fetched(large.id, root=root)) is not None and source in found.providers:
+        return status(found, root=root).folder
+    log.info("%s: reading %s", large.id, source.data.source)
+    read = own_texts.read(source.data, large.id)
+    about = {
+        "id": large.id,
+        "title": large.title,
+        "licence": {
+            "spdx": large.licence,
+            "attribution": large.title,
+            "redistribution": "nothing is said of it",
+        },
+        "citation": {"key": large.id, "bibtex": f"@misc{{{large.id},\n}}\n"},
+        "note": large.note,
+        "providers": [source.model_dump(mode="json")],
+    }
+    card = Card.model_validate(about | read.described)
+    folder = keep(card, read.documents, root=root)
+    write_own(card, f"dataworth data fetch {card.id}")
+    return folder
+
+
+def fetched(card_id: str, *, root: Path | None = None) -> Card | None:
+    """The card of a large set that was fetched and is whole."""
+    card = own().get(card_id)
+    return card if isinstance(card, Card) and status(card, root=root).present else None
 
 
 def keep(card: Card, data: Contents, *, root: Path | None = None) -> Path:

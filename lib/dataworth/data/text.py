@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dataworth.data.catalog import Card
 from dataworth.data.catalog import card as find_card
 from dataworth.data.documents import UNDATED, Document, content_sha256, divide, text_ids
-from dataworth.data.store import MARK, fetch, is_full
+from dataworth.data.large_texts import large_texts
+from dataworth.data.store import MARK, fetch, fetched, is_full, status
 from dataworth.data.text_formats import read_documents
 from dataworth.errors import UserError
 
@@ -93,6 +94,8 @@ def load_corpus(card_id: str, split: str | None = None, *, root: Path | None = N
     (`store.fetch`). UserError for an unknown id or split, a set of images, or data that cannot be
     had.
     """
+    if card_id in large_texts() and fetched(card_id, root=root) is None:
+        fetch(card_id, root=root)
     card = find_card(card_id)
     if card.modality != "text":
         raise UserError(f"card: {card_id} holds images, not texts; use load_images.")
@@ -100,7 +103,7 @@ def load_corpus(card_id: str, split: str | None = None, *, root: Path | None = N
         raise UserError(
             f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."
         )
-    files = fetch(card.id, root=root).iterdir()
+    files = _folder(card, root).iterdir()
     found = _whole(card.id, root, max(file.stat().st_mtime_ns for file in files))
     if split is None or card.held_out is None:
         return found
@@ -147,6 +150,13 @@ def join(*corpora: Corpus) -> Corpus:
     return whole.take(np.sort(first))
 
 
+def _folder(card: Card, root: Path | None) -> Path:
+    """Where the files of a set are, which is fetched if need be; of a large one those that are
+    here, wherever they came from."""
+    found = status(card, root=root)
+    return found.folder if found.present else fetch(card.id, root=root)
+
+
 @lru_cache(maxsize=16)
 def _whole(card_id: str, root: Path | None, changed_at: int) -> Corpus:
     """A whole corpus, parsed once in a process: a study asks for the same few again and again."""
@@ -154,7 +164,7 @@ def _whole(card_id: str, root: Path | None, changed_at: int) -> Corpus:
 
 
 def _read_or_fetch_again(card: Card, root: Path | None) -> list[Document]:
-    folder = fetch(card.id, root=root)
+    folder = _folder(card, root)
     try:
         documents = read_documents(folder, card)
         if content_sha256(documents) == card.content_sha256:

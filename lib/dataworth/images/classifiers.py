@@ -83,6 +83,7 @@ MODELS: dict[str, Vit] = {
     "vit-4x128": Vit(width=128, depth=4, heads=4),
     "vit-6x192": Vit(patch=4, width=192, depth=6, heads=3),
     "vit-1x32": Vit(width=32, depth=1),  # of the profile smoke
+    "vit-s16": Vit(name="vit_small_patch16_224", patch=16, width=384, depth=12, heads=6),
     # The paper's two sizes, for 224-pixel images.
     "vit-b16": Vit(name="vit_base_patch16_224", patch=16, width=768, depth=12, heads=12),
     "vit-l16": Vit(name="vit_large_patch16_224", patch=16, width=1024, depth=24, heads=16),

@@ -21,7 +21,7 @@ from pydantic import Field
 from dataworth import compute
 from dataworth.data.rows import Images, Rows
 from dataworth.errors import UserError
-from dataworth.images.captions import CLASS_WORDS, TEMPLATES, attributes, caption
+from dataworth.images.captions import TEMPLATES, captions_of
 from dataworth.images.classifiers import (
     REPORT,
     Budget,
@@ -155,12 +155,13 @@ def tokenizer(context: int) -> Encode:
 
 
 def real_captions(
-    images: Images | Rows, labels: NDArray[np.int64], ids: Iterable[int]
+    card: str, images: Images | Rows, labels: NDArray[np.int64], ids: Iterable[int]
 ) -> list[str]:
-    """One caption per image, by its content id: the same in every run."""
-    words = attributes(np.asarray(images), labels)
+    """One caption per image of a card, by its content id: the same in every run."""
+    writer = captions_of(card)
+    words = writer.attributes(np.asarray(images), labels)
     return [
-        caption(int(label), row, np.random.default_rng([21, int(i)]))
+        writer.caption(int(label), row, np.random.default_rng([21, int(i)]))
         for label, row, i in zip(labels, words, ids, strict=True)
     ]
 
@@ -171,11 +172,11 @@ def texts(part: Captioned, store: Store) -> list[str]:
     synthetic captions come from one distribution."""
     if isinstance(part, RealPart):
         images, labels = part.load(store)
-        return real_captions(images, labels, part.ids)
+        return real_captions(part.card, images, labels, part.ids)
     pool = part.pool
     names = [pool.names[i % len(pool.names)] for i in part.ids]
     return [
-        prompt(pool.prompt_set, name, image_seed(pool.seed, i)).removeprefix(f"{name}, ")
+        prompt(pool.prompt_set, name, image_seed(pool.seed, i), pool.card).removeprefix(f"{name}, ")
         for name, i in zip(names, part.ids, strict=True)
     ]
 
@@ -228,7 +229,9 @@ class ClipSpec(Spec):
 
         def validate(model: Any) -> float:
             if self.objective == "clip":
-                found = cross_entropy(zero_shot(model, queries, self.templates), truth).mean()
+                found = cross_entropy(
+                    zero_shot(model, queries, self.templates, self.card), truth
+                ).mean()
             else:
                 found = (probed(model, queries).argmax(1) != truth).mean()
             validated.append(float(found))
@@ -254,14 +257,14 @@ class ClipSpec(Spec):
             "ms_per_step": milliseconds,
         }
         if self.objective == "clip":
-            logits = zero_shot(model, test.images, self.templates)
+            logits = zero_shot(model, test.images, self.templates, self.card)
             arrays |= {"logits_test": logits, "labels_test": labels}
             metrics |= {
                 "logit_scale": float(model.logit_scale.detach().exp()),
                 "top1_test": float((logits.argmax(1) == labels).mean()),
                 "loss_test": float(cross_entropy(logits, labels).mean()),
             }
-            words = real_captions(queries, truth, held_out.ids[some].tolist())
+            words = real_captions(self.card, queries, truth, held_out.ids[some].tolist())
             embedded = embed_texts(model, tokenizer(self.towers.context), words)
             ranks = retrieval_ranks(embed_images(model, queries), embedded, words)
             for direction, rank in ranks.items():
@@ -372,18 +375,22 @@ def three_channels(x: torch.Tensor) -> torch.Tensor:
     return x.expand(-1, 3, -1, -1)
 
 
-def zero_shot(model: Any, images: Images | Rows, names: str) -> NDArray[np.float32]:
-    """Logits (N, classes) of images (N, H, W[, 3]) by the texts of the classes."""
-    weights = class_weights(model, tokenizer(model.context_length), names)
+def zero_shot(
+    model: Any, images: Images | Rows, names: str, card: str = "fashion-mnist"
+) -> NDArray[np.float32]:
+    """Logits (N, classes) of images (N, H, W[, 3]) by the texts of a card's classes."""
+    weights = class_weights(model, tokenizer(model.context_length), names, card)
     logits: NDArray[np.float32] = embed_images(model, images) @ weights
     return float(model.logit_scale.detach().exp()) * logits
 
 
-def class_weights(model: Any, encode: Encode, names: str) -> NDArray[np.float32]:
+def class_weights(
+    model: Any, encode: Encode, names: str, card: str = "fashion-mnist"
+) -> NDArray[np.float32]:
     """Zero-shot classifier (embedding, classes): text embeddings averaged over templates."""
     from open_clip import build_zero_shot_classifier
 
-    words = [row[0] for row in CLASS_WORDS]
+    words = [row[0] for row in captions_of(card).class_words]
     found = build_zero_shot_classifier(
         model, encode, words, zero_shot_templates(names), device=str(compute.device())
     )

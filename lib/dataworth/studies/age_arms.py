@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from dataworth.data.catalog import card as find_card
 from dataworth.errors import UserError
 from dataworth.parameters import field
 from dataworth.studies.party_task import HELD_OUT, SPEECHES, PartyTask, corpus
-from dataworth.studies.text import TextStudy, authors_in, check_model, check_texts, fit
+from dataworth.studies.text import TextStudy, authors_in, awaited, check_model, check_texts, fit
 from dataworth.text.count_models import ORDERS, CountsSpec
 from dataworth.text.downstream import FineTuneSpec
 from dataworth.text.evaluation import Evaluation
@@ -113,8 +113,6 @@ class HeldOut:
 class DataAge(TextStudy):
     """Parameters of the chapter."""
 
-    hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
-
     card: str = field(f"corpus: {BOOK[0]}, {BOOK[1]}, or a card of your own with dates")
     era_starts: Starts = field("first year of every era", "year")
     last_year: Year = field("last year of the last era", "year")
@@ -165,7 +163,7 @@ class DataAge(TextStudy):
     @property
     def own(self) -> bool:
         """Whether the corpus is a card of one's own."""
-        return self.card not in BOOK and check_texts(self.card)
+        return self.card not in BOOK and check_texts(self.card) and not awaited(self.card)
 
     @model_validator(mode="after")
     def _fits_the_card(self) -> Self:

@@ -79,6 +79,28 @@ def check_disk(mib: int) -> None:
         )
 
 
+def missing_rows(
+    repos: Iterable[str], disk: float, *, gpu: bool = False
+) -> list[dict[str, object]]:
+    """What is not here of what a run would take, for a `cost`: repositories of a hub, disk (GB), a
+    GPU where one is needed."""
+    from dataworth import compute, weights
+
+    rows: list[dict[str, object]] = []
+    if absent := [repo for repo in dict.fromkeys(repos) if not weights.at_hand(repo)]:
+        said = (
+            "in no folder of copies (--hub) and not in the hub's cache: to be fetched, with access"
+        )
+        rows.append({"step": "missing: repositories", "resolved": f"{', '.join(absent)}; {said}"})
+    place = next(p for p in (home(), *home().parents) if p.exists())
+    if (free := shutil.disk_usage(place).free / 1e9) < disk:
+        told = f"{disk:,.0f} GB are needed and {place} has {free:,.0f} GB free"
+        rows.append({"step": "missing: disk", "resolved": told})
+    if gpu and not compute.has_gpu():
+        rows.append({"step": "missing: GPU", "resolved": "none is here, and pipelines need one"})
+    return rows
+
+
 class Study(ABC):
     """Finished runs of a chapter."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.images.captions import attributes
+from dataworth.images.captions import captions_of
 from dataworth.images.clip import texts
 from dataworth.runs import Result, Store
 from dataworth.stats import Estimate, estimate
@@ -35,7 +35,7 @@ def agreement(judged: Sequence[Result], store: Store, *, resamples: int, seed: i
     for s, result in enumerate(judged):
         part = result.spec.part  # type: ignore[attr-defined]
         images, labels = part.load(store)
-        holds = [set(words) for words in attributes(images, labels)]
+        holds = [set(words) for words in captions_of(part.pool.card).attributes(images, labels)]
         stated = [ATTRIBUTES & set(text.split()) for text in texts(part, store)]
         dealt = _deal(labels, np.random.default_rng([seed, 23, s]))
         said += [len(words) for words in stated]

@@ -97,7 +97,6 @@ class Chosen:
 class Filtering(PoolStudy):
     """Parameters of both chapters."""
 
-    hub_corpora: ClassVar[tuple[str, ...]] = ("c4",)
     shipped: ClassVar[str] = SMALL_CRAWL
     score: ClassVar[str]
     judges: ClassVar[tuple[str, ...]] = ("quality", "toxicity")

@@ -6,18 +6,16 @@ passes a step, training three a sample; encoding the prompt is left out (one pas
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from dataworth import compute, weights
 from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS
 from dataworth.images.generators import FAMILIES, WEIGHTS, build, read_config
-from dataworth.paths import home
 from dataworth.runs.report import gpu_hours
+from dataworth.studies.base import missing_rows
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +82,8 @@ def dry_run(
 
     Raises UserError, one sentence, for a name that does not exist or more images than there are.
     """
+    from dataworth.data.large import large_cards
+
     rows = _data_rows(card, evaluations, real)
     words = dict.fromkeys((*prompt_sets, *(d.prompt_set for d in drawings)))
     rows += [_prompt_row(name, card) for name in words]
@@ -99,8 +99,9 @@ def dry_run(
                 "parameters": f"{network.parameters:,}",
             }
         )
+    side = large_cards()[card].side if card in large_cards() else None
     for name in dict.fromkeys((*models, *(t.model for t in trainings))):
-        network = classifier_network(name)
+        network = classifier_network(name, side)
         shape = f"{network.side} x {network.side} x {network.channels}"
         rows.append(
             {
@@ -109,7 +110,7 @@ def dry_run(
                 "parameters": f"{network.parameters:,}",
             }
         )
-    spent = [_drawing_row(d) for d in drawings] + [_training_row(t) for t in trainings]
+    spent = [_drawing_row(d, side) for d in drawings] + [_training_row(t, side) for t in trainings]
     numbers = ("PFLOP", "GPU hours", "disk GB")
     whole = [row for row in (*rows, *spent) if any(name in row for name in numbers)]
     total = {n: float(f"{sum(float(str(r.get(n, 0))) for r in whole):.3g}") for n in numbers}
@@ -130,24 +131,14 @@ def _missing_rows(
     repos = [large_card(place.card).repo for place in sources]
     repos += [hub for name in generators if (hub := GENERATORS[name].hub)]
     repos += [model for name in words if (model := split_name(name)[1])]
-    absent = [repo for repo in dict.fromkeys(repos) if not weights.at_hand(repo)]
-    rows: list[dict[str, object]] = []
-    if absent:
-        said = (
-            "in no folder of copies (--hub) and not in the hub's cache: to be fetched, with access"
-        )
-        rows.append({"step": "missing: repositories", "resolved": f"{', '.join(absent)}; {said}"})
-    place = next(p for p in (home(), *home().parents) if p.exists())
-    if (free := shutil.disk_usage(place).free / 1e9) < disk:
-        told = f"{disk:,.0f} GB are needed and {place} has {free:,.0f} GB free"
-        rows.append({"step": "missing: disk", "resolved": told})
-    if any(GENERATORS[name].hub for name in generators) and not compute.has_gpu():
-        rows.append({"step": "missing: GPU", "resolved": "none is here, and pipelines need one"})
-    return rows
+    return missing_rows(repos, disk, gpu=any(GENERATORS[name].hub for name in generators))
 
 
-def _drawing_row(drawing: Drawing) -> dict[str, object]:
+def _drawing_row(drawing: Drawing, stored: int | None) -> dict[str, object]:
+    """stored: side of the colour images that are kept; None: as the generator draws them."""
     side, channels, draw = generation_flops(drawing.generator, drawing.steps)
+    if stored:
+        side, channels = stored, 3
     return {
         "step": f"draw {drawing.images:,} images ({drawing.generator}, {drawing.prompt_set}, "
         f"{drawing.steps} steps)",
@@ -157,8 +148,8 @@ def _drawing_row(drawing: Drawing) -> dict[str, object]:
     }
 
 
-def _training_row(training: Training) -> dict[str, object]:
-    flops = training.samples * training_flops(training.model)
+def _training_row(training: Training, side: int | None) -> dict[str, object]:
+    flops = training.samples * training_flops(training.model, side)
     return {
         "step": f"train {training.runs:,} classifiers on {training.kind} images "
         f"({training.model}, {training.samples:,} samples)",
@@ -214,11 +205,16 @@ def _data_rows(card: str, evaluations: Iterable[str], real: int) -> list[dict[st
 
 def _prompt_row(prompt_set: str, card: str) -> dict[str, object]:
     """How many classes a prompt set serves, and its first prompt if no model or image is needed."""
+    from dataworth.data.large import large_cards
     from dataworth.images.prompts import LEAKS_REAL_DATA, prompt, split_name
     from dataworth.images.prompts.vocabulary import names_of
 
     base, model = split_name(prompt_set)
-    names = names_of(card)
+    try:
+        names = names_of(card)
+    except UserError:  # of a large set that is not here
+        count = large_cards()[card].class_count
+        return {"step": f"prompts {prompt_set}", "resolved": f"{count:,} class names, of the data"}
     if model or base in LEAKS_REAL_DATA:
         example = f"written by {model}" if model else "written from real images"
     else:
@@ -226,9 +222,9 @@ def _prompt_row(prompt_set: str, card: str) -> dict[str, object]:
     return {"step": f"prompts {prompt_set}", "resolved": f"{len(names):,} class names; {example}"}
 
 
-def training_flops(model: str) -> float:
+def training_flops(model: str, side: int | None = None) -> float:
     """Operations to train a named classifier on one sample: three forward passes."""
-    return 3.0 * classifier_network(model).forward
+    return 3.0 * classifier_network(model, side).forward
 
 
 def generation_flops(generator: str, steps: int) -> tuple[int, int, float]:
@@ -247,15 +243,18 @@ def _named(field: str, name: str, known: Mapping[str, T]) -> T:
 
 
 @cache
-def classifier_network(model: str) -> Network:
-    """A named classifier, on ImageNet's images if it takes patches of 16 pixels, else on garments.
+def classifier_network(model: str, side: int | None = None) -> Network:
+    """A named classifier on colour images of a side in pixels; without one, on ImageNet's if it
+    takes patches of 16 pixels, else on garments.
 
     Raises UserError for an unknown name.
     """
     import torch
 
     vit = _named("model", model, MODELS)
-    side, channels, classes = (SIDE, 3, 1000) if vit.patch == 16 else (28, 1, 10)
+    of = (SIDE, 3, 1000) if vit.patch == 16 else (28, 1, 10)
+    side, channels, classes = (side, 3, 1000) if side else of
+    vit = vit.on(side)
     with torch.device("meta"):
         network = vit.build(side, channels, classes)
         forward = _count(network, torch.empty(1, channels, side, side))
@@ -335,7 +334,7 @@ def _stable_diffusion(source: str) -> Network:
 
 
 def _turbo(source: str) -> Network:
-    """SD-Turbo: the networks of Stable Diffusion 2.1, with the text encoder of OpenCLIP ViT-H."""
+    """SD-Turbo, CommonCanvas-S: Stable Diffusion 2.1's networks, OpenCLIP ViT-H's text encoder."""
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -461,6 +460,7 @@ def _amused(source: str) -> Network:
 PIPELINES: dict[str, Callable[[str], Network]] = {
     FAMILIES["latent-diffusion"].hub: _stable_diffusion,
     "stabilityai/sd-turbo": _turbo,
+    "common-canvas/CommonCanvas-S-C": _turbo,
     FAMILIES["pixel-diffusion"].hub: _deepfloyd,
     FAMILIES["masked-token"].hub: _amused,
 }

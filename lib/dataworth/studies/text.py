@@ -17,6 +17,8 @@ from pydantic import field_validator, model_validator
 
 from dataworth.data.catalog import card as find_card
 from dataworth.data.catalog import cards, own
+from dataworth.data.large_texts import large_texts
+from dataworth.data.store import fetch, fetched
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
 from dataworth.runs.kept import keep
@@ -52,10 +54,13 @@ def check_texts(card: str, shipped: str = "") -> bool:
     there is none of this name, or it holds no texts."""
     if card == shipped:
         return False
+    if awaited(card):
+        return True
     try:
         found = find_card(card)
     except UserError:
         mine = [c.id for c in cards() if c.modality == "text" and c.id in own()]
+        mine += [name for name in large_texts() if name not in mine]
         known = ", ".join([*([shipped] if shipped else []), *mine])
         raise UserError(
             f"card: there is no corpus {card!r}; there are {known}. Your own becomes one by "
@@ -64,6 +69,31 @@ def check_texts(card: str, shipped: str = "") -> bool:
     if found.modality != "text":
         raise UserError(f"card: {card!r} holds images, and this chapter is on texts.")
     return True
+
+
+def awaited(card: str) -> bool:
+    """Whether a card is a corpus of a hub that was not fetched yet: nothing is known of it."""
+    return card in large_texts() and fetched(card) is None
+
+
+class HubTexts(Parameters):
+    """Parameters that may name corpora of a hub."""
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The cards of texts that parameters name."""
+        fields = ("card", "second_card", "positives", "negatives")
+        said = (getattr(self, name, ()) for name in fields)
+        return tuple(c for value in said for c in ([value] if isinstance(value, str) else value))
+
+    def fetch(self) -> bool:
+        """Bring the corpora of a hub; whether one was not here, so that the parameters are to be
+        validated again. UserError where one cannot be had."""
+        new = any(map(awaited, self.corpora))
+        for name in self.corpora:
+            if name in large_texts():
+                fetch(name)
+        return new
 
 
 def check_model(name: str) -> str:
@@ -80,11 +110,9 @@ def check_loss_model(name: str) -> str:
     return name
 
 
-class TextStudy(Parameters):
+class TextStudy(HubTexts):
     """Parameters of every text chapter that trains models."""
 
-    hub_corpora: ClassVar[tuple[str, ...]] = ("pile",)
-    """The corpora of the paper's scale that take the place of the pools (`cost`)."""
     shipped: ClassVar[str] = SMALL_PILE
     """The texts of the book, in the place of a card."""
 
@@ -102,8 +130,8 @@ class TextStudy(Parameters):
 
     @property
     def own(self) -> bool:
-        """Whether the texts are a card of one's own: what was recorded is of others."""
-        return self.card != self.shipped
+        """Whether the texts are another card than the book's: what was recorded is of others."""
+        return self.card != self.shipped and not awaited(self.card)
 
     @property
     def domains(self) -> Mapping[str, Domain]:
@@ -152,7 +180,7 @@ class TextStudy(Parameters):
             self.trainings(),
             vocabulary=self.vocabulary,
             context=self.context,
-            corpora=self.hub_corpora,
+            corpora=self.corpora,
         )
 
     def check(self, *, runs: int = 0, budget: str = "tokens") -> None:
@@ -184,6 +212,8 @@ class PoolStudy(TextStudy):
     @model_validator(mode="after")
     def _fits_the_card(self) -> Self:
         """A pool of one's own card is as large as asked for, or as the card can fill."""
+        if awaited(self.card):
+            return self
         if check_texts(self.card, self.shipped) and (most := self.most_bytes()) < (self.pool_bytes):
             if most < 20_000:
                 raise UserError(

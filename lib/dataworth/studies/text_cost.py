@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dataworth.runs.report import gpu_hours
+from dataworth.studies.base import missing_rows
 from dataworth.text.models import MODELS
 
 TOKEN_BYTES = 2
@@ -28,16 +29,17 @@ def dry_run(
 
     Rows have `step`, and as far as they apply `resolved`, `parameters`, `PFLOP`, `GPU hours` (one
     A100 at a usual share of its peak) and `disk GB` (tokens of the longest budget, and weights in
-    float32). Raises KeyError for a corpus that `data/large_texts.yaml` does not name.
+    float32). `corpora` are cards; those of a hub (`data/large_texts.yaml`) get a row.
     """
     from dataworth.data.large_texts import large_texts
 
     rows: list[dict[str, object]] = []
-    for name in corpora:
-        entry = large_texts()[name]
+    entries = [large_texts()[name] for name in corpora if name in large_texts()]
+    for entry in entries:
         config = f" ({entry.config})" if entry.config else ""
         where = f"{entry.repo}{config} at {entry.revision}"
-        rows.append({"step": f"corpus {name}", "resolved": f"{where}; {entry.licence}"})
+        read = f"the first {entry.documents:,} documents, which is what pools are made of"
+        rows.append({"step": f"corpus {entry.id}", "resolved": f"{where}; {entry.licence}; {read}"})
     for name in dict.fromkeys(t.model for t in trainings):
         shape = MODELS[name]
         count = shape.parameters(vocabulary)
@@ -71,4 +73,5 @@ def dry_run(
         n: float(f"{sum(float(str(row.get(n, 0))) for row in spent):.3g}")
         for n in ("PFLOP", "GPU hours", "disk GB")
     }
-    return [*rows, *spent, {"step": "total", **total}]
+    lacking = missing_rows([entry.repo for entry in entries], total["disk GB"])
+    return [*rows, *spent, *lacking, {"step": "total", **total}]

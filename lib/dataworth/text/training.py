@@ -53,9 +53,12 @@ class LanguageModelSpec(Spec):
     evaluations: tuple[Evaluation, ...] = ()
     seed: int = Field(0, ge=0)
     keep_weights: bool = Field(False, description="store the model, for downstream tasks")
+    devices: int = Field(1, ge=1, description="that share each batch (`spread`)")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.batch % self.devices:
+            raise ValueError(f"batch is {self.batch}, which {self.devices} devices cannot share")
         if self.tokens < self.batch * self.context:
             raise ValueError(
                 f"tokens is {self.tokens}, less than one step of {self.batch} x {self.context}"
@@ -91,7 +94,10 @@ class LanguageModelSpec(Spec):
         )
         torch.manual_seed(self.seed)  # one start for all arms of a seed: they can be compared
         model = self.model.build(self.tokenizer.vocabulary).to(compute.device())
-        model, curve = train(model, packed.rows, self.batch, self.optimisation)
+        if self.devices > 1:
+            model, curve = self._spread(model, packed.rows, store)
+        else:
+            model, curve = train(model, packed.rows, self.batch, self.optimisation)
         arrays: dict[str, NDArray] = {"curve": curve}
         metrics: dict[str, object] = {
             "parameters": self.model.parameters(self.tokenizer.vocabulary),
@@ -111,6 +117,24 @@ class LanguageModelSpec(Spec):
         if self.keep_weights:
             arrays |= kept_weights(model)
         return Outcome(arrays, metrics)
+
+    def _spread(
+        self, model: torch.nn.Module, rows: NDArray[np.uint16], store: Store
+    ) -> tuple[torch.nn.Module, NDArray[np.float32]]:
+        """`train` on several devices."""
+        from dataworth.text.spread import train_on
+
+        place = store.path(self)
+        model, losses = train_on(
+            self.devices,
+            model,
+            self.model,
+            rows,
+            self.batch,
+            self.optimisation,
+            place.with_name(f".{place.name}.checkpoint"),
+        )
+        return model, mean_losses(losses.float(), CURVE)
 
 
 def load_model(result: Result) -> torch.nn.Module:

@@ -71,6 +71,10 @@ GENERATORS = Generators(
         "amused-256": NamedGenerator("masked-token", FAMILIES["masked-token"].hub),
         "sd-turbo": NamedGenerator("latent-diffusion", "stabilityai/sd-turbo", distilled=1),
         "sdxl-turbo": NamedGenerator("latent-diffusion", "stabilityai/sdxl-turbo", distilled=1),
+        # Learnt from 70 million images of Flickr: photographs, but for few (Gokaslan et al. 2024).
+        "common-canvas": NamedGenerator(
+            "latent-diffusion", "common-canvas/CommonCanvas-S-C", drawings=False
+        ),
         "pixart-512": NamedGenerator("latent-diffusion", "PixArt-alpha/PixArt-XL-2-512x512"),
     }
 )
