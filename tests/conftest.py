@@ -40,6 +40,7 @@ SLOW = [
     "fit/test_properties.py",
     "fit/test_recipes.py",
     "fit/test_report.py",
+    "images/test_augmentation.py",
     "images/test_classifiers.py",
     "images/test_clip.py",
     "images/test_clip_scaling.py",

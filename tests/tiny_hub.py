@@ -141,6 +141,7 @@ def pipelines(root: Path, scratch: Path) -> None:
         target = root / repo
         target.parent.mkdir(parents=True, exist_ok=True)
         build(scratch / str(i)).rename(target)
+        (target / "README.md").write_text("---\nlicense: tiny-rail\ntags: [a]\n---\n# A model\n")
 
 
 def captioner(root: Path) -> None:

@@ -69,6 +69,7 @@ batch = 128
 learning_rate = 8.0e-3
 shift = 0
 flip = False
+augmentation = "none"
 generator = "pixel-diffusion"
 retrain = False
 prompt_set = "photo"

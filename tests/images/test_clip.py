@@ -10,7 +10,8 @@ from tiny_images import garments
 
 from dataworth.errors import UserError
 from dataworth.images import clip
-from dataworth.images.classifiers import Budget, ImageOptimisation, cross_entropy
+from dataworth.images.augmentation import ImageOptimisation
+from dataworth.images.classifiers import Budget, cross_entropy
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.prompts import prompt
 

@@ -19,7 +19,7 @@ from dataworth.images.parts import Range, RealPart, SyntheticPart, SyntheticPool
 from dataworth.runs import Outcome
 
 TINY = Vit(width=16, depth=1)
-AUGMENTED = ImageOptimisation(shift=2, flip=True)
+AUGMENTED = ImageOptimisation(shift=2, flip=True, crop=0.3, randaugment=5, mixup=0.5, cutmix=1.0)
 
 
 def colour(count):

@@ -12,6 +12,7 @@ from tiny_images import CONFIGS, random_generator
 
 from dataworth.errors import UserError
 from dataworth.images.generators import FAMILIES, encode, family_of, load
+from dataworth.images.generators.base import random_numbers
 from dataworth.images.generators.masked import TEMPERATURE, draw, masked_share, one_hot
 from dataworth.images.generators.pixel import flow_scheduler
 
@@ -61,6 +62,14 @@ def test_an_image_depends_on_its_own_request_alone(family, precision, guidance):
     made.steps = 5
     assert (made.generate(["dress"], guidance, [7])[0] != alone).any()  # steps
     assert g.generate([], guidance, []).shape == (0, 28, 28)
+
+
+def test_every_bit_of_a_seed_counts(family):
+    words = ["a photo of a bag"] * 3
+    few, many, more = family.generate(words, 1.0, [5, (1 << 40) + 5, (2 << 40) + 5])
+    assert (few != many).any() and (many != more).any() and (few != more).any()
+    one = torch.Generator("cpu").manual_seed(5)
+    assert torch.equal(torch.rand(3, generator=random_numbers(5)), torch.rand(3, generator=one))
 
 
 def test_a_nan_never_becomes_a_black_pixel(family):

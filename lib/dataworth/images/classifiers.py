@@ -19,13 +19,13 @@ from pydantic import Field, model_validator
 from dataworth import compute
 from dataworth.data.rows import Images, Rows
 from dataworth.images import shifts
+from dataworth.images.augmentation import ImageOptimisation
 from dataworth.images.feeding import as_input, feed
-from dataworth.images.parts import Part, load_parts
+from dataworth.images.parts import Part, SyntheticPart, load_parts
 from dataworth.images.pooling import read_class_token
 from dataworth.kernels import use_fast_matmul
 from dataworth.optimisation import (
     Descent,
-    Optimisation,
     kept_weights,
     mean_losses,
     restored,
@@ -145,18 +145,6 @@ class Budget(Value):
         return tuple(last // PARTS * part for part in range(2, PARTS + 1))
 
 
-class ImageOptimisation(Optimisation):
-    """Optimisation of a model of images, with what is done to its images and labels.
-
-    Label smoothing is of classifiers; CLIP's loss has none.
-    """
-
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    ema: float = Field(0.97, ge=0, lt=1, description="decay of averaged weights per step; 0: none")
-    shift: int = Field(0, ge=0, description="largest random shift, pixels")
-    flip: bool = False
-
-
 class ClassifierSpec(Spec):
     """Train on `parts`, evaluate on `evaluations`: splits of the card, or shifts (`shifts.SHIFTS`).
 
@@ -217,11 +205,14 @@ class ClassifierSpec(Spec):
         if validated:
             arrays["validated"] = np.array(validated)
         best = int(np.argmin(validated)) if validated else -1
-        metrics: dict[str, float] = {
+        metrics: dict[str, object] = {
             "examples": len(labels),
             "steps": self.budget.checkpoints(len(labels))[best],
             "samples_seen": self.budget.steps(len(labels)) * self.budget.batch,
         }
+        synthetic = [part for part in self.parts if isinstance(part, SyntheticPart)]
+        if made := {m for p in synthetic if (m := p.pool.made_by(p.ids[0], store))}:
+            metrics["made_by"] = sorted(made)
         for name in self.evaluations:
             held_out, truth = shifts.evaluation_set(self.card, name, store=store)
             logits = predict(model, held_out)
@@ -282,9 +273,11 @@ def train(
 
     def loss(step: int) -> torch.Tensor:
         x, rows = next(fed)
+        x = optimisation.augmented(x, seed, step)
+        x, target = optimisation.mixed(x, y[rows], classes, seed, step)
         with compute.precision():
             return torch.nn.functional.cross_entropy(
-                model(x), y[rows], label_smoothing=optimisation.label_smoothing
+                model(x), target, label_smoothing=optimisation.label_smoothing
             )
 
     descent = Descent(model, optimisation, steps, ema=optimisation.ema)

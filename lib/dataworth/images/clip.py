@@ -21,12 +21,12 @@ from pydantic import Field
 from dataworth import compute
 from dataworth.data.rows import Images, Rows
 from dataworth.errors import UserError
+from dataworth.images.augmentation import ImageOptimisation
 from dataworth.images.captions import TEMPLATES, captions_of
 from dataworth.images.classifiers import (
     REPORT,
     Budget,
     ClassifierSpec,
-    ImageOptimisation,
     best_of_training,
     cross_entropy,
     load_model,
@@ -326,7 +326,7 @@ def train(
 
     def loss(step: int) -> torch.Tensor:
         x, rows = next(fed)
-        pixels = three_channels(x)
+        pixels = three_channels(optimisation.augmented(x, seed, step))
         with compute.precision():
             if objective == "clip":
                 found: torch.Tensor = contrast(*model(pixels, tokens[rows]))

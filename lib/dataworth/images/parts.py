@@ -152,7 +152,7 @@ class ShardSpec(Spec):
 
     def run(self, store: Store) -> Outcome:
         """Arrays: `images` uint8 (SHARD, H, W[, 3]), as the card's. Metrics: `redrawn`, images
-        drawn again."""
+        drawn again, and of a hub's pipeline `made_by`, its name, commit and licence."""
         index = range(self.start, self.start + SHARD)
         seeds = [image_seed(self.seed, i) for i in index]
         prompts = [
@@ -161,7 +161,10 @@ class ShardSpec(Spec):
         ]
         generator = generator_of(self.weights, self.steps)
         images = generator.generate(prompts, self.guidance, seeds)
-        return Outcome({"images": fitted(images, self.card)}, {"redrawn": generator.redrawn})
+        metrics = {"redrawn": generator.redrawn}
+        if about := getattr(generator, "about", ""):
+            metrics["made_by"] = about
+        return Outcome({"images": fitted(images, self.card)}, metrics)
 
 
 class SyntheticPool(Value):
@@ -192,6 +195,11 @@ class SyntheticPool(Value):
         """The generation tasks that cover the images `ids`."""
         starts = (np.unique(np.asarray(ids, dtype=np.int64) // SHARD) * SHARD).tolist()
         return [ShardSpec(**self.model_dump(), start=start) for start in starts]
+
+    def made_by(self, first: int, store: Store) -> str | None:
+        """What the stored shard of an image says of a hub's pipeline that made it."""
+        found: str | None = store.load(self.shards([first])[0]).metrics.get("made_by")
+        return found
 
     def load(self, ids: NDArray[np.int64], store: Store) -> tuple[Images | Rows, NDArray[np.int64]]:
         """Images (N, H, W[, 3]) and labels (N,) of the pool's images `ids`; shards must be stored.

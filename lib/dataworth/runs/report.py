@@ -52,6 +52,7 @@ def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, obj
     devices = sorted({r.provenance["device"] for r in found.values()})
     unit = "core" if all(name.startswith("cpu") for name in devices) else "worker"
     keys = sorted(found)
+    makers = sorted({m for r in found.values() for m in _makers(r.metrics.get("made_by"))})
     return {
         "runs": ", ".join(f"{count} {kind}" for kind, count in kinds.items()),
         "compute": f"{minutes:.1f} {unit} minutes",
@@ -60,7 +61,13 @@ def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, obj
         "sampling precision": sample["inference_dtype"],
         "seeds": ", ".join(map(str, seeds)),
         "run keys": f"{keys[0][:12]} … {keys[-1][:12]}",
+        **({"images of others' models": "; ".join(makers)} if makers else {}),
     }
+
+
+def _makers(said: object) -> list[str]:
+    """Pipelines of a hub whose images a run trained on, or that made them."""
+    return [said] if isinstance(said, str) else said if isinstance(said, list) else []
 
 
 def of_run(key: str, root: Path) -> list[str]:

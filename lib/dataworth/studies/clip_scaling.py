@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dataworth.errors import UserError
-from dataworth.images.classifiers import Budget, ImageOptimisation, Longest, ascending
+from dataworth.images.classifiers import Budget, Longest, ascending
 from dataworth.images.clip import (
     TOWERS,
     ClipSpec,
@@ -144,9 +144,7 @@ class ClipScaling(Reanalysis):
             parts=parts,
             towers=TOWERS[self.towers],
             budget=self.clip_samples(),
-            optimisation=ImageOptimisation(
-                learning_rate=self.clip_learning_rate, shift=self.shift, flip=self.flip
-            ),
+            optimisation=self.optimisation(self.clip_learning_rate),
             card=self.card,
             templates=self.templates,
             probe=self.real(self.probe_images, 0),

@@ -18,11 +18,11 @@ from dataworth.data.catalog import card as find_card
 from dataworth.data.large import large_cards
 from dataworth.errors import UserError
 from dataworth.images import shifts
+from dataworth.images.augmentation import RECIPES, ImageOptimisation
 from dataworth.images.classifiers import (
     MODELS,
     Budget,
     ClassifierSpec,
-    ImageOptimisation,
     Longest,
     ascending,
 )
@@ -91,6 +91,7 @@ class ImageStudy(Parameters):
     learning_rate: float = field("peak learning rate", gt=0, le=10)
     shift: int = field("largest random shift of a training image", "pixels", ge=0, le=8)
     flip: bool = field("mirror half of the training images")
+    augmentation: str = field(f"further augmentation of training images: {', '.join(RECIPES)}")
     generator: str = field("text-to-image model, by name")
     retrain: bool | Annotated[int, Field(ge=1, le=10**7)] = field(
         "train the generator on the card here instead of loading shipped weights; a number: for so "
@@ -105,10 +106,14 @@ class ImageStudy(Parameters):
     resamples: int = field("bootstrap draws", "draws", ge=100, le=10**6)
     seed: int = field("base seed of pools, subsets, training and bootstrap", ge=0, le=2**32 - 1)
 
-    @field_validator("model", "generator")
+    @field_validator("model", "generator", "augmentation")
     @classmethod
     def _known(cls, name: str, info: ValidationInfo) -> str:
-        tables: dict[str, Mapping[str, object]] = {"model": MODELS, "generator": GENERATORS}
+        tables: dict[str, Mapping[str, object]] = {
+            "model": MODELS,
+            "generator": GENERATORS,
+            "augmentation": RECIPES,
+        }
         allowed = tables[str(info.field_name)]
         if name not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
@@ -178,6 +183,11 @@ class ImageStudy(Parameters):
         first = seed * pool.block
         return SyntheticPart(pool=pool, ids=Range(first, size))
 
+    def optimisation(self, learning_rate: float) -> ImageOptimisation:
+        """How a model of images is trained at a learning rate."""
+        plain = ImageOptimisation(learning_rate=learning_rate, shift=self.shift, flip=self.flip)
+        return plain.with_recipe(self.augmentation)
+
     @property
     def own_budget(self) -> Budget:
         """The training of every classifier that is not given another."""
@@ -191,9 +201,7 @@ class ImageStudy(Parameters):
             parts=parts,
             model=MODELS[changes.pop("model", self.model)].on(find_card(self.card).shape[0]),
             budget=changes.pop("budget", self.own_budget),
-            optimisation=ImageOptimisation(
-                learning_rate=self.learning_rate, shift=self.shift, flip=self.flip
-            ),
+            optimisation=self.optimisation(self.learning_rate),
             card=self.card,
             evaluations=evaluations,
             seed=self.seed + seed,

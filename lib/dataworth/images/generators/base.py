@@ -84,6 +84,16 @@ class NetworkConfig:
         raise NotImplementedError
 
 
+def random_numbers(seed: int) -> torch.Generator:
+    """torch's random numbers of a seed on the CPU. torch reads 32 bits of a seed and forgets the
+    rest, so that pools of two base seeds (`parts.image_seed`) would have one noise: what is above
+    is folded in, by steps of the golden ratio, and smaller seeds stay as they are."""
+    import torch
+
+    high, low = divmod(int(seed), 2**32)
+    return torch.Generator("cpu").manual_seed((low + 0x9E3779B1 * high) % 2**32)
+
+
 def build(config: NetworkConfig) -> tuple[torch.nn.Module, torch.nn.Module]:
     """Untrained (transformer, text encoder) of a configuration."""
     from diffusers import PixArtTransformer2DModel

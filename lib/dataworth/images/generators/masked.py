@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from dataworth.images.generators.base import NetworkConfig, TextToImage
+from dataworth.images.generators.base import NetworkConfig, TextToImage, random_numbers
 from dataworth.images.generators.latent import blocks
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class MaskedToken(TextToImage):
         import torch
 
         side = self.config.grid[2]
-        generator = torch.Generator("cpu").manual_seed(int(seed))
+        generator = random_numbers(seed)
         return torch.rand(2, self.steps, side * side, generator=generator)
 
     def _sample(

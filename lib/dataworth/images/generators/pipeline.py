@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataworth import compute
 from dataworth.errors import UserError
-from dataworth.images.generators.base import check_request
+from dataworth.images.generators.base import check_request, random_numbers
 from dataworth.paths import hub_copy
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class PipelineGenerator:
 
     An image that is not finite, that the pipeline's safety checker flags, or that is of one colour
     is drawn again from a seed derived from its own; `redrawn` counts such images of the last
-    request.
+    request. about: what `made_by` says.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PipelineGenerator:
 
         self.device = compute.device()
         on_gpu = self.device.type == "cuda"
+        self.about = made_by(str(source))
         name, _, commit = str(source).partition("@")
         if Path(source).is_dir():
             name, commit = str(source), ""
@@ -159,9 +162,8 @@ class PipelineGenerator:
         self, prompts: list[str], guidance: float, seeds: list[int]
     ) -> list[NDArray[np.uint8] | str]:
         """One batch: for each prompt an image uint8 (H, W, 3), or why it must not be used."""
-        import torch
 
-        noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        noise = [random_numbers(seed) for seed in seeds]
         result = self.pipeline(
             prompt=prompts,
             guidance_scale=guidance,
@@ -177,6 +179,25 @@ class PipelineGenerator:
         return [
             checked(image, bool(flag)) for image, flag in zip(result.images, flagged, strict=True)
         ]
+
+
+def made_by(source: str) -> str:
+    """A pipeline's name, its commit (of a folder: the digest of its files) and its licence, as the
+    `license` of its README says it."""
+    from dataworth.weights import digest
+
+    name, _, revision = source.partition("@")
+    folder = Path(source) if Path(source).is_dir() else hub_copy(name)
+    file = folder and folder / "README.md"
+    if folder is None:
+        from huggingface_hub import hf_hub_download
+
+        with suppress(Exception):  # any of several: no network, no such file
+            file = Path(hf_hub_download(name, "README.md", revision=revision or None))
+    text = file.read_text(encoding="utf-8") if file and file.is_file() else ""
+    said = re.search(r"^license:[ \t]*(\S.*)$", text.partition("\n---")[0], re.MULTILINE)
+    commit = (digest(source) or "not known")[:12]
+    return f"{name} at {commit}, licence {said[1].strip() if said else 'not stated'}"
 
 
 def side_of(pipeline: Any) -> int:

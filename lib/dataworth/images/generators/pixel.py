@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dataworth.images.generators.base import NetworkConfig, TextToImage
+from dataworth.images.generators.base import NetworkConfig, TextToImage, random_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class PixelDiffusion(TextToImage):
         import torch
 
         channels, _, side, _ = self.config.grid
-        generator = torch.Generator("cpu").manual_seed(int(seed))
+        generator = random_numbers(seed)
         return torch.randn(channels, side, side, generator=generator)
 
     def _sample(
