@@ -117,16 +117,28 @@ def fitted(size: int) -> Arrays:
     return {"k": np.array([found.low, found.high])}
 
 
-def training_flops(size: int) -> float:
+def sampling_flops(size: int) -> float:
+    from dataworth.studies.image_cost import generation_flops
+
+    return size * generation_flops("pixel-diffusion", 6)[2]
+
+
+def classifier_flops(size: int) -> float:
+    from dataworth.studies.image_cost import training_flops
+
+    return 2 * size * training_flops("vit-2x64")
+
+
+def model_flops(size: int) -> float:
     from dataworth.text.models import MODELS
 
     return MODELS["lm-0.4m"].training_flops(2048, size, 128)
 
 
 WORK = {
-    "sampling": Work("images", 64, sampled),
-    "classifier": Work("images", 640, classified),
-    "language model": Work("tokens", 8192, modelled, training_flops),
+    "sampling": Work("images", 64, sampled, sampling_flops),
+    "classifier": Work("images", 640, classified, classifier_flops),
+    "language model": Work("tokens", 8192, modelled, model_flops),
     "scoring": Work("documents", 500, scored),
     "near-duplicates": Work("documents", 500, deduplicated),
     "fitting": Work("runs", 100, fitted),
