@@ -25,7 +25,7 @@ SIZES: dict[str, Any] = {
     "other_model": "vit-2x32", "solver_steps": 1, "curve_steps": [1, 2], "curve_images": 48,
     "resamples": 100, "mixed_sizes": [12, 24], "ratios": [1, 2], "weighted_size": 12,
     "weighted_ratio": 2.0, "shares": [0.5], "judged_images": 48, "weakest": 3, "fix_size": 24,
-    "fix_budget": 5, "guidances": [1.0, 2.0], "learner": "vit-1x32", "judged": 48,
+    "fix_budget": 5, "guidances": [1.0, 2.0, 4.0], "learner": "vit-1x32", "judged": 48,
     "reference_size": 48, "cause_size": 24, "cause_budget": 5, "towers": "clip-2x64",
     "clip_budget": [[12, 5]], "clip_batch": 8, "group_sizes": [12], "probe_images": 24,
     "retrieval_images": 12, "images_per_caption": 2,
