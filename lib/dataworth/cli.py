@@ -109,6 +109,14 @@ BROUGHT = {
         "dataworth.data.cli",
         "The data sets: what is here, fetching it, and adding your own.",
     ),
+    "class": (
+        "dataworth.teach.cli",
+        "Make what a class needs of executed chapters: student copies, slides, lessons, quizzes.",
+    ),
+    "grade": (
+        "dataworth.teach.cli",
+        "Grade notebooks of an assignment with its hidden tests; they run with your rights.",
+    ),
     "store": ("dataworth.runs.cli", "The store of finished runs: what it holds, and making room."),
 }
 

@@ -16,7 +16,7 @@ from dataworth.data.catalog import keys_of
 # A chapter's kernel never imports these (a test holds them to it), so they cannot change a result;
 # `logs` only where log lines were asked for, which go to a file. What looks ahead at runs, where
 # runs are computed and what shows how far they are (there, in a file) leave nothing in a notebook.
-NOT_IN_KEY = ("book", "cli", "logs", "runs.engines", "runs.forecast", "runs.progress")
+NOT_IN_KEY = ("book", "cli", "logs", "runs.engines", "runs.forecast", "runs.progress", "teach")
 TOOLS = ("ipykernel", "ipython", "jupytext", "nbformat", "papermill")  # they shape the notebook
 
 
