@@ -14,7 +14,7 @@ TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n $(she
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help read book chapter check test soak lab clean distclean
+.PHONY: help read book chapter class slides check test soak lab clean distclean
 
 help:
 	@echo "make read                  the whole book from kept runs, in a minute: every analysis executed, nothing trained"
@@ -22,6 +22,8 @@ help:
 	@echo "                           profiles: smoke, quick (default), full, gpu"
 	@echo "make chapter C=<chapter> [PROFILE=smoke]"
 	@echo "                           execute and render one chapter alone, print the path of its page"
+	@echo "make class [PROFILE=quick] what a class needs: student copies, slides, lessons, quizzes, assignments"
+	@echo "make slides                only the slides"
 	@echo "make check                 lint, types, the fast tests: under a minute, before every commit"
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
 	@echo "make soak                  the fault suites in full (hours)"
@@ -41,6 +43,12 @@ chapter: PROFILE = smoke
 chapter: $(READY)
 	@test -n "$(C)" || { echo "make chapter needs C=<chapter>; the chapters are:"; .venv/bin/dataworth list --profile $(PROFILE); exit 2; }
 	@.venv/bin/dataworth run "$(C)" --profile $(PROFILE) --page
+
+class: book
+	@.venv/bin/dataworth class --profile $(PROFILE) --book
+
+slides: book
+	@.venv/bin/dataworth class --profile $(PROFILE) --slides
 
 check: $(READY)
 	.venv/bin/ruff check .

@@ -81,7 +81,11 @@ def leaks(files: Iterable[Path], sources: Iterable[str]) -> list[str]:
 def check(folder: Path, sources: Iterable[str]) -> None:
     """Raises UserError where a text below `folder` holds words of a solution."""
     kinds = {".html", ".ipynb", ".py", ".md", ".js", ".txt", ".json", ".csv"}
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix in kinds]
+    files = [
+        p
+        for p in sorted(folder.rglob("*"))
+        if p.suffix in kinds and p.is_file() and p.name != "tex-svg.js"
+    ]
     if found := leaks(files, sources):
         raise UserError(f"Solutions stand in {len(found)} student files: {'; '.join(found[:5])}.")
 

@@ -45,6 +45,10 @@ def plainly(text: str, book: Path) -> str:
         return of.partition(" <")[0]
 
     text = ROLE.sub(said, FENCE.sub("", text))
+    # "Fan et al. (Fan et al., 2024)" was a name with its citation.
+    text = re.sub(
+        r"((\w+)(?: et al\.| and \w+)?)\s\(\2(?: et al\.| and \w+)?, (\d+)\)", r"\1 (\3)", text
+    )
     text = re.sub(r"\[\]\(([\w/.#-]+)\)", lambda m: m[1].rpartition("/")[2].replace("_", " "), text)
     return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
 
@@ -76,5 +80,5 @@ def paragraphs(text: str) -> list[str]:
 def first_sentence(text: str) -> str:
     """The first sentence of a paragraph: one that ends before a capital letter."""
     flat = " ".join(text.split())
-    end = re.search(r"(?<![A-Z]|\.[a-z]|\bal|\bvs)[.?!]\*{0,2}(?= [A-Z*({\"])", flat)
+    end = re.search(r"(?<![A-Z])(?<!\.[a-z])(?<!\bal)[.?!]\*{0,2}(?= [A-Z*({\"])", flat)
     return flat[: end.end()] if end else flat

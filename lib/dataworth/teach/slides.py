@@ -84,7 +84,7 @@ def make(
         deck.append(
             Slide(
                 "The question",
-                "".join(prose.html(prose.first_sentence(_lead(p)), book) for p in leads),
+                "".join(prose.html(_short(p), book) for p in leads),
                 prose.html("\n\n".join(found), book),
             )
         )
@@ -118,15 +118,18 @@ def make(
     return deck
 
 
-def _lead(paragraph: str) -> str:
-    """A paragraph without its heading in bold where that is no sentence of its own."""
+def _short(paragraph: str) -> str:
+    """The heading in bold of a paragraph and its first sentence."""
     head = prose.LEAD.match(paragraph)
-    rest = paragraph[head.end() :].strip() if head else paragraph
-    return rest or paragraph
+    rest = paragraph[head.end() :].strip() if head else ""
+    return f"**{head[1]}** {prose.first_sentence(rest)}" if head and rest else paragraph
 
 
 def _batches(lines: Sequence[Line]) -> list[Sequence[Line]]:
-    return [lines[i : i + A_SLIDE] for i in range(0, len(lines), A_SLIDE)]
+    """Lines for as few slides as hold them, as evenly as can be."""
+    slides = max(1, -(-len(lines) // A_SLIDE))
+    size = -(-len(lines) // slides)
+    return [lines[i : i + size] for i in range(0, len(lines), size or 1)]
 
 
 def _list(items: Sequence[str]) -> str:
@@ -191,12 +194,13 @@ body { background: var(--back); color: var(--text); }
 .reveal pre { font: .72em/1.4 ui-monospace, "DejaVu Sans Mono", monospace; background: #f1f4f7;
   padding: .6em; white-space: pre-wrap; margin: 0 0 .6em; }
 .reveal code { font-size: .9em; }
+.reveal b, .reveal strong, .reveal th, .reveal h1, .reveal h2 { font-weight: 700; }
+.reveal em { font-style: italic; }
 .reveal .made { color: var(--quiet); font-size: .8em; }
 .reveal aside.notes { display: none; }
 """
 
-MATH = """<script>MathJax = {tex: {inlineMath: [['\\\\(', '\\\\)']], displayMath: [['\\\\[', '\\\\]']]}};</script>
-<script src="math/tex-svg.js"></script>"""  # noqa: E501
+MATH = '<script src="math/tex-svg.js"></script>'
 
 START = """
 Reveal.initialize({width: 1180, height: 700, margin: 0.05, center: false, hash: true,
