@@ -1,8 +1,8 @@
 // Figures to explore. `figures/<name>.js` holds a figure's own SVG and its numbers in words, both from
 // `dataworth.figures.show`; this script loads it when the figure comes near and puts it in place of the
 // picture: marks tell their numbers (pointer, finger, arrow keys), entries of the legend hide what
-// they stand for, logarithmic axes can be made linear, and the colours follow the theme. Without scripts,
-// and on paper, the picture stays.
+// they stand for, logarithmic axes can be made linear, a slider reads all arms off at one value of the x axis,
+// and the colours follow the theme. Without scripts, and on paper, the picture stays.
 (() => {
   const NS = "http://www.w3.org/2000/svg";
   const waiting = new Map();
@@ -78,6 +78,7 @@
       this.said = make("p", { class: "dataworth-said", "aria-live": "polite" }, this.box);
       this.addLegend();
       this.addAxes();
+      this.addReading();
       this.root.addEventListener("pointermove", (event) => this.point(event));
       this.root.addEventListener("pointerdown", (event) => this.point(event));
       this.root.addEventListener("pointerleave", () => this.tell(null));
@@ -159,6 +160,7 @@
           button.setAttribute("aria-pressed", !hidden);
           for (const part of parts) part.style.display = hidden ? "none" : "";
           this.tell(null);
+          this.read?.();
         };
         button.addEventListener("click", turn);
         button.addEventListener("keydown", (event) => {
@@ -180,8 +182,60 @@
           button.setAttribute("aria-pressed", on);
           this.tell(null);
           this.panels.forEach((panel, index) => panel.log.includes(side) && this.rescale(index));
+          this.read?.();
         });
       }
+    }
+
+    // Where several arms were measured at the same values of an axis (sizes, scales of guidance, thresholds,
+    // ages), a slider goes through these values and tells what every arm that is shown has there.
+    addReading() {
+      const values = new Map();
+      let label = null;
+      for (const mark of this.marks) {
+        const { x, bar } = this.panels[mark[3]];
+        const line = mark[5].find((words) => x && words.startsWith(`${x}: `));
+        if (!line || bar || (label !== null && label !== x)) continue;
+        label = x;
+        const value = line.slice(x.length + 2);
+        if (!values.has(value)) values.set(value, []);
+        values.get(value).push(mark);
+      }
+      const marks = Array.from(values.values()).flat();
+      if (values.size < 3 || values.size > 0.6 * marks.length) return;
+      const far = ([, x, , panel]) => {
+        const { box: [left, , right] } = this.panels[panel];
+        return (x - left) / (right - left);
+      };
+      const order = Array.from(values).sort((a, b) => far(a[1][0]) - far(b[1][0]));
+      const box = make("div", { class: "reading" }, this.box);
+      const head = make("label", {}, box, `Read off at ${label}: `);
+      const slider = make("input", { type: "range", min: -1, max: order.length - 1, step: 1, value: -1 }, head);
+      const told = make("output", {}, head);
+      const list = make("ul", {}, box);
+      const lines = make("svg:g", { class: "dw-read" }, this.root);
+      this.read = () => {
+        const [value, all] = order[slider.value] || ["nothing yet", []];
+        told.textContent = value;
+        slider.setAttribute("aria-valuetext", value);
+        list.replaceChildren();
+        lines.replaceChildren();
+        const shown = all.filter((mark) => !this.off.has(mark[4]));
+        for (const mark of shown) {
+          const panel = this.panels[mark[3]];
+          const name = [this.panels.length > 1 && panel.title, mark[4]].filter(Boolean).join(" · ");
+          const rest = mark[5].filter((words) => words !== `${label}: ${value}`);
+          const item = make("li", {}, list);
+          make("strong", {}, item, name);
+          item.append(` ${rest.join(", ")}`);
+        }
+        for (const mark of new Map(shown.map((one) => [one[3], one])).values()) {
+          const [x] = this.place(mark), [, top, , bottom] = this.panels[mark[3]].box;
+          make("svg:line", { x1: x, x2: x, y1: top, y2: bottom }, lines);
+        }
+      };
+      slider.addEventListener("input", this.read);
+      this.read();
     }
 
     rescale(index) {

@@ -298,6 +298,7 @@ claims.write(
         "worth": {column: worth[column].tolist() for column in worth},
         "weights": {"share": tried.tolist(), "loss": weighted.means.tolist()},
         "surface": surface.params,
+        "decision": study.decision(),
     },
     provenance=study.provenance(),
     cells=study.cell_means(),

@@ -113,6 +113,27 @@ class Example(BaseModel):
         return [{"part": "fits", "hours": 1.5 * self.points}]
 """
 
+INDEX = """\
+# A small book
+
+% dataworth: scale
+
+95 % intervals over seeds cover the truth.
+
+% dataworth: tally
+
+% dataworth: picture
+
+% dataworth: answers line-fit
+
+% dataworth: moved
+
+% dataworth: figures
+
+% dataworth: decision line-fit
+"""
+LEDGER = "# Ledger\n\n% dataworth: ledger\n"
+
 TOC = """\
 format: jb-book
 root: index
@@ -120,6 +141,7 @@ parts:
   - caption: Part I
     chapters:
       - file: part/line_fit
+      - file: ledger
   - caption: About
     chapters:
       - file: run_times
@@ -135,6 +157,8 @@ def make_book(root: Path) -> Path:
     )
     shutil.copy(REPOSITORY / "_config.yml", root / "_config.yml")
     (root / "_toc.yml").write_text(TOC)
+    (root / "book" / "index.md").write_text(INDEX)
+    (root / "book" / "ledger.md").write_text(LEDGER)
     (root / "book" / "part").mkdir()
     (root / "book" / "part" / "line_fit.py").write_text(CHAPTER)
     (root / "book" / "part" / "line_fit.claims.yaml").write_text(CLAIMS)

@@ -19,14 +19,19 @@ CLAIM = {
 }  # fmt: skip
 
 
+def last_row(*of):
+    return pages.ledger(*of, {}).strip().splitlines()[-1]
+
+
 def ledger(*lines):
-    return {"claims": list(lines)}
+    return {"title": "Does it hold?", "claims": list(lines)}
 
 
 def test_ledger_row(tmp_path):
     chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
-    text = pages.ledger([chapter], {"a-b": ledger(CLAIM)}, {})
-    assert r"x \| y is larger ([chapter](/part/a_b))" in text
+    text = pages.ledger([chapter], {"a-b": ledger(CLAIM)}, {}, {"part/a_b": "Part I"})
+    assert "## Part I\n\n### [Does it hold?](/part/a_b)" in text
+    assert r"[x \| y is larger [#](#claim-a-b-a)]{#claim-a-b-a}" in text
     assert "2.35 (Paper 2020, Table 1)" in text
     assert r"1.23 \[1, ∞\] ratio" in text
     assert ">inconclusive</span> 1.23" in text  # the verdict is text, not only a colour
@@ -47,7 +52,7 @@ def test_ledger_shows_every_recorded_run_of_a_claim(tmp_path):
     chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
     kept = [recording("full", "supported"), recording("gpu", "contradicted"),
             recording("gpu", "supported", "gone")]  # fmt: skip
-    row = pages.ledger([chapter], {"a-b": ledger(CLAIM)}, {"a-b": kept}).splitlines()[-1]
+    row = last_row([chapter], {"a-b": ledger(CLAIM)}, {"a-b": kept})
     assert row.count("verdict-supported") == 1 and row.count("verdict-contradicted") == 1
     assert row.index("(full)") < row.index("(gpu)")
 
@@ -56,7 +61,11 @@ def test_a_recorded_verdict_on_another_definition_is_not_shown(tmp_path):
     chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
     kept = recording("full", "supported")
     kept["claims"][0]["unit"] = "× loss"
-    row = pages.ledger([chapter], {"a-b": ledger(CLAIM)}, {"a-b": [kept]}).splitlines()[-1]
+    row = (
+        pages.ledger([chapter], {"a-b": ledger(CLAIM)}, {"a-b": [kept]}, {})
+        .strip()
+        .splitlines()[-1]
+    )
     assert f">{claims.OTHER}</span> 9" in row and "verdict-supported" not in row
     text = pages.tally({"a-b": ledger(CLAIM)}, {"a-b": [kept]})
     assert "The largest recorded run" not in text
@@ -82,7 +91,11 @@ def test_what_a_claim_says_is_text(tmp_path):
     chapter = Chapter(tmp_path / "a_b.py", "part/a_b")
     bad = "<script>alert(1)</script> [x](http://a.b) `c` *d* $e$ {term}`f` \x1b]0;g\x07 \u202e"
     words = dict.fromkeys(("statement", "source", "published", "unit"), bad)
-    row = pages.ledger([chapter], {"a-b": ledger({**CLAIM, **words})}, {}).splitlines()[-1]
+    row = (
+        pages.ledger([chapter], {"a-b": ledger({**CLAIM, **words})}, {}, {})
+        .strip()
+        .splitlines()[-1]
+    )
     assert not re.search(r"(?<!\\)<(?!/?span)|(?<!\\)[`*$]|[\x1b\x07\u202e]", row), row
 
 
@@ -126,12 +139,12 @@ def test_every_tested_claim_has_a_q_value(tmp_path):
     q = pages.of_all(made)
     p = 2 * norm.sf(2 * norm.ppf(0.975) / 1.5)
     assert q == {("a-b", "a"): pytest.approx(p)}  # alone, and therefore its p-value
-    text = pages.ledger([Chapter(tmp_path / "a_b.py", "part/a_b")], made, {})
+    text = pages.ledger([Chapter(tmp_path / "a_b.py", "part/a_b")], made, {}, {})
     assert "q = 0.009" in text
 
 
 def test_ledger_without_claims_says_so(tmp_path):
-    assert "No chapter" in pages.ledger([], {}, {})
+    assert "No chapter" in pages.ledger([], {}, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -154,10 +167,10 @@ def test_numbers(value, text):
     assert number(value) == text
 
 
-def test_front_page_fills_marks_and_refuses_unknown_ones():
-    assert pages.front_page("a\n% dataworth: ledger\nb", {"ledger": "T"}) == "a\nT\nb\n"
-    with pytest.raises(UserError, match="asks for 'legder'; known are ledger"):
-        pages.front_page("% dataworth: legder", {"ledger": "T"})
+def test_a_page_fills_marks_and_refuses_unknown_ones():
+    assert pages.filled("p.md", "a\n% dataworth: ledger\nb", {"ledger": "T"}) == "a\nT\nb\n"
+    with pytest.raises(UserError, match=r"p\.md asks for 'legder'; known are ledger"):
+        pages.filled("p.md", "% dataworth: legder", {"ledger": "T"})
 
 
 def test_run_times_name_the_slow_cells(tmp_path):

@@ -84,6 +84,17 @@ def documents(root: Path) -> list[str]:
     return list(walk(toc))
 
 
+def parts(root: Path) -> dict[str, str]:
+    """The caption of the part that each document of the contents stands in, by its name."""
+    toc = strict_yaml.read(root / "_toc.yml", "_toc.yml").value
+    found = toc.get("parts", []) if isinstance(toc, dict) else []
+    return {
+        chapter["file"]: str(part.get("caption", ""))
+        for part in found
+        for chapter in part.get("chapters", [])
+    }
+
+
 def find(root: Path) -> list[Chapter]:
     """The chapters of the table of contents.
 

@@ -1,9 +1,9 @@
-"""Generated parts of the book: the claims ledger of the front page and the run-time page."""
+"""Generated parts of the book: the ledger of all claims, its counts, and the run-time page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
@@ -44,20 +44,38 @@ def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, Ledger]:
     return found
 
 
+def anchor(chapter_id: str, claim: str) -> str:
+    """The address of a claim's row on the page of the ledger."""
+    return f"claim-{chapter_id}-{claim}"
+
+
 def ledger(
-    chapters: list[Chapter], results: dict[str, Ledger], recorded: dict[str, list[Ledger]]
+    chapters: list[Chapter],
+    results: dict[str, Ledger],
+    recorded: dict[str, list[Ledger]],
+    parts: Mapping[str, str],
 ) -> str:
-    """The table of all claims, in reading order; `recorded`: a chapter's kept larger runs."""
-    body, q = [], of_all(results)
+    """The tables of all claims in reading order, one a chapter, under headings by part and chapter.
+
+    recorded: a chapter's kept larger runs. parts: caption of the part by document name. A row has
+    an `anchor`.
+    """
+    q, found = of_all(results), list[str]()
+    part = ""
     for chapter in chapters:
-        if chapter.id not in results:
+        if not (kept := results.get(chapter.id)) or not kept["claims"]:
             continue
-        for line in results[chapter.id]["claims"]:
+        if (own := parts.get(chapter.docname, "")) != part:
+            part = own
+            found += [f"## {literal(part)}", ""]
+        found += [f"### [{literal(kept['title'])}](/{chapter.docname})", ""]
+        body = []
+        for line in kept["claims"]:
             said, source = literal(line["published"]), literal(line["source"])
             past = [
-                f"{standing(line, old)} {literal(estimated(old))} ({literal(kept['profile'])})"
-                for kept in recorded.get(chapter.id, [])
-                for old in kept["claims"]
+                f"{standing(line, old)} {literal(estimated(old))} ({literal(larger['profile'])})"
+                for larger in recorded.get(chapter.id, [])
+                for old in larger["claims"]
                 if old["id"] == line["id"]
             ]
             here = [f"{badge(line)} {literal(estimated(line))}"]
@@ -65,18 +83,18 @@ def ledger(
                 here.append(_told_q(q[chapter.id, line["id"]]))
             if control := line.get("control"):
                 here.append(f"control: {literal(control)}")
+            to = anchor(chapter.id, line["id"])
             body.append(
                 [
-                    f"{literal(line['statement'])} ([chapter](/{chapter.docname}))",
+                    f"[{literal(line['statement'])} [#](#{to})]{{#{to}}}",
                     f"{said} ({source})" if said and source else said or source,
                     "; ".join(here),
                     " ".join(past),
                 ]
             )
-    if not body:
-        return "No chapter of this build has evaluated a claim."
-    head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
-    return table(head, body, "dataworth-ledger")
+        head = ["claim", "published", "this run [interval]", "recorded larger run [interval]"]
+        found += [table(head, body, "dataworth-ledger"), ""]
+    return "\n".join(found) if found else "No chapter of this build has evaluated a claim."
 
 
 def of_all(results: dict[str, Ledger]) -> dict[tuple[str, str], float]:
@@ -146,8 +164,8 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
     return text.rstrip() + " "
 
 
-def front_page(template: str, parts: dict[str, str]) -> str:
-    """Fill the lines `% dataworth: <name>` of the hand-written front page.
+def filled(shown: str, template: str, parts: Mapping[str, str]) -> str:
+    """Fill the lines `% dataworth: <name>` of a hand-written page (`shown` is what to call it).
 
     Raises UserError for a name that nothing fills.
     """
@@ -156,7 +174,7 @@ def front_page(template: str, parts: dict[str, str]) -> str:
         if line.startswith("% dataworth:"):
             name = line.removeprefix("% dataworth:").strip()
             if name not in parts:
-                raise UserError(f"The front page asks for '{name}'; known are {', '.join(parts)}.")
+                raise UserError(f"{shown} asks for '{name}'; known are {', '.join(parts)}.")
             lines.append(parts[name])
         else:
             lines.append(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import dataworth
-from dataworth.book import ledger, page, take
+from dataworth.book import chapters as chapter_files
+from dataworth.book import ledger, orient, page, take
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import house, read_notebook, read_record
 from dataworth.book.keys import digest, file_key
-from dataworth.book.layout import Layout, write_atomic, write_changed
+from dataworth.book.layout import Layout, OnePage, write_atomic, write_changed
 from dataworth.book.parameters import Parameters
 from dataworth.book.record import Record
 from dataworth.claims import recorded_ledgers
@@ -56,19 +58,14 @@ def write_site(
         name = path.relative_to(layout.book).as_posix()
         if path.is_file() and path.suffix in COPIED and ".ipynb_checkpoints" not in name:
             wanted[name] = path.read_bytes()
-    if "index.md" in wanted:
-        parts = {
-            "scale": ledger.scale_line(layout, records),
-            "tally": ledger.tally(results, recorded),
-            "ledger": ledger.ledger(chapters, results, recorded),
-        }
-        template = (layout.book / "index.md").read_text("utf-8")
-        wanted["index.md"] = ledger.front_page(template, parts)
+    listed = []
     for chapter in chapters:
         executed = read_notebook(chapter, layout, records[chapter.id])
         merged = page.merge(chapter, notebooks[chapter.id], executed)
         of = chapter, headers[chapter.id], merged, parameters[chapter.id].rows, records[chapter.id]
         beside: dict[str, str] = {}
+        drawn = [(f.name, f.caption, f.drawn is not None) for f in take.figures(merged)]
+        listed.append((chapter, headers[chapter.id].title, drawn))
         for taken in take.along(*of, pixels=_pixels(layout)):
             beside[taken.cell] = beside.get(taken.cell, "") + taken.lines
             for name, content in taken.files.items():
@@ -85,6 +82,25 @@ def write_site(
         wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)
         if (stated := chapter.claims).is_file():
             wanted[f"downloads/{stated.name}"] = stated.read_bytes()
+    parts = {
+        "scale": ledger.scale_line(layout, records),
+        "tally": ledger.tally(results, recorded),
+        "ledger": ledger.ledger(chapters, results, recorded, chapter_files.parts(layout.root)),
+        "picture": orient.picture(chapters, results, recorded),
+        "moved": orient.moved(chapters, results, recorded),
+        "figures": orient.figure_index(listed),
+        "changelog": orient.changelog(_text(layout.root / "CHANGELOG.md")),
+    }
+    parts |= {f"decision {c.id}": orient.decision(c.id, results) for c in chapters}
+    # A chapter alone comes without them, for they need the others' results.
+    for document in [] if isinstance(layout, OnePage) else chapter_files.documents(layout.root):
+        name = f"{document}.md"
+        if (source := layout.book / name).is_file():
+            text = source.read_text("utf-8")
+            for ids in re.findall(r"^% dataworth: (answers .*)$", text, re.MULTILINE):
+                asked = ids.split()[1:]
+                parts[ids] = orient.answers(asked, headers, chapters, results, recorded)
+            wanted[name] = ledger.filled(f"book/{name}", text, parts)
     for name, content in wanted.items():
         write_changed(layout.site / name, content)
     # A page must not outlive its source.
@@ -103,6 +119,10 @@ def _pixels(layout: Layout) -> Callable[[bytes], bytes]:
         return made.read_bytes() if made and made.is_file() else take.pixels(svg)
 
     return pixels
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""
 
 
 def _record(chapter: Chapter, layout: Layout) -> Record:

@@ -30,6 +30,7 @@ from dataworth.studies.filter_arms import (
 )
 from dataworth.studies.filter_tasks import TASKS, run_score, score_task
 from dataworth.studies.text import columns
+from dataworth.tables import text as told
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
 from dataworth.text.pools import Pool
@@ -388,7 +389,25 @@ class Filtered(base.Study):
                 task: {**self.task(WHOLE, task).evidence(), "chance": TASKS[task].chance}
                 for task in TASKS
             },
+            "decision": self.decision(),
         }
+
+    def decision(self) -> dict[str, Any]:
+        """Which filter, if any: of the chapter's arms, the strictest last, what is left, the gain
+        over no filter and over a random drop of the same size, and what follows, as a table of
+        text."""
+        rows = []
+        for arm in sorted(self.own_arms, key=lambda arm: -self.kept(arm)):
+            if arm.kind == "random":
+                continue
+            whole, net = self.gain(arm), None
+            if self.has_control(arm):
+                net = self.gain(arm, over="control")
+            beside = "not compared" if net is None else told(net)
+            rows.append([str(arm), f"{self.kept(arm):.0f}", told(whole), beside, _advice(net)])
+        head = ["what is left", "% of the bytes", "gain over no filter, %",
+                "gain over a random drop of the same size, %", "so"]  # fmt: skip
+        return {"head": head, "rows": rows, "dials": 0}
 
     def kinds(self) -> dict[str, Any]:
         """All results, by kind."""
@@ -398,6 +417,12 @@ class Filtered(base.Study):
 
     def run_means(self, leaf: Result) -> Mapping[str, Any]:
         return run_score(leaf, self.store)
+
+
+def _advice(net: Estimate | None) -> str:
+    if net is None or net.low <= 0 <= net.high:
+        return "cannot be told from dropping as much at random"
+    return "better than dropping at random" if net.low > 0 else "worse than dropping at random"
 
 
 def _by_arm(rows: Mapping[Arm, Mapping[str, object]]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from dataworth.studies.curves import Curve, curves, misfits, widened
 from dataworth.studies.images import Runs, check_sizes, run_classifiers
 from dataworth.studies.reanalysis import Reanalysis
 from dataworth.studies.synthetic_scaling import PURE
+from dataworth.tables import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,6 +236,40 @@ class Mixed(base.Study):
             drawn = synthetic ** (1 - draws["g"]) / draws["k"]
         return estimate(synthetic ** (1 - found["g"]) / found["k"], drawn)
 
+    def decision(self) -> dict[str, Any]:
+        """For who has n real images and money for m synthetic ones, as a table of text: by the
+        joint law the loss with both over that of the real ones alone, the real images that the
+        synthetic ones are worth, and the price of one, in real images, at which both ways cost the
+        same; and the measured loss where the set was trained. Within the sizes of the mixed sets.
+        """
+        p, law, draws = self.params, self.surface.params, self.surface.draws
+        measured = self.relative().set_index(["real", "synthetic"])
+        reals = _doubled(p.mixed_sizes)
+        bought = _doubled([m for _, m in measured.index])
+        rows = []
+        for n in reals:
+            for m in bought:
+                worth = estimate(law["k"] * m ** law["g"], draws["k"] * m ** draws["g"])
+                alone, both = (
+                    (v["E"] + v["B"] * (n + w) ** -v["beta"] for w in (0.0, worth_))
+                    for v, worth_ in ((law, worth.value), (draws, worth.draws))
+                )
+                one, two = [*alone], [*both]
+                loss = estimate(one[1] / one[0], two[1] / two[0])
+                price = estimate(worth.value / m, worth.draws / m)
+                seen = "not trained"
+                if (n, m) in measured.index:
+                    found = measured.loc[(n, m)]
+                    seen = text(Estimate(found.value, found.low, found.high, np.empty(0)))
+                rows.append([f"{n:,}", f"{m:,}", *map(text, (loss, worth, price)), seen])
+        head = [
+            "real images you have", "synthetic images you would add",
+            "loss, over that of the real ones alone", "worth as many further real images",
+            "worth buying while one costs at most this part of a real image",
+            "measured loss, over that of the real ones alone",
+        ]  # fmt: skip
+        return {"head": head, "rows": rows, "dials": 2}
+
     def predictions(self) -> pd.DataFrame:
         """Every mixed set's measured loss and what the pure curves alone predict, by rule
         (`RULES`): columns `real`, `synthetic`, `rule`, `measured`, `predicted`, `low` and `high` of
@@ -372,6 +407,13 @@ class Mixed(base.Study):
                     e = estimate(float(c.means[i] / value), c.draws[:, i] / draws)
                     rows.append((n, m, rule, float(c.means[i]), float(value), e))
         return rows
+
+
+def _doubled(sizes: Sequence[int]) -> list[int]:
+    """Some sizes and, from the smallest on, its doublings below the largest."""
+    low, high = min(sizes), max(sizes)
+    steps = [low * 2**i for i in range(int(np.log2(high / low)) + 1)]
+    return sorted({*sizes, *steps})
 
 
 def _value(law: dict[str, float] | dict[str, Array], size: float | Array) -> Array:
