@@ -36,8 +36,9 @@ OTHER = "recorded under an older definition"
 class Claim:
     """One line of the ledger.
 
-    published: the paper's number in words. estimate, interval: ours, in `unit`; interval ends may
-    be infinite. region: the values that agree with the claim. effect: what the estimate means, in
+    published: the paper's number in words; published_number: in `unit`, where it is one, or both
+    ends of a range. estimate, interval: ours, in `unit`; interval ends may be infinite. region: the
+    values that agree with the claim. effect: what the estimate means, in
     plain words. reason: why the verdict is what it is, and what would settle an open one.
     definition: which estimate of which runs. matters: the smallest effect that matters, in `unit`;
     None where none makes sense. no_effect: the value that means none, or None. control: what stands
@@ -65,6 +66,7 @@ class Claim:
     unmeasurable: str = ""
     practice: str = ""
     draws: dict[str, Any] | None = None
+    published_number: Sequence[float] | None = None
 
 
 class Bounded(Protocol):
@@ -140,6 +142,7 @@ class Line(TypedDict):
     unmeasurable: NotRequired[str]
     practice: NotRequired[str]
     draws: NotRequired[Draws | None]
+    published_number: NotRequired[list[Number] | None]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -370,7 +373,8 @@ def table(claims: Sequence[Claim], chapter: str) -> str:
         cells = [
             f"{_safe(line['statement'])}{_below(line['effect'])}",
             _safe(line["published"]),
-            f"{badge(line)} {_safe(estimated(line))}{below}",
+            f'{badge(line)} <span class="estimate" data-claim="{_safe(line["id"])}">'
+            f"{_safe(estimated(line))}</span>{below}",
         ]
         for record in kept:
             past = _find(record, line["id"])

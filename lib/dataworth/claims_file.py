@@ -32,7 +32,8 @@ from dataworth.verdicts import Rule, at_chance, seen
 
 OWN = ("value", "low", "high")  # of the claim's estimate, in every template
 TEMPLATES = (
-    "statement", "published", "region", "unit", "effect", "control", "units", "level", "practice",
+    "statement", "published", "published_number", "region", "unit", "effect", "control", "units",
+    "level", "practice",
 )  # fmt: skip
 
 
@@ -98,6 +99,8 @@ End = (
 
 
 Name = Annotated[str, Field(pattern=r"^\{[^{}:!]+\}$"), AfterValidator(_template)]
+Quoted = Annotated[str, Field(pattern=r"^\{[^{}]+\}$"), AfterValidator(_template)]
+Published = Annotated[list[float | Quoted], Field(min_length=1, max_length=2)]
 Outcome = Literal["supported", "below", "above", "no effect", "inconclusive", "not measurable here"]
 STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -130,8 +133,10 @@ class Stated(BaseModel):
     `unit`; None where none makes sense. `definition`: which estimate of which runs, whatever the
     profile. `effect`: what the estimate means here.
 
-    What a claim may have besides: `no_effect`, the value that means no effect, where an effect is
-    claimed; `control`, what it is compared with, quoting its number; `units` and `level`,
+    What a claim may have besides: `published_number`, the paper's number where it is in `unit`
+    (one, or the ends of a range), for the picture of all claims; `no_effect`, the value that means
+    no effect, where an effect is claimed; `control`, what it is compared with, quoting its number;
+    `units` and `level`,
     without which nothing is measured; `settles`, a sentence on what would settle it, where its
     interval is a range over choices or settings, which more runs do not narrow; `practice`, what
     each outcome means to who has to decide (`below` and `above`: contradicted on that side).
@@ -148,6 +153,9 @@ class Stated(BaseModel):
     definition: Annotated[Text, AfterValidator(_literal)]
     effect: Template
     no_effect: Annotated[float | None, AfterValidator(_outside)] = None
+    published_number: Annotated[list[float | Quoted], Field(min_length=1, max_length=2)] | None = (
+        None
+    )
     control: Annotated[Template, AfterValidator(_quoting)] | None = None
     units: Units | None = None
     level: Level | None = None
@@ -188,6 +196,7 @@ ALLOWED = {
     "definition": "one line of text without braces: which estimate of which runs",
     "settles": "one line of text without braces: what would settle a range over choices",
     "region": "two ends in order, each a number, inf, -inf or one name in braces",
+    "published_number": "one or two numbers, or names in braces, in the claim's unit",
     "matters": "a positive number or null",
     "no_effect": "a number outside the region or on its edge, where matters is one too, or null",
     "units": "a mapping of count, of and least",
@@ -257,6 +266,8 @@ class Statements:
                 if field == "region":
                     found[field] = tuple(float(str(x).format_map(values)) for x in found[field])
                     Rule(found[field], stated.no_effect, stated.matters)
+                elif field == "published_number" and stated.published_number:
+                    found[field] = [float(str(x).format_map(values)) for x in found[field]]
                 elif field == "units" and stated.units:
                     found[field] = _too_few(stated.units, values)
                 elif field == "level" and stated.level:

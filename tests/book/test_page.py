@@ -190,7 +190,7 @@ LINE = {
 
 def answer(line, recorded=(), claim="rises", profile="quick"):
     header = replace(HEADER, answer=claim)
-    return page._answer(header, {"profile": profile}, {"claims": [line]}, recorded)
+    return page._answer(header, {"profile": profile}, {"chapter": "c", "claims": [line]}, recorded)
 
 
 def test_three_lines_answer_the_title():
@@ -198,7 +198,8 @@ def test_three_lines_answer_the_title():
     said = answer(LINE)
     assert said.startswith(":::{container} dataworth-answer\n**Answer (this run):** <span class=")
     assert (
-        ">supported</span> The \\*line\\* rises 2 \\[1, 3\\] points; over \\{10\\} points" in said
+        ">supported</span> The \\*line\\* rises [2 \\[1, 3\\] points](#claim-c-rises); "
+        "over \\{10\\} points" in said
     )
     assert "\n\n**How sure:** It lies inside.\n\n**In practice:** Go up.\n:::" in said
     assert answer(LINE, claim=None) == "" and "mean nothing" in answer(LINE, profile="smoke")

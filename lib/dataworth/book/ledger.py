@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
-from dataworth.book.page import table
+from dataworth.book.page import anchor, table
 from dataworth.book.record import Record
 from dataworth.claims import (
     OTHER,
@@ -42,11 +42,6 @@ def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, Ledger]:
         if path.is_file():
             found[chapter.id] = read_ledger(path, layout.show(path))
     return found
-
-
-def anchor(chapter_id: str, claim: str) -> str:
-    """The address of a claim's row on the page of the ledger."""
-    return f"claim-{chapter_id}-{claim}"
 
 
 def ledger(

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dataworth.book.chapters import Chapter, Header
-from dataworth.book.ledger import anchor
-from dataworth.book.page import table
+from dataworth.book.page import anchor, escape, table
 from dataworth.claims import Ledger, Line, again, badge, estimated, told
 from dataworth.display import count, safe
 from dataworth.errors import UserError
@@ -172,14 +171,15 @@ def _scale(core: Sequence[float], intervals: Sequence[Sequence[float]]) -> Calla
     end of an interval that is much farther out than core and the narrowest interval are wide lies
     on the edge, as does what is infinite.
     """
-    inside = [v for v in core if math.isfinite(v)]
     ends = [v for pair in intervals for v in pair if math.isfinite(v)]
-    log = min([*inside, *ends], default=0) > 0 and max([*inside, *ends]) > 8 * min(*inside, *ends)
+    inside = [v for v in core if math.isfinite(v)] or ends or [0.0, 1.0]
+    least = min(*inside, *ends, math.inf)
+    log = least > 0 and max(*inside, *ends, 0.0) > 8 * least
 
     def form(v: float) -> float:
         return math.log(v) if log else v
 
-    low, high = form(min(inside, default=0)), form(max(inside, default=1))
+    low, high = form(min(inside)), form(max(inside))
     widths = [form(b) - form(a) for a, b in intervals if math.isfinite(a) and math.isfinite(b)]
     far = 3 * max(high - low, min((w for w in widths if w > 0), default=0))
     first = max(min([low, *map(form, ends)]), low - far)
@@ -232,7 +232,7 @@ def decision(id: str, results: Mapping[str, Ledger]) -> str:
         return f"This build holds no answer; run: `dataworth run {id}`."
     rows = [[literal(cell) for cell in row] for row in found["rows"]]
     css = f"dataworth-dials .dials-{found['dials']}" if found["dials"] else "dataworth-choice"
-    return table([literal(cell) for cell in found["head"]], rows, css)
+    return table([escape(literal(cell)) for cell in found["head"]], rows, css)
 
 
 def figure_index(shown: Sequence[tuple[Chapter, str, Sequence[tuple[str, str, bool]]]]) -> str:

@@ -7,6 +7,7 @@ drop is put right here: parameter cells, figure alt text, stderr, widgets, run s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -146,6 +147,8 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
         if image := next((kind for kind in IMAGES if kind in data), None):
             figures.append(output["metadata"].get("dataworth", {}))
             data = {image: data[image]}
+        if "text/html" in data:
+            data = data | {"text/html": _with_rows(chapter, _text(data["text/html"]))}
         outputs.append({**deepcopy(output), "data": data, "metadata": {}})
     metadata: dict[str, Any] = {"tags": _tags(cell)} if _tags(cell) else {}
     if len(figures) > 1:
@@ -172,6 +175,21 @@ def _code_cell(chapter: Chapter, index: int, cell: Cell) -> Cell:
         "execution_count": cell["execution_count"],
         "outputs": outputs,
     }
+
+
+def _with_rows(chapter: Chapter, html: str) -> str:
+    """A table of verdicts whose estimates link to their rows on the page of the ledger."""
+    ledger = f"{'../' * chapter.docname.count('/')}ledger.html"
+    return re.sub(
+        r'<span class="estimate" data-claim="([a-z0-9-]+)">(.*?)</span>',
+        lambda found: f'<a href="{ledger}#{anchor(chapter.id, found[1])}">{found[2]}</a>',
+        html,
+    )
+
+
+def anchor(chapter_id: str, claim: str) -> str:
+    """The address of a claim's row on the page of the ledger."""
+    return f"claim-{chapter_id}-{claim}"
 
 
 def _standing(claims: Ledger | None, recorded: Sequence[Ledger]) -> str:
@@ -206,7 +224,8 @@ def _answer(
     practice = line.get("practice") or IN_PRACTICE.get(line["verdict"], "")
     said = {
         "Answer (this run)": f"{badge(line)} {literal(line['statement'])} "
-        f"{literal(estimated(line))}; {literal(signed(line['effect']))}",
+        f"[{literal(estimated(line))}](#{anchor(claims['chapter'], line['id'])}); "
+        f"{literal(signed(line['effect']))}",
         "How sure": sure,
         "In practice": literal(signed(practice)),
     }

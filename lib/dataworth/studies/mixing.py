@@ -243,9 +243,12 @@ class Mixed(base.Study):
         same; and the measured loss where the set was trained. Within the sizes of the mixed sets.
         """
         p, law, draws = self.params, self.surface.params, self.surface.draws
-        measured = self.relative().set_index(["real", "synthetic"])
+        measured = {
+            (int(n), int(m)): Estimate(value, low, high, np.empty(0))
+            for n, m, _, value, low, high in self.relative().itertuples(index=False)
+        }
         reals = _doubled(p.mixed_sizes)
-        bought = _doubled([m for _, m in measured.index])
+        bought = _doubled([m for _, m in measured])
         rows = []
         for n in reals:
             for m in bought:
@@ -257,10 +260,7 @@ class Mixed(base.Study):
                 one, two = [*alone], [*both]
                 loss = estimate(one[1] / one[0], two[1] / two[0])
                 price = estimate(worth.value / m, worth.draws / m)
-                seen = "not trained"
-                if (n, m) in measured.index:
-                    found = measured.loc[(n, m)]
-                    seen = text(Estimate(found.value, found.low, found.high, np.empty(0)))
+                seen = text(measured[n, m]) if (n, m) in measured else "not trained"
                 rows.append([f"{n:,}", f"{m:,}", *map(text, (loss, worth, price)), seen])
         head = [
             "real images you have", "synthetic images you would add",
