@@ -63,6 +63,11 @@ def test_check_shows_the_cost_and_runs_nothing(root):
         (["why", "LINE_FTI", "--profile", "smoke"], "Did you mean 'line-fit'?"),
         (["list", "--profile", "somke"], "Did you mean 'smoke'?"),
         (["compare", "line-fit", "a"], "has no finished run 'a'; it has none"),
+        (["diff", "smoke", "recorded:full"], "'smoke' has no result of a chapter of this book"),
+        (
+            ["diff", "line-fit", "smoke"],
+            "'line-fit' is neither a profile (smoke, quick, paper),",
+        ),
         (["run", "line-fit", "--profile", "smoke", "--hub", "nowhere"], "--hub names nowhere"),
         (["book", "--profile", "paper"], "dataworth check --profile paper"),
         (["book", "--profile", "smok"], "Unknown profile 'smok'; the book has smoke, quick, paper"),

@@ -63,6 +63,10 @@ BROUGHT = {
         CHAPTERS,
         "Hold two runs of a chapter against each other, here and as a page with their figures.",
     ),
+    "diff": (
+        CHAPTERS,
+        "Hold two whole books against each other: parameters that differ, verdicts that moved.",
+    ),
     "record": (
         CHAPTERS,
         "Keep a finished run of a chapter in book/recorded/; every build shows it beside its own.",

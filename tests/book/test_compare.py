@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dataworth.book import compare
+from dataworth.book import compare, diff
 from dataworth.book.chapters import Chapter
 from dataworth.book.take import figures
 from dataworth.book.variants import Run
+from dataworth.claims import sealed_ledger
 from dataworth.errors import UserError
 
 CHAPTER = Chapter(Path("book/part/some_fit.py"), "part/some_fit")
@@ -137,3 +138,30 @@ def test_a_verdict_moves_with_its_direction_too():
     above, below = (make(name, [side]) for name, side in zip("ab", sides, strict=True))
     assert compare.moved(compare.compare(CHAPTER, above, below)) == "1 of 1 verdicts moved."
     assert compare.moved(compare.compare(CHAPTER, above, above)) == "None of 1 verdicts moved."
+
+
+def test_two_books_are_held_against_each_other(tmp_path):
+    """Folders of results, such as another machine's: what moved, chapter by chapter and in all."""
+    other = Chapter(Path("book/part/b.py"), "part/b")
+    (tmp_path / "params").mkdir()
+    for name, verdict in (("one", "supported"), ("two", "contradicted")):
+        (tmp_path / name).mkdir()
+        far = {"value": 3.0, "interval": (2.5, 3.5)} if verdict == "contradicted" else {}
+        ledger = make(name, [line(verdict=verdict, **far), line("b")]).ledger
+        (tmp_path / name / "some-fit.json").write_text(sealed_ledger(ledger))
+    (tmp_path / "two" / "b.json").write_text(sealed_ledger({**ledger, "chapter": "b"}))
+    sides = [diff.side(tmp_path, [CHAPTER, other], str(tmp_path / n)) for n in ("one", "two")]
+    found = diff.diff([CHAPTER, other], *sides)
+    assert found["only one"] == ["b"] and len(found["chapters"]) == 1
+    said = list(diff.text(found, ("one", "two"), 100))
+    assert (
+        said[0] == "some-fit: 1 of 2 verdicts moved."
+        and said[-1] == "all chapters: " + said[0][10:]
+    )
+    assert said[1] == "  Statement a"
+    assert said[2:4] == [
+        "    one  supported: 1 [0.5, 1.5] points",
+        "    two  contradicted: above the claimed range: 3 [2.5, 3.5] points",
+    ]
+    with pytest.raises(UserError, match="has no result of a chapter"):
+        diff.side(tmp_path, [other], str(tmp_path / "one"))

@@ -123,6 +123,14 @@ def test_the_rule_is_exact_where_it_holds(rho):
     row = table[(table.real == n) & (table.synthetic == m) & (table.rule == "n + m")].iloc[0]
     assert row.predicted == pytest.approx(0.3 + 3 * (n + m) ** -0.5, rel=1e-3)
     assert row.measured == pytest.approx(additive(rho)(n, m), rel=1e-6)
+    asked = mixed.decision()["rows"]
+    assert sum(row[-1] != "not trained" for row in asked) >= len(worth) - 1
+    for row in asked:
+        n, m, loss, much, price = (float(x.split()[0].replace(",", "")) for x in row[:-1])
+        assert loss == pytest.approx(additive(rho)(n, m) / additive(rho)(n, 0), rel=0.01)
+        assert (much, price) == pytest.approx((m / rho, 1 / rho), rel=0.03)
+        if row[-1] != "not trained":
+            assert float(row[-1].split()[0]) == pytest.approx(loss, rel=0.01)
 
 
 def test_adding_and_replacing_differ_when_synthetic_images_have_a_floor():

@@ -186,6 +186,31 @@ def compare(
     say(f"page: {path}")
 
 
+def diff(
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A profile, recorded:PROFILE, recorded:PROFILE@COMMIT, or a folder of results."
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="Likewise.")],
+    as_json: AsJson = False,
+    root: Root = None,
+) -> None:
+    """Hold two whole books against each other: parameters that differ, verdicts that moved."""
+    layout = open_layout("quick", root)
+    from dataworth.book import chapters
+    from dataworth.book import diff as differ
+
+    found = chapters.find(layout.root)
+    made = differ.diff(found, *(differ.side(layout.root, found, name) for name in (a, b)))
+    if as_json:
+        print(json.dumps(made, indent=1))
+        return
+    for line in differ.text(made, (a, b), console().width):
+        say(line)
+
+
 def read(quiet: Quiet = False, root: Root = None) -> None:
     """Execute the analysis of every chapter on the kept runs and render the book.
 
@@ -253,5 +278,5 @@ def _refuse_paper(profile: str) -> None:
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (book, read, run, work, runs, compare, record):
+    for command in (book, read, run, work, runs, compare, diff, record):
         program.command()(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -253,12 +253,10 @@ class Mixed(base.Study):
         for n in reals:
             for m in bought:
                 worth = estimate(law["k"] * m ** law["g"], draws["k"] * m ** draws["g"])
-                alone, both = (
-                    (v["E"] + v["B"] * (n + w) ** -v["beta"] for w in (0.0, worth_))
-                    for v, worth_ in ((law, worth.value), (draws, worth.draws))
+                loss = estimate(
+                    _joint(law, n, worth.value) / _joint(law, n, 0.0),
+                    _joint(draws, n, worth.draws) / _joint(draws, n, 0.0),
                 )
-                one, two = [*alone], [*both]
-                loss = estimate(one[1] / one[0], two[1] / two[0])
                 price = estimate(worth.value / m, worth.draws / m)
                 seen = text(measured[n, m]) if (n, m) in measured else "not trained"
                 rows.append([f"{n:,}", f"{m:,}", *map(text, (loss, worth, price)), seen])
@@ -407,6 +405,11 @@ class Mixed(base.Study):
                     e = estimate(float(c.means[i] / value), c.draws[:, i] / draws)
                     rows.append((n, m, rule, float(c.means[i]), float(value), e))
         return rows
+
+
+def _joint(law: Mapping[str, Any], real: int, worth: Any) -> Any:
+    """The loss of the joint law where the synthetic images are worth so many real ones."""
+    return law["E"] + law["B"] * (real + worth) ** -law["beta"]
 
 
 def _doubled(sizes: Sequence[int]) -> list[int]:
