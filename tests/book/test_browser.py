@@ -185,16 +185,13 @@ def test_a_table_is_sorted_by_any_head(page, tmp_path):
     assert order() == ["a", "b", "c", "d"]
 
 
-def test_a_figure_tells_its_numbers_hides_arms_and_makes_axes_linear(
-    page, axe, tmp_path, monkeypatch
-):
-    """Pointer and keys tell what the marks hold; a hidden arm is passed over; on a linear axis the
-    middle of the ends is the middle of the panel."""
+def explored(page, folder, monkeypatch, figure):
+    """A page with one figure that is explored, opened; gives the figure and the errors so far."""
     import matplotlib
 
     matplotlib.use("Agg")
     from dataworth.book import take
-    from dataworth.figures import base, curves, draw
+    from dataworth.figures import base
 
     told = []
     monkeypatch.setattr(base, "shell", lambda: True)
@@ -202,17 +199,17 @@ def test_a_figure_tells_its_numbers_hides_arms_and_makes_axes_linear(
     monkeypatch.setattr(
         "IPython.display.display", lambda data, metadata, raw: told.append((data, metadata))
     )
-    arms = {"real": ([100, 505, 1000], [1.0, 0.9, 0.5]), "mixed": ([100, 505, 1000], [2, 2, 2])}
-    base.show(draw(curves(arms, "images", "loss", log="x")), caption="c", name="fig-a")
+    base.show(figure, caption="c", name="fig-a")
     ((data, metadata),) = told
     cells = [{"id": "a", "outputs": [{"data": data, "metadata": metadata}]}]
-    (figure,) = take.figures({"cells": cells})
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "fig-a.js").write_text(take.script(figure, "fig-a"), "utf-8")
-    (tmp_path / "fig-a.svg").write_bytes(figure.data)
+    (found,) = take.figures({"cells": cells})
+    (folder / "figures").mkdir()
+    (folder / "figures" / "fig-a.js").write_text(take.script(found, "fig-a"), "utf-8")
+    (folder / "fig-a.svg").write_bytes(found.data)
     static = ROOT / "book" / "_static"
-    (tmp_path / "page.html").write_text(
-        '<!doctype html><html lang="en" data-content_root="./"><title>t</title>'
+    (folder / "page.html").write_text(
+        '<!doctype html><html lang="en" data-content_root="./"><meta charset="utf-8">'
+        "<title>t</title>"
         f'<link rel="stylesheet" href="{(static / "book.css").as_uri()}">'
         f'<script src="{(static / "figures.js").as_uri()}"></script><main><h1>h</h1>'
         '<figure id="fig-a"><img src="fig-a.svg" alt="a"></figure>'
@@ -221,9 +218,165 @@ def test_a_figure_tells_its_numbers_hides_arms_and_makes_axes_linear(
     )
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto((folder / "page.html").as_uri())
+    page.locator("figure svg").wait_for()
+    return found, errors
+
+
+def test_a_slider_reads_all_arms_off_at_one_value(page, axe, tmp_path, monkeypatch):
+    """At every stop it tells the numbers of the figure's data file, of the arms that are shown."""
+    from dataworth.figures import curves, draw
+
+    sizes = [80, 320, 1280, 10240]
+    arms = {
+        "real": (sizes, [1.23456, 0.9, 0.5, 0.1], [1.1, 0.8, 0.4, 0.05], [1.3, 1, 0.6, 0.2]),
+        "synthetic": (sizes[:3], [2.0, 1.5, 1.25]),
+    }
+    panels = [curves(arms, "images", side, title=side, log="x") for side in ("loss", "error")]
+    figure, errors = explored(page, tmp_path, monkeypatch, draw(*panels))
+    rows = [dict(zip(figure.drawn["columns"], r, strict=True)) for r in figure.drawn["rows"]]
+    slider = page.get_by_label("Read off at images")
+    slider.focus()
+    for size in sizes:
+        page.keyboard.press("ArrowRight")
+        assert slider.get_attribute("aria-valuetext") == f"{size:,}"
+        told = page.locator(".reading li").all_inner_texts()
+        wanted = []
+        for row in rows:
+            if row["x"] == size and row["panel"] and row["y"] is not None:
+                said = f"{row['y']:.3g}"
+                if row["y_low"] is not None:
+                    said += f" [{row['y_low']:.3g}, {row['y_high']:.3g}]"
+                wanted.append(f"{row['panel']} · {row['series']} {row['panel']}: {said}")
+        assert sorted(told) == sorted(wanted) and len(told) == (2 if size == sizes[-1] else 4)
+    page.keyboard.press("ArrowLeft")
+    page.get_by_role("button", name="synthetic").click()
+    assert len(page.locator(".reading li").all()) == 2
+    line, ring = page.locator(".dw-read line").first, float(figure.drawn["marks"][2][1])
+    assert float(line.get_attribute("x1")) == pytest.approx(ring, abs=0.05)
+    page.evaluate(axe)
+    assert [v["id"] for v in page.evaluate(AXE)] == [] and errors == []
+
+
+def static_page(page, folder, body):
+    static = ROOT / "book" / "_static"
+    links = "".join(
+        f'<script src="{(static / name).as_uri()}"></script>' for name in ("tables.js", "hover.js")
+    )
+    (folder / "p.html").write_text(
+        '<!doctype html><html lang="en" data-content_root="./"><meta charset="utf-8"><title>t'
+        f'</title><link rel="stylesheet" href="{(static / "book.css").as_uri()}">{links}'
+        f"<main><article>{body}</article></main>",
+        encoding="utf-8",
+    )
+    page.goto((folder / "p.html").as_uri())
+
+
+def test_sliders_choose_a_row_and_prices_make_a_bill(page, axe, tmp_path):
+    """What is shown are the cells of the row as they are; the bill is prices times them."""
+    head = ["real", "added", "loss", "worth as many further real images"]
+    rows = [[n, m, f"0.{n}{m} [0.1, ∞]", f"{int(n) * int(m)} [1,000, ∞]"]
+            for n in ("10", "20") for m in ("3", "5", "7")]  # fmt: skip
+    cells = ["".join(f"<td>{x}</td>" for x in row) for row in rows]
+    static_page(
+        page, tmp_path,
+        '<h1>h</h1><table class="table dataworth-dials dials-2"><thead><tr>'
+        + "".join(f"<th>{x}</th>" for x in head)
+        + f"</tr></thead><tbody><tr>{'</tr><tr>'.join(cells)}</tr></tbody></table>",
+    )  # fmt: skip
+    dials = page.locator(".dataworth-dial input[type=range]")
+    for row in rows:
+        for column in range(2):
+            every = list(dict.fromkeys(r[column] for r in rows))
+            dials.nth(column).fill(str(every.index(row[column])))
+        assert page.locator(".dataworth-dial dd").all_inner_texts() == row[2:]
+    prices = page.locator(".dataworth-dial input[type=number]")
+    prices.nth(0).fill("2")
+    prices.nth(1).fill("0.5")
+    assert page.locator(".dataworth-dial p").inner_text() == (
+        "The synthetic images cost 3.5; real ones that do the same 280 [2,000, any amount]."
+    )
+    page.evaluate(axe)
+    assert [v["id"] for v in page.evaluate(AXE)] == []
+
+
+def test_the_ledger_is_filtered_and_ordered(page, axe, tmp_path):
+    def row(words, verdict, q, past=""):
+        badge = '<span class="verdict verdict-{0}">{0}</span>'
+        cells = [words, "2", f"{badge.format(verdict)} 1; q = {q}", past and badge.format(past)]
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+    head = "".join(f"<th>{x}</th>" for x in ("claim", "published", "this run", "recorded"))
+    tables = {
+        "one": [row("red fox", "supported", 0.2), row("grey fox", "contradicted", 0.01)],
+        "two": [row("red hen", "inconclusive", 0.5, "supported")],
+    }
+    body = "".join(
+        f'<section><h3>{name}</h3><div><table class="dataworth-ledger table"><thead><tr>{head}'
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+        for name, rows in tables.items()
+    )
+    static_page(page, tmp_path, f"<section><h1>h</h1><section><h2>p</h2>{body}</section></section>")
+
+    def shown():
+        rows = page.locator("tbody tr").all()
+        return [r.locator("td").first.inner_text() for r in rows if r.is_visible()]
+
+    assert shown() == ["red fox", "grey fox", "red hen"]
+    verdict, order = page.locator(".dataworth-filter select").all()
+    page.get_by_label("words").fill("RED")
+    assert shown() == ["red fox", "red hen"]
+    verdict.select_option("inconclusive")
+    assert shown() == ["red hen"] and not page.get_by_role("heading", name="one").is_visible()
+    assert page.locator(".dataworth-filter output").inner_text() == "1 of 3 claims"
+    page.get_by_label("words").fill("")
+    verdict.select_option("any")
+    order.select_option("surest finding first")
+    assert shown() == ["grey fox", "red fox", "red hen"]
+    order.select_option("other verdict in the recorded run first")
+    assert shown() == ["red hen", "red fox", "grey fox"]
+    order.select_option("of the book")
+    assert shown() == ["red fox", "grey fox", "red hen"]
+    page.set_viewport_size({"width": 360, "height": 740})  # rows are cards there
+    verdict.select_option("contradicted")
+    assert shown() == ["grey fox"]
+    page.evaluate(axe)
+    assert [v["id"] for v in page.evaluate(AXE)] == []
+
+
+def test_a_term_is_previewed_by_pointer_and_key(page, tmp_path):
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "previews.js").write_text(
+        'dataworthPreviews({"glossary.html#term-arm": "One of the ways."});'
+    )
+    static_page(
+        page, tmp_path,
+        '<h1>h</h1><p><a href="glossary.html#term-arm">arm</a> <a href="x.html">x</a></p>',
+    )  # fmt: skip
+    tip, link = page.get_by_role("tooltip"), page.get_by_role("link", name="arm")
+    link.hover()
+    tip.wait_for()
+    assert tip.inner_text() == "One of the ways."
+    assert link.get_attribute("aria-describedby") == tip.get_attribute("id")
+    page.keyboard.press("Escape")
+    assert tip.count() == 0
+    page.get_by_role("link", name="x").focus()
+    assert tip.count() == 0
+    link.focus()
+    assert tip.inner_text() == "One of the ways."
+
+
+def test_a_figure_tells_its_numbers_hides_arms_and_makes_axes_linear(
+    page, axe, tmp_path, monkeypatch
+):
+    """Pointer and keys tell what the marks hold; a hidden arm is passed over; on a linear axis the
+    middle of the ends is the middle of the panel."""
+    from dataworth.figures import curves, draw
+
+    arms = {"real": ([100, 505, 1000], [1.0, 0.9, 0.5]), "mixed": ([100, 505, 1000], [2, 2, 2])}
+    panel = curves(arms, "images", "loss", log="x")
+    figure, errors = explored(page, tmp_path, monkeypatch, draw(panel))
     svg = page.locator("figure svg")
-    svg.wait_for()
     svg.focus()
     tip = page.locator(".tip")
 
