@@ -33,7 +33,7 @@ def setup(app: Any) -> dict[str, bool]:
     def write(app: Any, error: Exception | None) -> None:
         if error or app.builder.name != "html":
             return
-        found = {}
+        found: dict[str, str] = {}
         for page in PAGES:
             if page in app.env.found_docs:
                 document = app.env.get_and_resolve_doctree(page, app.builder)

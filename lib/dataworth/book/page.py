@@ -210,7 +210,7 @@ def _answer(
     """What was found on the claim that answers the title, how sure that is and what it means in
     practice: three lines of the ledger's own numbers; empty where the header names no claim."""
     line = next((x for x in claims["claims"] if x["id"] == header.answer), None) if claims else None
-    if line is None:
+    if claims is None or line is None:
         return ""
     sure = literal(signed(line["reason"]))
     for kept in recorded:

@@ -248,7 +248,8 @@ def preflight(parameters: Parameters) -> Parameters:
     """Call the model's own check of its surroundings (data there, pools large enough), if any;
     before it, what fetches them (`fetch`), after which the parameters may be others: gives them."""
     model = parameters.model
-    if (fetch := getattr(type(model), "fetch", None)) is not None and fetch(model):
+    fetch = getattr(type(model), "fetch", None)
+    if model is not None and fetch is not None and fetch(model):
         from pydantic import ValidationError
 
         try:

@@ -161,7 +161,7 @@ class ShardSpec(Spec):
         ]
         generator = generator_of(self.weights, self.steps)
         images = generator.generate(prompts, self.guidance, seeds)
-        metrics = {"redrawn": generator.redrawn}
+        metrics: dict[str, Any] = {"redrawn": generator.redrawn}
         if about := getattr(generator, "about", ""):
             metrics["made_by"] = about
         return Outcome({"images": fitted(images, self.card)}, metrics)
