@@ -60,7 +60,7 @@ inverse = 73
 controls = [73, 46]
 equal = [91, 46]
 matched = 73
-tasks = [91, 46]
+tasks = [46]
 task_controls = [46]
 pareto_bytes = 3_600_000
 alpha = 9
@@ -78,7 +78,7 @@ vocabulary = 2048
 # Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
 # they get the largest part of it.
 pool_bytes = 420_000
-tokens = 122_880
+tokens = 98_304
 batch = 16
 context = 128
 learning_rate = 1.6e-2
