@@ -15,6 +15,7 @@ from dataworth.images.generators import FAMILIES, encode, family_of, load
 from dataworth.images.generators.base import random_numbers
 from dataworth.images.generators.masked import TEMPERATURE, draw, masked_share, one_hot
 from dataworth.images.generators.pixel import flow_scheduler
+from dataworth.kernels import matmul
 
 PROMPTS = ["dress", "a photo of a sandal", "ankle boot"]
 
@@ -87,17 +88,21 @@ def test_a_nan_never_becomes_a_black_pixel(family):
             g.generate(PROMPTS, 1.0, [1, 2, 3])
 
 
-def test_no_guidance_is_one_forward_a_step(family):
-    rows = []
-    hook = family.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: rows.append(len(args[0])), with_kwargs=True
-    )
-    try:
-        family.generate(PROMPTS, 1.0, [1, 2, 3])
-        family.generate(PROMPTS, 1.5, [1, 2, 3])
-    finally:
-        hook.remove()
-    assert rows == [64] * 3 + [128] * 3
+def test_no_guidance_is_one_forward_a_step(family, monkeypatch):
+    rows, (_, _, side, patch) = [], family.config.grid
+
+    def watched(a, *given, **named):
+        if named.get("gelu"):  # of the texts, and of every block's feed-forward network
+            rows.append(len(a) * patch**2 // side**2)
+        return matmul(a, *given, **named)
+
+    monkeypatch.setattr("dataworth.images.generators.guided.matmul", watched)
+    blocks = 3 * family.config.layers
+    family.generate(PROMPTS, 1.0, [1, 2, 3])
+    assert rows[1:] == [64] * blocks
+    rows.clear()
+    family.generate(PROMPTS, 1.5, [1, 2, 3])
+    assert rows[2:] == [128] * blocks
 
 
 def test_a_saved_folder_names_its_family(family, tmp_path):
@@ -209,9 +214,8 @@ def test_tokens_are_filled_in_by_the_cosine_schedule_and_then_kept(masked):
     g = copy.copy(masked)
     g.steps = 6
     inputs = []
-    hook = g.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: inputs.append(args[0][0].flatten(1).argmax(0)),
-        with_kwargs=True,
+    hook = g.transformer.pos_embed.register_forward_pre_hook(
+        lambda module, args: inputs.append(args[0][0].flatten(1).argmax(0))
     )
     try:
         g.generate(["dress"], 1.0, [1])

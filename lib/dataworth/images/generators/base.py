@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dataworth import compute
 from dataworth.errors import UserError
+from dataworth.images.generators.guided import Guided
 
 if TYPE_CHECKING:
     import torch
@@ -129,31 +130,6 @@ def build(config: NetworkConfig) -> tuple[torch.nn.Module, torch.nn.Module]:
     return transformer, encoder
 
 
-def for_cpu(transformer: torch.nn.Module) -> None:
-    """Make a PixArt transformer a third faster on a CPU; what it computes stays.
-
-    Its 49 tokens are too few for torch's flash attention, and torch's GELU (tanh) takes twice as
-    long as the product before it: oneDNN applies it to the product's rows while they are in cache.
-    For sampling alone: there is no gradient.
-    """
-    from diffusers.models.activations import GELU
-    from diffusers.models.attention_processor import AttnProcessor
-
-    from dataworth.kernels import matmul
-
-    class OnePass(GELU):
-        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-            rows, layer = hidden_states.flatten(0, -2), self.proj
-            y = matmul(rows, layer.weight, layer.bias, gelu=self.approximate)
-            return y.unflatten(0, hidden_states.shape[:-1])
-
-    made: Any = transformer
-    made.set_attn_processor(AttnProcessor())
-    for module in made.modules():
-        if type(module) is GELU:
-            module.__class__ = OnePass
-
-
 def encode(
     tokenizer: Tokenizer, texts: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -191,8 +167,6 @@ class TextToImage:
         self.tile = TILES[self.device.type]
         # Weights and activations in one dtype: on a CPU a tenth faster than autocast.
         self.transformer = transformer.to(self.device, self.dtype).eval()
-        if self.device.type == "cpu":
-            for_cpu(self.transformer)
         self.encoder = encoder.to(self.device).eval()
         self.autoencoder = (
             None if autoencoder is None else autoencoder.to(self.device, self.dtype).eval()
@@ -339,26 +313,14 @@ class TextToImage:
         null: int,
         guidance: float,
     ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """`predict(x, t)` under text rows (B,): one forward, of a doubled batch when guided."""
-        import torch
-
-        guided = guidance != 1.0
-        if guided:
-            rows = torch.cat([rows, torch.full_like(rows, null)])  # (2B,)
-        text, text_mask = hidden[rows].to(self.dtype), mask[rows]
+        """`predict(x, t)` under text rows (B,) of the texts' features and masks."""
+        text, blind = hidden[rows].to(self.dtype), None
+        if guidance != 1.0:
+            blind = hidden[null, : int(mask[null].sum())].to(self.dtype)
+        guided = Guided(self.transformer, text, mask[rows], blind)
 
         def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            both = torch.cat([x, x]) if guided else x  # (2B, C, h, w)
-            y: torch.Tensor = self.transformer(
-                both.to(self.dtype),
-                encoder_hidden_states=text,
-                encoder_attention_mask=text_mask,
-                timestep=t.to(self.device).expand(len(both)),
-                return_dict=False,
-            )[0].float()
-            if guided:
-                conditional, unconditional = y.chunk(2)
-                y = unconditional + guidance * (conditional - unconditional)
+            y = guided(x, t.to(self.device), guidance)
             self._check_finite(y, guidance)  # a code drawn from NaN would look like any other
             return y
 
