@@ -33,7 +33,7 @@ SIZES: dict[str, Any] = {
     "loss_model": "trigram", "second_model": "lm-0.4m", "proxies": ["bigram"], "vocabulary": 300,
     "context": 32, "pool_bytes": 60_000, "tokens": 4096, "held_out_tokens": 500,
     "pareto_bytes": 100_000, "steps": 2, "questions": 8, "prompts": 2, "samples": 2,
-    "examples": 16, "prompt": 8, "continuation": 8, "age_bytes": 20_000, "age_tokens": 4096,
+    "examples": 16, "prompt": 8, "continuation": 8, "age_bytes": 120_000, "age_tokens": 4096,
     "draws": 2, "document_tokens": 60, "held_out_documents": 12, "windows": 1, "cut_every": 5,
     "documents": 20, "pieces": 30, "toxicity_scorers": ["toxicity", "bad-words"],
     "factors": [1, 2, 4, 8], "other_factors": [2, 8], "base_tokens": 2000,

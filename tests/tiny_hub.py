@@ -187,22 +187,45 @@ FIELDS = {
     "farm": "field corn barn horse plough seed harvest fence milk orchard",
     "town": "street market shop station bridge crowd tower church square house",
 }
-VERBS = ["saw", "found", "kept", "moved", "brought", "left", "held", "made", "took", "gave"]
-RARE = ["old", "small", "quiet", "bright", "heavy", "broken", "early", "narrow", "green", "cold"]
+VERBS = [
+    "saw",
+    "found",
+    "kept",
+    "moved",
+    "brought",
+    "left",
+    "held",
+    "made",
+    "took",
+    "gave",
+    "watched",
+    "passed",
+    "carried",
+    "sold",
+]
+RARE = ("old", "small", "quiet", "bright", "heavy", "broken", "early", "narrow", "cold", "warm")
+FRAMES = (
+    "The {a} {x} {v} the {y} before noon.",
+    "Nobody {v} that {y}, for it was {b}.",
+    "When the {x} came, they {v} a {a} {z}.",
+    "In {n} one {x} {v} every {y} here.",
+    "She {v} the {b} {z} and {w} it again.",
+    "What he {v} of the {x} was {a}, but not {b}.",
+    "A {y} near the {z} {v} more than {n} people.",
+    "They {w} that {a} {z} until the {x} {v} it.",
+    "With {n} others we {v} some {b} {y}.",
+    "Is it true that the {z} {w} its {a} {x}?",
+)
 
 
 def prose(rng: np.random.Generator, field: str, sentences: int = 9) -> str:
-    """English sentences on a field, so that scorers of English have something to read."""
+    """English sentences on a field, so that scorers and rules of English have something to read."""
     nouns = FIELDS[field].split()
     made = []
-    for _ in range(sentences):
-        one, other, third = rng.choice(nouns, 3, replace=False)
-        first, second = rng.choice(RARE, 2, replace=False)
-        verbs = rng.choice(VERBS, 2)
-        made.append(
-            f"The {first} {one} {verbs[0]} the {other} in the morning, and in the year "
-            f"{rng.integers(1000, 9999)} they {verbs[1]} a {second} {third} with it."
-        )
+    for frame in rng.permutation(np.resize(np.array(FRAMES), sentences)):
+        x, y, z = rng.choice(nouns, 3, replace=False)
+        (a, b), (v, w) = rng.choice(RARE, 2, replace=False), rng.choice(VERBS, 2, replace=False)
+        made.append(frame.format(x=x, y=y, z=z, a=a, b=b, v=v, w=w, n=rng.integers(100, 9999)))
     return " ".join(made)
 
 
@@ -212,14 +235,14 @@ def documents(count: int, seed: int) -> list[dict[str, Any]]:
     made = []
     for i in range(count):
         field, year = list(FIELDS)[i % len(FIELDS)], 2013 + i % 12
-        text = prose(rng, field, 6 + int(rng.integers(8))) + (
+        text = prose(rng, field, 14 + int(rng.integers(12))) + (
             " You are a stupid idiot and I hate you, shut up." if i % 10 == 3 else ""
         )
         made.append({"text": text, "field": field, "date": f"{year}-0{1 + i % 9}-11T08:12:34Z"})
     return made
 
 
-def texts(root: Path, count: int = 600) -> None:
+def texts(root: Path, count: int = 900) -> None:
     """C4, FineWeb, the Pile and the Common Pile: columns and files as theirs."""
     import gzip
 
