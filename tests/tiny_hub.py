@@ -187,22 +187,7 @@ FIELDS = {
     "farm": "field corn barn horse plough seed harvest fence milk orchard",
     "town": "street market shop station bridge crowd tower church square house",
 }
-VERBS = [
-    "saw",
-    "found",
-    "kept",
-    "moved",
-    "brought",
-    "left",
-    "held",
-    "made",
-    "took",
-    "gave",
-    "watched",
-    "passed",
-    "carried",
-    "sold",
-]
+VERBS = ("saw", "found", "kept", "moved", "brought", "left", "held", "made", "took", "gave", "sold")
 RARE = ("old", "small", "quiet", "bright", "heavy", "broken", "early", "narrow", "cold", "warm")
 FRAMES = (
     "The {a} {x} {v} the {y} before noon.",

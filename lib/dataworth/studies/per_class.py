@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import field_validator, model_validator
 
+from dataworth.images import parts
 from dataworth.images.classifiers import Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
@@ -347,9 +348,12 @@ class Study(base.Study):
     @keep
     def gallery(self, count: int) -> dict[tuple[str, str], NDArray[np.uint8]]:
         """Of each weak class and its rival: `count` real images, `count` synthetic ones, and, for
-        the weak class, `count` of every intervention; by class and kind."""
+        the weak class, `count` of every intervention (fewer where fewer were drawn); by class and
+        kind."""
         from dataworth.data import load_images
 
+        drawn = -(-self.params.fix_size // parts.SHARD) * parts.SHARD  # whole shards are
+        count = max(1, min(count, drawn // len(self.names)))
         real = load_images(self.params.card, POOL)
         pools = {"synthetic": self.params.pool(), **self.params.fix_pools()}
         classes, rows = len(self.names), {}
