@@ -105,8 +105,8 @@ class PerClass(Reanalysis):
             for name, other in self.fix_pools().items():
                 replaced[name] = (kept, SyntheticPart(pool=other, ids=taken))
             replaced["real images"] = (kept, self.real_of(weak, s))
-            for name, parts in replaced.items():
-                spec = self.classifier(*parts, seed=s, budget=budget)
+            for name, of in replaced.items():
+                spec = self.classifier(*of, seed=s, budget=budget)
                 found.setdefault(name, []).append(spec)
         return found
 
