@@ -223,7 +223,8 @@ def test_the_stored_shard_counts_what_was_drawn_again(faulty, pipeline, monkeypa
     made = faulty(lambda seed: "flag" if seed == spoiled else None)
     monkeypatch.setattr(parts, "generator_of", lambda weights, steps: made)
     outcome = ShardSpec(**pool, start=0).run(Store(tmp_path))
-    assert outcome.metrics == {"redrawn": 1}
+    assert outcome.metrics["redrawn"] == 1 and set(outcome.metrics) == {"redrawn", "made_by"}
+    assert str(outcome.metrics["made_by"]).endswith("licence not stated")
     assert all(image.max() > image.min() for image in outcome.arrays["images"])
 
 
