@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,15 @@ OF_CHAPTERS: dict[str, dict[str, Any]] = {
 ON_CIFAR = ("lab", "mixing")  # by the option that params/lab/_images.yaml names
 ROOT = project_root()
 assert ROOT is not None
-CHAPTERS = chapters.find(ROOT)
+# Both profiles of every chapter with `make hub` (a job of its own in CI); of `make test` those that
+# read every kind of file: Parquet of images and texts, packed JSON lines, a pipeline.
+SOME = {("lab", "mixing"), ("lab", "data-age"), ("paper", "domains")}
+RUNS = [
+    pytest.param(chapter, profile, id=f"{profile}-{chapter.id}")
+    for chapter in chapters.find(ROOT)
+    for profile in ("lab", "paper")
+    if os.environ.get("DATAWORTH_SOAK") == "full" or (profile, chapter.id) in SOME
+]
 
 
 def model_of(chapter: chapters.Chapter) -> str:
@@ -73,8 +82,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("profile", ["lab", "paper"])
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.id)
+@pytest.mark.parametrize(("chapter", "profile"), RUNS)
 def test_a_chapter_from_the_hub_to_its_last_cell(
     chapter: chapters.Chapter,
     profile: str,
