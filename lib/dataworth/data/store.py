@@ -135,9 +135,25 @@ def fetch(
 
 def _fetch_texts(large: LargeTexts, root: Path) -> Path:
     """The folder of a large corpus, read where it is not here yet or came from another place."""
+    from filelock import FileLock
+
     source = OwnSource(data=large.data(), version=large.revision)
-    if (found := fetched(large.id, root=root)) is not None and source in found.providers:
-        return status(found, root=root).folder
+
+    def here() -> Path | None:
+        found = fetched(large.id, root=root)
+        return status(found, root=root).folder if found and source in found.providers else None
+
+    if (folder := here()) is not None:
+        return folder
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{large.id}.reading.lock"):
+            return here() or _read_texts(large, source, root)  # another process may have read it
+    except OSError as error:
+        raise cannot_write(root, error) from error
+
+
+def _read_texts(large: LargeTexts, source: OwnSource, root: Path) -> Path:
     log.info("%s: reading %s", large.id, source.data.source)
     read = own_texts.read(source.data, large.id)
     about = {

@@ -17,13 +17,13 @@ from pydantic import Field, field_validator, model_validator
 
 from dataworth.arrays import Array
 from dataworth.errors import UserError
-from dataworth.parameters import Parameters, field
+from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, misfits
-from dataworth.studies.text import authors, check_texts, tokenizer_of
+from dataworth.studies.text import HubTexts, authors, awaited, check_texts, tokenizer_of
 from dataworth.studies.worth import Worth
 from dataworth.text.count_models import (
     ORDERS,
@@ -53,7 +53,7 @@ Factors = Annotated[tuple[Annotated[int, Field(ge=1, le=10**6)], ...], Field(min
 Rows = Sequence[Sequence[Result]]
 
 
-class SyntheticText(Parameters):
+class SyntheticText(HubTexts):
     """Parameters of the chapter."""
 
     card: str = field(f"corpus: {SHIPPED}, or a card of your own")
@@ -106,7 +106,7 @@ class SyntheticText(Parameters):
     @property
     def own(self) -> bool:
         """Whether the corpus is a card of one's own: what was recorded is of another."""
-        return check_texts(self.card, SHIPPED)
+        return check_texts(self.card, SHIPPED) and not awaited(self.card)
 
     @property
     def sizes(self) -> tuple[int, ...]:
