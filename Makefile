@@ -14,7 +14,7 @@ TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n $(she
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help read book chapter class slides check test soak lab clean distclean
+.PHONY: help read book chapter class slides check test hub soak lab clean distclean
 
 help:
 	@echo "make read                  the whole book from kept runs, in a minute: every analysis executed, nothing trained"
@@ -26,6 +26,7 @@ help:
 	@echo "make slides                only the slides"
 	@echo "make check                 lint, types, the fast tests: under a minute, before every commit"
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
+	@echo "make hub                   all chapters of the profiles lab and paper on a hub of tiny repositories"
 	@echo "make soak                  the fault suites in full (hours)"
 	@echo "make lab [LAB_OPTIONS=...] JupyterLab with the chapters as notebooks; their outputs are kept in build/lab/"
 	@echo "                           options are JupyterLab's own: LAB_OPTIONS='--no-browser --port=8899'"
@@ -63,6 +64,10 @@ test: $(READY)
 	.venv/bin/mypy & .venv/bin/dataworth book --profile smoke; book=$$?; wait $$! && exit $$book
 	$(TESTS)
 	@test ! -e /dev/nvidiactl || .venv/bin/python -m pytest tests/test_gpu.py
+
+# All chapters of the profiles lab and paper on a hub of tiny repositories.
+hub: $(READY)
+	DATAWORTH_SOAK=full $(TESTS) tests/test_tiny_hub.py --durations=10
 
 # The fault suites in full: thousands of kills, damages, second processes and mutated inputs. Hours.
 soak: $(READY)
