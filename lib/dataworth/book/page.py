@@ -209,7 +209,8 @@ def _answer(
 ) -> str:
     """What was found on the claim that answers the title, how sure that is and what it means in
     practice: three lines of the ledger's own numbers; empty where the header names no claim."""
-    line = next((x for x in claims["claims"] if x["id"] == header.answer), None) if claims else None
+    lines = claims["claims"] if claims else []
+    line = next((x for x in lines if x["id"] == header.answer), None)
     if claims is None or line is None:
         return ""
     sure = literal(signed(line["reason"]))
@@ -229,8 +230,8 @@ def _answer(
         "How sure": sure,
         "In practice": literal(signed(practice)),
     }
-    lines = "\n\n".join(f"**{name}:** {text}" for name, text in said.items() if text)
-    return f":::{{container}} dataworth-answer\n{lines}\n:::\n"
+    text = "\n\n".join(f"**{name}:** {words}" for name, words in said.items() if words)
+    return f":::{{container}} dataworth-answer\n{text}\n:::\n"
 
 
 IN_PRACTICE: dict[str, str] = {
