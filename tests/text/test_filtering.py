@@ -271,7 +271,7 @@ def made_study(losses, documents=300, spread=0.0, resamples=400):
         runs[arm] = [SimpleNamespace(arrays=arrays, metrics={})] * 2
         pool = SimpleNamespace(bytes=round(1e6 * KEPT[name] / 100))
         arms[arm] = Chosen((pool, pool))
-    params = SimpleNamespace(resamples=resamples, seed=0, domains=DOMAINS)
+    params = SimpleNamespace(resamples=resamples, seed=0, domains=DOMAINS, score="quality")
     return Filtered(params, arms, runs, {}, None)
 
 
@@ -296,6 +296,11 @@ def test_gains_are_percent_of_the_baseline_and_controls_are_interpolated(cards):
     assert net.low == pytest.approx(net.value) == pytest.approx(net.high)  # pairs do not scatter
     with pytest.raises(UserError, match="an arm keeps 20 % of the bytes"):
         made.control(tiny, "books")
+    rows = {row[0]: row[1:] for row in exact.decision()["rows"]}
+    assert list(rows) == list(map(str, (half, good, tiny)))  # the strictest last, no random drop
+    assert rows[str(good)][-1] == "better than dropping at random"
+    assert rows[str(half)][-1] == "worse than dropping at random"
+    assert rows[str(tiny)][2:] == ["not compared", "cannot be told from dropping as much at random"]
     table = made.gains()
     assert np.isnan(table.net[str(tiny)]) and not table.net.drop(str(tiny)).isna().any()
     assert (table.gain_low <= table.gain).all() and (table.gain <= table.gain_high).all()
