@@ -36,15 +36,14 @@ OTHER = "recorded under an older definition"
 class Claim:
     """One line of the ledger.
 
-    published: the paper's number in words; published_number: in `unit`, where it is one, or both
-    ends of a range. estimate, interval: ours, in `unit`; interval ends may be infinite. region: the
-    values that agree with the claim. effect: what the estimate means, in
-    plain words. reason: why the verdict is what it is, and what would settle an open one.
-    definition: which estimate of which runs. matters: the smallest effect that matters, in `unit`;
-    None where none makes sense. no_effect: the value that means none, or None. control: what stands
-    beside the estimate; controls: its numbers, each an `estimate` with its `interval` or None.
-    unmeasurable: why nothing is measured here. practice: what the verdict means to who has to
-    decide. draws: `summary` of the estimate's draws, or None.
+    published: the paper's number in words; published_number: where it is in `unit`, it or the ends
+    of a range. estimate, interval: ours, in `unit`; interval ends may be infinite. region: what
+    agrees with the claim. effect: what the estimate means, in plain words. reason: why the verdict
+    is what it is, and what would settle an open one. definition: which estimate of which runs.
+    matters: the smallest effect that matters, in `unit`, or None. no_effect: the value that means
+    none, or None. control: what stands beside the estimate; controls: its numbers, each an
+    `estimate` with its `interval` or None. unmeasurable: why nothing is measured here. practice:
+    what the verdict means to who has to decide. draws: `summary` of the estimate's, or None.
     """
 
     id: str
@@ -354,12 +353,9 @@ def recorded(chapter: str) -> dict[str, Any] | None:
 
 
 def table(claims: Sequence[Claim], chapter: str) -> str:
-    """The verdicts as a table for a page (HTML): each claim with what its estimate means, the
-    published number, this run with the control beside it, and a column for each of the chapter's
-    recorded runs. Narrow screens stack the cells of a row, each under its head (`data-head`).
-
-    A recorded verdict on another definition or unit is none on this claim: only its estimate is
-    shown.
+    """The verdicts as a table for a page (HTML): each claim with what its estimate means, published
+    number, this run and control, and a column for each recorded run (of one on another definition
+    or unit the estimate alone). Narrow screens stack a row's cells, each under its `data-head`.
     """
     root = project_root()
     kept, faults = recorded_ledgers(root, chapter) if root else ([], [])
