@@ -40,6 +40,8 @@ VALUES = {
     "numpy": [np.float32(0.1), np.int64(7), np.arange(6.0).reshape(2, 3), np.array(["é", "b"])],
     "objects": [np.array(["a", None, 1.5], dtype=object)],
     "estimate": [Estimate(1.0, 0.5, np.inf, np.arange(3.0))],
+    "long": [[*range(60)], [[*range(60)] for _ in range(60)], tuple(range(60)), {1: [*range(60)]}],
+    "numbers": [{n * 10**16: n / 7 for n in range(80, 0, -1)}, {n: n for n in range(60)}],
 }
 
 
@@ -85,6 +87,17 @@ def test_values_come_back_as_they_were(tmp_path, monkeypatch, name):
         ask(2)
 
 
+def test_what_stands_twice_is_kept_once(tmp_path, monkeypatch):
+    ids, array = [*range(10**6, 10**6 + 500)], np.random.default_rng(0).random(500)
+    sizes = []
+    for times in (1, 40):
+        ask = kept.keep(lambda times=times: [(list(ids), array.copy()) for _ in range(times)])
+        _, target = through(tmp_path, monkeypatch, ask)
+        monkeypatch.delenv(kept.READ)
+        sizes.append(target.stat().st_size)
+    assert sizes[1] < 1.2 * sizes[0]
+
+
 def test_tables_come_back_as_they_were(tmp_path, monkeypatch):
     frame = pd.DataFrame({"n": [1, 2], "who": ["a", "b"]}, index=pd.Index([5, 6], name="at"))
     many = frame.set_index("who", append=True)
@@ -122,7 +135,7 @@ def test_only_arrays_that_were_read_are_kept(tmp_path, monkeypatch, results):
     with pytest.raises(UserError, match="array large of a run is not among"):
         back.arrays["large"]
     with zipfile.ZipFile(target) as file:
-        content = json.loads(file.read("content.json"))
+        content = json.loads(file.read("content.json"))["content"]
         assert all(len(places) == 1 for places in content["arrays"].values())
         assert all(one["key"] and one["provenance"] for one in content["results"].values())
 
@@ -150,7 +163,7 @@ def test_nothing_but_our_own_classes_is_made(tmp_path, monkeypatch):
     ask = kept.keep(lambda: 1)
     _, target = through(tmp_path, monkeypatch, ask)
     with zipfile.ZipFile(target) as file:
-        content = json.loads(file.read("content.json"))
+        content = json.loads(file.read("content.json"))["content"]
     (call,) = content["answers"]
     for name in ("os:system", "dataworth.paths:os.system", "dataworth.paths:home"):
         content["answers"][call] = ["object", name, {"command": "true"}]

@@ -42,6 +42,9 @@ KEEP, READ = "DATAWORTH_KEEP", "DATAWORTH_READ"
 OLDER = "DATAWORTH_KEEP_OLDER"
 """Set: runs of the same fields that earlier code stored are kept where today's code has none."""
 CONTENT = "content.json"
+LIST = "=list"
+LONG = 50
+"""Entries from which on a list is kept once, and numbers by number as two arrays."""
 OURS = ("dataworth.",)
 """Beginnings of the modules whose classes a file may name."""
 LEFT_OUT: dict[str, dict[str, Any]] = {"dataworth.text.pools:Pool": {"texts": ()}}
@@ -157,6 +160,7 @@ class _Keeper:
         self.inside = 0  # of how many marked functions we are now
         self.answers: dict[str, Any] = {}
         self.arrays: list[NDArray[Any]] = []
+        self.places: dict[tuple[str, tuple[int, ...], bytes], int] = {}  # of arrays, by content
         self.results: dict[str, Any] = {}
         self.read: dict[str, dict[str, NDArray[Any]]] = {}
         atexit.register(self.write)
@@ -183,10 +187,10 @@ class _Keeper:
             for of, found in self.read.items()
         }
         content = {"answers": self.answers, "results": self.results, "arrays": arrays}
+        text = json.dumps(_once(content), separators=(",", ":"))
         with zipfile.ZipFile(self.target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
             stamp = (1980, 1, 1, 0, 0, 0)  # equal content, equal bytes
-            # Specs of a study repeat each other's ids: only LZMA looks back that far.
-            file.writestr(zipfile.ZipInfo(CONTENT, stamp), json.dumps(content), zipfile.ZIP_LZMA)
+            file.writestr(zipfile.ZipInfo(CONTENT, stamp), text, zipfile.ZIP_DEFLATED)
             for number, array in enumerate(self.arrays):
                 raw = io.BytesIO()
                 np.save(raw, array, allow_pickle=False)
@@ -194,8 +198,12 @@ class _Keeper:
                 file.writestr(info, raw.getvalue(), zipfile.ZIP_DEFLATED)
 
     def _array(self, array: NDArray[Any]) -> int:
-        self.arrays.append(np.asarray(array))
-        return len(self.arrays) - 1
+        array = np.asarray(array)
+        of = array.dtype.str, array.shape, sha256(array.tobytes()).digest()
+        if of not in self.places:
+            self.places[of] = len(self.arrays)
+            self.arrays.append(array)
+        return self.places[of]
 
     def plain(self, value: Any) -> Any:
         """A value as JSON: plain ones as they are, others as [kind, ...]."""
@@ -227,6 +235,10 @@ class _Keeper:
         if hasattr(value, "to_dict") and hasattr(value, "index"):
             return self._table(value)
         if isinstance(value, Mapping):
+            if len(value) >= LONG and {*map(type, value)} == {int} \
+                    and {*map(type, value.values())} == {float}:  # fmt: skip
+                keys, values = np.array([*value], np.int64), np.array([*value.values()])
+                return ["numbers", self._array(keys), self._array(values)]
             return ["dict", [[self.plain(k), self.plain(v)] for k, v in value.items()]]
         raise TypeError(f"a {name} cannot be kept: give plain values, arrays, tables, objects")
 
@@ -251,6 +263,46 @@ class _Keeper:
             }  # fmt: skip
         result.__dict__["arrays"] = _Noted(result, self)
         return ["result", of]
+
+
+def _once(content: Any) -> dict[str, Any]:
+    """JSON with each of its long lists once, for specs of a study repeat each other's ids: `lists`
+    holds them, {LIST: place} stands where they were."""
+    lists, places = list[Any](), dict[str, int]()
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        if not isinstance(value, list):
+            return value
+        made = [walk(item) if isinstance(item, dict | list) else item for item in value]
+        if len(made) < LONG:
+            return made
+        text = json.dumps(made)
+        if text not in places:
+            places[text] = len(lists)
+            lists.append(made)
+        return {LIST: places[text]}
+
+    return {"content": walk(content), "lists": lists}
+
+
+def _again(found: Any) -> Any:
+    """What `_once` was given."""
+    lists: list[Any] = []
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            if LIST in value:
+                return lists[value[LIST]]
+            return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item) if isinstance(item, dict | list) else item for item in value]
+        return value
+
+    for one in found["lists"]:  # those within come before
+        lists.append(walk(one))
+    return walk(found["content"])
 
 
 @cache
@@ -282,7 +334,7 @@ class _Given(Mapping[str, NDArray[Any]]):
 class _Reader:
     def __init__(self, source: Path) -> None:
         self.file = zipfile.ZipFile(source)
-        content = json.loads(self.file.read(CONTENT))
+        content = _again(json.loads(self.file.read(CONTENT)))
         self.answers, self.results = content["answers"], content["results"]
         self.arrays: dict[str, dict[str, int]] = content["arrays"]
         self.load, self.made = cache(self._load), cache(self._made)
@@ -324,6 +376,9 @@ class _Reader:
 
     def _dict(self, pairs: list[list[Any]]) -> dict[Any, Any]:
         return {self.value(k): self.value(v) for k, v in pairs}
+
+    def _numbers(self, keys: int, values: int) -> dict[int, float]:
+        return dict(zip(self.load(keys).tolist(), self.load(values).tolist(), strict=True))
 
     def _store(self) -> Store:
         return Store()
@@ -372,7 +427,7 @@ class _Reader:
 def runs_of(source: Path) -> tuple[int, int]:
     """How many runs a file holds, and how many of them earlier code computed."""
     with zipfile.ZipFile(source) as file:
-        results = json.loads(file.read(CONTENT))["results"].values()
+        results = json.loads(file.read(CONTENT))["content"]["results"].values()
     return len(results), sum(one["older"] for one in results)
 
 
