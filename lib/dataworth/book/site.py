@@ -15,7 +15,7 @@ from typing import Any
 
 import dataworth
 from dataworth.book import chapters as chapter_files
-from dataworth.book import ledger, orient, page, take
+from dataworth.book import evidence, ledger, orient, page, take
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import house, read_notebook, read_record
 from dataworth.book.keys import digest, file_key
@@ -97,6 +97,7 @@ def write_site(
         name = f"{document}.md"
         if (source := layout.book / name).is_file():
             text = source.read_text("utf-8")
+            text = evidence.filled(text, f"book/{name}", chapters, results, recorded)
             for ids in re.findall(r"^% dataworth: (answers .*)$", text, re.MULTILINE):
                 asked = ids.split()[1:]
                 parts[ids] = orient.answers(asked, headers, chapters, results, recorded)
