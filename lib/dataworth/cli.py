@@ -117,6 +117,7 @@ BROUGHT = {
         "dataworth.teach.cli",
         "Make what a class needs of executed chapters: student copies, slides, lessons, quizzes.",
     ),
+    "budget": ("dataworth.teach.cli", "A lab with budgets: ask for runs, predict larger ones."),
     "grade": (
         "dataworth.teach.cli",
         "Grade notebooks of an assignment with its hidden tests; they run with your rights.",
