@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dataworth.book.chapters import Chapter
 from dataworth.claims import Ledger, badge, comparable, estimated
@@ -17,12 +17,13 @@ LINE = re.compile(r"^% dataworth: evidence ([\w-]+) ([\w-]+)$", re.MULTILINE)
 def filled(
     text: str,
     name: str,
-    chapters: Sequence[Chapter],
+    chapters: Iterable[Chapter],
     results: Mapping[str, Ledger],
     recorded: Mapping[str, Sequence[Ledger]],
 ) -> str:
     """The page with every line `% dataworth: evidence <chapter> <claim>` replaced by what this run
-    and the recorded ones found on the claim. name: of the page, in errors.
+    and the recorded ones found on the claim. name: of the page, in errors. chapters: of the book,
+    rendered now or not.
 
     Raises UserError for a chapter or a claim that does not exist.
     """
