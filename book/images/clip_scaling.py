@@ -52,8 +52,8 @@
 
 # %% tags=["parameters"]
 card = "fashion-mnist"
-real_sizes = [80, 320, 1280, 3840, 10240]
-synthetic_sizes = [80, 320, 640, 1280, 3840]
+real_sizes = [80, 320, 1280, 2560, 5120]
+synthetic_sizes = [80, 320, 640, 1280, 2560]
 sizes = [320, 1280]
 captions = "in-captions"
 clip_guidance = 1.5

@@ -55,10 +55,10 @@
 
 # %% tags=["parameters"]
 card = "fashion-mnist"
-real_sizes = [80, 320, 1280, 3840, 10240]
-synthetic_sizes = [80, 320, 640, 1280, 3840]
+real_sizes = [80, 320, 1280, 2560, 5120]
+synthetic_sizes = [80, 320, 640, 1280, 2560]
 mixed_sizes = [80, 1280]
-ratios = [1, 3, 16]
+ratios = [1, 2, 16]
 weighted_size = 80
 weighted_ratio = 16
 shares = [0.5, 0.8, 0.99]

@@ -52,8 +52,8 @@
 
 # %% tags=["parameters"]
 card = "fashion-mnist"
-real_sizes = [80, 320, 1280, 3840, 10240]
-synthetic_sizes = [80, 320, 640, 1280, 3840]
+real_sizes = [80, 320, 1280, 2560, 5120]
+synthetic_sizes = [80, 320, 640, 1280, 2560]
 other_sizes = [320, 1280]
 other_generators = ["latent-diffusion"]
 other_prompt_sets = []

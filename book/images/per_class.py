@@ -48,8 +48,8 @@
 
 # %% tags=["parameters"]
 card = "fashion-mnist"
-real_sizes = [80, 320, 1280, 3840, 10240]
-synthetic_sizes = [80, 320, 640, 1280, 3840]
+real_sizes = [80, 320, 1280, 2560, 5120]
+synthetic_sizes = [80, 320, 640, 1280, 2560]
 easy_accuracy = 0.8
 poor_accuracy = 0.6
 poor_exponent = 0.1

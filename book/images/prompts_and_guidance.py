@@ -78,7 +78,7 @@ compared_generators = ["latent-diffusion", "masked-token"]
 sizes = [256]
 learner = "vit-2x32"
 judged = 256
-reference_size = 10240
+reference_size = 5120
 
 # %% [markdown]
 # ## Method
