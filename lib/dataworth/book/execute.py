@@ -30,6 +30,7 @@ from dataworth.book.record import RECORD, Record
 from dataworth.claims import Machine, read_ledger, sealed_ledger
 from dataworth.compute import cpu_name
 from dataworth.errors import UserError, short
+from dataworth.pace import capability
 from dataworth.paths import home, user_home
 from dataworth.runs.kept import READ
 from dataworth.sealed import Damaged, read_sealed, seal
@@ -409,7 +410,7 @@ def versions() -> dict[str, str]:
 
 
 def device() -> Machine:
-    """The machine: processor, usable cores, memory in GB, GPU name or None."""
+    """The machine: processor and what it can, usable cores, memory in GB, GPU name or None."""
     import joblib
 
     gpu = None
@@ -420,7 +421,7 @@ def device() -> Machine:
         )  # fmt: skip
         gpu = listing.stdout.strip().replace("\n", ", ") or None
     return {
-        "processor": cpu_name(),
+        "processor": f"{cpu_name()}, {capability()}",
         "cores": joblib.cpu_count(),  # knows affinity, a container's quota, macOS
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": gpu,

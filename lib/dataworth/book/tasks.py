@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from dataworth import pace
 from dataworth.book import chapters as chapter_files
 from dataworth.book import execute as execution
 from dataworth.book import ledger, site
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # chapters; each is a kernel with a gigabyte of memory
 POLL_S = 0.2
+PROBED_S = 600.0  # a shorter build does not wait for a probe of the machine
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,13 @@ def build(layout: Layout, console: Console) -> None:
         if at_once > 1:
             order.sort(key=lambda chapter: -(expected(plan, chapter.id) or 0))
         costs = {chapter.id: expected(plan, chapter.id) for chapter in order}
-        outlook = display.outlook = Outlook(costs, at_once)
+        outlook, note = Outlook(costs, at_once), ""
+        if plan.stale and not layout.reads and (outlook.left() or 0) >= PROBED_S:
+            outlook, note = on_this_machine(outlook)
+        display.outlook = outlook
         if plan.stale and not layout.reads and (seconds := outlook.left()):
-            display.say(f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most")
+            ahead = f"{count(len(plan.stale), 'chapter')} to execute: {about(seconds)} at most"
+            display.say(f"{ahead}{note}")
         failures: list[UserError] = []
 
         def failed(error: UserError) -> None:
@@ -206,6 +212,18 @@ def build(layout: Layout, console: Console) -> None:
     lines = [x for made in ledger.read_results(found, layout).values() for x in made["claims"]]
     if lines:
         display.say(f"{count(len(lines), 'claim')}: {counts(lines)}")
+
+
+def on_this_machine(
+    outlook: Outlook, measure: Callable[[int], float | None] = pace.probe
+) -> tuple[Outlook, str]:
+    """An outlook by the headers' times, made one for this machine as it is now, and what is said of
+    that; itself where `measure` fails (`pace.slower`)."""
+    if (found := pace.slower(outlook.at_once, measure)) is None:
+        return outlook, ""
+    factor, words = found
+    costs = {id_: s and factor * s for id_, s in outlook.expected.items()}
+    return replace(outlook, expected=costs), f" ({words})"
 
 
 def expected(plan: Plan, chapter_id: str) -> float | None:
