@@ -163,12 +163,13 @@ def test_nothing_but_our_own_classes_is_made(tmp_path, monkeypatch):
     ask = kept.keep(lambda: 1)
     _, target = through(tmp_path, monkeypatch, ask)
     with zipfile.ZipFile(target) as file:
-        content = json.loads(file.read("content.json"))["content"]
+        whole = json.loads(file.read("content.json"))
+    content = whole["content"]
     (call,) = content["answers"]
     for name in ("os:system", "dataworth.paths:os.system", "dataworth.paths:home"):
         content["answers"][call] = ["object", name, {"command": "true"}]
         with zipfile.ZipFile(target, "w") as file:
-            file.writestr("content.json", json.dumps(content))
+            file.writestr("content.json", json.dumps(whole))
         kept._reader.cache_clear()
         with pytest.raises(UserError, match=f"names {name}, which is no class of dataworth"):
             ask()
