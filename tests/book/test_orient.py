@@ -91,6 +91,16 @@ def test_a_decision_is_the_chapters_own_table(tmp_path):
     assert text.endswith(r"| 1 | 2 \[1, 3\] |")
 
 
+def test_figures_are_listed_with_their_numbers(tmp_path):
+    chapters, _ = book(tmp_path)
+    shown = [("fig-a", "The *a*", True), ("figure-2", "Alone", False)]
+    text = orient.figure_index([(chapters[0], "Does it rise?", shown)])
+    assert text.splitlines() == [
+        "2 figures, 1 of which can be explored.", "", "## [Does it rise?](/part/a_b)", "",
+        r"- {numref}`fig-a`: The \*a\*", "- Alone",
+    ]  # fmt: skip
+
+
 def test_a_change_log_lies_one_level_deeper():
     text = "# Changelog\n\nForm.\n\n## [Unreleased]\n\n## [0.5.0]\n\n### Added\n\n- a # b\n"
     assert orient.changelog(text).split("\n") == [

@@ -4,6 +4,7 @@ claims, what moved since the recorded runs, decisions, and the index of figures.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -244,7 +245,12 @@ def figure_index(shown: Sequence[tuple[Chapter, str, Sequence[tuple[str, str, bo
     for chapter, title, figures in shown:
         if figures:
             found += [f"## [{literal(title)}](/{chapter.docname})", ""]
-            found += [f"- {{numref}}`{name}`: {literal(told)}" for name, told, _ in figures]
+            # One without a name of its own (`take.figures`) has no number to refer to.
+            found += [
+                f"- {literal(told)}" if re.fullmatch(r"figure-\d+", name)
+                else f"- {{numref}}`{name}`: {literal(told)}"
+                for name, told, _ in figures
+            ]  # fmt: skip
             found.append("")
     return "\n".join(found)
 
