@@ -210,8 +210,8 @@
       const order = Array.from(values).sort((a, b) => far(a[1][0]) - far(b[1][0]));
       const box = make("div", { class: "reading" }, this.box);
       const head = make("label", {}, box, `Read off at ${label}: `);
-      const slider = make("input", { type: "range", min: -1, max: order.length - 1, step: 1, value: -1 }, head);
       const told = make("output", {}, head);
+      const slider = make("input", { type: "range", min: -1, max: order.length - 1, step: 1, value: -1 }, head);
       const list = make("ul", {}, box);
       const lines = make("svg:g", { class: "dw-read" }, this.root);
       this.read = () => {
