@@ -10,7 +10,7 @@ from dataworth.errors import UserError
 from dataworth.teach import copies
 
 LAYOUT = open_layout("quick")
-CHAPTERS = chapters.find(LAYOUT.root)
+CHAPTERS = [c for c in chapters.find(LAYOUT.root) if c.claims.is_file()]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.id)

@@ -14,7 +14,7 @@ from dataworth.runs.forecast import Forecast
 from dataworth.teach import pack, plans, prose, sheets, slides
 
 LAYOUT = open_layout("quick")
-CHAPTERS = chapters.find(LAYOUT.root)
+CHAPTERS = [c for c in chapters.find(LAYOUT.root) if c.claims.is_file()]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.id)

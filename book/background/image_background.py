@@ -8,6 +8,7 @@
 #       gpu: 0.2
 #       quick: 0.2
 #       smoke: 0.2
+#     params: dataworth.studies.background:ImageBackground
 #   jupytext:
 #     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
 #   kernelspec:
@@ -22,10 +23,10 @@
 # Fan et al. {cite}`fan2024scaling` take four things for known: why one would train on synthetic images at all, what was
 # found before, and how the three models work that they use - a vision transformer, a diffusion model with guidance, and
 # CLIP. Each has a section here in our own words and a toy of a few lines that runs as you read. No toy is evidence: each shows
-# a mechanism. [The systems](systems) lists what stands for the paper's models in this book.
+# a mechanism. [The systems](../images/systems) lists what stands for the paper's models in this book.
 
 # %% tags=["parameters"]
-decay = 15
+decay = 15.0
 seed = 0
 
 # %% [markdown]
@@ -45,10 +46,12 @@ seed = 0
 import numpy as np
 
 from dataworth.figures import curves, draw, heatmap, image_grid, show
+from dataworth.studies.background import ImageBackground
 
-rng = np.random.default_rng(seed)
+params = ImageBackground.from_names(globals())
+rng = np.random.default_rng(params.seed)
 readings = np.array([1, 2, 4, 8, 16, 32, 64, 128])
-worth = 1 + decay * (1 - np.exp(-(readings - 1) / decay))
+worth = 1 + params.decay * (1 - np.exp(-(readings - 1) / params.decay))
 
 # %%
 show(
@@ -111,7 +114,7 @@ print(f"16 tokens of 49 numbers; mean over tokens the same in both orders: {same
 
 # %%
 show(
-    image_grid({"picture": np.stack([picture, shuffled]), "first tokens": patches[:6]}, size=0.8),
+    image_grid({"picture": np.stack([picture, shuffled]), "some tokens": np.kron(patches[[0, 1, 5, 6, 9, 10]], np.ones((1, 4, 4), np.uint8))}, size=0.8),
     alt="A ring; the same ring with its 16 patches in another order; six of the patches.",
     caption="An image as a transformer reads it: 16 patches, whose order only the vectors for their places tell.",
     name="fig-toy-patches",
@@ -127,7 +130,7 @@ show(
 #
 # Guidance {cite}`ho2022guidance` runs the model with and without the text and goes *further* in the direction of the difference: with strength $w$ it samples, in effect,
 # from $p(x \mid c)^w\, p(x)^{1-w}$. In one dimension that can be computed. The class sits at 1, other classes around it: with growing $w$ the
-# samples leave the others' ground and crowd together. Clearer, and more alike: the trade of the chapter [](prompts_and_guidance).
+# samples leave the others' ground and crowd together. Clearer, and more alike: the trade of the chapter [](../images/prompts_and_guidance).
 
 # %%
 at = np.linspace(-6, 8, 4001)
@@ -215,4 +218,4 @@ show(
 # ## What carries over, and what does not
 #
 # The toys have no images in them but one ring: they show that guidance *must* trade variety for clarity and that a batch *can* outvote a wrong pair,
-# not by how much. By how much is measured in [](synthetic_scaling) and the chapters after it.
+# not by how much. By how much is measured in [](../images/synthetic_scaling) and the chapters after it.

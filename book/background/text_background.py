@@ -8,6 +8,7 @@
 #       gpu: 0.2
 #       quick: 0.2
 #       smoke: 0.2
+#     params: dataworth.studies.background:TextBackground
 #   jupytext:
 #     notebook_metadata_filter: dataworth,kernelspec,jupytext.notebook_metadata_filter,-all
 #   kernelspec:
@@ -21,7 +22,7 @@
 #
 # Longpre et al. {cite}`longpre2024pretrainer` change what a language model is pretrained on. This page says how such text is chosen in the first place, and
 # what the scores were by which they filter, in our own words, each with a toy that runs as you read. No toy is evidence.
-# [The systems](systems) lists what stands for the paper's corpora, models and scores in this book.
+# [The systems](../text/systems) lists what stands for the paper's corpora, models and scores in this book.
 
 # %% tags=["parameters"]
 hashes = 128
@@ -36,7 +37,7 @@ seed = 0
 # joins 22 sources - the web, books, papers, code, law, dialogue - with weights set by hand. Since then filters have become models of their own,
 # and mixtures are searched for {cite}`liu2024regmix,li2024dclm`. Why a corpus is as it is has seldom been tested; that is the paper's point.
 #
-# What 17 known models were trained on is a table of [](data_characteristics). The toy: rules of C4's kind on six lines. Every rule is plausible, and each removes something
+# What 17 known models were trained on is a table of [](../text/data_characteristics). The toy: rules of C4's kind on six lines. Every rule is plausible, and each removes something
 # that one may have wanted: a poem, a program, a headline.
 
 # %%
@@ -45,6 +46,9 @@ import pandas as pd
 
 from dataworth import tables
 from dataworth.figures import curves, draw, show
+from dataworth.studies.background import TextBackground
+
+params = TextBackground.from_names(globals())
 
 lines = {
     "a sentence": "The committee met on Tuesday and agreed on the budget for next year.",
@@ -79,7 +83,7 @@ tables.show(
 # ones estimates it. The toy changes more and more words of a text and compares.
 
 # %%
-rng = np.random.default_rng(seed)
+rng = np.random.default_rng(params.seed)
 words = rng.integers(0, 5000, size=300)
 
 
@@ -88,7 +92,7 @@ def shingles(text, n=3):
 
 
 def signature(of, prime=2_147_483_647):
-    a, b = np.random.default_rng(1).integers(1, prime, size=(2, hashes))
+    a, b = np.random.default_rng(1).integers(1, prime, size=(2, params.hashes))
     keys = np.array([hash(s) % prime for s in of])
     return ((a * (keys[:, None] % 65_536) + b + keys[:, None]) % prime).min(axis=0)
 
@@ -103,15 +107,15 @@ for count in changed:
     estimated.append((signature(one) == signature(two)).mean())
 error = np.abs(np.subtract(exact, estimated)).max()
 print(
-    f"largest error of {hashes} hashes: {error:.2f}; expected about {0.5 / hashes**0.5:.2f} at most on average"
+    f"largest error: {error:.2f}; the standard error of one is at most {0.5 / params.hashes**0.5:.2f}"
 )
 
 # %%
 show(
     curves(
-        {"exact": (changed, exact), f"{hashes} hashes": (changed, estimated)}, "of 300 words changed", "Jaccard overlap of three-word sequences",
+        {"exact": (changed, exact), f"{params.hashes} hashes": (changed, estimated)}, "of 300 words changed", "Jaccard overlap of three-word sequences",
         log="", form=".2f", ticks=(0, 30, 60, 120), reference=0.8, height=3.4,
-        roles={"exact": "#0072B2", f"{hashes} hashes": "#D55E00"},
+        roles={"exact": "#0072B2", f"{params.hashes} hashes": "#D55E00"},
     ),
     caption="A toy: a few changed words break many sequences. Dotted: 0.8, as a threshold for near duplicates.",
     name="fig-toy-minhash",
@@ -154,6 +158,6 @@ show(
 #   {cite}`pozzobon2023challenges`. The service closes at the end of 2026. This book has scorers that anyone can run, and says how far they agree.
 # - *It scores words as much as meaning.* A text about hatred, in the dialect of a minority, or of 1600 can score high without any ill will.
 # - *Documents are not comments.* A rule is needed for a long text. Where the worst passage decides, length alone makes a document toxic: the right-hand toy above,
-#   and a section of [](data_characteristics).
+#   and a section of [](../text/data_characteristics).
 #
-# What replaces it is asked in [](discussion), question 8.
+# What replaces it is asked in [](../text/discussion), question 8.
