@@ -1,7 +1,8 @@
 # ---
 # jupyter:
 #   dataworth:
-#     description: Why synthetic images, and the models that the first paper takes for granted.
+#     description: Why synthetic images, and the models that the first paper takes for
+#       granted.
 #     device: cpu
 #     expected_minutes:
 #       full: 0.2

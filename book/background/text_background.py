@@ -1,7 +1,8 @@
 # ---
 # jupyter:
 #   dataworth:
-#     description: How pretraining text is chosen, and what the scores of the second paper were.
+#     description: How pretraining text is chosen, and what the scores of the second
+#       paper were.
 #     device: cpu
 #     expected_minutes:
 #       full: 0.2

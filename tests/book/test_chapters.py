@@ -179,7 +179,16 @@ def test_a_styled_table_escapes_what_it_holds(chapter):
             assert 'escape="html"' in cell.source, cell.source
 
 
-@pytest.mark.parametrize("chapter", chapters.find(ROOT), ids=lambda chapter: chapter.id)
+CLAIMING = [c for c in chapters.find(ROOT) if c.docname.partition("/")[0] != "background"]
+
+
+def test_only_pages_of_background_claim_nothing():
+    assert {c.id for c in chapters.find(ROOT) if not c.claims.is_file()} == {
+        c.id for c in chapters.find(ROOT) if c not in CLAIMING
+    }
+
+
+@pytest.mark.parametrize("chapter", CLAIMING, ids=lambda chapter: chapter.id)
 def test_every_chapter_judges_what_its_claims_file_states(chapter):
     """One estimate for every claim, one value for every name, all written out; no claim is built
     by hand. A region that a run's numbers could move would be no claim: its ends are numbers but
@@ -208,7 +217,7 @@ def test_every_chapter_judges_what_its_claims_file_states(chapter):
 def test_ids_of_claims_are_those_of_the_recorded_runs():
     """Else what was recorded is compared with nothing. One that is stated no more is named at the
     head of the claims file, with the reason."""
-    for chapter in chapters.find(ROOT):
+    for chapter in CLAIMING:
         stated = set(claims_file.read(chapter.claims).claims)
         text = chapter.claims.read_text(encoding="utf-8")
         dropped = set(re.findall(r"^# Dropped: ([a-z0-9-]+): \S.+$", text, re.M))
@@ -228,7 +237,7 @@ ASSERTS = re.compile(
 INDIRECT = ("What ", "How ", "Why ", "Which ", "Where ", "When ")
 
 
-@pytest.mark.parametrize("chapter", chapters.find(ROOT), ids=lambda c: c.id)
+@pytest.mark.parametrize("chapter", CLAIMING, ids=lambda c: c.id)
 def test_no_title_or_heading_asserts_what_a_verdict_may_deny(chapter):
     """Whatever the profile: titles are questions answered by the verdict of one claim, which the
     page prints under them; a heading asks, or names what stands below it."""
