@@ -15,7 +15,7 @@ from typing import Any
 
 import dataworth
 from dataworth.book import chapters as chapter_files
-from dataworth.book import evidence, ledger, orient, page, take
+from dataworth.book import evidence, ledger, llms, orient, page, take
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.execute import house, read_notebook, read_record
 from dataworth.book.keys import digest, file_key
@@ -92,6 +92,7 @@ def write_site(
         "changelog": orient.changelog(_text(layout.root / "CHANGELOG.md")),
     }
     parts |= {f"decision {c.id}": orient.decision(c.id, results) for c in chapters}
+    wanted[f"{EXTRA}/llms.txt"] = llms.text(chapters, headers)
     # A chapter alone comes without them, for they need the others' results.
     for document in [] if isinstance(layout, OnePage) else chapter_files.documents(layout.root):
         name = f"{document}.md"
