@@ -12,7 +12,7 @@ from dataworth.images.captions import attributes
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.clip import linear_probe
 from dataworth.studies.clip_labels import ATTRIBUTES
-from dataworth.studies.clip_scaling import ARMS, DOUBLED, ClipScaling, run, tower_flops
+from dataworth.studies.clip_scaling import ARMS, DOUBLED, ClipScaling, pixels, run, tower_flops
 
 SIZES = (10, 20, 30, 40)
 
@@ -176,6 +176,15 @@ def test_a_study_from_end_to_end(splits, store, weights, monkeypatch):
     monkeypatch.setattr("dataworth.runs.engine.execute", None)  # nothing is computed twice
     again = run(PARAMS, store)
     np.testing.assert_array_equal(again.curve("real").draws, study.curve("real").draws)
+
+
+def test_pixels_of_the_probe_are_raw_or_means_of_squares():
+    rng = np.random.default_rng(0)
+    for shape in ((3, 28, 28), (3, 32, 32, 3)):
+        small = rng.integers(0, 256, shape, dtype=np.uint8)
+        np.testing.assert_array_equal(pixels(small), small.reshape(3, -1))
+    large = np.repeat(np.repeat(small, 7, 1), 7, 2)
+    np.testing.assert_allclose(pixels(large), pixels(small), rtol=1e-6)
 
 
 def test_real_captions_hold_in_their_images(splits):

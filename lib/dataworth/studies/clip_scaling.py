@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from dataworth.data.rows import Images, Rows
 from dataworth.errors import UserError
 from dataworth.images.classifiers import Budget, Longest, ascending
 from dataworth.images.clip import (
@@ -386,15 +387,12 @@ class Study(base.Study):
 
     @keep
     def pixel_probe(self) -> float:
-        """Test top-1 of the towers' linear probe on raw pixels: what features have to beat."""
+        """Test top-1 of the towers' linear probe on `pixels`: what features have to beat."""
         from dataworth.data import load_images
 
         known, classes = self.params.real(self.params.probe_images, 0).load(self.store)
         test = load_images(self.params.card, "test")
-        flat = [
-            np.asarray(images).reshape(len(images), -1).astype(np.float32)
-            for images in (known, test.images)
-        ]
+        flat = [pixels(images) for images in (known, test.images)]
         scores = linear_probe(flat[0], classes, flat[1])
         return float((scores.argmax(1) == test.labels).mean())
 
@@ -429,6 +427,18 @@ class Study(base.Study):
         }
         table["ms per step"] = [f"{steps[k]:.0f}" if k in steps else "" for k in table.index]
         return table
+
+
+def pixels(images: Images | Rows) -> NDArray[np.float32]:
+    """Images (N, H, W[, 3]) as rows of raw pixels; of large ones means over squares, about 32 a
+    side, since the probe takes the third power of their number."""
+    step, found = max(1, images.shape[1] // 32), []
+    for start in range(0, len(images), 1000):
+        x = np.asarray(images[start : start + 1000]).astype(np.float32)
+        side = x.shape[1] // step
+        squares = x[:, : side * step, : side * step].reshape(len(x), side, step, side, step, -1)
+        found.append(squares.mean((2, 4)).reshape(len(x), -1))
+    return np.concatenate(found)
 
 
 @keep
