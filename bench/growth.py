@@ -1,12 +1,14 @@
-"""How time, memory and disk grow from a size to 64 times as much, for every kind of work.
+"""How time, memory and disk grow from a size to 4, 16 and 64 times as much, by kind of work.
 
     OMP_NUM_THREADS=1 .venv/bin/python bench/growth.py [--largest 64] [--kinds ...] [-o FILE]
+    .venv/bin/python bench/growth.py --page
 
 Each size runs in a process of its own on one thread, after a first small piece that takes imports
 and caches. Measured: processor seconds (the least of the repetitions), how far the peak of resident
 memory rises above what the process held before (MB), and bytes of what the store keeps. Operations
 are those that `dataworth check` counts for the same work, where it counts some. Writes
-`lib/dataworth/published_data/measured_growth.csv`, a row for every kind and size.
+`lib/dataworth/published_data/measured_growth.csv`, a row for every kind and size; `--page` measures
+nothing and writes tables and figure of book/scale.md from it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,7 +33,12 @@ from provenance import provenance
 
 from dataworth.runs import Outcome, Spec, Store
 
-TARGET = Path(__file__).parents[1] / "lib" / "dataworth" / "published_data" / "measured_growth.csv"
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "lib" / "dataworth" / "published_data" / "measured_growth.csv"
+PAGE, FIGURE = ROOT / "book" / "scale.md", ROOT / "book" / "_static" / "growth.svg"
 Arrays = dict[str, NDArray]
 
 
@@ -173,13 +180,86 @@ def alone(kind: str, size: int) -> tuple[float, int, int]:
     return found
 
 
+SCALE = {"images": 1e9, "tokens": 1e13, "documents": 1e13 / 400}
+"""Units of the internet's scale: a billion images, ten trillion tokens, documents of 400."""
+YEAR = 365.25 * 86_400  # seconds
+
+
+def tables(rows: pd.DataFrame) -> dict[str, str]:
+    """The tables of book/scale.md, in Markdown, by the name of their place there."""
+    grown, scaled = [], []
+    for kind, part in rows.groupby("kind", sort=False):
+        slope = {
+            column: float(np.polyfit(np.log(part["size"]), np.log(part[column]), 1)[0])
+            for column in ("processor_seconds", "disk_bytes")
+        }
+        last = part.iloc[-1]
+        grown.append(
+            f"| {kind} | {last['size']:,} {last.unit} | {last.processor_seconds:.3g} s "
+            f"| {slope['processor_seconds']:.2f} | {last.memory_mb:.3g} MB "
+            f"| {last.disk_bytes / 1e6:.2g} MB | {slope['disk_bytes']:.2f} |"
+        )
+        if last.unit in SCALE:
+            times = SCALE[last.unit] / last["size"]
+            kept = f"{times * last.disk_bytes / 1e12:.2g}"
+            if slope["disk_bytes"] < 0.5:  # a run keeps predictions, however many it learns from
+                kept = "no more than here"
+            scaled.append(
+                f"| {kind} | {SCALE[last.unit]:,.0f} {last.unit} "
+                f"| {times * last.processor_seconds / YEAR:.2g} "
+                f"| {kept} |"
+            )
+    head = "| kind of work | largest size | time | exponent of time | memory | kept "
+    head += "| exponent of bytes |"
+    more = "| kind of work | size | core years | TB kept |"
+    line = "| --- " * 7 + "|", "| --- " * 4 + "|"
+    return {
+        "growth": "\n".join([head, line[0], *grown]),
+        "scale": "\n".join([more, line[1], *scaled]),
+    }
+
+
+def write_page() -> None:
+    """Tables and figure of book/scale.md, from the measured table."""
+    import pandas as pd
+
+    from dataworth.figures import curves, draw
+
+    rows = pd.read_csv(TARGET)
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables(rows).items():
+        first, last = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(first)
+        text = f"{before}{first}{table}\n{last}{rest.partition(last)[2]}"
+    PAGE.write_text(text, encoding="utf-8")
+    kinds = dict(list(rows.groupby("kind", sort=False)))
+    picture = draw(
+        curves(
+            {k: (p["size"], p.processor_seconds) for k, p in kinds.items()},
+            "size (units of each kind)", "processor seconds",
+        ),
+        curves(
+            {k: (p["size"], p.disk_bytes / 1e6) for k, p in kinds.items()},
+            "size (units of each kind)", "kept (MB)",
+        ),
+        height=4,
+    )  # fmt: skip
+    picture.fig.savefig(
+        FIGURE, metadata={"Date": None, "Creator": None}, facecolor="white", transparent=False
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--largest", type=int, default=64, help="times the smallest size")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kinds", default=",".join(WORK))
     parser.add_argument("-o", "--output", type=Path, default=TARGET)
+    parser.add_argument("--page", action="store_true", help="write book/scale.md's numbers")
     asked = parser.parse_args()
+    if asked.page:
+        write_page()
+        return
     rows = []
     for kind in asked.kinds.split(","):
         if kind not in WORK:
@@ -197,7 +277,7 @@ def main() -> None:
             print(
                 f"{kind:16} {size:>9,} {took:9.3f} s {rise / 1e6:8.1f} MB {disk:>11,} B", flush=True
             )
-            factor *= 2
+            factor *= 4
     with asked.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

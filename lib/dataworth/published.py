@@ -17,7 +17,7 @@ from dataworth.errors import UserError
 
 CONFIDENCE = ("primary", "digitised", "third-party")
 MEASURED = (
-    "coverage", "exchange", "extrapolation", "flags", "lcdb", "seed_coverage", "seeds",
+    "coverage", "exchange", "extrapolation", "flags", "growth", "lcdb", "seed_coverage", "seeds",
 )  # fmt: skip
 COLUMNS = (
     "paper", "table_or_figure", "setting", "x", "x_unit", "metric", "y", "source", "confidence",
