@@ -210,7 +210,7 @@
       const order = Array.from(values).sort((a, b) => far(a[1][0]) - far(b[1][0]));
       const box = make("div", { class: "reading" }, this.box);
       const head = make("label", {}, box, `Read off at ${label}: `);
-      const told = make("output", {}, head);
+      const told = make("strong", {}, head); // an output would take the label from the slider
       const slider = make("input", { type: "range", min: -1, max: order.length - 1, step: 1, value: -1 }, head);
       const list = make("ul", {}, box);
       const lines = make("svg:g", { class: "dw-read" }, this.root);

@@ -123,7 +123,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const sliders = Array.from({ length: dials }, (_, column) => {
       const values = Array.from(new Set(rows.map((row) => row[column])));
       const label = add(box, "label", {}, `${heads[column]}: `);
-      const told = add(label, "output");
+      const told = add(label, "strong"); // an output would take the label from the slider
       const slider = add(label, "input", { type: "range", min: 0, max: values.length - 1, step: 1, value: 0 });
       return { values, slider, told };
     });
