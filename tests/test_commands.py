@@ -26,6 +26,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 STANDS_FOR = {
     "CHAPTER": "mixing",
     "FILE": "params/full/mixing.yaml",
+    "FOLDER": "tests",
     "name=value": "seeds=3",
     "PROFILE=<name>": "PROFILE=smoke",
     "C=<id>": "C=mixing",

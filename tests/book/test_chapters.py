@@ -22,7 +22,7 @@ def edit(layout: Layout, old: str, new: str) -> None:
 def test_chapters_come_from_the_toc_and_pages_do_not_count(example):
     assert [c.id for c in chapters.find(example.root)] == ["line-fit"]
     assert chapters.documents(example.root) == [
-        "index", "part/line_fit", "run_times", "glossary", "references",
+        "index", "part/line_fit", "ledger", "run_times", "glossary", "references",
     ]  # fmt: skip
 
 

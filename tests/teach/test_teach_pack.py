@@ -55,7 +55,7 @@ def test_the_run_of_a_class_is_a_line_to_type():
     chapter = chapters.get(layout.root, "mixing")
     plan = plans.read(chapter, layout.root)
     line = pack.command_of(chapter, plan, "quick")
-    assert line == "dataworth run mixing --profile quick -p 'ratios=[2, 3, 16]' --name class"
+    assert line == "dataworth run mixing --profile quick -p 'ratios=[1, 2, 4, 16]' --name class"
 
 
 def test_a_chapter_that_was_not_executed_is_one_sentence(tmp_path, monkeypatch):
