@@ -99,6 +99,7 @@ SLOW = [
     "test_alone.py::test_what_works_alone",
     "test_alone.py::test_everything_else_is_one_sentence",
     "test_coverage.py::test_intervals_cover_what_they_promise",
+    "test_scale.py::test_operations_tell_the_time",
     "test_closure.py::test_a_figures_code_changes_chapters_and_no_run",
     "test_closure.py::test_the_builder_and_the_command_line_change_no_chapter",
     "test_closure.py::test_one_changed_line_changes_the_keys_that_reach_it_and_no_other",
