@@ -28,7 +28,7 @@ LINES = [
     for line in text.splitlines()
 ]
 ADDS = [line for line in LINES if " data add " in line]
-RUNS = [line for line in LINES if line.startswith("dataworth run ")]
+RUNS = [x for x in LINES if x.startswith("dataworth run ") and "--hub" not in x]
 VERDICTS = [line for line in LINES if line.startswith("dataworth verdict ")]
 HUB = "someone/cats@0123abc"
 
