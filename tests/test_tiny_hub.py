@@ -49,9 +49,9 @@ OF_CHAPTERS: dict[str, dict[str, Any]] = {
 ON_CIFAR = ("lab", "mixing")  # by the option that params/lab/_images.yaml names
 ROOT = project_root()
 assert ROOT is not None
-# Both profiles of every chapter with `make hub` (a job of its own in CI); of `make test` those that
-# read every kind of file: Parquet of images and texts, packed JSON lines, a pipeline.
-SOME = {("lab", "mixing"), ("lab", "data-age"), ("paper", "domains")}
+# Both profiles of every chapter with `make hub` (a job of its own in CI, many core minutes); of
+# `make test` those that read both kinds of texts: Parquet and packed JSON lines.
+SOME = {("lab", "domains"), ("paper", "domains")}
 RUNS = [
     pytest.param(chapter, profile, id=f"{profile}-{chapter.id}")
     for chapter in chapters.find(ROOT)
