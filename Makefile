@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help read book chapter class slides check test hub soak lab clean distclean
 
 help:
-	@echo "make read                  the whole book from kept runs, in a minute: every analysis executed, nothing trained"
+	@echo "make read                  the book from kept runs (dataworth record --read): analyses executed, nothing trained"
 	@echo "make book [PROFILE=quick]  run what changed, render the book, print the path of its first page"
 	@echo "                           profiles: smoke, quick (default), full, gpu"
 	@echo "make chapter C=<chapter> [PROFILE=smoke]"
