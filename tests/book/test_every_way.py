@@ -1,6 +1,6 @@
-"""Every chapter with claims outside our builder: as a notebook, by plain papermill, as a script, from other
-working folders and with other hash seeds. Each says to the last byte what the smoke book says,
-which `make test` has just built, and nothing else."""
+"""Every chapter with claims outside our builder: as a notebook, by plain papermill, as a script,
+from other working folders and with other hash seeds. Each says to the last byte what the smoke book
+says, which `make test` has just built, and nothing else."""
 
 import base64
 import json
