@@ -11,6 +11,7 @@ from tiny_images import garments
 from dataworth.errors import UserError
 from dataworth.images import clip
 from dataworth.images.augmentation import ImageOptimisation
+from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import Budget, cross_entropy
 from dataworth.images.parts import RealPart, SyntheticPart, SyntheticPool
 from dataworth.images.prompts import prompt
@@ -99,7 +100,7 @@ class Perfect:
 
 
 def test_zero_shot_and_retrieval_with_perfect_embeddings():
-    names = [row[0] for row in clip.CLASS_WORDS]
+    names = [row[0] for row in CLASS_WORDS]
 
     def encode(words):
         return torch.stack(
@@ -180,7 +181,7 @@ def test_texts_of_real_and_synthetic_parts(splits, store):
 @pytest.mark.parametrize("objective", ["clip", "multi-positive"])
 def test_training_is_deterministic_and_learns(objective):
     images, labels = garments(80)
-    captions = [f"a photo of a {clip.CLASS_WORDS[c][0]}" for c in labels]
+    captions = [f"a photo of a {CLASS_WORDS[c][0]}" for c in labels]
     trained = [
         clip.train(
             images, captions, TINY, objective, Budget(amount=steps, batch=16),
