@@ -198,14 +198,25 @@ body { background: var(--back); color: var(--text); }
 .reveal em { font-style: italic; }
 .reveal .made { color: var(--quiet); font-size: .8em; }
 .reveal aside.notes { display: none; }
+@page { size: 1180px 700px; margin: 0; }
+html.on-paper, html.on-paper body { height: auto; overflow: visible; }
+.on-paper .reveal, .on-paper .slides { position: static; width: auto; height: auto;
+  overflow: visible; }
+.on-paper .reveal .slides > section { display: block !important; position: static;
+  visibility: visible; box-sizing: border-box; width: 1180px; height: 700px; padding: 35px 59px;
+  overflow: hidden; break-after: page; }
+.on-paper .reveal .slides > section:last-child { break-after: auto; }
 """
 
 MATH = '<script src="math/tex-svg.js"></script>'
 
+# On paper the slides lie one after the other as they stand: reveal's own print view is laid out
+# some frames after the page has loaded, and a browser without a window does not wait for it.
 START = """
-Reveal.initialize({width: 1180, height: 700, margin: 0.05, center: false, hash: true,
-  transition: "none", slideNumber: "c/t", plugins: [RevealNotes],
-  pdfSeparateFragments: false, pdfMaxPagesPerSlide: 1});
+if (location.search === "?print-pdf")
+  document.documentElement.classList.add("on-paper");
+else Reveal.initialize({width: 1180, height: 700, margin: 0.05, center: false, hash: true,
+  transition: "none", slideNumber: "c/t", plugins: [RevealNotes]});
 """
 
 PAGE = """<!doctype html>
