@@ -101,7 +101,11 @@ def shortest(ids: tuple[int, ...] | Range | Draw) -> tuple[int, ...] | Range | D
     return ids
 
 
-Ids = Annotated[tuple[int, ...], Field(min_length=1)] | Range | Draw
+# In this order: a rule is also a sequence, of which a tuple of 64 million ids would be made.
+Ids = Annotated[
+    Range | Draw | Annotated[tuple[int, ...], Field(min_length=1)],
+    Field(union_mode="left_to_right"),
+]
 
 
 class Subset(Value):
