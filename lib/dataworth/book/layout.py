@@ -142,14 +142,10 @@ def variants_of(root: Path, chapter_id: str) -> Path:
 
 
 @dataclass(frozen=True)
-class OnePage(Layout):
-    """The same book, of which one chapter is rendered alone."""
+class OtherPages(Layout):
+    """Other pages, in a folder of their own (`build`), of a book as it was executed."""
 
     whole: Layout
-
-    @property
-    def build(self) -> Path:
-        return self.whole.alone
 
     @property
     def executed(self) -> Path:
@@ -162,6 +158,15 @@ class OnePage(Layout):
     @property
     def label(self) -> str:
         return self.whole.label
+
+
+@dataclass(frozen=True)
+class OnePage(OtherPages):
+    """One chapter alone."""
+
+    @property
+    def build(self) -> Path:
+        return self.whole.alone
 
 
 def open_layout(profile: str, root: Path | None = None) -> Layout:

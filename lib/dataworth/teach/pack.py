@@ -18,7 +18,7 @@ from typing import Any
 
 from dataworth.book import execute, page, parameters, site, tasks
 from dataworth.book.chapters import Chapter
-from dataworth.book.layout import Layout, write_changed
+from dataworth.book.layout import Layout, OtherPages, write_changed
 from dataworth.book.ledger import read_results
 from dataworth.book.take import figures
 from dataworth.display import about, count
@@ -30,26 +30,12 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class StudentBook(Layout):
-    """The whole book once more, without solutions."""
-
-    whole: Layout
+class StudentBook(OtherPages):
+    """All chapters, without solutions."""
 
     @property
     def build(self) -> Path:
         return folder(self.whole) / "student" / "book"
-
-    @property
-    def executed(self) -> Path:
-        return self.whole.executed
-
-    @property
-    def results(self) -> Path:
-        return self.whole.results
-
-    @property
-    def label(self) -> str:
-        return self.whole.label
 
 
 def folder(layout: Layout) -> Path:
