@@ -302,7 +302,7 @@ def test_imagefolder_with_sorted_and_respelled_classes(use_card, tmp_path: Path)
         ("class words", r"its classes are \['boot', .*\], not \('T-shirt/top', "),
         ("pixel", r"the checksum [0-9a-f]{12}\.\.\., not [0-9a-f]{12}\.\.\. as on the card"),
         ("shape", r"an image has the shape \(7, 8\), not \(8, 8\)"),
-        ("truncated", "its data cannot be read"),
+        ("truncated", "image 12 is odd: truncated or damaged"),
         ("deep", r"the checksum [0-9a-f]{12}\.\.\., not [0-9a-f]{12}\.\.\. as on the card"),
     ],
 )

@@ -86,11 +86,14 @@ def _labelled(rows, card: Card, datasets) -> Labelled:  # type: ignore[no-untype
     if image is None or label is None:
         raise FormatError(f"its columns {rows.column_names} hold no image with a class label")
     images = np.empty((len(rows), *card.shape), np.uint8)
-    for index, picture in enumerate(rows[image]):
+    # Their files, all at once: rows that `datasets` decodes one by one take five times as long.
+    files = rows.cast_column(image, datasets.Image(decode=False))[image][:]
+    for index, file in enumerate(files):
         try:
-            made = pictures.pixels(picture, grey=len(card.shape) == 2)
+            with pictures.opened(file["bytes"] or Path(file["path"])) as picture:
+                made = pictures.pixels(picture, grey=len(card.shape) == 2)
         except pictures.OddPicture as error:
-            raise FormatError(f"image {index} has {error}") from error
+            raise FormatError(f"image {index} is odd: {error}") from error
         if made.shape != card.shape:
             raise FormatError(f"an image has the shape {made.shape}, not {card.shape}")
         images[index] = made
@@ -141,7 +144,7 @@ def write_parquet(folder: Path, card: Card, decoded: Decoded) -> list[Path]:
             encoded = []
             for pixels in images:
                 with io.BytesIO() as png:
-                    Image.fromarray(pixels).save(png, "PNG")
+                    Image.fromarray(pixels).save(png, "PNG", compress_level=1)  # half the time
                     encoded.append({"bytes": png.getvalue(), "path": None})
             columns = {"image": encoded, "label": labels.tolist()}
             if isinstance(found, Described):

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.data import sharded
+from dataworth.data.arrays import arrays_folder, mapped, write_arrays
 from dataworth.data.catalog import Card
 from dataworth.data.catalog import card as find_card
 from dataworth.data.formats import read_datasets
 from dataworth.data.large import large_cards
 from dataworth.data.rows import Rows
-from dataworth.data.splits import Decoded, Described, content_ids, divide
+from dataworth.data.splits import Decoded
 from dataworth.data.store import MARK, cannot_write, check_content, fetch, is_full
 from dataworth.errors import UserError
-
-_FIELDS = ("images", "labels", "ids")
-_DESCRIBED = ("texts", "origins")
 
 
 @dataclass(frozen=True)
@@ -55,8 +49,8 @@ class ImageSet:
 def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageSet:
     """Load a split named in `card(card_id).split_names`, in the order of content ids.
 
-    The first call fetches the data set if need be (`store.fetch`) and decodes it; later calls map
-    the decoded arrays, checked by sha256, and import nothing heavy. `root` is the folder of all
+    The first call fetches the data set if need be (`store.fetch`); later calls map the decoded
+    arrays, checked by sha256, and import nothing heavy. `root` is the folder of all
     data sets (default `paths.data_dir()`). UserError for an unknown id or split, or when the data
     cannot be had.
     """
@@ -70,22 +64,22 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
             f"split: {card_id} has no split '{split}'; it has {', '.join(card.split_names)}."
         )
     if large:
-        found = sharded.split_of(folder, _arrays_folder(folder, card), split)
+        found = sharded.split_of(folder, arrays_folder(folder, card), split)
         return ImageSet(*found, classes=card.classes, split=split, card=card)
     folder = fetch(card_id, root=root)
-    arrays = _mapped(folder, card, split)
+    arrays = mapped(folder, card, split)
     if arrays is None:
         from filelock import FileLock
 
         try:
             with FileLock(folder.parent / f".{card.id}.arrays.lock"):
-                arrays = _mapped(folder, card, split)  # another process may have been faster
+                arrays = mapped(folder, card, split)  # another process may have been faster
                 if arrays is None:
                     for left in folder.glob("*.tmp"):  # by a process that was killed
                         shutil.rmtree(left, ignore_errors=True)
                     decoded = _read_or_fetch_again(folder, card, root)
-                    _write_arrays(folder, card, decoded)
-                    arrays = _mapped(folder, card, split)
+                    write_arrays(folder, card, decoded)
+                    arrays = mapped(folder, card, split)
         except OSError as error:
             raise cannot_write(folder, error) from error
     if arrays is None:
@@ -94,24 +88,6 @@ def load_images(card_id: str, split: str, *, root: Path | None = None) -> ImageS
             "check the disk, or set DATAWORTH_HOME to a folder on another one."
         )
     return ImageSet(**arrays, classes=card.classes, split=split, card=card)
-
-
-def _arrays_folder(folder: Path, card: Card) -> Path:
-    return folder / f"arrays-{card.key[:8]}"
-
-
-def _mapped(folder: Path, card: Card, split: str) -> dict[str, Any] | None:
-    """The decoded arrays of a split by name, or None when they are absent or damaged."""
-    arrays = _arrays_folder(folder, card)
-    names = (*_FIELDS, *(_DESCRIBED if card.described else ()))
-    try:
-        sums = json.loads((arrays / "sha256.json").read_text(encoding="utf-8"))
-        paths = {name: arrays / f"{split}-{name}.npy" for name in names}
-        if any(_sha256(path) != sums[path.name] for path in paths.values()):
-            return None
-    except (OSError, ValueError, KeyError):
-        return None
-    return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
 def _read_or_fetch_again(folder: Path, card: Card, root: Path | None) -> Decoded:
@@ -128,33 +104,3 @@ def _read_or_fetch_again(folder: Path, card: Card, root: Path | None) -> Decoded
         (folder / MARK).unlink()
         decoded = read_datasets(fetch(card.id, root=root), card, folder)
     return decoded
-
-
-def _write_arrays(folder: Path, card: Card, decoded: Decoded) -> None:
-    """Apply the split rule and store the arrays and their checksums; atomic."""
-    if card.content_split:
-        decoded = divide(decoded, card.content_split, len(card.classes))
-    with tempfile.TemporaryDirectory(suffix=".tmp", dir=folder) as temporary:
-        scratch = Path(temporary) / "arrays"
-        scratch.mkdir()
-        sums = {}
-        for split, found in decoded.items():
-            images, labels = found
-            ids = content_ids(images)
-            order = np.lexsort((labels, ids))
-            columns: dict[str, NDArray] = {"images": images, "labels": labels, "ids": ids}
-            if isinstance(found, Described):
-                columns |= {"texts": found.texts, "origins": found.origins}
-            for name, values in columns.items():
-                path = scratch / f"{split}-{name}.npy"
-                np.save(path, values[order])
-                sums[path.name] = _sha256(path)
-        (scratch / "sha256.json").write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
-        target = _arrays_folder(folder, card)
-        shutil.rmtree(target, ignore_errors=True)  # damaged, or it would have been mapped
-        scratch.rename(target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

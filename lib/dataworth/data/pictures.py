@@ -62,10 +62,11 @@ def upright(picture: Any) -> tuple[Any, tuple[str, ...]]:
     if getattr(picture, "n_frames", 1) > 1:
         picture.seek(0)
         done.append("animated: the first frame taken")
-    if picture.getexif().get(0x0112, 1) not in (0, 1):
-        done.append("turned as EXIF says")
+    turned = picture.getexif().get(0x0112, 1) not in (0, 1)
     picture.load()
-    picture = ImageOps.exif_transpose(picture)
+    if turned:
+        done.append("turned as EXIF says")
+        picture = ImageOps.exif_transpose(picture)
     mode = picture.mode
     if mode == "F":
         raise OddPicture("pixels of floating point, of which nobody knows the range")
@@ -81,9 +82,11 @@ def upright(picture: Any) -> tuple[Any, tuple[str, ...]]:
         picture = Image.new("RGBA", layer.size, (GROUND, GROUND, GROUND, 255))
         picture.alpha_composite(layer)
         return picture.convert("RGB"), tuple(done)
-    if mode in ("L", "1"):
+    if mode in ("L", "RGB"):
+        return picture, tuple(done)
+    if mode == "1":
         return picture.convert("L"), tuple(done)
-    if mode not in ("RGB", "P"):
+    if mode != "P":
         done.append(f"{mode} turned into RGB")
     return picture.convert("RGB"), tuple(done)
 
@@ -91,7 +94,8 @@ def upright(picture: Any) -> tuple[Any, tuple[str, ...]]:
 def pixels(picture: Any, *, grey: bool) -> NDArray[np.uint8]:
     """The pixels (H, W) or (H, W, 3) of a PIL image, see `upright`."""
     made, _ = upright(picture)
-    return np.asarray(made.convert("L" if grey else "RGB"))
+    mode = "L" if grey else "RGB"
+    return np.asarray(made if made.mode == mode else made.convert(mode))
 
 
 def fitted(picture: Any, side: int) -> Any:

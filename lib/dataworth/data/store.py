@@ -5,7 +5,7 @@
         train-00000-of-00001.parquet     the published splits, as on the hub
         test-00000-of-00001.parquet
         source.json                      provider, versions, checksums, date
-        arrays-5e6f7a8b/                 the splits of `load_images`, decoded (made on demand)
+        arrays-5e6f7a8b/                 the splits of `load_images`, decoded
 
 A folder is built under a temporary name, checked against the card, and renamed.
 """
@@ -18,6 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import cast
 from dataworth import errors
 from dataworth.data import documents, own_images, own_texts, sharded, text_formats
 from dataworth.data import providers as provide
+from dataworth.data.arrays import write_arrays
 from dataworth.data.catalog import (
     Card,
     HubSource,
@@ -352,7 +354,10 @@ def _write(built: Path, card: Card, found: Contents) -> list[Path]:
         _check(documents.content_sha256(text_formats.read_documents(built, card)), card)
         return files
     files = write_parquet(built, card, cast("Decoded", found))
-    check_content(read_datasets(built, card, built.parent), card)
+    decoded = read_datasets(built, card, built.parent)
+    check_content(decoded, card)
+    with suppress(OSError):  # a full disk; `load_images` need not read them again, but it can
+        write_arrays(built, card, decoded)
     return files
 
 
