@@ -58,7 +58,7 @@
 card = "fashion-mnist"
 seeds = 3
 model = "vit-2x64"
-budget = [[80, 100], [320, 130], [1280, 170], [10240, 510]]
+budget = [[80, 80], [320, 110], [1280, 150], [10240, 420]]
 batch = 128
 learning_rate = 8.0e-3
 shift = 0

@@ -72,7 +72,7 @@ document_tokens = 256
 held_out_documents = 40
 # Decoders cost a hundred times as much as counts.
 decoder_eras = 2
-age_tokens = 81_920
+age_tokens = 65_536
 second_model = "lm-0.1m"
 label = "party"
 classes = ["Republican", "Democratic"]

@@ -78,7 +78,7 @@ vocabulary = 2048
 # Set by the time on two cores: all of Part II within twelve minutes. Filters change the loss little:
 # they get the largest part of it.
 pool_bytes = 420_000
-tokens = 98_304
+tokens = 81_920
 batch = 16
 context = 128
 learning_rate = 1.6e-2
