@@ -1,6 +1,7 @@
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scipy.stats import norm
@@ -189,3 +190,14 @@ def test_run_times_name_the_slow_cells(tmp_path):
     assert "| [Title](/part/a_b) | 1 min 15 s | 2 min | 900 MB | 2026-01-01 | `abc` |" in text
     assert "| 2 | `train()` | 70.25 |" in text
     assert "import x" not in text
+
+
+def test_chapters_executed_side_by_side_count_once():
+    device = {"cores": 2, "processor": "a processor", "gpu": ""}
+    records = {
+        name: {"started": f"2026-01-01T10:{a}:00+00:00", "finished": f"2026-01-01T10:{b}:00+00:00",
+               "device": device}
+        for name, a, b in (("one", "00", "10"), ("two", "05", "15"), ("three", "40", "41"))
+    }  # fmt: skip
+    layout = SimpleNamespace(profile="quick", reads=False)
+    assert "Executing 3 chapters took 16 min on 2 cores" in pages.scale_line(layout, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
@@ -178,14 +179,19 @@ def filled(shown: str, template: str, parts: Mapping[str, str]) -> str:
 
 def scale_line(layout: Layout, records: dict[str, Record]) -> str:
     """Which profile this build is, when it was executed and on what."""
-    total = sum(r["wall_s"] for r in records.values())
+    busy, until = 0.0, 0.0  # two chapters at a time count once
+    for begun, ended in sorted(
+        (_clock(r["started"]), _clock(r["finished"])) for r in records.values()
+    ):
+        busy += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
     newest = max((r["finished"] for r in records.values()), default="never")[:10]
     machine = next(iter(records.values()))["device"] if records else None
     text = f"This build uses the profile **{layout.profile}**. "
     if machine:
         text += (
             f"Executing {count(len(records), 'chapter')} took "
-            f"{spell(total)} on {count(machine['cores'], 'core')} "
+            f"{spell(busy)} on {count(machine['cores'], 'core')} "
             f"({literal(machine['processor'])}, GPU: {literal(machine['gpu'] or 'none')}), "
             f"last on {newest}. "
         )
@@ -194,6 +200,10 @@ def scale_line(layout: Layout, records: dict[str, Record]) -> str:
     if layout.profile == "smoke":
         text += "It only shows that everything runs: its numbers and verdicts mean nothing. "
     return text + "[Run times](run_times) lists every part."
+
+
+def _clock(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def run_times(
