@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from dataworth.book import chapters, evidence
+from dataworth.book import chapters, ledger
+from dataworth.book.evidence import evidence
 from dataworth.book.layout import open_layout
 from dataworth.claims import estimated, recorded_ledgers
 from dataworth.claims_file import read
@@ -13,7 +14,8 @@ from dataworth.markdown import literal
 
 LAYOUT = open_layout("quick")
 CHAPTERS = {c.id: c for c in chapters.find(LAYOUT.root)}
-PAGES = [p for p in (LAYOUT.book).rglob("*.md") if evidence.LINE.search(p.read_text())]
+LINE = re.compile(rf"^{ledger.MARK} evidence ([\w-]+) ([\w-]+)$", re.MULTILINE)
+PAGES = [p for p in (LAYOUT.book).rglob("*.md") if LINE.search(p.read_text())]
 
 
 def test_all_eight_questions_have_evidence_positions_and_an_experiment():
@@ -21,7 +23,7 @@ def test_all_eight_questions_have_evidence_positions_and_an_experiment():
     questions = re.split(r"(?m)^## (?=\d\. )", text)[1:]
     assert sorted(q[0] for q in questions) == list("12345678")
     for question in questions:
-        assert evidence.LINE.search(question), question[:40]
+        assert LINE.search(question), question[:40]
         assert len(re.findall(r"(?m)^\*\*(?:For|Against)\b", question)) >= 2
         assert "{cite}" in question and ".venv/bin/dataworth run " in question
         assert "**What would change our mind.**" in question
@@ -31,30 +33,30 @@ def test_all_eight_questions_have_evidence_positions_and_an_experiment():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(LAYOUT.book).as_posix())
 def test_every_line_names_a_claim_that_exists(page):
-    for chapter, claim in evidence.LINE.findall(page.read_text()):
+    for chapter, claim in LINE.findall(page.read_text()):
         assert claim in read(CHAPTERS[chapter].claims).claims, (chapter, claim)
 
 
 def test_a_line_says_what_the_ledger_says():
-    (ledger,), _ = recorded_ledgers(LAYOUT.root, "per-class")
-    line = ledger["claims"][0]
-    asked = f"before\n\n% dataworth: evidence per-class {line['id']}\n\nafter\n"
-    chapter = [CHAPTERS["per-class"]]
-    told = evidence.filled(asked, "x.md", chapter, {"per-class": ledger}, {})
+    (found,), _ = recorded_ledgers(LAYOUT.root, "per-class")
+    line, chapter = found["claims"][0], [CHAPTERS["per-class"]]
+    told = evidence("per-class", line["id"], chapter, {"per-class": found}, {})
     assert literal(line["statement"]) in told and literal(estimated(line)) in told
-    assert told.startswith("before\n") and told.endswith("after\n") and "Recorded" not in told
-    told = evidence.filled(asked, "x.md", chapter, {}, {})
-    assert "Not executed in this build" in told
+    assert "Recorded" not in told
+    assert "Not executed in this build" in evidence("per-class", line["id"], chapter, {}, {})
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("words", "told"),
     [
-        ("% dataworth: evidence mixng optimum", "no chapter"),
-        ("% dataworth: evidence per-class optimum", "it has three-groups"),
+        ("mixng optimum", r"x\.md: 'mixng'.* no chapter"),
+        ("per-class optimum", r"x\.md: .* it has three-groups"),
+        ("per-class", r"x\.md: 'evidence' does not take 'per-class'"),
     ],
 )
-def test_what_does_not_exist_is_one_sentence(line, told):
-    (ledger,), _ = recorded_ledgers(LAYOUT.root, "per-class")
+def test_what_does_not_exist_is_one_sentence(words, told):
+    (found,), _ = recorded_ledgers(LAYOUT.root, "per-class")
+    of = [CHAPTERS["per-class"]], {"per-class": found}, {}
+    parts = {"evidence": lambda chapter, claim: evidence(chapter, claim, *of)}
     with pytest.raises(UserError, match=told):
-        evidence.filled(line, "x.md", [CHAPTERS["per-class"]], {"per-class": ledger}, {})
+        ledger.filled("x.md", f"% dataworth: evidence {words}", parts)

@@ -169,9 +169,9 @@ def test_numbers(value, text):
 
 
 def test_a_page_fills_marks_and_refuses_unknown_ones():
-    assert pages.filled("p.md", "a\n% dataworth: ledger\nb", {"ledger": "T"}) == "a\nT\nb\n"
+    assert pages.filled("p.md", "a\n% dataworth: ledger\nb", {"ledger": lambda: "T"}) == "a\nT\nb\n"
     with pytest.raises(UserError, match=r"p\.md asks for 'legder'; known are ledger"):
-        pages.filled("p.md", "% dataworth: legder", {"ledger": "T"})
+        pages.filled("p.md", "% dataworth: legder", {"ledger": lambda: "T"})
 
 
 def test_run_times_name_the_slow_cells(tmp_path):

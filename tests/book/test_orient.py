@@ -82,11 +82,13 @@ def test_what_moved_is_told(tmp_path):
 
 
 def test_a_decision_is_the_chapters_own_table(tmp_path):
-    _, results = book(tmp_path)
-    assert "dataworth run a-b" in orient.decision("a-b", results)
+    chapters, results = book(tmp_path)
+    with pytest.raises(UserError, match=r"'a-c'.* is no chapter"):
+        orient.decision("a-c", chapters, results)
+    assert "dataworth run a-b" in orient.decision("a-b", chapters, results)
     rows = {"head": ["n", "x|y"], "rows": [["1", "2 [1, 3]"]], "dials": 1}
     results["a-b"]["evidence"] = {"decision": rows}
-    text = orient.decision("a-b", results)
+    text = orient.decision("a-b", chapters, results)
     assert text.startswith("{.dataworth-dials .dials-1}\n| n | x\\|y |")
     assert text.endswith(r"| 1 | 2 \[1, 3\] |")
 

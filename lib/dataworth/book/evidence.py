@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from dataworth.book.chapters import Chapter
@@ -11,46 +10,36 @@ from dataworth.errors import UserError
 from dataworth.markdown import literal
 from dataworth.tables import signed
 
-LINE = re.compile(r"^% dataworth: evidence ([\w-]+) ([\w-]+)$", re.MULTILINE)
 
-
-def filled(
-    text: str,
-    name: str,
+def evidence(
+    chapter: str,
+    claim: str,
     chapters: Iterable[Chapter],
     results: Mapping[str, Ledger],
     recorded: Mapping[str, Sequence[Ledger]],
 ) -> str:
-    """The page with every line `% dataworth: evidence <chapter> <claim>` replaced by what this run
-    and the recorded ones found on the claim. name: of the page, in errors. chapters: of the book,
-    rendered now or not.
+    """What this run and the recorded ones found on a claim, a line. chapters: of the book, rendered
+    now or not.
 
     Raises UserError for a chapter or a claim that does not exist.
     """
     known = {chapter.id: chapter for chapter in chapters}
-
-    def found(line: re.Match[str]) -> str:
-        chapter, claim = line[1], line[2]
-        if chapter not in known:
-            raise UserError(f"{name} asks for evidence of '{chapter}', which is no chapter.")
-        if chapter not in results:
-            return f"- [Not executed in this build](/{known[chapter].docname})."
-        lines = {one["id"]: one for one in results[chapter]["claims"]}
-        if claim not in lines:
-            raise UserError(
-                f"{name} asks for the claim '{claim}' of '{chapter}'; it has {', '.join(lines)}."
-            )
-        one = lines[claim]
-        told = (
-            f"- [{literal(one['statement'])}](/{known[chapter].docname}) This run: {badge(one)} "
-            f"{literal(estimated(one))}; {literal(signed(one['effect']))}."
-        )
-        for kept in recorded.get(chapter, ()):
-            if past := comparable([one], kept)[0]:
-                told += f" Recorded ({literal(kept['profile'])}): {badge(past[0])} "
-                told += f"{literal(estimated(past[0]))}."
-        if one["published"]:
-            told += f" Published: {literal(signed(one['published']))} ({literal(one['source'])})."
-        return told
-
-    return LINE.sub(found, text)
+    if chapter not in known:
+        raise UserError(f"'{chapter}', of which evidence is asked for, is no chapter.")
+    if chapter not in results:
+        return f"- [Not executed in this build](/{known[chapter].docname})."
+    lines = {one["id"]: one for one in results[chapter]["claims"]}
+    if claim not in lines:
+        raise UserError(f"'{chapter}' has no claim '{claim}'; it has {', '.join(lines)}.")
+    one = lines[claim]
+    told = (
+        f"- [{literal(one['statement'])}](/{known[chapter].docname}) This run: {badge(one)} "
+        f"{literal(estimated(one))}; {literal(signed(one['effect']))}."
+    )
+    for kept in recorded.get(chapter, ()):
+        if past := comparable([one], kept)[0]:
+            told += f" Recorded ({literal(kept['profile'])}): {badge(past[0])} "
+            told += f"{literal(estimated(past[0]))}."
+    if one["published"]:
+        told += f" Published: {literal(signed(one['published']))} ({literal(one['source'])})."
+    return told

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from inspect import signature
 
 from dataworth.book.chapters import Chapter, Header
 from dataworth.book.layout import Layout
@@ -30,6 +31,7 @@ from dataworth.markdown import code, literal
 from dataworth.verdicts import DEFINITE, Verdict, number, p_value, q_values, wrong
 
 SLOWEST = 8
+MARK = "% dataworth:"
 
 
 def read_results(chapters: list[Chapter], layout: Layout) -> dict[str, Ledger]:
@@ -160,18 +162,26 @@ def tally(results: dict[str, Ledger], recorded: dict[str, list[Ledger]]) -> str:
     return text.rstrip() + " "
 
 
-def filled(shown: str, template: str, parts: Mapping[str, str]) -> str:
-    """Fill the lines `% dataworth: <name>` of a hand-written page (`shown` is what to call it).
+def filled(shown: str, template: str, parts: Mapping[str, Callable[..., str]]) -> str:
+    """Fill the lines `% dataworth: <name> <words>` of a hand-written page (`shown` is what to call
+    it): each becomes what the part of that name makes of the words.
 
-    Raises UserError for a name that nothing fills.
+    Raises UserError for a name that nothing fills, and what a part raises.
     """
     lines = []
     for line in template.splitlines():
-        if line.startswith("% dataworth:"):
-            name = line.removeprefix("% dataworth:").strip()
+        if line.startswith(MARK):
+            name, *words = line.removeprefix(MARK).split() or [""]
             if name not in parts:
                 raise UserError(f"{shown} asks for '{name}'; known are {', '.join(parts)}.")
-            lines.append(parts[name])
+            try:
+                signature(parts[name]).bind(*words)
+            except TypeError as error:
+                raise UserError(f"{shown}: '{name}' does not take '{' '.join(words)}'.") from error
+            try:
+                lines.append(parts[name](*words))
+            except UserError as error:
+                raise UserError(f"{shown}: {error}") from error
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"

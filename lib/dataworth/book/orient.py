@@ -225,9 +225,14 @@ def moved(
     return told_ + table(head, body, "dataworth-moved")
 
 
-def decision(id: str, results: Mapping[str, Ledger]) -> str:
+def decision(id: str, chapters: Sequence[Chapter], results: Mapping[str, Ledger]) -> str:
     """The table that a chapter gives to the page of decisions: `decision` of its evidence, with
-    `head`, `rows` of text, and how many of the first columns are `dials`, which a reader sets."""
+    `head`, `rows` of text, and how many of the first columns are `dials`, which a reader sets.
+
+    Raises UserError for an unknown chapter.
+    """
+    if id not in [chapter.id for chapter in chapters]:
+        raise UserError(f"'{id}', of which a decision is asked for, is no chapter.")
     evidence = results[id]["evidence"] if id in results else {}
     if not (found := evidence.get("decision")):
         return f"This build holds no answer; run: `dataworth run {id}`."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -82,27 +81,26 @@ def write_site(
         wanted[f"downloads/{chapter.stem}.ipynb"] = _ipynb(merged)
         if (stated := chapter.claims).is_file():
             wanted[f"downloads/{stated.name}"] = stated.read_bytes()
-    parts = {
-        "scale": ledger.scale_line(layout, records),
-        "tally": ledger.tally(results, recorded),
-        "ledger": ledger.ledger(chapters, results, recorded, chapter_files.parts(layout.root)),
-        "picture": orient.picture(chapters, results, recorded),
-        "moved": orient.moved(chapters, results, recorded),
-        "figures": orient.figure_index(listed),
-        "changelog": orient.changelog(_text(layout.root / "CHANGELOG.md")),
+    of_claims = chapters, results, recorded
+    parts: dict[str, Callable[..., str]] = {
+        "scale": lambda: ledger.scale_line(layout, records),
+        "tally": lambda: ledger.tally(results, recorded),
+        "ledger": lambda: ledger.ledger(*of_claims, chapter_files.parts(layout.root)),
+        "picture": lambda: orient.picture(*of_claims),
+        "moved": lambda: orient.moved(*of_claims),
+        "figures": lambda: orient.figure_index(listed),
+        "changelog": lambda: orient.changelog(_text(layout.root / "CHANGELOG.md")),
+        "decision": lambda chapter: orient.decision(chapter, chapters, results),
+        "answers": lambda *ids: orient.answers(ids, headers, *of_claims),
+        "evidence": lambda chapter, claim: evidence.evidence(chapter, claim, *of_claims),
     }
-    parts |= {f"decision {c.id}": orient.decision(c.id, results) for c in chapters}
     wanted[f"{EXTRA}/llms.txt"] = llms.text(chapters, headers)
     # A chapter alone comes without them, for they need the others' results.
     for document in [] if isinstance(layout, OnePage) else chapter_files.documents(layout.root):
         name = f"{document}.md"
         if (source := layout.book / name).is_file():
-            text = source.read_text("utf-8")
-            text = evidence.filled(text, f"book/{name}", chapters, results, recorded)
-            for ids in re.findall(r"^% dataworth: (answers .*)$", text, re.MULTILINE):
-                asked = ids.split()[1:]
-                parts[ids] = orient.answers(asked, headers, chapters, results, recorded)
-            wanted[name] = ledger.filled(f"book/{name}", text, parts)
+            shown = f"book/{name}"
+            wanted[name] = ledger.filled(shown, source.read_text("utf-8"), parts)
     for name, content in wanted.items():
         write_changed(layout.site / name, content)
     # A page must not outlive its source.
