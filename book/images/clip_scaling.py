@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 15
 #       gpu: 60
-#       quick: 3
+#       quick: 4
 #       smoke: 1
 #     main:
 #     - sizes

@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 10
 #       gpu: 12
-#       quick: 2
+#       quick: 1
 #       smoke: 1
 #     main:
 #     - synthetic_sizes

@@ -7,7 +7,7 @@
 #     expected_minutes:
 #       full: 60
 #       gpu: 125
-#       quick: 7
+#       quick: 8
 #       smoke: 1
 #     main:
 #     - real_sizes

@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 120
 #       gpu: 60
-#       quick: 2
+#       quick: 3
 #       smoke: 1
 #     main:
 #     - card

@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 35
 #       gpu: 22
-#       quick: 4
+#       quick: 2
 #       smoke: 1
 #     main:
 #     - model

@@ -7,7 +7,7 @@
 #     expected_minutes:
 #       full: 10
 #       gpu: 12
-#       quick: 1
+#       quick: 1.5
 #       smoke: 1
 #     main:
 #     - proxies

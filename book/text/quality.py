@@ -8,7 +8,7 @@
 #     expected_minutes:
 #       full: 20
 #       gpu: 25
-#       quick: 4
+#       quick: 3
 #       smoke: 1
 #     main:
 #     - kept

@@ -7,7 +7,7 @@
 #     device: cpu
 #     expected_minutes:
 #       full: 15
-#       quick: 2
+#       quick: 1
 #       smoke: 0.5
 #     main:
 #     - card
