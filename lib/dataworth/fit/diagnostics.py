@@ -32,7 +32,10 @@ FLAGS = {
         "read parameters after intervals",
     ),
     "constant_y": ("all losses are equal: there is no curve", "check the column"),
-    "duplicated_rows": ("rows occur twice: they are counted twice", "leave the copies out"),
+    "duplicated_rows": (
+        "rows occur twice: they are counted twice",
+        "leave the copies out, unless they are runs that were rounded to one value",
+    ),
     "few_rows": (
         "under three rows a parameter: a misfit of the law does not show",
         "add runs, or fix a parameter that is known",
@@ -399,7 +402,8 @@ def _structure(case: Case, rows: misfit.Rows) -> Iterator[Note]:
         "structured_residuals",
         f"residuals are of one sign over stretches of {where}: the law does not bend as the data "
         f"do{more}",
-        "compare laws; leave the smallest sizes out",
+        "compare laws; leave the smallest sizes out; if the rows are checkpoints of one run, which "
+        "share their noise, keep the last of each run",
     )
 
 
