@@ -397,13 +397,13 @@ tables.show(
 # %% [markdown]
 # ## And intervals over seeds?
 #
-# All other chapters repeat a training two or three times. A bootstrap of two seeds has three possible values, whatever the
+# All other chapters repeat a training a few times. A bootstrap of two seeds has three possible values, whatever the
 # true spread: its 95 % interval covers in 61 of 100 repetitions. The chapters therefore take the spread of seeds
 # from all arms and sizes together, as a function of size, moderated for each cell as in limma {cite}`smyth2004linear`; runs
 # that share seeds on purpose are compared within a seed; documents come in clusters (the addresses of one president).
 # {numref}`fig-seed-coverage` shows how often such intervals hold the truth: in simulated designs with the chapters' sizes and
-# arms, and for real runs of which 24 seeds were trained, of which two, three or five are drawn (those of language models on
-# the text of an earlier version of the chapter on domains, whose *web* is now *scraps*).
+# arms, and for real runs of which 24 seeds were trained, of which two, three or five are drawn: small classifiers and CLIP
+# on real and on synthetic images, and language models with and without a domain.
 
 # %%
 seeds = published.measured("seed_coverage")
