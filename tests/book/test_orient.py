@@ -105,14 +105,10 @@ def test_figures_are_listed_with_their_numbers(tmp_path):
 
 def test_a_change_log_lies_one_level_deeper():
     text = "# Changelog\n\nForm.\n\n## [Unreleased]\n\n## [0.5.0]\n\n### Added\n\n- a # b\n"
-    assert orient.changelog(text).split("\n") == [
-        "",
-        "### [0.5.0]",
-        "",
-        "#### Added",
-        "",
-        "- a # b",
-    ]
+    below = "### [0.5.0]\n\n#### Added\n\n- a # b"
+    assert orient.changelog(text) == below
+    new = text.replace("[Unreleased]\n", "[Unreleased]\n\n### Changed\n\n- c\n")
+    assert orient.changelog(new) == f"### [Unreleased]\n\n#### Changed\n\n- c\n\n{below}"
 
 
 def test_an_estimate_of_a_verdict_table_links_to_its_row(tmp_path):

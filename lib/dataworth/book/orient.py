@@ -261,7 +261,8 @@ def figure_index(shown: Sequence[tuple[Chapter, str, Sequence[tuple[str, str, bo
 
 
 def changelog(text: str) -> str:
-    """CHANGELOG.md below a heading of the first level: without its own, the others one deeper."""
+    """CHANGELOG.md below a heading of the first level: without its own and that of what is not
+    released where nothing stands under it, the others one deeper."""
     _, _, rest = text.partition("\n## ")
-    lines = [line for line in f"## {rest}".splitlines() if line.strip() != "## [Unreleased]"]
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines)
+    shown = re.sub(r"^## \[Unreleased\]\n+(?=## |\Z)", "", f"## {rest}")
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in shown.splitlines())
