@@ -60,7 +60,6 @@ class PipelineGenerator:
 
         self.device = compute.device()
         on_gpu = self.device.type == "cuda"
-        self.about = made_by(str(source))
         name, _, commit = str(source).partition("@")
         if Path(source).is_dir():
             name, commit = str(source), ""
@@ -72,6 +71,7 @@ class PipelineGenerator:
             revision=commit or None,
             dtype=compute.inference_dtype() if on_gpu else torch.float32,
         ).to(self.device)
+        self.about = made_by(str(source))  # after it: a hub that cannot be reached is asked once
         self.pipeline.set_progress_bar_config(disable=True)
         # aMUSEd draws the tokens of a batch from one generator: image by image, then.
         self.alone = type(self.pipeline).__name__.startswith("Amused")
