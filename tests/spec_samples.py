@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.images.clip import ClipSpec, RecognisedSpec
 from dataworth.images.fidelity import FidelitySpec
+from dataworth.images.generator_pool import Recipe
+from dataworth.images.memorisation import MemorisationSpec
 from dataworth.images.parts import RealPart, ShardSpec, SyntheticPart, SyntheticPool
 from dataworth.images.preview import PreviewSpec
 from dataworth.images.shifts import ShiftPoolSpec
+from dataworth.images.train_generator import AutoencoderSpec, GeneratorSpec
 from dataworth.runs import Spec
 from dataworth.text.count_models import CountsSpec, SampledSpec
 from dataworth.text.downstream import ChoiceSpec, FineTuneSpec, Questions
@@ -35,6 +38,9 @@ IMAGES: list[Spec] = [
     ClipSpec(parts=(REAL,), probe=REAL),
     RecognisedSpec(part=SYNTHETIC, reference=CLASSIFIER),
     PreviewSpec(pool=POOL, prompt_sets=("photo",), count=1),
+    AutoencoderSpec(card="icons", family="latent-diffusion"),
+    GeneratorSpec(card="fashion-mnist", family="pixel-diffusion", recipe=Recipe()),
+    MemorisationSpec(pool=POOL, size=2, recipe=Recipe()),
 ]
 TEXTS: list[Spec] = [
     TOKENIZER,

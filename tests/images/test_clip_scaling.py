@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny_images import use_tiny
 
 from cells import cell
 from dataworth import data
 from dataworth.errors import UserError
-from dataworth.images import clip, parts, train_generator
+from dataworth.images import clip, parts
 from dataworth.images.captions import attributes
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.clip import linear_probe
@@ -70,9 +71,7 @@ def test_preflight(splits):
 @pytest.fixture
 def weights(generator, home, monkeypatch):
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     yield
     parts.generator_of.cache_clear()
 

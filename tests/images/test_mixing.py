@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny_images import use_tiny
 
 from cells import cell
-from dataworth.images import parts, train_generator
+from dataworth.images import parts
 from dataworth.studies.mixing import RULES, Mixed, Mixing, run
 from dataworth.studies.synthetic_scaling import SyntheticScaling
 
@@ -51,9 +52,7 @@ def test_synthetic_images_reach_as_far_as_their_arm():
 
 def test_mixed_sets_hold_the_sets_of_the_pure_arms(splits, generator, home, monkeypatch):
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     params = small()
     shared = set(SyntheticScaling.model_fields) & set(Mixing.model_fields)
     others = {"other_sizes": (10, 20, 30), "retrieved_sizes": (), "fitted_from": 10}
@@ -231,9 +230,7 @@ def small(**changes):
 
 def test_a_study_from_end_to_end(splits, generator, home, store, monkeypatch):
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     mixed = run(small(), store)
     assert [len(r) for r in mixed.runs.values()] == [4, 4, 2, 2, 1]
     assert {len(row) for rows in mixed.runs.values() for row in rows} == {2}

@@ -130,7 +130,9 @@ def test_captions_are_of_the_cards_own_words(signs):
     assert 1 / (1 - short.ema) == pytest.approx(300 / 6) and short.autoencoder.steps == 200
 
 
-@pytest.mark.parametrize("model", [name for name, vit in MODELS.items() if vit.patch < 16])
+@pytest.mark.parametrize(
+    "model", [name for name, of in MODELS.items() if getattr(of, "patch", 1) < 16]
+)
 @pytest.mark.parametrize("side", [16, 28, 32, 36, 48, 64])
 def test_the_patch_divides_the_side(model, side):
     patch = MODELS[model].on(side).patch
@@ -177,15 +179,10 @@ def test_images_of_another_size_are_brought_to_the_cards(signs):
 
 def test_without_drawings_means_trained_without(signs, monkeypatch):
     """Else the two generators of one family would be one, and what drawings do nothing."""
-    recipes = []
-
-    def retrained(card: str, *, recipe: Recipe, family: str) -> Path:
-        recipes.append(recipe)
-        return Path(family)
-
-    monkeypatch.setattr("dataworth.images.train_generator.retrained", retrained)
-    monkeypatch.setattr("dataworth.studies.images.weights_digest", str)
+    specs = []
+    monkeypatch.setattr("dataworth.studies.images.weights_of", lambda spec: str(specs.append(spec)))
     for name in ("latent-diffusion", "latent-diffusion-no-drawings"):
         study(retrain=30).weights(name)
+    recipes = [spec.recipe for spec in specs]
     assert [r.stylised_per_style for r in recipes] == [4, 0]
     assert {(r.steps, r.autoencoder.steps) for r in recipes} == {(30, 20)}

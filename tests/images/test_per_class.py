@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy import stats
+from tiny_images import use_tiny
 
 from cells import cell
-from dataworth.images import parts, train_generator
+from dataworth.images import parts
 from dataworth.stats import best_of, estimate, rank_correlation
 from dataworth.studies import per_class
 from dataworth.studies.per_class import PerClass, confusion, exponent, groups, run, weakest
@@ -127,9 +128,7 @@ def test_a_bad_parameter_is_one_sentence_that_names_it(field, value, words):
 @pytest.fixture
 def study(splits, generator, home, store, monkeypatch):
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     params = cell(
         PerClass,
         real_sizes=(10, 20, 30, 40),

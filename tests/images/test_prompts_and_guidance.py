@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
+from tiny_images import use_tiny
 
 from cells import cell
 from dataworth.errors import UserError
@@ -133,9 +134,7 @@ def test_a_reference_beyond_the_pool(splits):
 def study(splits, generator, home, store, monkeypatch):
     """The whole chapter on tiny data."""
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        "dataworth.images.train_generator.retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     params = cell(
         PromptsAndGuidance,
         **SETS,

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny_images import use_tiny
 
 from cells import cell
 from dataworth.errors import UserError
-from dataworth.images import parts, train_generator
+from dataworth.images import parts
 from dataworth.images.captions import CLASS_WORDS
 from dataworth.images.classifiers import cross_entropy
 from dataworth.images.parts import SHARD, SyntheticPool
@@ -157,9 +158,7 @@ def test_synthetic_subsets_are_balanced_and_nested_and_apart():
 def study(splits, generator, home, store, monkeypatch):
     """The whole chapter on tiny data, its generator trained on this machine."""
     generator.save(home / "generators" / "tiny")
-    monkeypatch.setattr(
-        train_generator, "retrained", lambda card, **_: home / "generators" / "tiny"
-    )
+    use_tiny(monkeypatch, home)
     params = cell(
         SyntheticScaling,
         real_sizes=SIZES,

@@ -9,7 +9,7 @@ import torch
 from tiny_images import CONFIGS, garments
 
 from dataworth.images import train_generator
-from dataworth.images.generators import LatentDiffusion, MaskedToken
+from dataworth.images.generators import LatentDiffusion, MaskedToken, load
 from dataworth.images.stages import (
     ADAMW,
     Stage,
@@ -19,7 +19,7 @@ from dataworth.images.stages import (
     masked_tokens,
     standardise,
 )
-from dataworth.images.train_generator import Recipe, retrained, train
+from dataworth.images.train_generator import Recipe, generator_spec, train, trained
 from dataworth.optimisation import Optimisation
 
 QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.125})
@@ -172,17 +172,41 @@ def test_masked_tokens_loss():
 
 
 @pytest.mark.parametrize("family", TWO_STAGES)
-def test_retrained_of_a_family(splits, home, monkeypatch, family):
+def test_a_run_of_a_family_in_two_stages(splits, home, store, monkeypatch, family):
     first = FIRST.model_copy(update={"steps": 3})
     recipe = Recipe(steps=1, batch=4, stylised_per_style=2, autoencoder=first)
     monkeypatch.setattr(train_generator, "default_config", lambda name, card: CONFIGS[name])
-    folder = retrained("fashion-mnist", None, recipe, family=family)
-    card = json.loads((folder / "card.json").read_text())
-    assert card["architecture"] == json.loads((folder / "config.json").read_text())
+    spec = generator_spec("fashion-mnist", family, recipe)
+    trained([spec], store)
+    card = json.loads((spec.folder / "card.json").read_text())
+    assert card["architecture"] == json.loads((spec.folder / "config.json").read_text())
     assert card["architecture"]["family"] == family
     assert card["autoencoder"]["steps"] == 3 and card["autoencoder_loss"] > 0
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = hashlib.sha256((spec.folder / "model.safetensors").read_bytes()).hexdigest()
     assert card["weights_sha256"] == digest
     assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
-    monkeypatch.setattr(train_generator, "train", None)  # training again would fail
-    assert retrained("fashion-mnist", None, recipe, family=family) == folder
+
+
+@pytest.mark.parametrize("family", TWO_STAGES)
+def test_generators_of_a_described_card_share_their_first_stage(
+    splits, home, store, monkeypatch, family
+):
+    stage = FIRST.model_copy(update={"steps": 3})
+    monkeypatch.setattr(train_generator, "default_config", lambda name, card: CONFIGS[name])
+    first = train_generator.AutoencoderSpec(card="fashion-mnist", family=family, stage=stage)
+    recipes = [Recipe(steps=1, batch=4, stylised_per_style=2, seed=s) for s in (0, 1)]
+    specs = [
+        train_generator.GeneratorSpec(
+            card="fashion-mnist", family=family, recipe=recipe, first=first
+        )
+        for recipe in recipes
+    ]
+    results = trained(specs, store)
+    assert len({r.metrics["weights_sha256"] for r in results}) == 2
+    coder = train_generator.coder_of(store.load(first)).state_dict()
+    for spec in specs:
+        made = load(spec.folder).autoencoder.float().state_dict()
+        assert made.keys() == coder.keys()
+        assert all(
+            torch.equal(made[name], value.bfloat16().float()) for name, value in coder.items()
+        )

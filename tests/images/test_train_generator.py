@@ -10,13 +10,24 @@ import torch
 from safetensors.torch import load_file
 from tiny_images import CONFIG, garments
 
+from dataworth.images import generator_pool as pools
 from dataworth.images import train_generator
 from dataworth.images.captions import CLASS_WORDS, TEMPLATES
-from dataworth.images.generators import WEIGHTS, PixelDiffusion, load
-from dataworth.images.stages import ADAMW
+from dataworth.images.generator_pool import (
+    VARIANTS,
+    Recipe,
+    captioned_pool,
+    generator_pool,
+    left_in,
+)
+from dataworth.images.generators import WEIGHTS, PixelDiffusion, PixelDiffusionConfig, load
+from dataworth.images.generators.pixel import EARLIEST, velocity
+from dataworth.images.parts import weights_digest
+from dataworth.images.stages import ADAMW, flow_matching
 from dataworth.images.styles import STYLES
-from dataworth.images.train_generator import RECIPES, VARIANTS, Recipe, captioned_pool, train
+from dataworth.images.train_generator import RECIPES, generator_spec, train, trained
 from dataworth.optimisation import Optimisation
+from dataworth.studies import images as images_study
 
 QUICK = ADAMW.model_copy(update={"learning_rate": 5e-3, "warmup": 0.1})
 RECIPE = Recipe(steps=30, batch=16, stylised_per_style=4, optimisation=QUICK, ema=0.8)
@@ -161,13 +172,21 @@ def test_the_command_asks_for_the_generator_pool_alone(splits, tmp_path, monkeyp
     assert PixelDiffusion.load(tmp_path / "made").config == CONFIG
 
 
-def test_retrained_trains_once(splits, home, monkeypatch):
-    recipe = Recipe(steps=1, batch=4, stylised_per_style=2)
-    folder = train_generator.retrained("fashion-mnist", CONFIG, recipe)
-    assert folder.parent == home / "generators"
+def test_a_generator_is_a_run_and_is_trained_once(splits, home, store, monkeypatch):
+    monkeypatch.setattr(train_generator, "default_config", lambda family, card: CONFIG)
+    spec = generator_spec(
+        "fashion-mnist", "pixel-diffusion", Recipe(steps=1, batch=4, stylised_per_style=2)
+    )
+    (result,) = trained([spec], store)
+    assert spec.folder.parent == home / "generators" and spec.first is None
     assert set(splits.calls) == {("fashion-mnist", "generator_pool")}
+    card = json.loads((spec.folder / "card.json").read_text())
+    assert result.metrics["weights_sha256"] == card["weights_sha256"]
+    assert result.metrics["pool"] == card["pool"] > 0
+    digest = weights_digest(spec.folder)
     monkeypatch.setattr(train_generator, "train", None)  # training again would fail
-    assert train_generator.retrained("fashion-mnist", CONFIG, recipe) == folder
+    assert trained([spec], store)[0].path == result.path
+    assert images_study.weights_of(spec) == digest
 
 
 # --- What was shipped and what it was trained on ----------------------------------------------
@@ -178,7 +197,9 @@ SHIPPED_FOLDERS = sorted(file.parent for file in WEIGHTS.glob("*/model.safetenso
 @pytest.mark.parametrize("folder", SHIPPED_FOLDERS, ids=lambda folder: folder.name)
 def test_every_shipped_generator_has_a_true_card(folder):
     card = json.loads((folder / "card.json").read_text())
-    assert card["data"] == "fashion-mnist/generator_pool"
+    data, *rest = card["data"].split("/")
+    assert rest == ["generator_pool"]
+    assert data == ("icons" if folder.name.endswith("-icons") else "fashion-mnist")
     weights = (folder / "model.safetensors").read_bytes()
     assert card["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert len(weights) <= 10e6 and (folder / "README.md").is_file()
@@ -196,8 +217,8 @@ def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
 
     if not status("fashion-mnist").present:
         pytest.skip("Fashion-MNIST is not on this machine: dataworth data fetch fashion-mnist")
-    photos, labels, _ = train_generator.generator_pool("fashion-mnist")
-    monkeypatch.setattr(train_generator, "VARIANTS", 1)  # captions do not matter here
+    photos, labels, _ = generator_pool("fashion-mnist", Recipe())
+    monkeypatch.setattr(pools, "VARIANTS", 1)  # captions do not matter here
     images, _ = captioned_pool(photos, labels, Recipe())
     assert len(images) > len(photos) > 0
     ids = content_ids(images)
@@ -210,7 +231,7 @@ def test_no_test_or_classifier_pool_image_reached_the_generator(monkeypatch):
 
 def test_the_gap_takes_images_of_classes_and_no_others():
     labels = np.array([-1, -1, 0, 0, 0, 1, 1, 1, 1])
-    kept = {gap: train_generator.left_in(labels, gap) for gap in (0, 0.01, 0.5, 1)}
+    kept = {gap: left_in(labels, gap) for gap in (0, 0.01, 0.5, 1)}
     assert {g: int(left.sum()) for g, left in kept.items()} == {0: 2, 0.01: 4, 0.5: 6, 1: 9}
     assert all(left[labels < 0].all() for left in kept.values())
     assert (kept[0.01] <= kept[0.5]).all() and kept[0.5][[2, 3, 5, 6]].all()
@@ -223,3 +244,45 @@ def test_texts_of_ones_own_are_the_captions(pool):
     assert made is images and len(written) == len(images)
     assert {text for row in written for text in row} >= {"icon 0", "icon 0 bold"}
     assert all(set(row) <= {f"icon {i}", f"icon {i} bold"} for i, row in enumerate(written))
+
+
+def test_only_rare_classes_lose_images():
+    labels = np.array([-1, 0, 0, 0, 0, 1, 1, 1, 1])
+    kept = left_in(labels, 0.25, (1,))
+    np.testing.assert_array_equal(kept, [True] * 5 + [True] + [False] * 3)
+
+
+def test_pools_of_fewer_images_are_nested_and_wrong_names_are_exchanged(splits):
+    whole = generator_pool("fashion-mnist", Recipe())
+    few, more = (generator_pool("fashion-mnist", Recipe(images=n)) for n in (5, 9))
+    held = {image.tobytes() for image in more.images}
+    assert len(few.images) == 5 and {image.tobytes() for image in few.images} < held
+    assert held <= {image.tobytes() for image in whole.images}
+    wrong = generator_pool("fashion-mnist", Recipe(wrong=1.0, seed=3))
+    np.testing.assert_array_equal(wrong.images, whole.images)
+    np.testing.assert_array_equal(np.sort(wrong.labels), np.sort(whole.labels))
+    assert 0.5 < (wrong.labels != whole.labels).mean() < 1
+    some = generator_pool("fashion-mnist", Recipe(wrong=0.2))
+    assert 0 < (some.labels != whole.labels).mean() <= 0.2
+
+
+def test_a_network_that_gives_the_image_gives_the_velocity_too():
+    """An oracle of the clean image has no loss, at times from EARLIEST on."""
+    config = PixelDiffusionConfig(prediction="image")
+    torch.manual_seed(0)
+    x = torch.rand(64, 1, 28, 28) * 2 - 1
+    times = []
+
+    def oracle(noisy, t):
+        times.append(t / 1000)
+        return x
+
+    found = flow_matching(oracle, x, config)
+    assert float(found) < 1e-10 or float(times[0].min()) < EARLIEST
+    t = torch.tensor([0.01, 0.5])
+    noise = torch.randn(2, 1, 28, 28)
+    at = torch.lerp(x[:2], noise, t[:, None, None, None])
+    v = velocity(x[:2], at, t, config)
+    torch.testing.assert_close(v[1], (noise - x[:2])[1])
+    torch.testing.assert_close(v[0], (noise - x[:2])[0] * 0.01 / EARLIEST)
+    assert velocity(at, x[:2], t, PixelDiffusionConfig()) is at

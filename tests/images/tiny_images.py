@@ -14,6 +14,7 @@ from dataworth.images.generators import (
     build,
     class_of,
 )
+from dataworth.images.parts import weights_digest
 from dataworth.images.train_generator import train_tokenizer
 
 SMALL = {"layers": 1, "width": 32, "heads": 2, "text_layers": 1, "text_width": 16, "text_heads": 2}
@@ -55,3 +56,9 @@ def random_generator(config: object, seed: int) -> TextToImage:
     return made_by(
         transformer, encoder, tokenizer, config, autoencoder=autoencoder, name="tiny", steps=3
     )
+
+
+def use_tiny(monkeypatch, home):
+    """Studies that would train a generator take the one in the folder `generators/tiny`."""
+    folder = home / "generators" / "tiny"
+    monkeypatch.setattr("dataworth.studies.images.weights_of", lambda _: weights_digest(folder))

@@ -115,7 +115,7 @@ def embed(
             x = as_input(images[start : start + batch]).to(compute.device())
             hidden = model.forward_head(model.forward_features(x), pre_logits=True)  # type: ignore[attr-defined]
             features.append(hidden.double().cpu().numpy())
-            logits.append(model.head(hidden).float().cpu().numpy())  # type: ignore[attr-defined]
+            logits.append(model.get_classifier()(hidden).float().cpu().numpy())  # type: ignore[attr-defined]
     return np.concatenate(features), np.concatenate(logits)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from dataworth import compute
 from dataworth.images.generators import class_of
+from dataworth.images.generators.pixel import velocity
 from dataworth.optimisation import Descent, Optimisation
 from dataworth.parameters import Value
 from dataworth.runs.progress import progress
@@ -125,7 +126,8 @@ def flow_matching(predict: Predict, x: torch.Tensor, config: Any) -> torch.Tenso
     t = torch.sigmoid(torch.randn(len(x))).to(x.device)  # logit-normal (Esser et al. 2024)
     noise = torch.randn(x.shape).to(x.device)
     noisy = torch.lerp(x, noise, t[:, None, None, None])
-    return torch.nn.functional.mse_loss(predict(noisy, t * 1000), noise - x)
+    v = velocity(predict(noisy, t * 1000), noisy, t, config)
+    return torch.nn.functional.mse_loss(v, noise - x)
 
 
 def masked_tokens(predict: Predict, tokens: torch.Tensor, config: Any) -> torch.Tensor:

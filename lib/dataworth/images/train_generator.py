@@ -2,14 +2,13 @@
 
     python -m dataworth.images.train_generator --family latent-diffusion --steps 3000 --out FOLDER
 
-The pool stands for web data: real photographs with captions, and stylised copies of some of them
-(`styles`) captioned as such. Of a card whose images have texts of their own (`icons`) those are the
-captions, and no copies are made: its pool holds drawings of many styles. No classifier-pool,
-validation or test image is read. A run that is killed resumes from its last checkpoint; every step
-draws its batch from (seed, step), so a resumed run sees the batches an uninterrupted one would.
+A run that is killed resumes from its last checkpoint; every step draws its batch from (seed, step),
+so a resumed run sees the batches an uninterrupted one would.
 
 Latent and masked-token models are trained in two stages: the autoencoder, then the transformer on
-its latents or tokens, which are computed once.
+its latents or tokens, which are computed once. Of a card whose images have texts the first stage
+learns from all images of the pool, whatever their names, so that generators of other pools of the
+card have it in common (`AutoencoderSpec`), as one autoencoder serves many text-to-image models.
 """
 
 from __future__ import annotations
@@ -17,20 +16,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from dataworth import compute
-from dataworth.closure import run_closure
-from dataworth.images.captions import GARMENTS, Captions, captions_of, named
+from dataworth.images.captions import GARMENTS, Captions, captions_of
+from dataworth.images.generator_pool import (
+    VARIANTS,
+    Photos,
+    Recipe,
+    captioned_pool,
+    generator_pool,
+)
 from dataworth.images.generators import (
     FAMILIES,
     NetworkConfig,
@@ -49,43 +52,20 @@ from dataworth.images.stages import (
     optimise,
     train_autoencoder,
 )
-from dataworth.images.styles import STYLES
+from dataworth.optimisation import kept_weights, restored
+from dataworth.runs import Outcome, Result, Spec, Store, run_tasks
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-VARIANTS = 6  # captions written per image
 MOST_STYLISED = 0.05  # copies in each style, as a fraction of the photos; 1,500 of 30,000 garments
-
-
-class Photos(NamedTuple):
-    """Images (N, H, W) or (N, H, W, 3), labels (N,) and, if they have some, texts (N,)."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    texts: NDArray[np.str_] | None = None
-
-
-class Recipe(Stage):
-    """How the transformer and its text encoder are trained, on which pool, after which first stage
-    (of families that have one)."""
-
-    condition_dropout: float = Field(0.1, ge=0, le=1)
-    stylised_per_style: int = Field(1500, ge=0)
-    gap: float = Field(
-        1.0, ge=0, le=1, description="share of the images of the card's classes left in the pool"
-    )
-    recurring: int = Field(
-        1, ge=1, description="images whose name fewer of the pool have are left out of it"
-    )
-    seed: int = Field(0, ge=0)
-    autoencoder: Stage = AUTOENCODER
 
 
 _OPEN_WORLD = {"layers": 6, "width": 128, "heads": 4, "text_width": 128, "vocabulary": 4096}
 OPEN_WORLD: dict[str, dict[str, Any]] = {
-    "pixel-diffusion": _OPEN_WORLD,
+    # The patch of the latent one's side: as few tokens.
+    "pixel-diffusion": _OPEN_WORLD | {"layers": 4, "patch_size": 8, "prediction": "image"},
     # An eighth of the side: a quarter of the tokens, each of four times the numbers.
     "latent-diffusion": _OPEN_WORLD | {"channels": (16, 32, 64, 64), "latent_channels": 16},
     "masked-token": _OPEN_WORLD,
@@ -98,41 +78,6 @@ RECIPES = {
     "latent-diffusion": TWO_STAGES,
     "masked-token": TWO_STAGES,
 }
-
-
-def captioned_pool(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    recipe: Recipe,
-    writer: Captions = GARMENTS,
-    texts: NDArray[np.str_] | None = None,
-) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Photos and stylised copies (M, H, W) or (M, H, W, 3), with `VARIANTS` captions for each; or
-    the images alone, if they have texts (N,), with captions made of these."""
-    rng = np.random.default_rng([recipe.seed, 1])
-    if texts is not None:
-        return images, [[named(text, rng) for _ in range(VARIANTS)] for text in texts.tolist()]
-    words = writer.attributes(images, labels)
-    pool = [images]
-    members = [(i, "photo") for i in range(len(images))]
-    for style, make in STYLES.items() if recipe.stylised_per_style else ():
-        chosen = rng.choice(len(images), min(recipe.stylised_per_style, len(images)), replace=False)
-        pool.append(_by_channel(make, images[chosen]))
-        members += [(int(i), style) for i in chosen]
-    written = [
-        [writer.caption(int(labels[i]), words[i], rng, style) for _ in range(VARIANTS)]
-        for i, style in members
-    ]
-    return np.concatenate(pool), written
-
-
-def _by_channel(
-    make: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], images: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """A style of grey images, of colour images too."""
-    if images.ndim == 3:
-        return make(images)
-    return np.stack([make(images[..., c]) for c in range(images.shape[-1])], axis=-1)
 
 
 def planes(images: NDArray[np.uint8]) -> torch.Tensor:
@@ -174,10 +119,12 @@ def train(
     folder: Path,
     *,
     writer: Captions = GARMENTS,
+    coder: Any = None,
     compiled: bool = False,
     report: int = 50,
 ) -> TextToImage:
-    """Train the family of `config` on photographs and stylised copies of them.
+    """Train the family of `config` on photographs and stylised copies of them; its first stage too,
+    unless it is given (`coder`).
 
     Checkpoints, logs and weights go to `folder`.
     """
@@ -194,9 +141,9 @@ def train(
     masks = torch.from_numpy(flat_mask).view(len(texts), VARIANTS, -1).to(device)
     empty_ids, empty_mask = (torch.from_numpy(a[0]).to(device) for a in encode(tokenizer, [""]))
     pixels = planes(pool).to(device)
-    coder = train_autoencoder(
-        pixels, config, recipe.autoencoder, recipe.seed, folder, report=report
-    )
+    if coder is None:
+        first = recipe.autoencoder
+        coder = train_autoencoder(pixels, config, first, recipe.seed, folder, report=report)
     examples = pixels if coder is None else encoded(coder, pixels)
 
     torch.manual_seed(recipe.seed)
@@ -213,6 +160,8 @@ def train(
         dropped = torch.from_numpy(rng.random(recipe.batch) < recipe.condition_dropout).to(device)
         text = torch.where(dropped[:, None], empty_ids, ids[chosen, variant])
         mask = torch.where(dropped[:, None], empty_mask, masks[chosen, variant])
+        longest = int(mask.sum(1).max())  # what is padded in all of the batch says nothing
+        text, mask = text[:, :longest], mask[:, :longest]
         hidden = encoder(input_ids=text, attention_mask=mask).last_hidden_state
 
         def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -243,68 +192,90 @@ def train(
     return made_by.load(folder)
 
 
-def generator_pool(card: str, gap: float = 1.0, recurring: int = 1) -> Photos:
-    """What a generator may learn from, by class, then by content id.
+class AutoencoderSpec(Spec):
+    """Train a family's first stage on all images of a card's generator pool."""
 
-    gap: the share of the images of each class that is left in, those of the smallest ids, so that
-    the pool of a smaller share is part of that of a larger one. Images of no class stay, of a card
-    whose images have texts those that share with so many (`recurring`) what the text names.
-    """
-    from dataworth.data import load_images
+    kind: ClassVar[str] = "autoencoder"
+    card: str
+    family: Literal["latent-diffusion", "masked-token"]
+    stage: Stage = AUTOENCODER
+    seed: int = 0
 
-    pool = load_images(card, "generator_pool")
-    order = np.lexsort((pool.ids, pool.labels))
-    rows = order[left_in(pool.labels[order], gap)]
-    if pool.texts is None:
-        return Photos(pool.images[rows], pool.labels[rows])
-    names = np.array([text.partition(", ")[0] for text in pool.texts[rows].tolist()])
-    _, of, counts = np.unique(names, return_inverse=True, return_counts=True)
-    rows = rows[(pool.labels[rows] >= 0) | (counts[of] >= recurring)]
-    return Photos(pool.images[rows], pool.labels[rows], pool.texts[rows])
+    def run(self, store: Store) -> Outcome:
+        """Arrays: `weight:<name>`. Metrics: `seconds`, `loss`."""
+        from dataworth.data import load_images
 
-
-def left_in(labels: NDArray[np.int64], gap: float) -> NDArray[np.bool_]:
-    """(N,): the first `gap` of every class, rounded up, and all that is of none (-1)."""
-    left = labels < 0
-    for label in np.unique(labels[~left]):
-        rows = np.flatnonzero(labels == label)
-        left[rows[: math.ceil(gap * len(rows))]] = True
-    return left
+        compute.set_deterministic()
+        pool = load_images(self.card, "generator_pool")
+        folder = _home() / f"{self.card}-autoencoder-{self.key[:12]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = default_config(self.family, self.card)
+        pixels = planes(np.array(pool.images)).to(compute.device())
+        model = train_autoencoder(pixels, config, self.stage, self.seed, folder)
+        last = json.loads((folder / "autoencoder-log.jsonl").read_text().splitlines()[-1])
+        return Outcome(kept_weights(model), {name: last[name] for name in ("seconds", "loss")})
 
 
-def retrained(
-    card: str,
-    config: Any = None,
-    recipe: Recipe | None = None,
-    *,
-    family: str = "pixel-diffusion",
-) -> Path:
-    """Folder of a generator trained on this machine, trained now if it is not there yet.
+class GeneratorSpec(Spec):
+    """Train a generator of a family on a card's generator pool by a recipe; `first`: whose weights
+    are its first stage, of a card whose images have texts and a family that has one."""
 
-    `config` is one of `family`; None means its default.
-    """
-    config = config or default_config(family, card)
-    recipe = recipe or recipe_for(family, card)
-    folder = place_of(card, config, recipe)
-    if not (folder / "card.json").is_file():
-        make(card, config, recipe, folder)
-    return folder
+    kind: ClassVar[str] = "generator"
+    card: str
+    family: Literal["pixel-diffusion", "latent-diffusion", "masked-token"]
+    recipe: Recipe
+    first: AutoencoderSpec | None = None
+
+    def run(self, store: Store) -> Outcome:
+        """The weights lie in `folder`. Metrics: their digest, `pool` (the number of images that
+        were learnt from), `training_seconds`, `final_training_loss`."""
+        if not (self.folder / "card.json").is_file():
+            coder = self.first and coder_of(store.load(self.first))
+            config = default_config(self.family, self.card)
+            make(self.card, config, self.recipe, self.folder, coder=coder)
+        said = json.loads((self.folder / "card.json").read_text(encoding="utf-8"))
+        names = ("weights_sha256", "pool", "training_seconds", "final_training_loss")
+        return Outcome({}, {name: said[name] for name in names})
+
+    @property
+    def folder(self) -> Path:
+        """Where its weights are put; it is finished once it has a `card.json`."""
+        return _home() / f"{self.card}-{self.key[:12]}"
 
 
-def place_of(card: str, config: Any, recipe: Recipe) -> Path:
-    """Where `retrained` puts a generator; it is finished there once it has a `card.json`."""
-    from dataworth.data import card as find_card
+def _home() -> Path:
     from dataworth.paths import home
 
-    code = run_closure([__name__])
-    facts = {
-        "card": find_card(card).key,
-        "modules": code.modules,
-        "libraries": code.libraries,
-        "machine": compute.machine(),
-    } | _facts(config, recipe)
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return home() / "generators" / f"{card}-{digest}"
+    return home() / "generators"
+
+
+def coder_of(result: Result) -> Any:
+    """The autoencoder of a stored run."""
+    spec = result.spec
+    assert isinstance(spec, AutoencoderSpec)
+    config = default_config(spec.family, spec.card)
+    made = family_of(spec.family).made_by.autoencoder_of(config)
+    assert made is not None
+    return restored(made, result.arrays).to(compute.device())
+
+
+def generator_spec(card: str, family: str, recipe: Recipe) -> GeneratorSpec:
+    """The run that trains a generator, with the first stage that its card and family ask for."""
+    from dataworth.data import card as find_card
+
+    two = family in ("latent-diffusion", "masked-token") and find_card(card).described
+    first = {"card": card, "family": family, "stage": recipe.autoencoder}
+    made = AutoencoderSpec.model_validate(first) if two else None
+    return GeneratorSpec.model_validate(
+        {"card": card, "family": family, "recipe": recipe, "first": made}
+    )
+
+
+def trained(specs: Sequence[GeneratorSpec], store: Store) -> list[Result]:
+    """Results of specs: trains what is missing, their first stages before."""
+    firsts = list(dict.fromkeys(spec.first for spec in specs if spec.first))
+    run_tasks(firsts, store=store, label="autoencoders")
+    return run_tasks(list(specs), store=store, label="generators")
 
 
 def make(
@@ -313,16 +284,18 @@ def make(
     recipe: Recipe,
     folder: Path,
     *,
+    coder: Any = None,
     compiled: bool = False,
-    **facts: str,
+    **facts: Any,
 ) -> None:
     """Train on a card's generator pool; write weights, logs and, last, the model card `card.json`
     with `facts` before its own: a folder without it is not finished."""
     compute.set_deterministic()
-    photos = generator_pool(card, recipe.gap, recipe.recurring)
-    train(photos, config, recipe, folder, writer=captions_of(card), compiled=compiled)
-    text = json.dumps(facts | provenance(card, config, recipe, folder), indent=1)
-    (folder / "card.json").write_text(text + "\n")
+    photos = generator_pool(card, recipe)
+    how = {"writer": captions_of(card), "coder": coder, "compiled": compiled}
+    train(photos, config, recipe, folder, **how)
+    facts |= {"pool": len(photos.images)} | provenance(card, config, recipe, folder)
+    (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def default_config(family: str, card: str | None = None) -> Any:
@@ -421,22 +394,31 @@ def main() -> None:
         default=1,
         help="leave out images whose name fewer of the pool have (default: none)",
     )
+    parser.add_argument("--images", type=_steps, help="so many images of the pool (default: all)")
+    parser.add_argument(
+        "--wrong", type=_share, default=0.0, help="share of images with another's name (default: 0)"
+    )
     given = parser.parse_args()
     from dataworth.data import card as find_card
 
     recipe = RECIPES[given.family].model_copy(
-        update={"seed": given.seed, "gap": given.gap, "recurring": given.recurring}
+        update={
+            name: getattr(given, name) for name in ("seed", "gap", "recurring", "images", "wrong")
+        }
     )
     if given.steps:
         recipe = recipe.model_copy(update={"steps": given.steps})
     if given.autoencoder_steps:
-        first = AUTOENCODER.model_copy(update={"steps": given.autoencoder_steps})
-        recipe = recipe.model_copy(update={"autoencoder": first})
+        stage = AUTOENCODER.model_copy(update={"steps": given.autoencoder_steps})
+        recipe = recipe.model_copy(update={"autoencoder": stage})
     if given.no_drawings or find_card(given.card).described:
         recipe = recipe.model_copy(update={"stylised_per_style": 0})
     command = "python -m dataworth.images.train_generator " + " ".join(sys.argv[1:])
     config = default_config(given.family, given.card)
-    make(given.card, config, recipe, given.out, compiled=given.compile, command=command)
+    first = generator_spec(given.card, given.family, recipe).first
+    coder = first and coder_of(run_tasks([first], store=Store(), label="autoencoder")[0])
+    how: dict[str, Any] = {"coder": coder, "compiled": given.compile, "command": command}
+    make(given.card, config, recipe, given.out, **how)
 
 
 def _steps(text: str) -> int:

@@ -252,7 +252,7 @@ def classifier_network(model: str, side: int | None = None) -> Network:
     import torch
 
     vit = _named("model", model, MODELS)
-    of = (SIDE, 3, 1000) if vit.patch == 16 else (28, 1, 10)
+    of = (SIDE, 3, 1000) if getattr(vit, "patch", 0) == 16 else (28, 1, 10)
     side, channels, classes = (side, 3, 1000) if side else of
     vit = vit.on(side)
     with torch.device("meta"):

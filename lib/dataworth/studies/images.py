@@ -40,11 +40,13 @@ from dataworth.images.parts import (
 )
 from dataworth.images.prompts import NEEDS_WORDNET, PROMPT_SETS, split_name
 from dataworth.images.prompts.vocabulary import names_of, vocabulary
+from dataworth.images.stages import AUTOENCODER
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store, run_tasks
 from dataworth.studies import base
 
 if TYPE_CHECKING:
+    from dataworth.images.train_generator import GeneratorSpec
     from dataworth.studies.image_cost import Drawing, Training
 
 POOL = "classifier_pool"
@@ -156,21 +158,24 @@ class ImageStudy(Parameters):
             return f"hub:{hub}"
         if not self.retrain:
             return weights_digest(WEIGHTS / generator)
-        from dataworth.images.train_generator import (
-            default_config,
-            place_of,
-            recipe_for,
-            retrained,
-        )
-        from dataworth.runs.forecast import looking
+        from dataworth.images.train_generator import generator_spec, recipe_for
 
         named = GENERATORS[generator]
         steps = None if self.retrain is True else int(self.retrain)
         recipe = recipe_for(named.family, self.card, steps, drawings=named.drawings)
-        place = place_of(self.card, default_config(named.family, self.card), recipe)
-        if looking() and not (place / "card.json").is_file():
-            return f"to be trained: {place.name}"
-        return weights_digest(retrained(self.card, recipe=recipe, family=named.family))
+        return weights_of(generator_spec(self.card, named.family, recipe))
+
+    def trained_here(self, steps: int, first: int, **recipe: Any) -> GeneratorSpec:
+        """The run that trains a generator of the family of `generator` on the card for so many
+        steps, its first stage for `first` (one for all generators of a card whose images have
+        texts); `recipe` says what else differs from the family's recipe."""
+        from dataworth.images.train_generator import generator_spec, recipe_for
+
+        family = GENERATORS[self.generator].family
+        given = recipe_for(family, self.card, steps)
+        stage = AUTOENCODER.model_copy(update={"steps": first})
+        made = given.model_copy(update={"autoencoder": stage, **recipe})
+        return generator_spec(self.card, family, made)
 
     def real(self, size: int, seed: int, *, split: str = POOL) -> RealPart:
         """`size` real images for training run `seed` (0, 1, ...): balanced, nested in size."""
@@ -307,6 +312,20 @@ class ImageStudy(Parameters):
                 f"{', '.join(shifts.ICONS)} has"
             )
         return ""
+
+
+def weights_of(spec: GeneratorSpec) -> str:
+    """What a pool calls a generator that is trained here; it is trained now if it is missing."""
+    from dataworth.images.train_generator import trained
+    from dataworth.runs.forecast import looking
+
+    if not (spec.folder / "card.json").is_file():
+        if looking():
+            return f"to be trained: {spec.folder.name}"
+        trained([spec], Store())
+        if not (spec.folder / "card.json").is_file():  # stored, and its weights are gone
+            spec.run(Store())
+    return weights_digest(spec.folder)
 
 
 def learnt_from(folder: Path) -> str:

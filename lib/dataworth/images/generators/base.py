@@ -69,6 +69,7 @@ class NetworkConfig:
     side, patch side).
     """
 
+    prediction: ClassVar[str] = "velocity"  # what a diffusion transformer gives
     image_size: int = 28
     image_channels: int = 1
     layers: int = 4

@@ -64,6 +64,7 @@ GENERATORS = Generators(
         "latent-diffusion": NamedGenerator("latent-diffusion"),
         "latent-diffusion-no-drawings": NamedGenerator("latent-diffusion", drawings=False),
         "masked-token": NamedGenerator("masked-token"),
+        "pixel-diffusion-icons": NamedGenerator("pixel-diffusion"),
         "stable-diffusion-v1-5": NamedGenerator(
             "latent-diffusion", FAMILIES["latent-diffusion"].hub
         ),

@@ -1,8 +1,8 @@
 """Prompt sets: from a class name to the text a generator is given.
 
-The nine sets of Fan et al. 2023, and `photo` and `styles`. Each is a function of the class name,
-the image's seed (from which it may draw words) and the card that lists the class; one module for
-each kind.
+The nine sets of Fan et al. 2023, and `photo`, `styles` and `own-names`. Each is a function of the
+class name, the image's seed (from which it may draw words) and the card that lists the class; one
+module for each kind.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from functools import cache
 
 import numpy as np
 
-from dataworth.images.prompts.vocabulary import read_table
+from dataworth.images.prompts.vocabulary import label_of, read_table
 
 TEMPLATES_SHA256 = "f99a5e381a908cbcbe1e4d65abaee40dead6523821c3bb5e5568bc5e7ae6012c"
 _TAG = 31
+STYLE_WORDS = ("outline", "filled")  # of the images that classifiers of `icons` are trained on
 
 
 def classnames(name: str, seed: int, card: str) -> str:
@@ -43,8 +44,27 @@ def clip_80(name: str, seed: int, card: str) -> str:
     return _drawn(templates("clip-80"), seed).format(name)
 
 
+def own_names(name: str, seed: int, card: str) -> str:
+    """What the images of the class are called: one of the class's words on the card, drawn by the
+    seed; where images have texts of their own, half of the time a word of style behind it."""
+    from dataworth.data.catalog import card as find_card
+
+    found = find_card(card)
+    rng = np.random.default_rng([seed, _TAG + 1])
+    words = found.class_words[label_of(name, card)]
+    word = words[rng.integers(len(words))] if found.described else name
+    styled = found.described and rng.random() < 0.5
+    return f"{word} {STYLE_WORDS[rng.integers(len(STYLE_WORDS))]}" if styled else word
+
+
 def _drawn(choices: tuple[str, ...], seed: int) -> str:
     return choices[np.random.default_rng([seed, _TAG]).integers(len(choices))]
 
 
-SETS = {"classnames": classnames, "photo": photo, "clip-7": clip_7, "clip-80": clip_80}
+SETS = {
+    "classnames": classnames,
+    "photo": photo,
+    "clip-7": clip_7,
+    "clip-80": clip_80,
+    "own-names": own_names,
+}
