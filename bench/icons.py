@@ -2,12 +2,12 @@
 
     .venv/bin/python bench/icons.py [--generator NAME] [--retrieved] [--steps 600] [--out FILE]
 
-For 10 and for 100 concepts and a few training-set sizes: test top-1 of a small vision transformer
+For 10 and for 100 concepts and a few training-set sizes: test top-1 of the chapters' classifier
 (a fixed budget) and of two classifiers of scikit-learn that share no code with it, on the same
 images: ridge regression on the pixels' distances from the paper, and on 2,000 random Fourier
 features of these. `--retrieved` adds images of the generator's pool with the concept's name,
-`--generator` sampled ones (prompt set classnames), and, for each concept, how many of 20 of them
-the transformer that learned from the most real images names rightly. Designs of the test set are in
+`--generator` sampled ones (prompt set own-names), and, for each concept, how many of 20 of them
+the classifier that learned from the most real images names rightly. Designs of the test set are in
 no pool.
 """
 
@@ -27,6 +27,7 @@ from dataworth.images.classifiers import MODELS, Budget, ImageOptimisation, pred
 from dataworth.images.generators import WEIGHTS
 from dataworth.images.generators import load as load_generator
 from dataworth.images.parts import balanced_subset, image_seed
+from dataworth.images.prompts import prompt
 from dataworth.images.prompts.vocabulary import names_of
 
 CARD = "icons"
@@ -77,8 +78,8 @@ def sampled(generator: str, classes: int, size: int) -> Examples:
     """Images sampled for the names of the concepts in turn."""
     names = names_of(CARD)[:: CONCEPTS // classes]
     made = load_generator(WEIGHTS / generator)
-    prompts = [names[i % classes] for i in range(size)]
     seeds = [image_seed(0, i) for i in range(size)]
+    prompts = [prompt("own-names", names[i % classes], s, CARD) for i, s in enumerate(seeds)]
     return made.generate(prompts, GUIDANCE, seeds), np.arange(size) % classes
 
 
@@ -86,8 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--generator", help="a folder of the shipped weights")
     parser.add_argument("--retrieved", action="store_true")
-    parser.add_argument("--steps", type=int, default=600, help="default: %(default)s")
-    parser.add_argument("--model", choices=MODELS, default="vit-3x96")
+    parser.add_argument("--steps", type=int, default=300, help="default: %(default)s")
+    parser.add_argument("--model", choices=MODELS, default="resnet")
     parser.add_argument("--concepts", type=int, choices=SIZES, nargs="+", default=list(SIZES))
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -109,7 +110,7 @@ def main() -> None:
                     *learnt,
                     MODELS[given.model].on(images.shape[1]),
                     Budget(amount=given.steps, batch=128),
-                    ImageOptimisation(learning_rate=2e-3, shift=2, flip=True),
+                    ImageOptimisation(learning_rate=8e-3, shift=2),
                     0,
                     classes=classes,
                 )

@@ -326,7 +326,10 @@ def _too_few(units: Units, values: Mapping[str, Any]) -> str:
 
 def _at_chance(level: Level, values: Mapping[str, Any]) -> str:
     """Why a level near chance says nothing, "" where it is not near."""
-    e = Formatter().get_field(level.value.strip("{}"), (), values)[0]
+    name = level.value.strip("{}")
+    e = Formatter().get_field(name, (), values)[0]
+    if not all(hasattr(e, end) for end in ("value", "low", "high")):
+        raise TypeError(f"'{name}' is {short(str(e))}, no estimate with an interval")
     return at_chance(float(e.value), (float(e.low), float(e.high)), level.chance, level.of)
 
 

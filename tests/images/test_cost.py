@@ -136,7 +136,7 @@ def test_large_sets_are_named_before_they_are_fetched(tmp_path, monkeypatch):
     [
         ({"card": "imagenet-2k"}, "card is 'imagenet-2k'; it must be one of fashion-mnist"),
         ({"generators": ["dall-e"]}, "generator is 'dall-e'; it must be one of pixel-diffusion"),
-        ({"models": ["resnet"]}, "model is 'resnet'; it must be one of vit-2x32"),
+        ({"models": ["alexnet"]}, "model is 'alexnet'; it must be one of vit-2x32"),
         ({"prompt_sets": ["haiku"]}, "prompt_set is 'haiku'; it must be one of classnames"),
         ({"real": 2_000_000}, "2,000,000 images was asked for, but imagenet-1k has 1,281,167"),
     ],

@@ -303,7 +303,7 @@ def _ours(generator: str, family: str) -> Network:
     if autoencoder is not None:
         parts["autoencoder"] = _parameters(autoencoder)
     source = "shipped weights" if shipped else "ours, not trained yet"
-    return Network(parts, config.image_size, 1, forward, source=source)
+    return Network(parts, config.image_size, config.image_channels, forward, source=source)
 
 
 def _clip_text(projected: bool) -> torch.nn.Module:
