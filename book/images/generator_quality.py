@@ -51,8 +51,7 @@
 card = "icons"
 # Generators are trained by the profile full; what they say there is the recorded line of the verdict.
 pool_sizes = []
-generator_steps = 2500
-autoencoder_steps = 2500
+generator_steps = 5000
 shorter = []
 generator_seeds = 2
 recurring = 10
@@ -81,7 +80,6 @@ seed = 0
 #
 # Card, generator, prompts and classifier are those of the [open world](open_world). A generator of $n$ images learns from
 # $n$ icons drawn from the pool, names and all; smaller draws are parts of larger ones, and all see equally many batches.
-# The autoencoder is the same for all: it knows no names, as in practice, where one autoencoder serves many models.
 #
 # **Copies.** For each synthetic image, the most similar image among those that its generator learned from, and among as
 # many that it did not see. Similar means: correlated in grey values, whatever the colours and the polarity. A generator that

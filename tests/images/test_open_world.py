@@ -136,7 +136,6 @@ def test_open_world_from_end_to_end(tiny, splits, store):
         pairs=1,
         pool_images=50,
         generator_steps=1,
-        autoencoder_steps=1,
         pair_size=20,
         retrain=True,
     )
@@ -185,7 +184,6 @@ def test_generator_quality_from_end_to_end(tiny, splits, store, monkeypatch):
         **SMALL,
         pool_sizes=(20, 100),
         generator_steps=2,
-        autoencoder_steps=1,
         shorter=(1,),
         size=20,
         reference_size=20,

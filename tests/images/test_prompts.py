@@ -43,7 +43,7 @@ def fresh(splits):
 
 
 def test_the_nine_sets_and_photo():
-    assert NINE | {"photo", "styles"} == set(PROMPT_SETS)
+    assert NINE | {"photo", "styles", "own-names"} == set(PROMPT_SETS)
 
 
 @pytest.mark.parametrize("prompt_set", PROMPT_SETS)
@@ -220,3 +220,16 @@ def test_prompts_need_no_torch():
         "assert not {'torch', 'timm', 'open_clip', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_own_names_are_what_the_icons_are_called():
+    """As the generator's captions are: a word of the class, half of the time a style behind it."""
+    from dataworth.data import card
+
+    words = dict(zip(card("icons").classes, card("icons").class_words, strict=True))
+    drawn = [prompt("own-names", "home", seed, "icons") for seed in range(400)]
+    bare = [text for text in drawn if not text.endswith((" outline", " filled"))]
+    assert {*bare} == {*words["home"]} and 160 < len(bare) < 240
+    styled = {text.rpartition(" ")[0] for text in drawn if text not in bare}
+    assert styled == {*words["home"]}
+    assert prompt("own-names", "dress", 3) == "dress"

@@ -4,6 +4,7 @@ what each family minimises, and the autoencoders of those in two stages."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,8 @@ def flow_matching(predict: Predict, x: torch.Tensor, config: Any) -> torch.Tenso
 
     if x.dtype == torch.uint8:
         x = x.float() / 127.5 - 1
-    t = torch.sigmoid(torch.randn(len(x))).to(x.device)  # logit-normal (Esser et al. 2024)
+    # Logit-normal times (Esser et al. 2024); a shift of times adds to their logit.
+    t = torch.sigmoid(torch.randn(len(x)) + math.log(config.time_shift)).to(x.device)
     noise = torch.randn(x.shape).to(x.device)
     noisy = torch.lerp(x, noise, t[:, None, None, None])
     v = velocity(predict(noisy, t * 1000), noisy, t, config)

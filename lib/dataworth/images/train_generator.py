@@ -65,7 +65,8 @@ MOST_STYLISED = 0.05  # copies in each style, as a fraction of the photos; 1,500
 _OPEN_WORLD = {"layers": 6, "width": 128, "heads": 4, "text_width": 128, "vocabulary": 4096}
 OPEN_WORLD: dict[str, dict[str, Any]] = {
     # The patch of the latent one's side: as few tokens.
-    "pixel-diffusion": _OPEN_WORLD | {"layers": 4, "patch_size": 8, "prediction": "image"},
+    "pixel-diffusion": _OPEN_WORLD
+    | {"layers": 4, "patch_size": 8, "prediction": "image", "time_shift": 4.5, "text_layers": 0},
     # An eighth of the side: a quarter of the tokens, each of four times the numbers.
     "latent-diffusion": _OPEN_WORLD | {"channels": (16, 32, 64, 64), "latent_channels": 16},
     "masked-token": _OPEN_WORLD,

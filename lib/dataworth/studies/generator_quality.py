@@ -62,9 +62,6 @@ class GeneratorQuality(ImageStudy):
         "is trained", "images",
     )  # fmt: skip
     generator_steps: int = field("training of each generator", "steps", ge=1, le=10**8)
-    autoencoder_steps: int = field(
-        "training of the autoencoder that generators have in common", "steps", ge=1, le=10**8
-    )
     shorter: Steps = field("shorter trainings of a generator of the largest pool", "steps")
     generator_seeds: int = field("generators of each kind, trained independently", ge=1, le=100)
     recurring: int = field(
@@ -105,8 +102,7 @@ class GeneratorQuality(ImageStudy):
         """The runs that train them, by kind and seed."""
         return {
             (made, s): self.trained_here(
-                made.steps, self.autoencoder_steps, images=made.images, seed=self.seed + s,
-                recurring=self.recurring,
+                made.steps, images=made.images, seed=self.seed + s, recurring=self.recurring
             )
             for made in self.made()
             for s in range(self.generator_seeds)

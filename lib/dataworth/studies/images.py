@@ -165,16 +165,15 @@ class ImageStudy(Parameters):
         recipe = recipe_for(named.family, self.card, steps, drawings=named.drawings)
         return weights_of(generator_spec(self.card, named.family, recipe))
 
-    def trained_here(self, steps: int, first: int, **recipe: Any) -> GeneratorSpec:
+    def trained_here(self, steps: int, **recipe: Any) -> GeneratorSpec:
         """The run that trains a generator of the family of `generator` on the card for so many
-        steps, its first stage for `first` (one for all generators of a card whose images have
-        texts); `recipe` says what else differs from the family's recipe."""
+        steps, its first stage, if it has one, as long as ever; `recipe` says what else differs from
+        the family's recipe."""
         from dataworth.images.train_generator import generator_spec, recipe_for
 
         family = GENERATORS[self.generator].family
         given = recipe_for(family, self.card, steps)
-        stage = AUTOENCODER.model_copy(update={"steps": first})
-        made = given.model_copy(update={"autoencoder": stage, **recipe})
+        made = given.model_copy(update={"autoencoder": AUTOENCODER, **recipe})
         return generator_spec(self.card, family, made)
 
     def real(self, size: int, seed: int, *, split: str = POOL) -> RealPart:

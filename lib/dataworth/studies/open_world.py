@@ -75,9 +75,6 @@ class OpenWorld(ImageStudy):
         le=10**6,
     )  # fmt: skip
     generator_steps: int = field("training of each generator", "steps", ge=1, le=10**8)
-    autoencoder_steps: int = field(
-        "training of the autoencoder that generators have in common", "steps", ge=1, le=10**8
-    )
     pool_images: int = field(
         "images that a pair's generators learn from, at most all of the pool", "images", ge=1,
         le=10**9,
@@ -126,9 +123,7 @@ class OpenWorld(ImageStudy):
         """The generator of a pair in whose pool the classes of a half are rare."""
         of = {"gap": self.rare_share, "rare": self.rare(pair, half), "seed": self.seed + pair}
         of["images"] = self.pool_images
-        return self.trained_here(
-            self.generator_steps, self.autoencoder_steps, recurring=self.recurring, **of
-        )
+        return self.trained_here(self.generator_steps, recurring=self.recurring, **of)
 
     def twins(self) -> dict[tuple[int, str], GeneratorSpec]:
         """All generators of the pairs."""

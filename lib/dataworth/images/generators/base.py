@@ -70,6 +70,7 @@ class NetworkConfig:
     """
 
     prediction: ClassVar[str] = "velocity"  # what a diffusion transformer gives
+    time_shift: ClassVar[float] = 1.0  # how far its times lie towards noise
     image_size: int = 28
     image_channels: int = 1
     layers: int = 4

@@ -18,11 +18,15 @@ class PixelDiffusionConfig(NetworkConfig):
 
     prediction: the flow's `velocity`, or the clean `image`, from which the velocity follows. Images
     lie on few dimensions and noise on all, so that a narrow network can give the one for patches of
-    more numbers than it is wide (Li and He 2025, *Back to Basics*).
+    more numbers than it is wide (Li and He 2025, *Back to Basics*). time_shift a: times t, of
+    training and of sampling, become a t / (1 + (a - 1) t) (Esser et al. 2024, section 5.3.2): the
+    more pixels an image has, the more noise it takes to hide what it shows, and only there does its
+    text matter.
     """
 
     patch_size: int = 4
     prediction: str = "velocity"  # type: ignore[misc]
+    time_shift: float = 1.0  # type: ignore[misc]
 
     @property
     def grid(self) -> tuple[int, int, int, int]:
@@ -49,7 +53,7 @@ class PixelDiffusion(TextToImage):
     def _sample(
         self, noise: torch.Tensor, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        scheduler = flow_scheduler()
+        scheduler = flow_scheduler(self.config.time_shift)
         scheduler.set_timesteps(self.steps)
         x = noise
         for t in scheduler.timesteps:
@@ -70,14 +74,14 @@ def velocity(y: torch.Tensor, x: torch.Tensor, t: torch.Tensor, config: Any) -> 
     return (x - y) / t.clamp(min=EARLIEST).reshape(-1, 1, 1, 1)
 
 
-def flow_scheduler() -> Any:
+def flow_scheduler(shift: float = 1.0) -> Any:
     """DPM-Solver++ 2M (Lu et al. 2022) for a model that predicts the flow-matching velocity."""
     from diffusers import DPMSolverMultistepScheduler
 
     return DPMSolverMultistepScheduler(
         prediction_type="flow_prediction",
         use_flow_sigmas=True,
-        flow_shift=1.0,
+        flow_shift=shift,
         algorithm_type="dpmsolver++",
         solver_order=2,
         final_sigmas_type="zero",

@@ -47,13 +47,15 @@ def clip_80(name: str, seed: int, card: str) -> str:
 def own_names(name: str, seed: int, card: str) -> str:
     """What the images of the class are called: one of the class's words on the card, drawn by the
     seed; where images have texts of their own, half of the time a word of style behind it."""
-    from dataworth.data.catalog import card as find_card
+    from dataworth.data.catalog import cards
 
-    found = find_card(card)
+    found = next((c for c in cards() if c.id == card and c.described), None)
+    if found is None:
+        return name
     rng = np.random.default_rng([seed, _TAG + 1])
     words = found.class_words[label_of(name, card)]
-    word = words[rng.integers(len(words))] if found.described else name
-    styled = found.described and rng.random() < 0.5
+    word = words[rng.integers(len(words))]
+    styled = rng.random() < 0.5
     return f"{word} {STYLE_WORDS[rng.integers(len(STYLE_WORDS))]}" if styled else word
 
 
