@@ -55,13 +55,13 @@ generator_steps = 5000
 shorter = []
 generator_seeds = 2
 recurring = 10
-size = 4400
-guidances = [1.0, 2.0, 6.0]
-judged_images = 2000
-reference_size = 4400
+size = 2200
+guidances = [2.0, 6.0]
+judged_images = 1000
+reference_size = 2200
 seeds = 3
 model = "resnet"
-budget = [[400, 120], [1100, 200], [4400, 300]]
+budget = [[400, 120], [2200, 200], [4400, 300]]
 batch = 128
 learning_rate = 8.0e-3
 shift = 2
@@ -94,7 +94,7 @@ study = run(params)
 tables.show(study.summary(), {"core minutes": ".2f"})
 
 # %% [markdown]
-# ### The same noise at three guidance scales
+# ### The same noise, other guidance
 
 # %%
 from dataworth.figures import curves, draw, forest, image_grid, show
@@ -235,4 +235,4 @@ claims.write(
 # ```
 #
 # **2.** Which guidance scale is best for training here? Predict first, then run
-# `dataworth run generator-quality -p "guidances=[1.0,1.5,2.0,3.0,6.0]"`.
+# `dataworth run generator-quality -p "guidances=[1.0, 1.5, 2.0, 3.0, 6.0]"`.

@@ -48,7 +48,8 @@
 # better. The regime is this book's own: a generator that has learned from 30,000 *other* images of the kind, beside
 # real sets that are smaller than that. Azizi's generator was fitted to the very images that it was added to, 1.2
 # million of them. So the claims on adding are about our regime, and the published numbers stand beside them for
-# comparison. The control of each is what as many further *real* images would have brought.
+# comparison. The control of each is what as many further *real* images would have brought; the generator's own pool is drawn
+# as theirs is, so that this is also what retrieval from it would have brought {cite}`geng2024unmet`.
 
 # %% [markdown]
 # ## Scale of this run

@@ -50,22 +50,22 @@
 
 # %% tags=["parameters"]
 card = "icons"
-real_sizes = [400, 1100, 4400]
-synthetic_sizes = [400, 1100, 4400]
+real_sizes = [400, 1100, 2200]
+synthetic_sizes = [400, 1100, 2200]
 retrieved_size = 1100
 familiar_sets = ["outline", "filled"]
 other_sets = ["duotone", "colour", "emoji"]
-judged_images = 4000
+judged_images = 2000
 # Pairs are trained by the profile full; what they say there is the recorded line of the verdict.
 pairs = 0
 rare_share = 0.05
 recurring = 10
 generator_steps = 5000
 pool_images = 10000
-pair_size = 4400
+pair_size = 2200
 seeds = 3
 model = "resnet"
-budget = [[400, 120], [1100, 200], [4400, 300]]
+budget = [[400, 120], [2200, 200], [4400, 300]]
 batch = 128
 learning_rate = 8.0e-3
 shift = 2

@@ -204,7 +204,7 @@ def test_generator_quality_from_end_to_end(tiny, splits, store, monkeypatch):
     assert told["many_share"].value == pytest.approx(study.smallest_share().value)
     loss, more = study.pretty()
     means = study.by_guidance().means
-    assert loss.value == pytest.approx(means[-1] / means[1])
+    assert loss.value == pytest.approx(means[-1] / means[0])
     recognised = [study.fidelity[w].metrics["recognizability"] for w in (6.0, 2.0)]
     assert more.value == pytest.approx(100 * (recognised[0] - recognised[1]))
     assert set(study.copied().index) == {

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from dataworth.data.catalog import card as find_card
+from dataworth.data.catalog import cards
 from dataworth.data.large import large_cards
 from dataworth.errors import UserError
 from dataworth.images import shifts
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from dataworth.studies.image_cost import Drawing, Training
 
 POOL = "classifier_pool"
+NO_SHIFT = (POOL, "generator_pool", "validation", "test")
+"""Splits of a card that are no shifted sets."""
 Names = TypeVar("Names", str, tuple[str, ...])
 
 
@@ -224,8 +227,11 @@ class ImageStudy(Parameters):
         return [[self.classifier(part(n, s), seed=s, **changes) for s in seeds] for n in sizes]
 
     def evaluations(self) -> tuple[str, ...]:
-        """Names of the evaluation sets: splits of the card, and its shifted sets if it has any."""
-        return ("validation", "test", *shifts.offered(self.card))
+        """Names of the evaluation sets: validation, test, and shifted sets if there are any; of a
+        card whose images have texts, all that is no pool."""
+        described = [c for c in cards() if c.id == self.card and c.described]
+        others = [name for c in described for name in c.split_names if name not in NO_SHIFT]
+        return ("validation", "test", *(shifts.offered(self.card) or others))
 
     def drawings(self) -> list[Drawing]:
         """Images that the chapter draws; chapters that draw some say so here."""

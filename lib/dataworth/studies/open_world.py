@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dataworth.arrays import Array
-from dataworth.images import shifts
 from dataworth.images.classifiers import ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.parameters import field
@@ -94,10 +93,6 @@ class OpenWorld(ImageStudy):
             )
         return self
 
-    def evaluations(self) -> tuple[str, ...]:
-        """Validation and test set, and the sets by style."""
-        return ("validation", IN_DOMAIN, *self.familiar_sets, *self.other_sets)
-
     def grid(self) -> dict[str, list[list[ClassifierSpec]]]:
         """Training runs `[size][seed]` by arm: `real`, `synthetic`, `retrieved`."""
         pool = self.pool()
@@ -159,13 +154,10 @@ class OpenWorld(ImageStudy):
         )
 
     def _lacking(self) -> str:
-        from dataworth.data.catalog import card
-
-        if found := super()._lacking():
-            return found
-        offered = {*card(self.card).split_names, *shifts.offered(self.card)}
-        missing = {*self.familiar_sets, *self.other_sets, GENERATOR_POOL} - offered
-        return f"has no set {min(missing)}, which this chapter is about" if missing else ""
+        missing = {*self.familiar_sets, *self.other_sets} - {*self.evaluations()}
+        return super()._lacking() or (
+            f"has no set {min(missing)}, which this chapter is about" if missing else ""
+        )
 
 
 @dataclass(frozen=True, eq=False)
