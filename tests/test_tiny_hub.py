@@ -52,8 +52,8 @@ assert ROOT is not None
 # Both profiles of every chapter with `make hub` (a job of its own in CI, many core minutes); of
 # `make test` those that read both kinds of texts: Parquet and packed JSON lines.
 SOME = {("lab", "domains"), ("paper", "domains")}
-# Icons come from npm in every profile.
-NO_HUB = ("open-world", "generator-quality")
+# Icons come from npm in every profile, and RFCs from Debian.
+NO_HUB = ("open-world", "generator-quality", "repetition")
 RUNS = [
     pytest.param(chapter, profile, id=f"{profile}-{chapter.id}")
     for chapter in chapters.find(ROOT)

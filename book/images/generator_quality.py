@@ -122,13 +122,16 @@ if params.pool_sizes:
 
 # %%
 own = study.losses if params.pool_sizes else None
-show(
-    curves(own or past.get("losses") or {}, "icons that the generator learned from", "classifier's test loss (nats)",
-           recorded=past.get("losses") if own else None, roles={"this run": "synthetic"}),
-    caption=f"Test loss of classifiers trained on {size:,} synthetic icons, against the number of icons that the generator "
-    "learned from; 95 % intervals over generators. " + ("Bold: the recorded larger run." if own else "From the recorded run."),
-    name="fig-pool-size",
-)  # fmt: skip
+if own or "losses" in past:
+    show(
+        curves(own or {}, "icons that the generator learned from", "classifier's test loss (nats)",
+               recorded=past.get("losses"), roles={"this run": "synthetic"}),
+        caption="Test loss of classifiers trained on synthetic icons, against the number of icons that the generator "
+        "learned from; 95 % intervals over generators. Bold: the recorded larger run.",
+        name="fig-pool-size",
+    )  # fmt: skip
+else:
+    print("No generator was trained for this page, and no larger run is recorded yet.")
 
 # %% [markdown]
 # ## Prettier images
@@ -139,7 +142,7 @@ show(
 # %%
 loss, more = study.pretty()
 scale = {w: study.by_guidance().one(i) for i, w in enumerate(guidances)}
-recognized = {w: 100 * study.fidelity[w].metrics["recognizability"] for w in guidances}
+recognized = {w: study.recognized(w) for w in guidances}
 show(
     draw(
         curves(scale, "guidance scale w", "classifier's test loss (nats)", log="x", roles={"this run": "synthetic"}),

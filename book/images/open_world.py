@@ -176,9 +176,9 @@ show(
 )  # fmt: skip
 
 # %%
-low, high = concepts.recognizability.nsmallest(8), concepts.recognizability.nlargest(8)
+ordered = concepts.sort_values("recognizability", kind="stable")
 tables.show(
-    concepts.loc[[*low.index, *high.index[::-1]]],
+    ordered.iloc[[*range(8), *range(-8, 0)]] if len(ordered) > 16 else ordered,
     {"images": ",.0f", "recognizability": ".0%", "real": ".0%", "accuracy": ".0%"},
     names={"images": "icons in the pool", "real": "real icons recognised", "accuracy": "top-1, trained on synthetic"},
     caption="The least and the most recognizable concepts",

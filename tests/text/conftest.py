@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tiny_corpus import TINY, corpus, pile_corpus
 
+from dataworth.data import Corpus
 from dataworth.runs import Store
+from dataworth.text.tokens import TextPart
 from spec_samples import TEXTS
 from traced import watch
 
@@ -47,10 +50,39 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return made
 
 
+@pytest.fixture
+def memos(monkeypatch):
+    """Documents of a chain of words, 20 authors."""
+    rng = np.random.default_rng(0)
+    words = np.array(["".join(rng.choice(list("aeioulnrst"), 5)) for _ in range(60)])
+    texts = []
+    for i in range(160):
+        at, line = int(rng.integers(60)), []
+        for _ in range(60):
+            line.append(words[at])
+            at = int((7 * at + rng.integers(4)) % 60)
+        texts.append(f"{i} " + " ".join(line))
+    whole = Corpus(
+        tuple(texts), np.arange(160) * 3 + 5, np.full(160, "memo"), np.full(160, 2000),
+        {"author": np.array([f"author {i % 20}" for i in range(160)])}, "rfc",
+    )  # fmt: skip
+    rows = np.arange(160) % 20
+    splits = {"train": rows < 15, "validation": rows == 15, "test": rows > 15}
+
+    def load_corpus(card, split=None, **_):
+        return whole if split is None else whole.take(splits[split])
+
+    monkeypatch.setattr("dataworth.data.load_corpus", load_corpus)
+    ids = tuple(load_corpus("rfc", "train").ids.tolist())
+    part = TextPart(card="rfc", split="train", ids=ids)
+    monkeypatch.setattr("dataworth.studies.text._tokenizer_parts", lambda *_: (part,))
+    return whole
+
+
 CACHED = {
     "dataworth.studies.age_arms": ("_held_out",),
-    "dataworth.studies.synthetic_text": ("_held_out", "_pools"),
-    "dataworth.studies.text": ("_held_out", "_questions", "_tokenizer_parts"),
+    "dataworth.studies.synthetic_text": ("_pools",),
+    "dataworth.studies.text": ("_held_out", "_questions", "_tokenizer_parts", "held_out_of"),
     "dataworth.text.pools": ("whole_domain",),
 }
 

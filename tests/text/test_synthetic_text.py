@@ -8,9 +8,7 @@ from pydantic import ValidationError
 from tiny_corpus import VOCABULARY
 
 from cells import cell
-from dataworth.data import Corpus
 from dataworth.errors import UserError
-from dataworth.studies import synthetic_text, text
 from dataworth.studies.synthetic_text import REAL, RETRIEVED, SYNTHETIC, SyntheticText, mixed, run
 from dataworth.text.count_models import first_tokens
 from dataworth.text.counts import counted
@@ -33,35 +31,6 @@ def test_a_bad_parameter_is_one_sentence(change, words):
         cell(SyntheticText, **change)
     message = caught.value.errors()[0]["msg"]
     assert words in message and "\n" not in message
-
-
-@pytest.fixture
-def memos(monkeypatch):
-    """Documents of a chain of words, 20 authors."""
-    rng = np.random.default_rng(0)
-    words = np.array(["".join(rng.choice(list("aeioulnrst"), 5)) for _ in range(60)])
-    texts = []
-    for i in range(160):
-        at, line = int(rng.integers(60)), []
-        for _ in range(60):
-            line.append(words[at])
-            at = int((7 * at + rng.integers(4)) % 60)
-        texts.append(f"{i} " + " ".join(line))
-    whole = Corpus(
-        tuple(texts), np.arange(160) * 3 + 5, np.full(160, "memo"), np.full(160, 2000),
-        {"author": np.array([f"author {i % 20}" for i in range(160)])}, "rfc",
-    )  # fmt: skip
-    rows = np.arange(160) % 20
-    splits = {"train": rows < 15, "validation": rows == 15, "test": rows > 15}
-
-    def load_corpus(card, split=None, **_):
-        return whole if split is None else whole.take(splits[split])
-
-    monkeypatch.setattr("dataworth.data.load_corpus", load_corpus)
-    ids = tuple(load_corpus("rfc", "train").ids.tolist())
-    part = synthetic_text.TextPart(card="rfc", split="train", ids=ids)
-    monkeypatch.setattr(text, "_tokenizer_parts", lambda *_: (part,))
-    return whole
 
 
 def small(**changes):

@@ -218,17 +218,18 @@ class Study(base.Study):
 
     def pretty(self) -> tuple[Estimate, Estimate]:
         """The strongest guidance against the one that is used: loss of classifiers, a ratio, and
-        recognizability, a difference in points (binomial over images)."""
+        recognizability, a difference in points."""
         p, c = self.params, self.by_guidance()
         used, last = p.guidances.index(p.guidance), len(p.guidances) - 1
-        right = [
-            np.asarray(self.fidelity[p.guidances[i]].arrays["correct"], dtype=float)
-            for i in (last, used)
-        ]
-        rng = np.random.default_rng([p.seed, 14])
-        drawn = [rng.binomial(len(r), r.mean(), size=p.resamples) / len(r) for r in right]
-        more = estimate(100 * (right[0].mean() - right[1].mean()), 100 * (drawn[0] - drawn[1]))
-        return c.one(last).over(c.one(used)), more
+        strong, usual = (self.recognized(p.guidances[i]) for i in (last, used))
+        return c.one(last).over(c.one(used)), strong.minus(usual)
+
+    def recognized(self, guidance: float) -> Estimate:
+        """Recognizability of the shipped generator's images in percent (binomial over images)."""
+        right = np.asarray(self.fidelity[guidance].arrays["correct"], dtype=float)
+        rng = np.random.default_rng([self.params.seed, 14, round(1000 * guidance)])
+        drawn = rng.binomial(len(right), right.mean(), size=self.params.resamples) / len(right)
+        return estimate(100 * right.mean(), 100 * drawn)
 
     def share(self, result: Result, of: str = "") -> Estimate:
         """Share of images whose nearest neighbour is one that the generator learned from, with its

@@ -23,7 +23,14 @@ from dataworth.runs.kept import keep
 from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, misfits
-from dataworth.studies.text import HubTexts, authors, awaited, check_texts, tokenizer_of
+from dataworth.studies.text import (
+    HubTexts,
+    awaited,
+    check_texts,
+    held_out_of,
+    nats_per_token,
+    tokenizer_of,
+)
 from dataworth.studies.worth import Worth
 from dataworth.text.count_models import (
     ORDERS,
@@ -34,7 +41,6 @@ from dataworth.text.count_models import (
 )
 from dataworth.text.evaluation import Evaluation
 from dataworth.text.lineages import LineageSpec
-from dataworth.text.losses import by_part, document_losses
 from dataworth.text.pools import DOMAINS, whole_card
 from dataworth.text.tokens import TextPart, TokenizerSpec, run_text_tasks
 
@@ -45,7 +51,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "rfc"
 BYTES = 5  # of a pool for each token that is read of it: more than a token has
-TEST = "test"
 REAL, SYNTHETIC, RETRIEVED = "real", "synthetic", "retrieved"
 GROWTH = ("replace", "accumulate")
 
@@ -132,7 +137,7 @@ class SyntheticText(HubTexts):
 
     def held_out(self) -> tuple[Evaluation, ...]:
         """Random test documents."""
-        return _held_out(self.card, self.held_out_documents, self.document_tokens, self.seed)
+        return held_out_of(self.card, self.held_out_documents, self.document_tokens, self.seed)
 
     def learner(self, parts: Sequence[TextPart] = (), **more: Any) -> CountsSpec:
         """What learns from a training set and is evaluated."""
@@ -240,16 +245,6 @@ def _pools(card: str, first: int, rest: int, seed: int) -> tuple[TextPart, TextP
     return TextPart(card=card, split="train", ids=a), TextPart(card=card, split="train", ids=b)
 
 
-@cache
-def _held_out(card: str, most: int, tokens: int, seed: int) -> tuple[Evaluation, ...]:
-    from dataworth.data import load_corpus
-
-    ids = load_corpus(card, TEST).ids
-    order = np.random.default_rng([seed, 0x5E7]).permutation(len(ids))[:most]
-    part = TextPart(card=card, split=TEST, ids=tuple(ids[order].tolist()))
-    return (Evaluation(name=TEST, part=part, max_tokens=tokens),)
-
-
 def mixed(share: float) -> str:
     """The name of a mixed arm."""
     return f"{100 * share:.0f} % synthetic"
@@ -278,20 +273,8 @@ class Study(base.Study):
             for arm, row in group.items()
             for at, runs in row.items()
         }
-        values = np.stack([document_losses(runs, TEST)[0] for runs in cells.values()])
-        first = next(iter(cells.values()))[0].arrays
-        sizes, ids = first[f"tokens_{TEST}"], first[f"ids_{TEST}"]
-        by = authors(p.card, TEST)
-        found = by_part(
-            values,
-            sizes,
-            np.zeros(len(sizes), dtype=np.int64),
-            clusters=np.array([by[i] for i in ids.tolist()]),
-            resamples=p.resamples,
-            seed=p.seed,
-        )
-        means = values.sum(-1) / sizes.sum()
-        return {cell: (means[i], found[1][:, i, 0]) for i, cell in enumerate(cells)}
+        means, draws = nats_per_token(list(cells.values()), p.card, p.resamples, p.seed)
+        return {cell: (means[i], draws[:, i]) for i, cell in enumerate(cells)}
 
     def _curve(self, arm: str, at: Sequence[int]) -> Curve:
         cells = [self._losses[arm, n] for n in at]

@@ -15,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
+from dataworth.arrays import Array
 from dataworth.data.catalog import card as find_card
 from dataworth.data.catalog import cards, own
 from dataworth.data.large_texts import large_texts
 from dataworth.data.store import fetch, fetched
 from dataworth.errors import UserError
 from dataworth.parameters import Parameters, field
+from dataworth.runs import Result
 from dataworth.runs.kept import keep
 from dataworth.studies import base
 from dataworth.text.count_models import ORDERS, CountsSpec
 from dataworth.text.downstream import CHOICES, ChoiceSpec, Questions
 from dataworth.text.evaluation import Evaluation
+from dataworth.text.losses import by_part, document_losses
 from dataworth.text.models import MODELS
 from dataworth.text.pools import (
     DOMAINS,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from dataworth.studies.text_cost import Training
 
 TOKENIZER_BYTES, TOKENIZER_SECTION = 250_000, 2_000  # of each domain, for the tokenizer
+TEST = "test"
 BYTES_PER_TOKEN = 3.0  # about, with 2,048 tokens
 LONG = 4  # bytes per token that a document of a question has at least
 
@@ -278,6 +282,38 @@ def columns(found: Mapping[str, Estimate]) -> dict[str, float]:
         for name, e in found.items()
         for end, value in (("", e.value), ("_low", e.low), ("_high", e.high))
     }
+
+
+@cache
+def held_out_of(card: str, most: int, tokens: int, seed: int) -> tuple[Evaluation, ...]:
+    """At most so many random test documents of a card, each up to `tokens` tokens of its
+    beginning, as the evaluation set `TEST`."""
+    from dataworth.data import load_corpus
+
+    ids = load_corpus(card, TEST).ids
+    order = np.random.default_rng([seed, 0x5E7]).permutation(len(ids))[:most]
+    part = TextPart(card=card, split=TEST, ids=tuple(ids[order].tolist()))
+    return (Evaluation(name=TEST, part=part, max_tokens=tokens),)
+
+
+def nats_per_token(
+    cells: Sequence[Sequence[Result]], card: str, resamples: int, seed: int
+) -> tuple[Array, Array]:
+    """Losses on `held_out_of` of the runs of n cells, (n, S), and draws (B, n) of their means:
+    all cells have one model of noise, authors are resampled whole."""
+    values = np.stack([document_losses(runs, TEST)[0] for runs in cells])
+    first = cells[0][0].arrays
+    sizes, ids = first[f"tokens_{TEST}"], first[f"ids_{TEST}"]
+    by = authors(card, TEST)
+    found = by_part(
+        values,
+        sizes,
+        np.zeros(len(sizes), dtype=np.int64),
+        clusters=np.array([by[i] for i in ids.tolist()]),
+        resamples=resamples,
+        seed=seed,
+    )
+    return values.sum(-1) / sizes.sum(), found[1][..., 0]
 
 
 Named = tuple[tuple[str, Domain], ...]
