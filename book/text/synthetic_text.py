@@ -25,7 +25,7 @@
 # %% [markdown]
 # # What is synthetic text worth?
 #
-# Good text runs out; models write as much as one likes. Repeating what there is loses its worth after a few epochs
+# Good text runs out; models write as much as one likes. [Repeating](repetition) what there is loses its worth after a few epochs
 # {cite}`muennighoff2023repetition`. Does a model's own text do better? This chapter asks of text what
 # [the first chapter](../images/synthetic_scaling) asks of images, on the same picture.
 #
