@@ -28,9 +28,9 @@ SMALL = {
 def test_cells_are_trainings_up_to_the_longest():
     params = cell(Repetition)
     cells = params.cells()
-    assert len(cells) == 15 and all(u * e <= 256_000 for u, e in cells)
-    assert params.pairs(4) == [((n, 4), (4 * n, 1)) for n in (16_000, 32_000, 64_000)]
-    assert params.pairs(16) == [((16_000, 16), (256_000, 1))] and params.pairs(3) == []
+    assert len(cells) == 10 and all(u * e <= 128_000 for u, e in cells)
+    assert params.pairs(4) == [((n, 4), (4 * n, 1)) for n in (16_000, 32_000)]
+    assert params.pairs(8) == [((16_000, 8), (128_000, 1))] and params.pairs(3) == []
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ class Study(base.Study):
 
         rows: dict[str, dict[str, Estimate]] = {}
         for (unique, epochs), e in self.losses.items():
-            rows.setdefault(f"{unique:,}", {})[f"{epochs} times"] = e
+            rows.setdefault(f"{unique:,}", {})[f"read {epochs} ×"] = e
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("unique tokens")
 
 
