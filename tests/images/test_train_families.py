@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_images import CONFIGS, garments
+from tiny_images import CONFIG, CONFIGS, garments
 
 from dataworth.images import train_generator
 from dataworth.images.generators import LatentDiffusion, MaskedToken, load
@@ -134,11 +134,11 @@ def test_flow_matching_is_zero_for_the_true_velocity():
         t = t[:, None, None, None] / 1000
         return (noisy - x) / t  # x_t = (1 - t) x + t e, so e - x = (x_t - x) / t
 
-    assert float(flow_matching(oracle, x, None)) < 1e-6
-    zero = float(flow_matching(lambda noisy, t: torch.zeros_like(noisy), x, None))
+    assert float(flow_matching(oracle, x, CONFIG)) < 1e-6
+    zero = float(flow_matching(lambda noisy, t: torch.zeros_like(noisy), x, CONFIG))
     assert zero == pytest.approx(1 + float(x.square().mean()), rel=0.15)
     grey = torch.full((6, 1, 28, 28), 255, dtype=torch.uint8)  # white is 1
-    zero = float(flow_matching(lambda noisy, t: torch.zeros_like(noisy), grey, None))
+    zero = float(flow_matching(lambda noisy, t: torch.zeros_like(noisy), grey, CONFIG))
     assert zero == pytest.approx(2, rel=0.1)
 
 
