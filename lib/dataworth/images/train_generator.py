@@ -351,7 +351,7 @@ def _facts(config: Any, recipe: Recipe) -> dict[str, Any]:
     return {
         "architecture": describe_config(made_by.family, config),
         "recipe": stages,
-        **({} if made_by.autoencoder_of is TextToImage.autoencoder_of else autoencoder),
+        **({} if made_by.autoencoder_of(config) is None else autoencoder),
     }
 
 
@@ -408,7 +408,7 @@ def main() -> None:
         }
     )
     if given.steps:
-        recipe = recipe.model_copy(update={"steps": given.steps})
+        recipe = shortened(recipe, given.steps)
     if given.autoencoder_steps:
         stage = AUTOENCODER.model_copy(update={"steps": given.autoencoder_steps})
         recipe = recipe.model_copy(update={"autoencoder": stage})
