@@ -7,7 +7,7 @@
 #     expected_minutes:
 #       full: 60
 #       gpu: 30
-#       quick: 3
+#       quick: 1
 #       smoke: 1
 #     main:
 #     - pool_sizes
@@ -61,8 +61,8 @@ judged_images = 1000
 reference_size = 2200
 seeds = 3
 model = "resnet"
-budget = [[400, 120], [2200, 200], [4400, 300]]
-batch = 128
+budget = [[700, 250], [1100, 300], [2200, 400], [4400, 500]]
+batch = 64
 learning_rate = 8.0e-3
 shift = 2
 flip = False
@@ -131,7 +131,7 @@ if own or "losses" in past:
         name="fig-pool-size",
     )  # fmt: skip
 else:
-    print("No generator was trained for this page, and no larger run is recorded yet.")
+    print("No generator was trained for this page, and no larger run that trains some is recorded.")
 
 # %% [markdown]
 # ## Prettier images
@@ -186,10 +186,10 @@ ledger = claims.judge(
         "not-memorised": copied.share[pixel],
         "few-images-are-copied": study.smallest_share(),
     },
-    low_recognized=told["low_recognized"], high_recognized=told["high_recognized"], spread=told["spread"],
-    fewest=told["fewest"], most=told["most"], few=told["few"], short=told["short"],
-    few_real=told["few_real"], many_share=told["many_share"], more=more, right=study.by_guidance("error").top1().one(-1),
-    strongest=guidances[-1], used=guidance, size=size, steps=generator_steps,
+    pools=told["pools"], lengths=told["lengths"], small=told["small"], least_seen=told["least_seen"],
+    most_seen=told["most_seen"], short_seen=told["short_seen"], few_real=told["few_real"],
+    many_share=told["many_share"], more=more, right=study.by_guidance("error").top1().one(-1),
+    strongest=guidances[-1], used=guidance, size=size,
     compared=copied.compared[pixel], real=copied.share_real[pixel],
     others=" and ".join(str(copied.share[name]) for name in ("latent-diffusion", "masked-token")),
 )  # fmt: skip

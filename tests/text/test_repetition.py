@@ -112,9 +112,7 @@ def test_a_study_from_end_to_end(memos, store, monkeypatch):
         texts = [frozenset(part.ids for part in r.spec.parts) for r in runs]
         assert len(runs) == 2 and texts[0] and texts[1]
     repeated, new = params.pairs(4)[-1]
-    means = [
-        np.mean([r.metrics["loss_test"] for r in study.runs[c]]) for c in (repeated, new)
-    ]
+    means = [np.mean([r.metrics["loss_test"] for r in study.runs[c]]) for c in (repeated, new)]
     assert study.against_new(4).value == pytest.approx(means[0] / means[1], rel=1e-6)
     assert list(study.at_equal_tokens()) == [1, 2, 4]
     assert [len(row) for row in study.by_set().values()] == [3, 2, 1]

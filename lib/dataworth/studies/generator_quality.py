@@ -226,10 +226,7 @@ class Study(base.Study):
 
     def recognized(self, guidance: float) -> Estimate:
         """Recognizability of the shipped generator's images in percent (binomial over images)."""
-        right = np.asarray(self.fidelity[guidance].arrays["correct"], dtype=float)
-        rng = np.random.default_rng([self.params.seed, 14, round(1000 * guidance)])
-        drawn = rng.binomial(len(right), right.mean(), size=self.params.resamples) / len(right)
-        return estimate(100 * right.mean(), 100 * drawn)
+        return self._recognizability(self.fidelity[guidance], round(1000 * guidance))
 
     def share(self, result: Result, of: str = "") -> Estimate:
         """Share of images whose nearest neighbour is one that the generator learned from, with its
@@ -270,27 +267,42 @@ class Study(base.Study):
         return self.of_pool(min(self.audited)) if self.audited else self._untrained()
 
     def told(self) -> dict[str, Any]:
-        """What the claims quote of the generators that are trained here; zeros and estimates of
-        nothing where none is."""
+        """What the claims quote of the generators that are trained here: `pools`, `lengths` and
+        `small` in words, and as estimates recognizability (of the images of the smallest and the
+        largest pool's generators, and after the shortest training) and shares of copies."""
         p, nothing = self.params, self._untrained()
-        sizes = p.pool_sizes or (0,)
-        found: dict[str, Any] = dict.fromkeys(("low_recognized", "high_recognized", "spread"), 0.0)
-        if self.trained:
-            of = self.table().recognizability
-            last = [
-                r.metrics["loss_test"] for r in self.trained[Made(sizes[-1], p.generator_steps)]
-            ]
-            found = {"low_recognized": of.iloc[0], "high_recognized": of[len(sizes) - 1]}
-            found["spread"] = float(np.exp(np.std(np.log(last), ddof=1))) if last[1:] else 1.0
-        least = self.audited and self.copies[audit_name(min(self.audited), 0)]
-        return found | {
-            "fewest": sizes[0],
-            "most": min(sizes[-1], self.whole),
-            "few": min(self.audited, default=0),
-            "short": min(p.shorter, default=0),
-            "few_real": self.share(least, "_real") if least else nothing,
-            "many_share": self.of_pool(max(self.audited)) if least else nothing,
+        numbers = ("least_seen", "most_seen", "short_seen", "few_real", "many_share")
+        found: dict[str, Any] = dict.fromkeys(numbers, nothing)
+        if not self.trained:
+            words = ("pools", "lengths", "small")
+            return found | dict.fromkeys(words, "no generator was trained here")
+        sizes, short = p.pool_sizes, min(p.shorter, default=p.generator_steps)
+        found |= {
+            "pools": f"{sizes[0]:,} to {min(sizes[-1], self.whole):,} icons, "
+            f"{p.generator_steps:,} steps each",
+            "lengths": f"{short:,} over {p.generator_steps:,} steps",
+            "small": "no pool leaves as many icons unseen",
+            "least_seen": self._seen(Made(sizes[0], p.generator_steps)),
+            "most_seen": self._seen(Made(sizes[-1], p.generator_steps)),
+            "short_seen": self._seen(Made(sizes[-1], short)),
         }
+        if self.audited:
+            few = min(self.audited)
+            found["small"] = f"{few:,} icons seen, as many unseen ones"
+            found["few_real"] = self.share(self.copies[audit_name(few, 0)], "_real")
+            found["many_share"] = self.of_pool(max(self.audited))
+        return found
+
+    def _seen(self, made: Made) -> Estimate:
+        """Recognizability of the images of generators of a kind in percent, mean over them."""
+        seeds = range(self.params.generator_seeds)
+        return mean([self._recognizability(self.fidelity[made, s], s) for s in seeds])
+
+    def _recognizability(self, result: Result, stream: int) -> Estimate:
+        right = np.asarray(result.arrays["correct"], dtype=float)
+        rng = np.random.default_rng([self.params.seed, 14, stream])
+        drawn = rng.binomial(len(right), right.mean(), size=self.params.resamples) / len(right)
+        return estimate(100 * right.mean(), 100 * drawn)
 
     def table(self) -> pd.DataFrame:
         """A row a generator that was trained here: `images`, `steps`, its `loss` in training, the

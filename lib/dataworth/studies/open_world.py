@@ -17,7 +17,7 @@ from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.runs.kept import keep
-from dataworth.stats import Estimate, estimate, mean, rank_correlation
+from dataworth.stats import Estimate, estimate, rank_correlation
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import (
@@ -223,16 +223,17 @@ class Study(base.Study):
 
     def worth(self) -> Estimate:
         """Synthetic images per real one: the largest synthetic set over the number of real images
-        of equal loss, on straight lines in logs between the sizes of the real arm; what is worse
-        than the smallest real set counts as that set (a lower end of the ratio), what is better
-        than the largest as the largest."""
+        of equal loss, on straight lines in logs between the sizes of the real arm; infinite where
+        it is worse than the smallest of them, 0 where it is better than the largest."""
         found = self.curves()
         real, most = found["real"], found["synthetic"]
 
         def ratio(curve: Array, loss: float) -> float:
             falling = np.minimum.accumulate(np.log(curve))
-            n = np.interp(-np.log(loss), -falling, np.log(real.sizes))
-            return float(most.sizes[-1] / np.exp(n))
+            ends = {"left": -np.inf, "right": np.inf}
+            n = np.interp(-np.log(loss), -falling, np.log(real.sizes), **ends)
+            with np.errstate(divide="ignore"):
+                return float(most.sizes[-1] / np.exp(n))
 
         drawn = [ratio(c, loss) for c, loss in zip(real.draws, most.draws[:, -1], strict=True)]
         return estimate(ratio(real.means, float(most.means[-1])), drawn)
@@ -254,19 +255,19 @@ class Study(base.Study):
             }  # fmt: skip
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("evaluation set")
 
-    def other_styles(self) -> Estimate:
-        """Top-1 of synthetic less that of real images, in points, on styles of which no classifier
-        has seen any, less the same in domain."""
-        difference = self.by_style()["synthetic less real"]
-        return mean([difference[name] for name in self.params.other_sets]).minus(
-            difference[IN_DOMAIN]
-        )
+    def ratio_on(self, sets: Sequence[str]) -> Estimate:
+        """Top-1 of the largest common synthetic set over that of as many real images, geometric
+        mean over evaluation sets."""
+        found = self.by_style()
+        ratios = [found["synthetic"][name].over(found["real"][name]) for name in sets]
+        with np.errstate(divide="ignore"):  # a draw in which nothing was right
+            value = np.exp(np.mean([np.log(r.value) for r in ratios]))
+            return estimate(float(value), np.exp(np.mean([np.log(r.draws) for r in ratios], 0)))
 
-    def familiar_styles(self) -> Estimate:
-        """Top-1 of synthetic less that of real images, in points, on the classifiers' own styles in
-        designs of further families."""
-        difference = self.by_style()["synthetic less real"]
-        return mean([difference[name] for name in self.params.familiar_sets])
+    def other_styles(self) -> Estimate:
+        """The ratio of accuracies on styles of which no classifier has seen any, over that in
+        domain."""
+        return self.ratio_on(self.params.other_sets).over(self.ratio_on([IN_DOMAIN]))
 
     # ---- Concepts -------------------------------------------------------------------------------
 
