@@ -193,7 +193,10 @@ tables.show(
 
 # %%
 falls = study.falls()
-tables.show(falls, "+.1f", caption="Points that a concept loses when it is made rare")
+if pairs:
+    tables.show(falls, "+.1f", caption="Points that a concept loses when it is made rare")
+else:
+    print("No pair of generators is trained at this scale; the profile full trains some.")
 
 # %% [markdown]
 # ## Other styles
@@ -249,7 +252,8 @@ claims.write(
     evidence={
         "loss": {arm: c.evidence() for arm, c in losses.items()},
         "styles": {name: e.evidence() for name, e in styles["synthetic less real"].items()},
-        "concepts": {column: concepts[column].tolist() for column in concepts} | {"class": list(concepts.index)},
+        "concepts": {column: concepts[column].tolist() for column in concepts}
+        | {"class": list(concepts.index)},
         "falls": {name: e.evidence() for name, e in falls["points lost"].items()},
     },
     provenance=study.provenance(),

@@ -109,7 +109,11 @@ show(
 
 # %%
 errors, rules = study.errors(), study.rules
-tables.show(study.law_table(), {"error": ".2%", "R*": ".3g", "exponent": ".3f"}, names={"error": "error of the log loss"})
+tables.show(
+    study.law_table(),
+    {"error": ".2%", "R*": ".3g", "exponent": ".3f"},
+    names={"error": "error of the log loss"},
+)
 
 # %%
 show(
