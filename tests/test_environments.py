@@ -125,7 +125,7 @@ def test_keys_of_the_real_book_do_not_depend_on_the_hash_seed():
         ).stdout
         for seed in ("0", "1")
     ]  # fmt: skip
-    assert len(set(told)) == 1 and told[0].startswith("17 ")
+    assert len(set(told)) == 1 and told[0].startswith("20 ")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ seed = 0
 #
 # **Copies.** For each synthetic image, the most similar image among those that its generator learned from, and among as
 # many that it did not see. Similar means: correlated in grey values, whatever the colours and the polarity. A generator that
-# copies nothing is nearer to a seen image half of the time. Real images that are in neither set are the control.
+# copies nothing is nearer to a seen image half of the time. Real images that are in neither set are the control. Some typical
+# images are the most similar one to many others; the interval takes each of them as one chance.
 
 # %%
 from dataworth import claims, tables

@@ -15,10 +15,11 @@ from dataworth.images.parts import SyntheticPool
 def test_likeness_is_the_size_of_pearsons_correlation_whatever_the_polarity(seed):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 256, (2, 5, 6, 6), dtype=np.uint8)
-    found = nearest(a, b)
+    found, at = nearest(a, b)
     rows = [np.abs(np.corrcoef(x.ravel(), b.reshape(5, -1))[0, 1:]).max() for x in a]
     np.testing.assert_allclose(found, rows, atol=1e-5)
-    np.testing.assert_allclose(nearest(255 - a, b), found, atol=1e-5)
+    np.testing.assert_allclose(nearest(255 - a, b)[0], found, atol=1e-5)
+    assert nearest(b[at], b)[1].tolist() == at.tolist()
 
 
 def test_colours_count_by_their_luma_and_a_flat_image_is_like_nothing():
@@ -26,7 +27,7 @@ def test_colours_count_by_their_luma_and_a_flat_image_is_like_nothing():
     coloured = np.stack([grey] * 3, axis=-1)
     np.testing.assert_allclose(standardised(coloured), standardised(grey), atol=1e-4)
     flat = np.full((1, 28, 28), 7, np.uint8)
-    assert nearest(flat, grey) == 0
+    assert nearest(flat, grey)[0] == 0
 
 
 def test_share():
@@ -62,6 +63,8 @@ def test_a_generator_that_copies_is_told(splits, store, copied, expected):
     else:  # the control's own images are among the queries, and like neither set
         assert outcome.metrics["share"] < 0.5
     assert {len(a) for a in outcome.arrays.values()} == {20, 7}
+    chosen = outcome.arrays["most_like"]
+    assert ((chosen < 20) == (outcome.arrays["seen"] >= outcome.arrays["unseen"])).all()
 
 
 def test_another_split_may_be_the_unseen_one(splits, store):

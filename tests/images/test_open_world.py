@@ -181,7 +181,7 @@ def test_generator_quality_from_end_to_end(tiny, splits, store, monkeypatch):
     )
     params = cell(
         GeneratorQuality,
-        **SMALL,
+        **{**SMALL, "model": "resnet"},
         pool_sizes=(20, 100),
         generator_steps=2,
         shorter=(1,),
@@ -223,3 +223,20 @@ def test_without_generators_of_its_own_a_page_says_so(tiny, splits, store, monke
     for estimate in (study.exponent(), study.shorter(), study.smallest_share()):
         assert np.isnan(estimate.value) and "No generator" in estimate.unmeasurable
     assert study.told()["pools"] == "no generator was trained here" and not study.copies
+
+
+def test_images_that_are_like_one_image_are_one_chance():
+    """A thousand images that are all most like the same seen one say no more than one."""
+    study = generator_quality.Study(cell(GeneratorQuality), *[None] * 8)
+    rng = np.random.default_rng(0)
+    seen = rng.random(1000)
+    apart = SimpleNamespace(
+        arrays={"seen": seen, "unseen": np.full(1000, 0.5), "most_like": np.arange(1000)}
+    )
+    found = study.share(apart)
+    half = 1.96 * np.sqrt(0.25 / 1000)
+    assert found.value == (seen > 0.5).mean()
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
+    hubs = np.where(seen > 0.5, np.arange(1000) % 5, 5 + np.arange(1000) % 5)
+    few = study.share(SimpleNamespace(arrays={**apart.arrays, "most_like": hubs}))
+    assert few.value == found.value and few.high - few.low > 5 * (found.high - found.low)

@@ -1,12 +1,13 @@
 """The forecast of a study: what it would compute, told without computing or writing anything."""
 
+import os
 from pathlib import Path
 
 import pytest
 from run_specs import Recording, Tiny
 
 from dataworth.runs import Outcome, Store, run_tasks
-from dataworth.runs.forecast import Ahead, Forecast, forecast
+from dataworth.runs.forecast import Ahead, Forecast, _last_used, forecast
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -150,3 +151,12 @@ def test_a_store_that_is_looked_at_answers_like_the_store(store):
     found, known = ahead.load(Tiny(a=1)), store.load(Tiny(a=1))
     assert found.metrics == known.metrics and found.sha256 == known.sha256
     assert (found.arrays["values"] == known.arrays["values"]).all()
+
+
+def test_entries_that_vanish_are_the_last_ones(tmp_path):
+    """A run that is being stored is renamed while others look."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".temporary").mkdir()
+    entries = list(os.scandir(tmp_path))
+    (tmp_path / ".temporary").rmdir()
+    assert [e.name for e in sorted(entries, key=_last_used)] == [".temporary", "kept"]

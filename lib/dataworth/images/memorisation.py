@@ -8,7 +8,7 @@ Carlini et al. 2023 and of Somepalli et al. 2023, with a chance level of its own
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class MemorisationSpec(Spec):
 
     def run(self, store: Store) -> Outcome:
         """Arrays `seen`, `unseen` (size,): how alike the most similar image of each is, 0 to 1
-        (`nearest`); `seen_real`, `unseen_real`: the same of unseen images that are in neither.
+        (`nearest`), and `most_like` (size,), a number of the more similar of the two; `seen_real`,
+        `unseen_real`, `most_like_real`: the same of unseen images that are in neither.
         Metrics: `share` of images whose nearest is a seen one, `real_share`, and `compared`, how
         many seen and unseen ones there were."""
         images, _ = self.pool.load(np.arange(self.size), store)
@@ -50,10 +51,12 @@ class MemorisationSpec(Spec):
         real, others = others[:held], others[held:]
         count = min(len(learnt), len(others))
         learnt = learnt[rng.permutation(len(learnt))[:count]]
-        arrays = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for name, queries in (("", np.asarray(images)), ("_real", real)):
-            arrays[f"seen{name}"] = nearest(queries, learnt)
-            arrays[f"unseen{name}"] = nearest(queries, others[:count])
+            seen, at = nearest(queries, learnt)
+            unseen, place = nearest(queries, others[:count])
+            arrays |= {f"seen{name}": seen, f"unseen{name}": unseen}
+            arrays[f"most_like{name}"] = np.where(seen >= unseen, at, count + place)
         shares = {
             f"{name}share": share(arrays[f"seen{of}"], arrays[f"unseen{of}"])
             for name, of in (("", ""), ("real_", "_real"))
@@ -76,15 +79,15 @@ def share(seen: NDArray[np.float32], unseen: NDArray[np.float32]) -> float:
     return float(((seen > unseen) + 0.5 * (seen == unseen)).mean())
 
 
-def nearest(queries: Pictures, others: Pictures) -> NDArray[np.float32]:
-    """How alike the most similar of `others` is to each of the queries, (N,): the size of the
-    correlation of their grey values (`standardised`)."""
-    theirs = standardised(others)
-    found = [
-        np.abs(standardised(queries[i : i + ROWS]) @ theirs.T).max(1)
-        for i in range(0, len(queries), ROWS)
-    ]
-    return np.concatenate(found)
+def nearest(queries: Pictures, others: Pictures) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """How alike the most similar of `others` is to each of the queries, (N,), the size of the
+    correlation of their grey values (`standardised`), and which one it is, (N,)."""
+    theirs, values, places = standardised(others), [], []
+    for i in range(0, len(queries), ROWS):
+        alike = np.abs(standardised(queries[i : i + ROWS]) @ theirs.T)
+        places.append(alike.argmax(1))
+        values.append(alike.max(1))
+    return np.concatenate(values), np.concatenate(places)
 
 
 def standardised(images: Pictures) -> NDArray[np.float32]:

@@ -187,13 +187,21 @@ def _nearest(spec: Any, known: Sequence[_Timed]) -> tuple[float, list[str]] | No
     return median(run.seconds for run in alike), apart
 
 
+def _last_used(entry: os.DirEntry[str]) -> int:
+    """When an entry was last used; 0 of one that another process has renamed since."""
+    try:
+        return entry.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def _timed(folder: Path) -> list[_Timed]:
     """Stored runs of one kind; damaged ones are for those who use them."""
     found = []
     with told(folder.parent):
         entries = list(os.scandir(folder)) if folder.is_dir() else []
         size = 0
-        for entry in sorted(entries, key=lambda e: -e.stat().st_mtime_ns):
+        for entry in sorted(entries, key=_last_used, reverse=True):
             with suppress(FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
                 raw = (Path(entry.path) / "spec.json").read_bytes()
                 result = json.loads((Path(entry.path) / "result.json").read_bytes())

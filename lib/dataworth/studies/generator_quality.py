@@ -229,13 +229,17 @@ class Study(base.Study):
         return self._recognizability(self.fidelity[guidance], round(1000 * guidance))
 
     def share(self, result: Result, of: str = "") -> Estimate:
-        """Share of images whose nearest neighbour is one that the generator learned from, with its
-        interval over images; of: `_real`, of real images that it did not."""
+        """Share of images whose most similar image is one that the generator learned from; of:
+        `_real`, of real images that it did not. Its interval resamples those most similar images,
+        each with all that it is most like: a few typical ones are that of many, and whether they
+        were seen is one chance."""
         seen, unseen = (np.asarray(result.arrays[f"{name}{of}"]) for name in ("seen", "unseen"))
         nearer = (seen > unseen) + 0.5 * (seen == unseen)
+        _, which = np.unique(result.arrays[f"most_like{of}"], return_inverse=True)
+        sums, sizes = np.bincount(which, weights=nearer), np.bincount(which)
         rng = np.random.default_rng([self.params.seed, 15])
-        draws = rng.integers(len(nearer), size=(self.params.resamples, len(nearer)))
-        return estimate(float(nearer.mean()), nearer[draws].mean(1))
+        draws = rng.integers(len(sizes), size=(self.params.resamples, len(sizes)))
+        return estimate(float(nearer.mean()), sums[draws].sum(1) / sizes[draws].sum(1))
 
     def copied(self) -> pd.DataFrame:
         """`share` of every generator that was looked at, `share_real` of real images beside it, and
