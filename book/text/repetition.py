@@ -7,7 +7,7 @@
 #     expected_minutes:
 #       full: 30
 #       gpu: 60
-#       quick: 2
+#       quick: 1
 #       smoke: 0.5
 #     main:
 #     - unique_tokens
