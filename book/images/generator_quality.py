@@ -101,7 +101,7 @@ tables.show(study.summary(), {"core minutes": ".2f"})
 from dataworth.figures import curves, draw, forest, image_grid, show
 
 show(
-    image_grid(gallery(study, 12)),
+    image_grid(gallery(params, 12)),
     alt=f"{len(guidances)} rows of twelve icons, one row for each guidance scale ({', '.join(map(str, guidances))}); with stronger "
     "guidance outlines are cleaner and icons of a class more alike.",
     caption="Icons of the shipped generator from the same noise and the same prompts, by guidance scale.",

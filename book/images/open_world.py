@@ -206,7 +206,7 @@ else:
 # chance move less than points far from it whatever the cause, so that the claim is about the *ratio* of the two accuracies.
 
 # %%
-styles = study.by_style()
+styles = study.by_style
 tables.show(
     styles, {"images": ",.0f", "real": ".1f", "synthetic": ".1f", "synthetic less real": "+.1f"},
     names={"real": "top-1, real", "synthetic": "top-1, synthetic"},

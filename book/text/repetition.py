@@ -72,7 +72,7 @@ seed = 0
 
 # %%
 from dataworth import claims, tables
-from dataworth.studies.repetition import Repetition, run
+from dataworth.studies.repetition import OFTEN, Repetition, run
 
 params = Repetition.from_names(globals())
 study = run(params)
@@ -127,16 +127,15 @@ show(
 # ## Verdict
 
 # %%
-often = study.compared
-repeated, new = params.pairs(often)[-1]
+repeated, new = params.pairs(OFTEN)[-1]
 ledger = claims.judge(
     "repetition",
     {
-        "four-times": study.against_new(often),
-        "half-life": study.half_life(),
+        "four-times": study.against_new(),
+        "decay-constant": study.decay_constant(),
         "worth-decays": study.over_simpler(),
     },
-    unique=repeated[0], epochs=often, new=new[0],
+    unique=repeated[0], epochs=OFTEN, new=new[0],
     once=study.losses[repeated[0], 1].over(study.losses[new]),
     own=errors["worth decays"], as_new=errors["repeated as new"], for_nothing=errors["repeated for nothing"],
     cells=len(study.losses),
@@ -149,7 +148,7 @@ claims.write(
     evidence={
         "losses": [{"unique": u, "epochs": e, **found.evidence()} for (u, e), found in study.losses.items()],
         "errors": {name: e.evidence() for name, e in errors.items()},
-        "half_life": study.half_life().evidence(),
+        "decay_constant": study.decay_constant().evidence(),
     },
     provenance=study.provenance(),
     cells=study.cell_means(),

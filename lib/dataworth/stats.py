@@ -111,6 +111,11 @@ def estimate(value: float, draws: ArrayLike, level: float = 0.95) -> Estimate:
     return Estimate(float(value), float(low), float(high), draws)
 
 
+def not_measured(sentence: str) -> Estimate:
+    """An estimate of nothing, and why."""
+    return Estimate(np.nan, np.nan, np.nan, np.empty(0), sentence)
+
+
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several estimates, draw by draw."""
     value = float(np.mean([e.value for e in estimates]))

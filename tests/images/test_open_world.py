@@ -109,6 +109,10 @@ def test_a_bad_parameter_is_one_sentence(field, value, words):
 def test_guidances_of_generator_quality_hold_the_one_in_use():
     with pytest.raises(ValidationError, match="must hold guidance, which is 2"):
         cell(GeneratorQuality, guidances=(1.0, 3.0))
+    with pytest.raises(ValidationError, match="two at least"):
+        cell(GeneratorQuality, pool_sizes=(1000,))
+    with pytest.raises(ValidationError, match=r"shorter holds 5,000; it must be less than"):
+        cell(GeneratorQuality, shorter=(5000,))
     with pytest.raises(ValidationError, match="ascending"):
         cell(GeneratorQuality, guidances=(2.0, 1.0))
 
@@ -161,7 +165,7 @@ def test_open_world_from_end_to_end(tiny, splits, store):
     assert len(table) == 10
     fall = table["accuracy, common"] - table["accuracy, rare"]
     assert study.made_rare("accuracy").value == pytest.approx(100 * fall.mean())
-    styles = study.by_style()
+    styles = study.by_style
     assert list(styles.index) == ["test", "v2", "sketch", "r"]
     kept = {s: styles["synthetic"][s].value / styles["real"][s].value for s in styles.index}
     expected = np.sqrt(kept["sketch"] * kept["r"]) / kept["test"]

@@ -75,7 +75,7 @@ def test_the_law_is_found_where_it_holds(r_star, monkeypatch):
         made[unique, epochs] = estimate(loss, loss * np.exp(rng.normal(0, 1e-4, 50)))
     monkeypatch.setattr("test_repetition.LOSSES", made)
     study = Made(params, {})
-    assert study.half_life().value == pytest.approx(r_star, rel=1e-3)
+    assert study.decay_constant().value == pytest.approx(r_star, rel=1e-3)
     assert study.law.params["beta"] == pytest.approx(0.3, rel=1e-3)
     errors = study.errors()
     assert errors["worth decays"].value < 1e-6 < errors["repeated as new"].value
@@ -93,7 +93,7 @@ def test_where_repeated_text_is_as_good_as_new_the_rule_says_so(monkeypatch):
     study = Made(params, {})
     assert study.errors()["repeated as new"].value < 1e-6
     assert study.against_new(4).value == pytest.approx(1)
-    assert study.half_life().value > 1000  # it cannot be told from never
+    assert study.decay_constant().value > 1000  # it cannot be told from never
 
 
 def test_a_study_from_end_to_end(memos, store, monkeypatch):

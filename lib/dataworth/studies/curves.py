@@ -154,6 +154,20 @@ def beyond_noise(left: Array, drawn: Array, design: Array) -> Misfit:
     return Misfit(chi2, df, float(chdtrc(df, chi2)), off)
 
 
+def accuracies(errors: Mapping[str, Curve]) -> pd.DataFrame:
+    """Top-1 in percent by arm and size, as estimates, of curves of errors; NaN where an arm lacks
+    the size."""
+    import pandas as pd
+
+    rows = {
+        arm: {n: right.one(i) for i, n in enumerate(c.sizes.tolist())}
+        for arm, c in errors.items()
+        for right in [c.top1()]
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("top-1 %")
+    return table.sort_index(axis=1)
+
+
 def misfits(pairs: Mapping[str, tuple[Curve, Fit]]) -> pd.DataFrame:
     """`lack_of_fit` of laws by name, a row each: `chi2`, `df`, `p`, `off`, `factor`."""
     import pandas as pd

@@ -20,7 +20,7 @@ from dataworth.images.parts import SyntheticPool, weights_digest
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.runs.kept import keep
-from dataworth.stats import Estimate, estimate, mean
+from dataworth.stats import Estimate, estimate, mean, not_measured
 from dataworth.studies import base
 from dataworth.studies.curves import Curve, curves
 from dataworth.studies.images import (
@@ -28,6 +28,7 @@ from dataworth.studies.images import (
     Runs,
     check_sizes,
     class_names,
+    recognizability,
     run_classifiers,
     weights_of,
 )
@@ -56,6 +57,8 @@ class Made:
 
 class GeneratorQuality(ImageStudy):
     """Parameters of the chapter."""
+
+    needs_pool = True
 
     pool_sizes: tuple[int, ...] = field(
         "images that a generator learns from, the last as many as its pool has; none: no generator "
@@ -87,6 +90,13 @@ class GeneratorQuality(ImageStudy):
     def _sorted(self) -> Self:
         if sorted(set(self.guidances)) != list(self.guidances):
             raise ValueError("guidances must be distinct and in ascending order")
+        if len(self.pool_sizes) == 1:
+            raise ValueError("pool_sizes must be none, or two at least: a slope takes two")
+        if any(steps >= self.generator_steps for steps in self.shorter):
+            raise ValueError(
+                f"shorter holds {max(self.shorter):,}; it must be less than generator_steps, "
+                f"{self.generator_steps:,}"
+            )
         if self.guidance not in self.guidances:
             raise ValueError(f"guidances must hold guidance, which is {self.guidance:g}")
         return self
@@ -213,8 +223,7 @@ class Study(base.Study):
         return c.one(0).over(c.one(1))
 
     def _untrained(self) -> Estimate:
-        sentence = "No generator is trained in this profile."
-        return Estimate(np.nan, np.nan, np.nan, np.empty(0), sentence)
+        return not_measured("No generator is trained in this profile.")
 
     def pretty(self) -> tuple[Estimate, Estimate]:
         """The strongest guidance against the one that is used: loss of classifiers, a ratio, and
@@ -303,14 +312,13 @@ class Study(base.Study):
         return mean([self._recognizability(self.fidelity[made, s], s) for s in seeds])
 
     def _recognizability(self, result: Result, stream: int) -> Estimate:
-        right = np.asarray(result.arrays["correct"], dtype=float)
-        rng = np.random.default_rng([self.params.seed, 14, stream])
-        drawn = rng.binomial(len(right), right.mean(), size=self.params.resamples) / len(right)
-        return estimate(100 * right.mean(), 100 * drawn)
+        p = self.params
+        return recognizability(result, p.resamples, [p.seed, 14, stream])
 
     def table(self) -> pd.DataFrame:
-        """A row a generator that was trained here: `images`, `steps`, its `loss` in training, the
-        `recognizability` and Fréchet distance (`frechet`) of its images, means over seeds."""
+        """A row a kind of generator that was trained here: `images`, `steps`, the test `loss` of
+        its classifiers, `recognizability` and Fréchet distance (`frechet`) of its images, means
+        over seeds."""
         import pandas as pd
 
         rows = []
@@ -424,13 +432,9 @@ def run(params: GeneratorQuality, store: Store | None = None) -> Study:
     )
 
 
-def gallery(study: Study, count: int) -> dict[str, NDArray[np.uint8]]:
-    """For each guidance scale the first images of as many classes, none chosen."""
-    return _gallery(study.params, count)
-
-
 @keep
-def _gallery(params: GeneratorQuality, count: int) -> dict[str, NDArray[np.uint8]]:
+def gallery(params: GeneratorQuality, count: int) -> dict[str, NDArray[np.uint8]]:
+    """For each guidance scale the first images of as many classes, none chosen."""
     store = Store()
     return {
         f"w = {w:g}": np.asarray(params.pool(guidance=w).load(np.arange(count), store)[0])

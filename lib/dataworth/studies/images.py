@@ -44,14 +44,15 @@ from dataworth.images.prompts.vocabulary import names_of, vocabulary
 from dataworth.images.stages import AUTOENCODER
 from dataworth.parameters import Parameters, field
 from dataworth.runs import Result, Store, run_tasks
+from dataworth.stats import Estimate, estimate
 from dataworth.studies import base
 
 if TYPE_CHECKING:
     from dataworth.images.train_generator import GeneratorSpec
     from dataworth.studies.image_cost import Drawing, Training
 
-POOL = "classifier_pool"
-NO_SHIFT = (POOL, "generator_pool", "validation", "test")
+POOL, GENERATOR_POOL = "classifier_pool", "generator_pool"
+NO_SHIFT = (POOL, GENERATOR_POOL, "validation", "test")
 """Splits of a card that are no shifted sets."""
 Names = TypeVar("Names", str, tuple[str, ...])
 
@@ -82,9 +83,11 @@ def check_prompt_sets(names: Names) -> Names:
 
 
 class ImageStudy(Parameters):
-    """Parameters of every image chapter. needs_shifts: whether it is about shifted sets."""
+    """Parameters of every image chapter. needs_shifts: whether it is about shifted sets;
+    needs_pool: about what generators learn from."""
 
     needs_shifts: ClassVar[bool] = False
+    needs_pool: ClassVar[bool] = False
     card: str = field("data set, by the id of its card")
     seeds: int = field("training runs per size and arm", "runs", ge=1, le=1000)
     model: str = field("classifier, by name")
@@ -293,6 +296,15 @@ class ImageStudy(Parameters):
             check_words(prompt_set, self.card)
         base.check_disk(200 + 3 * runs)
 
+    def check_retrieved(self, field: str, wanted: int, otherwise: str = "") -> None:
+        """Raises UserError before anything runs where a parameter asks for more images than can be
+        retrieved from what generators learn from; otherwise: what else it may be."""
+        if wanted and wanted > (available := self.balanced(GENERATOR_POOL)):
+            raise UserError(
+                f"{field} asks for {wanted} images, but the {GENERATOR_POOL} of {self.card} has "
+                f"{available} class-balanced ones; use up to {available}{otherwise}."
+            )
+
     def balanced(self, split: str) -> int:
         """The number of class-balanced images in a split of the card, 0 without such a split."""
         from dataworth.data import load_images
@@ -308,7 +320,8 @@ class ImageStudy(Parameters):
         card = find_card(self.card)
         if card.modality != "image":
             return "holds texts, and this chapter is on images"
-        needed = (POOL, "validation", "test", *(("generator_pool",) if self.retrain else ()))
+        pool = (GENERATOR_POOL,) if self.retrain or self.needs_pool else ()
+        needed = (POOL, "validation", "test", *pool)
         if missing := [split for split in needed if split not in card.split_names]:
             return f"has no split {missing[0]}; it has {', '.join(card.split_names)}"
         if self.needs_shifts and set(shifts.offered(self.card)) != set(shifts.SHIFTS):
@@ -375,6 +388,14 @@ def sample(specs: Iterable[Any], store: Store) -> list[Result]:
     # Most steps first: the longest tasks do not end alone.
     ordered = sorted(shards, key=lambda shard: -shard.steps)
     return run_tasks(ordered, store=store, label="synthetic images")
+
+
+def recognizability(fidelity: Result, resamples: int, stream: Sequence[int]) -> Estimate:
+    """Recognizability of the images of a `FidelitySpec` in percent, binomial over images."""
+    right = np.asarray(fidelity.arrays["correct"], dtype=float)
+    rng = np.random.default_rng(stream)
+    drawn = rng.binomial(len(right), right.mean(), size=resamples) / len(right)
+    return estimate(100 * right.mean(), 100 * drawn)
 
 
 class_names = names_of

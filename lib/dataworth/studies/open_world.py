@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -17,14 +17,16 @@ from dataworth.images.fidelity import FidelitySpec, recall_and_f1
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.runs.kept import keep
-from dataworth.stats import Estimate, estimate, rank_correlation
+from dataworth.stats import Estimate, estimate, not_measured, rank_correlation
 from dataworth.studies import base
-from dataworth.studies.curves import Curve, curves
+from dataworth.studies.curves import Curve, accuracies, answers, curves
 from dataworth.studies.images import (
+    GENERATOR_POOL,
     ImageStudy,
     Runs,
     check_sizes,
     class_names,
+    recognizability,
     run_classifiers,
     weights_of,
 )
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 Sizes = Annotated[tuple[int, ...], Field(min_length=2)]
 
-GENERATOR_POOL = "generator_pool"
 IN_DOMAIN = "test"
 MEASURES = ("recognizability", "accuracy")
 """Of a generator's images of a class, and of classifiers that are trained on them."""
@@ -47,6 +48,8 @@ HALVES = ("even", "odd")
 
 class OpenWorld(ImageStudy):
     """Parameters of the chapter."""
+
+    needs_pool = True
 
     real_sizes: Sizes = field("training-set sizes of the real arm", "images")
     synthetic_sizes: Sizes = field("training-set sizes of the synthetic arm", "images")
@@ -152,6 +155,7 @@ class OpenWorld(ImageStudy):
             real=max(self.real_sizes),
             runs=self.seeds * (2 * self.pairs + len(self.real_sizes) + len(self.synthetic_sizes)),
         )
+        self.check_retrieved("retrieved_size", self.retrieved_size)
 
     def _lacking(self) -> str:
         missing = {*self.familiar_sets, *self.other_sets} - {*self.evaluations()}
@@ -194,6 +198,7 @@ class Study(base.Study):
         known = {"real": p.real_sizes, "synthetic": p.synthetic_sizes}
         return known.get(arm, (p.retrieved_size,))
 
+    @cache  # noqa: B019 - a study lives as long as its page
     def curves(self, split: str = IN_DOMAIN, metric: str = "loss") -> dict[str, Curve]:
         """The curve of each arm on an evaluation set."""
         p = self.params
@@ -203,15 +208,8 @@ class Study(base.Study):
         )
 
     def accuracy(self, split: str = IN_DOMAIN) -> pd.DataFrame:
-        """Top-1 in percent by arm and size, as estimates; NaN where an arm lacks the size."""
-        import pandas as pd
-
-        rows = {
-            arm: {n: c.top1().one(i) for i, n in enumerate(c.sizes.tolist())}
-            for arm, c in self.curves(split, "error").items()
-        }
-        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("top-1 %")
-        return table.sort_index(axis=1)
+        """Top-1 in percent by arm and size (`curves.accuracies`)."""
+        return accuracies(self.curves(split, "error"))
 
     def against(self, one: str, other: str, sizes: tuple[int, int] | None = None) -> Estimate:
         """Loss of one arm over that of another, at their largest common size, or at `sizes`."""
@@ -238,6 +236,7 @@ class Study(base.Study):
         drawn = [ratio(c, loss) for c, loss in zip(real.draws, most.draws[:, -1], strict=True)]
         return estimate(ratio(real.means, float(most.means[-1])), drawn)
 
+    @cached_property
     def by_style(self) -> pd.DataFrame:
         """Top-1 in points, synthetic less real, at the largest common size, by evaluation set:
         `images`, `real`, `synthetic` and their difference `synthetic less real`, as estimates."""
@@ -258,7 +257,7 @@ class Study(base.Study):
     def ratio_on(self, sets: Sequence[str]) -> Estimate:
         """Top-1 of the largest common synthetic set over that of as many real images, geometric
         mean over evaluation sets."""
-        found = self.by_style()
+        found = self.by_style
         ratios = [found["synthetic"][name].over(found["real"][name]) for name in sets]
         with np.errstate(divide="ignore"):  # a draw in which nothing was right
             value = np.exp(np.mean([np.log(r.value) for r in ratios]))
@@ -278,14 +277,13 @@ class Study(base.Study):
         import pandas as pd
 
         classes = len(self.names)
-        reference, largest = self.runs["real"][-1][0].arrays, self.runs["synthetic"][-1]
-
+        reference, largest = self.runs["real"][-1][0], self.runs["synthetic"][-1]
         return pd.DataFrame(
             {
                 "images": [self.counts[name] for name in self.names],
                 "recognizability": self.fidelity.arrays["recall_by_class"],
                 "real": recall_of(reference, classes),
-                "accuracy": np.mean([recall_of(r.arrays, classes) for r in largest], axis=0),
+                "accuracy": np.mean([recall_of(r, classes) for r in largest], axis=0),
             },
             index=pd.Index(self.names, name="class"),
         )
@@ -304,30 +302,29 @@ class Study(base.Study):
         is `common` and where it is `rare`."""
         import pandas as pd
 
-        rows = []
-        for pair in range(self.params.pairs):
+        rows: dict[tuple[int, str], dict[str, float]] = {}
+        for pair, half in self.twin_fidelity:
+            rare = self.params.rare(pair, half)
+            seen = self.twin_fidelity[pair, half].arrays["recall_by_class"]
+            right = self._recall(pair, half)
             for label, name in enumerate(self.names):
-                row: dict[str, Any] = {"pair": pair, "class": name}
-                for half in HALVES:
-                    way = "rare" if label in self.params.rare(pair, half) else "common"
-                    arrays = self.twin_fidelity[pair, half].arrays
-                    row[f"recognizability, {way}"] = arrays["recall_by_class"][label]
-                    row[f"accuracy, {way}"] = self._recall(pair, half)[label]
-                rows.append(row)
-        return pd.DataFrame(rows)
+                way = "rare" if label in rare else "common"
+                row = rows.setdefault((pair, name), {})
+                row |= {f"recognizability, {way}": seen[label], f"accuracy, {way}": right[label]}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        return table.rename_axis(["pair", "class"]).reset_index()
 
     def _recall(self, pair: int, half: str) -> NDArray[np.float64]:
         """Recall of each class on the test set, mean over a generator's classifiers."""
-        found = [recall_of(r.arrays, len(self.names)) for r in self.twin_runs[pair, half]]
+        found = [recall_of(r, len(self.names)) for r in self.twin_runs[pair, half]]
         return np.asarray(np.mean(found, axis=0))
 
     def made_rare(self, measure: str) -> Estimate:
         """By how many points a measure (`recognizability`, `accuracy`) of a class falls when the
-        class is made rare in the generator's pool: mean over classes and pairs, with Student's t
-        over the classes, whose two generators (and classifiers) are the same for half of them."""
+        class is made rare in the generator's pool: mean over pairs and classes, which are resampled
+        (each with all its pairs)."""
         if not self.params.pairs:
-            sentence = "No pair of generators is trained in this profile."
-            return Estimate(np.nan, np.nan, np.nan, np.empty(0), sentence)
+            return not_measured("No pair of generators is trained in this profile.")
         found = self.twin_table()
         fall = 100 * (found[f"{measure}, common"] - found[f"{measure}, rare"])
         by_class = fall.groupby(found["class"]).mean().to_numpy()
@@ -345,10 +342,7 @@ class Study(base.Study):
     @cached_property
     def recognizable(self) -> Estimate:
         """Recognizability of the main generator in percent, with its interval over images."""
-        right = np.asarray(self.fidelity.arrays["correct"], dtype=float)
-        rng = np.random.default_rng([self.params.seed, 13])
-        drawn = rng.binomial(len(right), right.mean(), size=self.params.resamples) / len(right)
-        return estimate(100 * right.mean(), 100 * drawn)
+        return recognizability(self.fidelity, self.params.resamples, [self.params.seed, 13])
 
     @keep
     def gallery(self, count: int, each: int) -> dict[str, NDArray[np.uint8]]:
@@ -372,11 +366,10 @@ class Study(base.Study):
         }
 
 
-@keep
-def recall_of(arrays: Mapping[str, NDArray[Any]], classes: int) -> NDArray[np.float64]:
-    """Recall of each class on the test set, (classes,), of a classifier's stored arrays."""
-    answers = arrays[f"logits_{IN_DOMAIN}"].argmax(1)
-    return recall_and_f1(answers, np.asarray(arrays[f"labels_{IN_DOMAIN}"]), classes)[0]
+def recall_of(result: Result, classes: int) -> NDArray[np.float64]:
+    """Recall of each class on the test set, (classes,), of a classifier."""
+    truth = np.asarray(result.arrays[f"labels_{IN_DOMAIN}"])
+    return recall_and_f1(answers(result, IN_DOMAIN).astype(np.int64), truth, classes)[0]
 
 
 @keep

@@ -40,6 +40,9 @@ WHOLE = 10**9  # bytes of a document
 NEW, NOTHING = 1e6, 1e-3
 """R* of two simpler rules: repeated tokens count as new ones, or for nothing."""
 
+OFTEN = 4
+"""How often the set of the first claim is read."""
+
 Ascending = Annotated[tuple[int, ...], Field(min_length=3)]
 Cell = tuple[int, int]
 """Unique tokens asked for, and how often they are read."""
@@ -71,7 +74,7 @@ class Repetition(TextStudy):
                 f"unique_tokens begins with {self.unique_tokens[0]:,}; a step of {self.batch} rows "
                 f"of {self.context} tokens takes {self.batch * self.context:,}"
             )
-        if not self.pairs(self.epochs[-1]) and not self.pairs(4):
+        if not self.pairs(OFTEN):
             raise ValueError(
                 "unique_tokens, epochs and most_tokens leave no set that is read four times beside "
                 "one of four times as much text"
@@ -180,16 +183,10 @@ class Study(base.Study):
             if unique * epochs == longest
         }
 
-    def against_new(self, epochs: int) -> Estimate:
+    def against_new(self, epochs: int = OFTEN) -> Estimate:
         """Loss of the largest set that was read so often over that of as many new tokens."""
         repeated, new = self.params.pairs(epochs)[-1]
         return self.losses[repeated].over(self.losses[new])
-
-    @property
-    def compared(self) -> int:
-        """How often the set of the first claim is read: four times, or as often as there is."""
-        p = self.params
-        return 4 if p.pairs(4) else max(e for e in p.epochs if p.pairs(e))
 
     @cached_property
     def sizes(self) -> dict[str, Array]:
@@ -220,7 +217,7 @@ class Study(base.Study):
         """The data-constrained law, all parameters free but the model's."""
         return self.fit()
 
-    def half_life(self) -> Estimate:
+    def decay_constant(self) -> Estimate:
         """R* of the law: after so many repetitions a further one is worth 1/e of new text."""
         return estimate(self.law.params["R_D"], self.law.draws["R_D"])
 
@@ -256,7 +253,7 @@ class Study(base.Study):
             name: {
                 "error": errors[name],
                 "exponent": estimate(law.params["beta"], law.draws["beta"]),
-                "R*": self.half_life() if law is self.law else None,
+                "R*": self.decay_constant() if law is self.law else None,
             }
             for name, law in self.rules.items()
         }

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from dataworth.errors import UserError
 from dataworth.images.classifiers import MODELS, Budget, ClassifierSpec
 from dataworth.images.fidelity import FidelitySpec
 from dataworth.images.generators.named import GENERATORS
@@ -19,10 +18,11 @@ from dataworth.images.parts import RealPart, SyntheticPart
 from dataworth.parameters import field
 from dataworth.runs import Result, Store
 from dataworth.runs.kept import keep
-from dataworth.stats import Estimate
+from dataworth.stats import Estimate, not_measured
 from dataworth.studies import base
 from dataworth.studies.curves import (
     Curve,
+    accuracies,
     curves,
     exponent,
     exponent_ratio,
@@ -31,6 +31,7 @@ from dataworth.studies.curves import (
     widened,
 )
 from dataworth.studies.images import (
+    GENERATOR_POOL,
     POOL,
     ImageStudy,
     Names,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 PURE = ("real", "synthetic")
 """The main arms: images of one kind alone, at every size."""
-GENERATOR_POOL = "generator_pool"
 RETRIEVED = "retrieved"
 """The control of the synthetic arm: what the generator learned from, instead of what it makes."""
 
@@ -168,13 +168,7 @@ class SyntheticScaling(ImageStudy):
             generators=self.other_generators,
             runs=self.seeds * sum(len(arm.sizes) for arm in self.arms().values()),
         )
-        wanted = max(self.retrieved_sizes, default=0)
-        if wanted and wanted > (available := self.balanced(GENERATOR_POOL)):
-            raise UserError(
-                f"retrieved_sizes asks for {wanted} images, but the {GENERATOR_POOL} of "
-                f"{self.card} has {available} class-balanced ones; use sizes up to {available}, or "
-                "[]."
-            )
+        self.check_retrieved("retrieved_sizes", max(self.retrieved_sizes, default=0), ", or []")
 
     def drawings(self, arms: Iterable[Arm] | None = None) -> list[Drawing]:
         """Images of every pool, as many as the largest of the arms (default: all) takes; arms of
@@ -275,16 +269,8 @@ class Study(base.Study):
         return pd.DataFrame(rows, columns=["steps", *names, "frechet"])
 
     def accuracy(self, split: str = "test") -> pd.DataFrame:
-        """Top-1 in percent by arm and size, as estimates; NaN where an arm lacks the size."""
-        import pandas as pd
-
-        rows = {}
-        for arm in self.runs:
-            c = self.curve(arm, split=split, metric="error")
-            right = Curve(c.sizes, 100 * (1 - c.values), 100 * (1 - c.draws))
-            rows[arm] = {n: right.one(i) for i, n in enumerate(c.sizes.tolist())}
-        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("top-1 %")
-        return table.sort_index(axis=1)
+        """Top-1 in percent by arm and size (`curves.accuracies`)."""
+        return accuracies({arm: self.curve(arm, split=split, metric="error") for arm in self.runs})
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
@@ -409,7 +395,7 @@ class Study(base.Study):
         if RETRIEVED in self.curves:
             return self.against(RETRIEVED, other)
         sentence = "What the generator learned from is not at hand: nothing can be retrieved."
-        return Estimate(np.nan, np.nan, np.nan, np.empty(0), sentence)
+        return not_measured(sentence)
 
     def local_slope(self, arm: str) -> Estimate:
         """-d log loss / d log D between the two largest of `other_sizes`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dataworth.arrays import Array
-from dataworth.stats import Estimate, estimate, first_and_rest
+from dataworth.stats import Estimate, estimate, first_and_rest, not_measured
 from dataworth.studies.curves import widened
 
 if TYPE_CHECKING:
@@ -118,10 +118,6 @@ class Worth:
         return np.stack([[e.value, *e.draws] for e in rows], 1) if len(rows) > 1 else None
 
 
-_NOWHERE = Estimate(
-    np.nan,
-    np.nan,
-    np.nan,
-    np.empty(0),
-    "The two curves share no range of losses over which they could be compared.",
+_NOWHERE = not_measured(
+    "The two curves share no range of losses over which they could be compared."
 )
