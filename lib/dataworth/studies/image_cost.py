@@ -256,7 +256,8 @@ def classifier_network(model: str, side: int | None = None) -> Network:
     side, channels, classes = (side, 3, 1000) if side else of
     vit = vit.on(side)
     with torch.device("meta"):
-        network = vit.build(side, channels, classes)
+        # Evaluated: batch normalization refuses to train on one image.
+        network = vit.build(side, channels, classes).eval()
         forward = _count(network, torch.empty(1, channels, side, side))
     source = f"timm {vit.name}, {classes:,} classes"
     return Network({"classifier": _parameters(network)}, side, channels, forward, source=source)
