@@ -6,6 +6,7 @@ from cells import cell
 from dataworth.data import card, load_images
 from dataworth.data.large import LargeCard, large_card, large_cards
 from dataworth.errors import UserError
+from dataworth.images.classifiers import MODELS
 from dataworth.images.generators.named import GENERATORS
 from dataworth.runs import report
 from dataworth.studies import image_cost as cost
@@ -237,3 +238,10 @@ def test_a_chapter_costs_what_its_arms_take(study):
         assert by_kind["real"].samples == 2 * (5 * 1000 + controls)
     steps = [row["step"].split()[0] for row in params.cost()]
     assert steps[0] == "data" and steps[-1] == "total"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_classifier_can_be_priced(name):
+    """Batch normalization refuses one image in training: profile full could not be priced."""
+    network = cost.classifier_network(name, 32)
+    assert network.forward > network.parameters > 0

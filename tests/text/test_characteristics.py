@@ -284,9 +284,9 @@ def scorers(monkeypatch):
 
     monkeypatch.setattr(measures, "reference_scorer", reference)
     made = {
-        "quality": reference,
-        "toxicity": lambda: Fixed("toxicity", "o"),
-        "bad-words": lambda: Fixed("bad-words", "i"),
+        "quality": registry.Known(reference, "high"),
+        "toxicity": registry.Known(lambda: Fixed("toxicity", "o"), "low"),
+        "bad-words": registry.Known(lambda: Fixed("bad-words", "i"), "low"),
     }
     monkeypatch.setattr(registry, "SCORERS", made)
     return asked

@@ -102,7 +102,8 @@ def cards(monkeypatch):
         1, 2.5 * old(texts)
     )
     for name, scorer in made.items():
-        monkeypatch.setitem(scorers.SCORERS, name, lambda scorer=scorer: scorer)
+        known = scorers.Known(lambda scorer=scorer: scorer, scorers.SCORERS[name].good)
+        monkeypatch.setitem(scorers.SCORERS, name, known)
     monkeypatch.setattr(study, "LEAST", 1)
     return made
 
@@ -225,7 +226,7 @@ def test_what_no_scorer_reads_takes_no_part(cards, store, monkeypatch):
             return np.where([t == "x" for t in texts], np.nan, of(texts))
 
     monkeypatch.setattr("dataworth.data.load_corpus", load)
-    monkeypatch.setitem(scorers.SCORERS, "toxicity", Knowing)
+    monkeypatch.setitem(scorers.SCORERS, "toxicity", scorers.Known(Knowing, "low"))
     params = cell(ToxicityFilter, **SMALL, kept=(98, 61), tasks=(61,))
     arms, whole = params.arms(store), params.wholes[0]
     assert foreign in params.crawl(0).texts and "x" in whole.texts

@@ -17,7 +17,7 @@ from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import c4, gopher, refusals, repetition
 from dataworth.text.language import is_foreign
 from dataworth.text.quality import fit_quality, passages
-from dataworth.text.scorers import SCORERS, scorer
+from dataworth.text.scorers import SCORERS, Known, scorer
 from dataworth.text.scores import (
     agreement,
     chunks,
@@ -515,7 +515,7 @@ def test_a_new_scorer_is_ten_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         def card(self):
             return LinearToxicity().card()
 
-    monkeypatch.setitem(SCORERS, "shouting", Shouting)
+    monkeypatch.setitem(SCORERS, "shouting", Known(Shouting, Shouting.good))
     made = scorer("shouting")
     assert made.score(["AB", "ab", ""]).tolist() == [1, 0, 0] and made.good == "low"
 

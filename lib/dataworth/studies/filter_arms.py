@@ -52,9 +52,6 @@ Kind = Literal["whole", "filter", "inverse", "random", "equal", "matched", "othe
 
 NEAR = 3.0  # percent: how far below the smallest random drop an arm may lie
 
-HIGH_IS_GOOD = {"quality": True, "toxicity": False, "detoxify": False, "bad-words": False}
-"""Which end of a score its filter keeps. (Quality in Longpre et al. 2023 is high for bad texts.)"""
-
 
 @dataclass(frozen=True)
 class Arm:
@@ -227,10 +224,8 @@ class Filtering(PoolStudy):
         """Whether the filter of a score keeps its high end: as the chapter does, or one's own
         scorer says."""
         name = self.scorer if rule == self.score else rule
-        if not is_own(name):
-            return HIGH_IS_GOOD[name]
-        good = own_scorer(name).good
-        return HIGH_IS_GOOD[rule] if good is None else good == "high"
+        said = own_scorer(name).good if is_own(name) else SCORERS[name].good
+        return (said or SCORERS[rule].good) == "high"
 
     def arms(self, store: Store) -> dict[Arm, Chosen]:
         """All training sets."""

@@ -18,7 +18,6 @@ from dataworth.stats import Estimate, estimate, grid, mean, over_examples
 from dataworth.studies import base
 from dataworth.studies.domain_arms import loss_draws
 from dataworth.studies.filter_arms import (
-    HIGH_IS_GOOD,
     NEAR,
     WHOLE,
     Arm,
@@ -34,6 +33,7 @@ from dataworth.tables import text as told
 from dataworth.text.excerpts import excerpt
 from dataworth.text.heuristics import refusals
 from dataworth.text.pools import Pool
+from dataworth.text.scorers import SCORERS
 from dataworth.text.scores import FLAGS
 from dataworth.text.tokens import run_text_tasks
 
@@ -78,7 +78,7 @@ class Filtered(base.Study):
     @property
     def own_arms(self) -> list[Arm]:
         """The arms of the chapter itself: without the whole crawl and the other filter."""
-        others = {*HIGH_IS_GOOD} - {self.params.score}
+        others = {*SCORERS} - {self.params.score}
         return [arm for arm in self.arms if arm != WHOLE and arm.rule not in others]
 
     @property

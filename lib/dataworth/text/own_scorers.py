@@ -21,16 +21,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from dataworth import closure, compute, weights
 from dataworth.errors import UserError, short
-from dataworth.text.scores import Scores, chunks, pooled, scored
+from dataworth.text.scores import End, Scores, chunks, pooled, scored
 from dataworth.text.toxicity import batches
 
-End = Literal["low", "high"]
 FORMS = "regex:FILE, python:MODULE:CLASS or hf:FOLDER[LABEL]"
 TOKENS = 16_384  # of a batch, with padding
 _HF = re.compile(r"(?P<folder>.+)\[(?P<label>[^\[\]]+)\]")

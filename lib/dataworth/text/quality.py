@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from dataworth.errors import UserError
 from dataworth.text.clean import overlaps
 from dataworth.text.scores import (
     CHUNK_WORDS,
+    End,
     ScoreCard,
     Scores,
     chunks,
@@ -51,7 +51,7 @@ class Quality:
     name: str = "quality"
     low: float = 0.0
     high: float = 1.0
-    good: Literal["low", "high"] = "high"
+    good: End = "high"
     language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:

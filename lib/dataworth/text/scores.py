@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float64]
 Pooling = Literal["max", "mean"]
+End = Literal["low", "high"]
 
 CHUNK_WORDS = 200
 """Longer documents get their quality in pieces of so many words."""
@@ -62,7 +63,7 @@ class Scorer(Protocol):
     @property
     def high(self) -> float: ...
     @property
-    def good(self) -> Literal["low", "high"]: ...
+    def good(self) -> End: ...
     @property
     def language(self) -> str | None:
         """ "en", or None for a scorer of every language."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import UserError
 from dataworth.text.language import plain
-from dataworth.text.scores import Pooling, ScoreCard, Scores, overlapping, pooled, scored
+from dataworth.text.scores import End, Pooling, ScoreCard, Scores, overlapping, pooled, scored
 
 PASSAGE = 20
 """Known words of a passage; in running text about 45 words, as half of them are known."""
@@ -50,7 +50,7 @@ class LinearToxicity:
     name: str = "toxicity"
     low: float = 0.0
     high: float = 1.0
-    good: Literal["low", "high"] = "low"
+    good: End = "low"
     language: str | None = "en"
 
     def __post_init__(self) -> None:
@@ -224,7 +224,7 @@ class DetoxifyToxicity:
     name: str = "detoxify"
     low: float = 0.0
     high: float = 1.0
-    good: Literal["low", "high"] = "low"
+    good: End = "low"
     language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:
@@ -349,7 +349,7 @@ class BadWords:
     name: str = "bad-words"
     low: float = 0.0
     high: float = 1.0
-    good: Literal["low", "high"] = "low"
+    good: End = "low"
     language: str | None = "en"
 
     def score(self, texts: Sequence[str]) -> Scores:
