@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -226,6 +226,38 @@ def read(quiet: Quiet = False, root: Root = None) -> None:
     say(f"To open it: python3 -m webbrowser {first.as_uri()}", informs=True)
 
 
+def export(
+    kind: Annotated[Literal["epub", "pdf"], typer.Argument(help="epub or pdf.")],
+    chapter: Annotated[
+        str | None,
+        typer.Argument(
+            help="With pdf: a chapter alone (default: the book).",
+            autocompletion=completed(chapter_ids),
+        ),
+    ] = None,
+    profile: Profile = "quick",
+    read: Annotated[
+        bool, typer.Option("--read", help="The book of `dataworth read`, not of a profile.")
+    ] = False,
+    root: Root = None,
+) -> None:
+    """Write a built book, or a chapter of it, as one file; a PDF needs a browser (Chromium)."""
+    from dataworth.book import chapters, formats, reading
+
+    layout = open_layout(profile, root)
+    if read:
+        layout = reading.open_reading(layout)
+    if kind == "epub":
+        if chapter is not None:
+            raise UserError("An EPUB holds the whole book; a chapter alone is a PDF.")
+        made = formats.epub(layout)
+    elif chapter is None:
+        made = formats.book_pdf(layout)
+    else:
+        made = formats.chapter_pdf(layout, chapters.get(layout.root, chapter).docname)
+    say(f"{kind}: {layout.show(made)}, {made.stat().st_size / 1e6:.1f} MB")
+
+
 def record(
     chapter: Annotated[
         str | None,
@@ -278,5 +310,5 @@ def _refuse_paper(profile: str) -> None:
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (book, read, run, work, runs, compare, diff, record):
+    for command in (book, read, run, work, runs, compare, diff, export, record):
         program.command()(command)

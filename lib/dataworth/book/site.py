@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -171,16 +171,19 @@ def build_html(layout: Layout, strict: bool = True) -> None:
         shutil.rmtree(output, ignore_errors=True)
     html_mark(layout).unlink(missing_ok=True)
     unfinished.touch()
-    log = layout.logs / "jupyter-book.log"
+    how = ["-W", "-n", "--keep-going"] if strict else []
+    run_sphinx(layout, layout.site, layout.build, how, layout.logs / "jupyter-book.log")
+    unfinished.unlink()
+
+
+def run_sphinx(layout: Layout, source: Path, output: Path, how: Sequence[str], log: Path) -> None:
+    """Jupyter Book on a source, its pages below `output`/_build. Raises UserError with the
+    warnings."""
     log.parent.mkdir(parents=True, exist_ok=True)
     tool = Path(sys.executable).with_name("jupyter-book")
-    command = [
-        str(tool), "build", str(layout.site), "--path-output", str(layout.build),
-        *(["-W", "-n", "--keep-going"] if strict else []),
-    ]  # fmt: skip
     with log.open("wb") as stream:
         status = subprocess.run(
-            command,
+            [str(tool), "build", str(source), "--path-output", str(output), *how],
             cwd=layout.build,
             env={**os.environ, **house(layout), **PINNED},
             stdin=subprocess.DEVNULL,
@@ -192,7 +195,6 @@ def build_html(layout: Layout, strict: bool = True) -> None:
         lines = [x for x in log.read_text(errors="replace").splitlines() if _is_complaint(x)]
         shown = "\n  ".join(lines[:20]) or "no warning was printed"
         raise UserError(f"Jupyter Book failed; its log is {layout.show(log)}:\n  {shown}")
-    unfinished.unlink()
 
 
 def _is_complaint(line: str) -> bool:

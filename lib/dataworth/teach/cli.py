@@ -32,12 +32,12 @@ def class_(
 ) -> None:
     """Make what a class needs of executed chapters: student copies, slides, lessons, quizzes."""
     from dataworth.book.layout import open_layout
-    from dataworth.teach import pack, printed
+    from dataworth.teach import pack
 
     layout = open_layout(profile, root)
     made = pack.build(layout, chapter, say, slides_only=slides, book=book and chapter is None)
     if pdf:
-        for path in printed.sheets(made, chapter):
+        for path in pack.printed(made, chapter):
             say(f"pdf: {layout.show(path)}")
     say(f"class: {layout.show(made)}")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dataworth.book import execute, page, parameters, site, tasks
 from dataworth.book.chapters import Chapter
 from dataworth.book.layout import Layout, OtherPages, write_changed
 from dataworth.book.ledger import read_results
+from dataworth.book.printing import pdf
 from dataworth.book.take import figures
 from dataworth.display import about, count
 from dataworth.errors import UserError
@@ -211,3 +212,11 @@ def _book(layout: Layout, plan: tasks.Plan, sources: Path) -> None:
         site.build_html(whole)
         tasks.check(whole)
         site.mark_checked(whole)
+
+
+def printed(folder: Path, stem: str | None) -> Iterator[Path]:
+    """Print the decks and sheets of a class, of all chapters or of one."""
+    own = (stem or "").replace("-", "_")
+    for place in ("slides", "student", "instructor"):
+        for html in sorted((folder / place).glob(f"{own}*.html")):
+            yield pdf(html, html.with_suffix(".pdf"), deck=place == "slides")

@@ -1,17 +1,16 @@
-"""Pages on paper: PDF of decks, sheets and chapters, by the Chromium of the machine."""
+"""Pages on paper: PDF of the book, its chapters, decks and sheets, by the machine's Chromium."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from dataworth.errors import UserError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SECONDS = 120
+SECONDS = 120.0
 
 
 def browser() -> str:
@@ -24,7 +23,7 @@ def browser() -> str:
     return found
 
 
-def pdf(html: Path, target: Path, *, deck: bool = False) -> Path:
+def pdf(html: Path, target: Path, *, deck: bool = False, seconds: float = SECONDS) -> Path:
     """Print a page from disk, without a network; a deck with one slide a page.
 
     Raises UserError where the browser writes no PDF.
@@ -35,23 +34,16 @@ def pdf(html: Path, target: Path, *, deck: bool = False) -> Path:
         made = Path(profile) / "made.pdf"
         command = [
             browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-            "--no-pdf-header-footer", "--run-all-compositor-stages-before-draw",
-            "--virtual-time-budget=20000", f"--print-to-pdf={made}", address,
+            "--no-pdf-header-footer", "--generate-pdf-document-outline",
+            "--run-all-compositor-stages-before-draw", "--virtual-time-budget=20000",
+            f"--print-to-pdf={made}", address,
         ]  # fmt: skip
         try:
-            done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
-            raise UserError(f"The browser did not print {html.name} in {SECONDS} s.") from None
+            raise UserError(f"The browser did not print {html.name} in {seconds:g} s.") from None
         if done.returncode != 0 or not made.is_file() or made.read_bytes()[:4] != b"%PDF":
             tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise UserError(f"The browser could not print {html.name}: {' '.join(tail)}.")
         shutil.move(made, target)
     return target
-
-
-def sheets(folder: Path, stem: str | None) -> Iterator[Path]:
-    """Print the decks and sheets of a class, of all chapters or of one."""
-    own = (stem or "").replace("-", "_")
-    for place in ("slides", "student", "instructor"):
-        for html in sorted((folder / place).glob(f"{own}*.html")):
-            yield pdf(html, html.with_suffix(".pdf"), deck=place == "slides")
