@@ -14,7 +14,7 @@ TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/python -m pytest -n $(she
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help read book chapter class slides check test hub soak lab clean distclean
+.PHONY: help read book chapter class slides check test hub soak canary lab clean distclean
 
 help:
 	@echo "make read                  the book from kept runs (dataworth record --read): analyses executed, nothing trained"
@@ -28,6 +28,7 @@ help:
 	@echo "make test                  lint, types, the smoke book with warnings as errors, all tests"
 	@echo "make hub                   all chapters of the profiles lab and paper on a hub of tiny repositories"
 	@echo "make soak                  the fault suites in full (hours)"
+	@echo "make canary                the pages of the last build on the newest Sphinx"
 	@echo "make lab [LAB_OPTIONS=...] JupyterLab with the chapters as notebooks; their outputs are kept in build/lab/"
 	@echo "                           options are JupyterLab's own: LAB_OPTIONS='--no-browser --port=8899'"
 	@echo "make clean                 delete build/, variants too (finished runs and data in .dataworth/ are kept)"
@@ -73,6 +74,10 @@ hub: $(READY)
 soak: $(READY)
 	DATAWORTH_SOAK=full $(TESTS) tests/soak tests/fit/test_properties.py tests/book/test_every_way.py tests/book/test_kept_chapters.py
 
+# The pages of the last build on the newest Sphinx, without Jupyter Book: what an update would break.
+canary: $(READY)
+	@.venv/bin/python dev/canary.py $(PROFILE)
+
 lab: $(READY)
 	@mkdir -p .venv/etc/jupyter/labconfig
 	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}},' \
@@ -87,7 +92,7 @@ clean:
 	rm -rf build
 
 distclean: clean
-	rm -rf .venv .venv-read .uv
+	rm -rf .venv .venv-read .venv-canary .uv
 
 # A private uv, pinned by version and hash.
 $(UV): requirements-uv.lock

@@ -181,7 +181,8 @@ def commands() -> dict[str, list[str]]:
             for parameter in one.params:
                 if parameter.required:
                     option = parameter.param_type_name == "option"
-                    needed += [*([parameter.opts[0]] if option else []), "1"]
+                    value = next(iter(getattr(parameter.type, "choices", "1")))
+                    needed += [*([parameter.opts[0]] if option else []), value]
             found[f"{name} {other}".strip()] = needed
     return found
 

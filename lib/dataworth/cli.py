@@ -67,6 +67,10 @@ BROUGHT = {
         CHAPTERS,
         "Hold two whole books against each other: parameters that differ, verdicts that moved.",
     ),
+    "export": (
+        CHAPTERS,
+        "Write a built book, or a chapter of it, as one file; a PDF needs a browser (Chromium).",
+    ),
     "record": (
         CHAPTERS,
         "Keep a finished run of a chapter in book/recorded/; every build shows it beside its own.",
@@ -128,8 +132,8 @@ BROUGHT = {
 # Modules that a wheel alone does not bring, by the extras that do.
 EXTRAS = {
     "book": (
-        "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupyterlab_myst", "jupytext",
-        "nbclient", "nbformat", "papermill", "psutil",
+        "bs4", "IPython", "ipykernel", "jupyter_book", "jupyterlab", "jupyterlab_myst", "jupytext",
+        "latex2mathml", "nbclient", "nbformat", "papermill", "psutil",
     ),
     "images": ("diffusers", "open_clip", "PIL", "safetensors", "timm", "torchvision"),
     "book,images": ("resvg_py",),
