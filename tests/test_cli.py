@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -181,7 +181,8 @@ def commands() -> dict[str, list[str]]:
             for parameter in one.params:
                 if parameter.required:
                     option = parameter.param_type_name == "option"
-                    value = next(iter(getattr(parameter.type, "choices", "1")))
+                    kind = parameter.type_descriptor.annotation
+                    value = get_args(kind)[0] if get_origin(kind) is Literal else "1"
                     needed += [*([parameter.opts[0]] if option else []), value]
             found[f"{name} {other}".strip()] = needed
     return found
