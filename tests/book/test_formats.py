@@ -61,7 +61,7 @@ def test_an_epub_begins_with_its_type_and_says_where_formulas_are(tidy):
     assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
     items = ElementTree.fromstring(tidy.read("content.opf")).iter("item")
     assert {i.get("href"): i.get("properties") for i in items} == {
-        "text/page.xhtml": "mathml",
+        "text/page.xhtml": "mathml svg",
         "text/other.xhtml": None,
     }
 

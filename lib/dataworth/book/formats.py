@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from dataworth.errors import UserError
 NAME = "what-is-training-data-worth"
 LEFT_OUT = "div.dataworth-links > p:first-child, details.dataworth-take, script, .headerlink"
 """What leads to files that only the site has, and what only a browser runs."""
+HELD = {"mathml": "math", "svg": "svg"}
+"""What a manifest must say that a page holds, and by which element it is found."""
 PRINTED_S = 900
 
 
@@ -36,6 +39,11 @@ def epub(layout: Layout) -> Path:
         "version": dataworth.__version__,
         "epub_title": title,
         "epub_basename": NAME,
+        "epub_identifier": f"urn:dataworth:{NAME}",
+        "epub_uid": "book",
+        "epub_scheme": "URN",
+        "epub_description": "Published findings about training data, run again: with intervals.",
+        "epub_contributor": "",
         "epub_show_urls": "no",
         "epub_use_index": False,
         "html_extra_path": [],
@@ -91,13 +99,13 @@ def _tidy(made: Path, target: Path) -> None:
         names = set(source.namelist())
         pages = {n: source.read(n).decode() for n in names if n.endswith(".xhtml")}
         tidy = {name: _page(name, text, names) for name, text in pages.items()}
-        with_maths = {n for n, text in tidy.items() if "<math" in text}
+        held = {n: [k for k in HELD if f"<{HELD[k]}" in text] for n, text in tidy.items()}
         temporary = target.with_suffix(".tmp")
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as out:
             for name in source.namelist():  # `mimetype` stays first, and is not compressed
                 data: str | bytes = tidy.get(name) or source.read(name)
                 if name == "content.opf":
-                    data = _manifest(source.read(name).decode(), with_maths)
+                    data = _manifest(source.read(name).decode(), held)
                 stored = zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED
                 out.writestr(name, data, stored)
     temporary.replace(target)
@@ -139,12 +147,12 @@ def _leads(page: str, href: str, names: set[str]) -> bool:
     return "/".join(parts) in names
 
 
-def _manifest(opf: str, with_maths: set[str]) -> str:
-    """Says of each page whether it holds MathML, as EPUB 3 asks."""
+def _manifest(opf: str, held: Mapping[str, list[str]]) -> str:
+    """Says of each page whether it holds MathML or SVG, as EPUB 3 asks."""
 
     def said(item: re.Match[str]) -> str:
-        if item["href"] not in with_maths:
+        if "properties=" in item[0] or not (kinds := held.get(item["href"])):
             return item[0]
-        return item[0].replace("<item ", '<item properties="mathml" ')
+        return item[0].replace("<item ", f'<item properties="{" ".join(kinds)}" ')
 
     return re.sub(r'<item [^>]*href="(?P<href>[^"]+)"[^>]*>', said, opf)
