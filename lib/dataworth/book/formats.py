@@ -81,6 +81,8 @@ def _built(layout: Layout, builder: str, config: dict[str, Any]) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     source = work / "source"
     shutil.copytree(layout.site, source)
+    for script in (source / "_static").glob("*.js"):  # made for one page at a time
+        script.unlink()
     path = source / "_config.yml"
     settings = yaml.safe_load(path.read_text("utf-8"))
     settings["sphinx"]["config"] |= config
