@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
-#     answer: better-with-more-images
+#     answer: prettier-trains-worse
 #     description: What is a better generator worth as a source of training data?
 #     device: cpu or one GPU
 #     expected_minutes:

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   dataworth:
-#     answer: open-equivalence
+#     answer: open-synthetic-worse
 #     description: What changes where the generator can fail?
 #     device: cpu or one GPU
 #     expected_minutes:

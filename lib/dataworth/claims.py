@@ -233,6 +233,8 @@ def judge(chapter: str | Statements, estimates: Mapping[str, Bounded], **values:
         fields["unmeasurable"] = getattr(e, "unmeasurable", "") or fields["unmeasurable"]
         by = Rule(fields["region"], fields["no_effect"], fields["matters"])
         verdict = by.verdict((low, high), fields["unmeasurable"])
+        if math.isnan(value) and fields["unmeasurable"]:
+            fields |= {"control": "", "controls": ()}  # nothing was measured that it could be of
         outcome = by.side((low, high)) if verdict is Verdict.CONTRADICTED else verdict.value
         made.append(
             Claim(
@@ -461,8 +463,10 @@ def _safe(text: str) -> str:
 
 
 def estimated(line: Line) -> str:
-    """Estimate, interval and unit of a line of a ledger; words instead of an interval whose ends
-    are both infinite, as the estimate is."""
+    """Estimate, interval and unit of a line of a ledger; words where nothing was measured, and
+    instead of an interval whose ends are both infinite, as the estimate is."""
+    if line["estimate"] is None and line["verdict"] == Verdict.NOT_MEASURABLE:
+        return "not measured"
     middle, ends = number(line["estimate"]), span(line["interval"])
     if ends == f"[{middle}, {middle}]" and "∞" in ends:
         return f"{middle} {line['unit']}, at both ends of the interval".replace(" ,", ",")
