@@ -229,8 +229,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimat
     return Estimate(r, float(low), float(high), empty)
 
 
-def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
-    """Spearman's rank correlation of x and y (n,) with the ranks of `controls` (c, n) held fixed.
+def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> Array:
+    """Spearman's rank correlation of x and y (..., n) with the ranks of `controls` (..., c, n) held
+    fixed, (...).
 
     The correlation of what is left of the ranks of x and of y after linear regression on the ranks
     of the controls (average ranks for ties). Without controls it is Spearman's. NaN where nothing
@@ -239,16 +240,21 @@ def partial_spearman(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> fl
     from scipy.stats import rankdata
 
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    controls = np.asarray(controls, dtype=float).reshape(-1, len(x))
-    if len(x) < len(controls) + 3:
-        return float("nan")
-    ranks = np.stack([rankdata(row) for row in (x, y, *controls)], axis=1)
-    design = np.column_stack([np.ones(len(x)), ranks[:, 2:]])
-    left = ranks[:, :2] - design @ np.linalg.lstsq(design, ranks[:, :2], rcond=None)[0]
-    norms = np.linalg.norm(left, axis=0)
-    if norms.min() < 1e-9 * len(x):
-        return float("nan")
-    return float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1, 1))
+    n = x.shape[-1]
+    held = np.asarray(controls, dtype=float)
+    held = held if held.size else np.empty((*x.shape[:-1], 0, n))
+    if n < held.shape[-2] + 3:
+        return np.full(x.shape[:-1], np.nan)
+    ranks = rankdata(np.stack([x, y], axis=-2), axis=-1)  # (..., 2, n)
+    design = np.concatenate([np.ones((*held.shape[:-2], 1, n)), rankdata(held, axis=-1)], axis=-2)
+    # A basis of what the controls span, also where two of them are alike.
+    _, size, basis = np.linalg.svd(design, full_matrices=False)
+    basis = basis * (size > size[..., :1] * n * np.finfo(float).eps)[..., None]
+    left = ranks - (ranks @ basis.swapaxes(-1, -2)) @ basis
+    norms = np.linalg.norm(left, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.clip((left[..., 0, :] * left[..., 1, :]).sum(-1) / norms.prod(-1), -1, 1)
+    return np.where(norms.min(-1) < 1e-9 * n, np.nan, found)
 
 
 def weighted_median(values: ArrayLike, weights: ArrayLike) -> Array:

@@ -29,8 +29,7 @@ def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:
     import pandas as pd
 
     rows = {
-        kind: {r.spec.key: r.provenance["wall_seconds"] for r in found}
-        for kind, found in kinds.items()
+        kind: {r.key: r.provenance["wall_seconds"] for r in found} for kind, found in kinds.items()
     }
     return pd.DataFrame(
         {
@@ -42,7 +41,7 @@ def summary(kinds: Mapping[str, Iterable[Result]]) -> pd.DataFrame:
 
 def provenance(results: Iterable[Result], seeds: Iterable[int]) -> dict[str, object]:
     """What the ledger records about a chapter's runs."""
-    found = {r.spec.key: r for r in results}
+    found = {r.key: r for r in results}
     kinds: dict[str, int] = {}
     for r in found.values():
         kinds[r.spec.kind] = kinds.get(r.spec.kind, 0) + 1

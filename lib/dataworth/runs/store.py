@@ -92,6 +92,12 @@ class Result:
     provenance: dict[str, Any]
     sha256: str = field(repr=False)
 
+    @property
+    def key(self) -> str:
+        """Under which it was stored; `spec.key` is what today's code on this machine would ask
+        for, and takes milliseconds to find."""
+        return self.path.name
+
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         with told(self.path.parent.parent), (self.path / "arrays.npz").open("rb") as file:

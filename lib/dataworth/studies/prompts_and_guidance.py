@@ -399,11 +399,11 @@ class Study(base.Study):
         metrics = {m: np.array([self.fidelity[c].metrics[m] for c in chosen]) for m in METRICS}
         controls = np.array([metrics[name] for name in given]).reshape(len(given), len(chosen))
         rng = np.random.default_rng([self.params.seed, 9])
-        draws = [partial_spearman(metrics[metric], y[:, 0], controls)]
-        for b in range(1, y.shape[1]):
-            rows = rng.integers(len(chosen), size=len(chosen))
-            draws.append(partial_spearman(metrics[metric][rows], y[rows, b], controls[:, rows]))
-        return first_and_rest(np.array(draws))
+        n, draws = y.shape
+        rows = np.vstack([np.arange(n), rng.integers(n, size=(draws - 1, n))])  # (1 + B, n)
+        drawn = np.take_along_axis(y.T, rows, axis=1)
+        held = controls[:, rows].swapaxes(0, 1)  # (1 + B, c, n)
+        return first_and_rest(partial_spearman(metrics[metric][rows], drawn, held))
 
     def ranks(self) -> pd.DataFrame:
         """Rank correlation with `target` of every score, `alone` and `partial` (with `HELD`
