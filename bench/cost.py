@@ -24,6 +24,7 @@ from dataworth.images import classifiers
 from dataworth.optimisation import Descent
 from dataworth.runs.report import PEAK, UTILISATION
 from dataworth.studies import image_cost as cost
+from dataworth.studies import networks
 from dataworth.text.models import MODELS, next_token_nats
 from dataworth.text.training import PRETRAINING
 
@@ -33,7 +34,7 @@ Step = Callable[[], object]
 def stable_diffusion(batch: int = 16) -> tuple[Step, float, float]:
     """One guided U-Net step: a call, images done by it (1/50 of a batch), operations."""
     with torch.device(compute.device()):
-        unet: Any = cost.stable_diffusion_unet().to(compute.inference_dtype()).eval()
+        unet: Any = networks.stable_diffusion_unet().to(compute.inference_dtype()).eval()
         latents = torch.randn(2 * batch, 4, 64, 64, dtype=unet.dtype)
         text = torch.randn(2 * batch, 77, 768, dtype=unet.dtype)
 
@@ -41,7 +42,7 @@ def stable_diffusion(batch: int = 16) -> tuple[Step, float, float]:
         with torch.inference_mode():
             unet(latents, 500, text)
 
-    forward = cost.generator_network("stable-diffusion-v1-5").forward
+    forward = networks.generator_network("stable-diffusion-v1-5").forward
     return step, batch / 50, 2 * batch * forward
 
 
