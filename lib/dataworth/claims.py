@@ -27,7 +27,15 @@ from dataworth.errors import UserError, cannot_write
 from dataworth.paths import build_dir, project_root, recorded_runs, shown
 from dataworth.sealed import Damaged, read_sealed, seal
 from dataworth.tables import signed
-from dataworth.verdicts import QUANTILES, Rule, Spread, Verdict, number, reason, span, summary
+from dataworth.verdicts import (
+    QUANTILES,
+    Rule,
+    Spread,
+    Verdict,
+    estimated,
+    reason,
+    summary,
+)
 
 OTHER = "recorded under an older definition"
 
@@ -342,16 +350,14 @@ def recorded_ledgers(root: Path, chapter: str) -> tuple[list[Ledger], list[str]]
 
 def recordings(chapter: str) -> list[Ledger]:
     """The ledgers of the chapter's recorded runs, by profile; damaged ones are left out."""
-    root = project_root()
-    return recorded_ledgers(root, chapter)[0] if root else []
+    return recorded_ledgers(root, chapter)[0] if (root := project_root()) else []
 
 
 def recorded(chapter: str) -> dict[str, Any] | None:
     """The last of `recordings`, the largest run, to draw beside this one; what `write` made of
     infinite and missing numbers in its evidence is undone. None if there is none."""
-    if not (found := recordings(chapter)):
-        return None
-    return {**found[-1], "evidence": _numbers(found[-1]["evidence"])}
+    found = recordings(chapter)
+    return {**found[-1], "evidence": _numbers(found[-1]["evidence"])} if found else None
 
 
 def table(claims: Sequence[Claim], chapter: str) -> str:
@@ -460,17 +466,6 @@ def badge(line: Line) -> str:
 
 def _safe(text: str) -> str:
     return escape(signed(plain(text)))
-
-
-def estimated(line: Line) -> str:
-    """Estimate, interval and unit of a line of a ledger; words where nothing was measured, and
-    instead of an interval whose ends are both infinite, as the estimate is."""
-    if line["estimate"] is None and line["verdict"] == Verdict.NOT_MEASURABLE:
-        return "not measured"
-    middle, ends = number(line["estimate"]), span(line["interval"])
-    if ends == f"[{middle}, {middle}]" and "∞" in ends:
-        return f"{middle} {line['unit']}, at both ends of the interval".replace(" ,", ",")
-    return signed(f"{middle} {ends} {line['unit']}".strip())
 
 
 def counts(claims: Sequence[Line]) -> str:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Literal
 
+from dataworth.tables import signed
+
 TAIL = 0.025  # of a 95 % interval, on each side
 Z = 1.959963984540054  # standard normal quantile at 1 - TAIL
 POWER = 1 + 0.8416212335729143 / Z  # half widths that are seen in 80 of 100 repetitions
@@ -345,3 +347,14 @@ def number(value: float | str | None) -> str:
 def span(interval: Sequence[float | str | None]) -> str:
     """An interval for a reader, such as "[0.4, ∞]"."""
     return f"[{number(interval[0])}, {number(interval[1])}]"
+
+
+def estimated(line: Mapping[str, Any]) -> str:
+    """Estimate, interval and unit of a line of a ledger; words where nothing was measured, and
+    instead of an interval whose ends are both infinite, as the estimate is."""
+    if line["estimate"] is None and line["verdict"] == Verdict.NOT_MEASURABLE:
+        return "not measured"
+    middle, ends = number(line["estimate"]), span(line["interval"])
+    if ends == f"[{middle}, {middle}]" and "∞" in ends:
+        return f"{middle} {line['unit']}, at both ends of the interval".replace(" ,", ",")
+    return signed(f"{middle} {ends} {line['unit']}".strip())
