@@ -180,10 +180,10 @@ def run_sphinx(layout: Layout, source: Path, output: Path, how: Sequence[str], l
     """Jupyter Book on a source, its pages below `output`/_build. Raises UserError with the
     warnings."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    tool = Path(sys.executable).with_name("jupyter-book")
+    command = [sys.executable, "-m", "dataworth.book.pages", "build", str(source)]
     with log.open("wb") as stream:
         status = subprocess.run(
-            [str(tool), "build", str(source), "--path-output", str(output), *how],
+            [*command, "--path-output", str(output), *how],
             cwd=layout.build,
             env={**os.environ, **house(layout), **PINNED},
             stdin=subprocess.DEVNULL,
