@@ -105,7 +105,7 @@ show(
 # ## How fast does the worth decay?
 #
 # The law with one size of model has four parameters: floor, scale and exponent of the loss, and $R^*$. The simpler rules have the first
-# three.
+# three. All are fitted to the trainings up to the lowest loss of their set: none of them can follow a loss that rises again.
 
 # %%
 errors, rules = study.errors(), study.rules
@@ -138,7 +138,7 @@ ledger = claims.judge(
     unique=repeated[0], epochs=OFTEN, new=new[0],
     once=study.losses[repeated[0], 1].over(study.losses[new]),
     own=errors["worth decays"], as_new=errors["repeated as new"], for_nothing=errors["repeated for nothing"],
-    cells=len(study.losses),
+    of_all=study.of_all_cells(), cells=int(study.falling.sum()), left=int((~study.falling).sum()),
 )  # fmt: skip
 ledger
 
@@ -159,8 +159,9 @@ claims.write(
 #
 # - **A small model has little to forget.** How soon text is used up depends on how much of it a model can hold. The published $R^*$ is
 #   of models ten thousand times as large on sets a million times as large.
-# - **Losses may rise.** Read often enough, a small set is learned by heart, and the loss on other text rises (with sixteen readings of
-#   16,000 tokens it did). The law only levels off: such cells pull $R^*$ down and raise the law's error.
+# - **Losses may rise.** Read often enough, a small set is learned by heart, and the loss on other text rises. The law only levels off,
+#   so trainings beyond the lowest loss of their set are left out of it; which set reaches its lowest loss when is itself a matter of chance. The
+#   ledger has the $R^*$ of every training beside it.
 # - **Few steps.** A short training stops before it has made of its text what it could: part of what a second reading gains is more
 #   steps, not more text. That flatters repetition here.
 # - **One length of schedule for each cell.** Learning rate and batch are those of all cells, best for none of them.

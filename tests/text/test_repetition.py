@@ -83,6 +83,23 @@ def test_the_law_is_found_where_it_holds(r_star, monkeypatch):
     assert list(study.law_table().index) == list(study.rules)
 
 
+def test_a_loss_that_rises_again_is_none_of_the_laws(monkeypatch):
+    """R* is the planted one, although the smallest set is learned by heart after four readings."""
+    params = cell(Repetition)
+    made = {}
+    for unique, epochs in params.cells():
+        effective = unique * (1 + 5 * (1 - np.exp(-(epochs - 1) / 5)))
+        loss = 1.5 + 60 * effective**-0.3 + (0.4 if (unique, epochs) == params.cells()[3] else 0)
+        made[unique, epochs] = estimate(loss, np.full(50, loss))
+    monkeypatch.setattr("test_repetition.LOSSES", made)
+    study = Made(params, {})
+    assert params.cells()[3] == (16_000, 8)
+    assert np.flatnonzero(~study.falling).tolist() == [3]
+    assert study.decay_constant().value == pytest.approx(5, rel=1e-3)
+    assert study.of_all_cells().value < 4
+    assert study.errors()["worth decays"].value < 1e-6
+
+
 def test_where_repeated_text_is_as_good_as_new_the_rule_says_so(monkeypatch):
     params = cell(Repetition)
     made = {

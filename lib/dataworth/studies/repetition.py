@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from dataworth.arrays import Array
@@ -198,16 +199,30 @@ class Study(base.Study):
         ones = np.ones(len(rows))
         return {"N": ones, "D": read, "U_N": ones, "U_D": np.minimum(unique, read)}
 
-    def fit(self, repeats: float | None = None) -> Fit:
-        """The data-constrained law with one size of model; repeats: R*, where it is given.
+    @cached_property
+    def falling(self) -> NDArray[np.bool_]:
+        """(cells,) which cells the rules are fitted to: those up to the lowest loss of their set.
+        Beyond it a model learns its text by heart and the loss on other text rises, which none of
+        the rules can do."""
+        lowest = {
+            unique: min((e.value, epochs) for (u, epochs), e in self.losses.items() if u == unique)
+            for unique, _ in self.losses
+        }
+        return np.array([epochs <= lowest[unique][1] for unique, epochs in self.losses])
+
+    def fit(self, repeats: float | None = None, among: NDArray[np.bool_] | None = None) -> Fit:
+        """The data-constrained law with one size of model; repeats: R*, where it is given; among:
+        the cells (default: `falling`).
 
         A N^-alpha is a constant then, which E holds."""
         from dataworth.fit import fit
 
-        cells = self.losses.values()
+        some = self.falling if among is None else among
+        cells = [e for e, taken in zip(self.losses.values(), some, strict=True) if taken]
         fixed = {"A": 1e-9, "alpha": 1.0, "R_N": 1.0} | ({"R_D": repeats} if repeats else {})
         return fit(
-            {**self.sizes, "loss": np.array([e.value for e in cells])},
+            {name: of[some] for name, of in self.sizes.items()}
+            | {"loss": np.array([e.value for e in cells])},
             law="repetition", x=("N", "D", "U_N", "U_D"), y="loss", fixed=fixed,
             draws=np.stack([e.draws for e in cells], 1),
         )  # fmt: skip
@@ -217,9 +232,14 @@ class Study(base.Study):
         """The data-constrained law, all parameters free but the model's."""
         return self.fit()
 
-    def decay_constant(self) -> Estimate:
+    def decay_constant(self, law: Fit | None = None) -> Estimate:
         """R* of the law: after so many repetitions a further one is worth 1/e of new text."""
-        return estimate(self.law.params["R_D"], self.law.draws["R_D"])
+        law = law or self.law
+        return estimate(law.params["R_D"], law.draws["R_D"])
+
+    def of_all_cells(self) -> Estimate:
+        """R* of the law fitted to every cell."""
+        return self.decay_constant(self.fit(among=np.ones(len(self.losses), dtype=bool)))
 
     @cached_property
     def rules(self) -> dict[str, Fit]:
@@ -231,11 +251,11 @@ class Study(base.Study):
         }
 
     def errors(self) -> dict[str, Estimate]:
-        """Root mean squared error of the log loss of each rule over the cells."""
+        """Root mean squared error of the log loss of each rule over the cells it is fitted to."""
         names = ("N", "D", "U_N", "U_D")
-        x = np.stack([self.sizes[name] for name in names], -1)
-        seen = np.log([e.value for e in self.losses.values()])
-        drawn = np.log(np.stack([e.draws for e in self.losses.values()], 1))
+        x = np.stack([self.sizes[name][self.falling] for name in names], -1)
+        seen = np.log([e.value for e in self.losses.values()])[self.falling]
+        drawn = np.log(np.stack([e.draws for e in self.losses.values()], 1))[:, self.falling]
         found = {}
         for name, law in self.rules.items():
             off = np.log(law.mean(x))
