@@ -143,8 +143,8 @@ def best_of(estimates: Mapping[str, Estimate], level: float = 0.95) -> tuple[str
     """Name of the largest of m estimates, and an interval of the largest true value.
 
     Picking the best of several arms favours luck. Each of the m intervals is therefore made at
-    level 1 - (1 - level) / m (Bonferroni): all hold at once with `level`, and then the largest
-    true value lies between the largest lower and the largest upper end.
+    level 1 - (1 - level) / m (Bonferroni): all hold at once with `level`, and then so does the
+    interval from the highest of their lower ends to the highest of their upper ends.
     """
     best = max(estimates, key=lambda name: estimates[name].value)
     within = 1 - (1 - level) / len(estimates)

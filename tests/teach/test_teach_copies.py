@@ -69,3 +69,13 @@ def test_what_is_left_reads_on():
     assert copies.without(SOURCE).splitlines() == [
         "# %% [markdown]", "# **1.** How many?", "#", "#", "# **2.** Why?",
     ]  # fmt: skip
+
+
+def test_no_page_and_no_docstring_has_words_of_a_solution():
+    """`make class` refuses a book whose pages, those of docstrings too, tell what a student is to
+    find out: found here without building one."""
+    sources = [chapter.source.read_text() for chapter in chapters.find(LAYOUT.root)]
+    library = LAYOUT.root / "lib" / "dataworth"
+    documented = ("*.py", "fit/*.py", "figures/*.py", "data/*.py", "runs/*.py", "studies/*.py")
+    pages = [*LAYOUT.book.rglob("*.md"), *(p for kind in documented for p in library.glob(kind))]
+    assert copies.leaks(pages, sources) == []
