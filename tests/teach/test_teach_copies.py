@@ -79,3 +79,13 @@ def test_no_page_and_no_docstring_has_words_of_a_solution():
     documented = ("*.py", "fit/*.py", "figures/*.py", "data/*.py", "runs/*.py", "studies/*.py")
     pages = [*LAYOUT.book.rglob("*.md"), *(p for kind in documented for p in library.glob(kind))]
     assert copies.leaks(pages, sources) == []
+
+
+def test_what_is_not_looked_at_may_say_it(tmp_path):
+    """Pages of an earlier book: those of this one take their place."""
+    source = CHAPTERS[0].source.read_text()
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "old.html").write_text(copies.solutions(source)[0])
+    copies.check(tmp_path, [source], aside=tmp_path / "book")
+    with pytest.raises(UserError, match=r"1 student files: old\.html"):
+        copies.check(tmp_path, [source])

@@ -78,13 +78,17 @@ def leaks(files: Iterable[Path], sources: Iterable[str]) -> list[str]:
     return found
 
 
-def check(folder: Path, sources: Iterable[str]) -> None:
-    """Raises UserError where a text below `folder` holds words of a solution."""
+def check(folder: Path, sources: Iterable[str], aside: Path | None = None) -> None:
+    """Raises UserError where a text below `folder`, but not below `aside`, holds words of a
+    solution."""
     kinds = {".html", ".ipynb", ".py", ".md", ".js", ".txt", ".json", ".csv"}
     files = [
         p
         for p in sorted(folder.rglob("*"))
-        if p.suffix in kinds and p.is_file() and p.name != "tex-svg.js"
+        if p.suffix in kinds
+        and p.is_file()
+        and p.name != "tex-svg.js"
+        and not (aside and p.is_relative_to(aside))
     ]
     if found := leaks(files, sources):
         raise UserError(f"Solutions stand in {len(found)} student files: {'; '.join(found[:5])}.")

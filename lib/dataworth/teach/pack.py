@@ -73,11 +73,11 @@ def build(
             one.student()
             one.instructor()
         say(f"{chapter.id}: {layout.show(out / 'slides' / f'{chapter.stem}.html')}")
-    if not slides_only:
-        copies.check(out / "student", sources)
     if book:
         _book(layout, plan, out / "sources")
-        copies.check(out / "student", sources)
+    # Pages of an earlier book are not looked at: they are those of the texts of then.
+    pages = StudentBook(layout.root, layout.profile, layout).build
+    copies.check(out / "student", sources, aside=None if book else pages)
     return out
 
 
