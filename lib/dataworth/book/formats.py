@@ -106,8 +106,8 @@ def _tidy(made: Path, target: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as out:
             for name in source.namelist():  # `mimetype` stays first, and is not compressed
                 data: str | bytes = tidy.get(name) or source.read(name)
-                if name == "content.opf":
-                    data = _manifest(source.read(name).decode(), held)
+                if isinstance(data, bytes) and name == "content.opf":
+                    data = _manifest(data.decode(), held)
                 stored = zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED
                 out.writestr(name, data, stored)
     temporary.replace(target)

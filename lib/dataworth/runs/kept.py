@@ -256,8 +256,8 @@ class _Keeper:
             spec = cast(Spec, result.spec)
             self.results[of] = {
                 "kind": spec.kind, "class": f"{type(spec).__module__}:{type(spec).__qualname__}",
-                "spec": spec.model_dump(mode="json"), "key": result.path.name,
-                "older": result.path.name != spec.key,
+                "spec": spec.model_dump(mode="json"), "key": result.key,
+                "older": result.key != spec.key,
                 "metrics": result.metrics, "provenance": result.provenance,
                 "names": list(arrays),
             }  # fmt: skip

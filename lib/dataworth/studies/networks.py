@@ -110,16 +110,25 @@ def _ours(generator: str, family: str) -> Network:
     return Network(parts, config.image_size, config.image_channels, forward, source=source)
 
 
-def _clip_text(projected: bool) -> torch.nn.Module:
-    """The text encoder of CLIP ViT-L/14, with or without its projection."""
+def _clip_text(
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    *,
+    projection: int = 768,
+    activation: str = "quick_gelu",
+    projected: bool = False,
+) -> torch.nn.Module:
+    """The text encoder of a CLIP, by default of ViT-L/14, with or without its projection."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        projection_dim=768,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        hidden_act=activation,
+        projection_dim=projection,
     )
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
@@ -134,33 +143,24 @@ def stable_diffusion_unet() -> torch.nn.Module:
 
 def _stable_diffusion(source: str) -> Network:
     """Stable Diffusion 1.5."""
-    return _latent(source, stable_diffusion_unet(), _clip_text(projected=False), 768)
+    return _latent(source, stable_diffusion_unet(), _clip_text(), 768)
 
 
 def _turbo(source: str) -> Network:
     """SD-Turbo, CommonCanvas-S: Stable Diffusion 2.1's networks, OpenCLIP ViT-H's text encoder."""
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     unet: Any = UNet2DConditionModel(
         cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
     )
-    words = CLIPTextConfig(
-        hidden_size=1024,
-        intermediate_size=4096,
-        num_hidden_layers=23,
-        num_attention_heads=16,
-        hidden_act="gelu",
-        projection_dim=512,
-    )
-    return _latent(source, unet, CLIPTextModel(words), 1024)
+    words = _clip_text(1024, 23, 16, projection=512, activation="gelu")
+    return _latent(source, unet, words, 1024)
 
 
 def _sdxl(source: str) -> Network:
     """SDXL-Turbo: the networks of SDXL, two text encoders (Podell et al. 2023, Table 1)."""
     import torch
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
     unet: Any = UNet2DConditionModel(
         block_out_channels=(320, 640, 1280),
@@ -174,16 +174,9 @@ def _sdxl(source: str) -> Network:
         addition_time_embed_dim=256,
         projection_class_embeddings_input_dim=2816,
     )
-    large = CLIPTextConfig(
-        hidden_size=1280,
-        intermediate_size=5120,
-        num_hidden_layers=32,
-        num_attention_heads=20,
-        hidden_act="gelu",
-        projection_dim=1280,
-    )
+    large = _clip_text(1280, 32, 20, projection=1280, activation="gelu", projected=True)
     pooled = {"text_embeds": torch.empty(1, 1280), "time_ids": torch.empty(1, 6)}
-    text = torch.nn.ModuleList([_clip_text(projected=False), CLIPTextModelWithProjection(large)])
+    text = torch.nn.ModuleList([_clip_text(), large])
     return _latent(source, unet, text, 2048, added_cond_kwargs=pooled)
 
 

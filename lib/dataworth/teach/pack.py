@@ -73,11 +73,12 @@ def build(
             one.student()
             one.instructor()
         say(f"{chapter.id}: {layout.show(out / 'slides' / f'{chapter.stem}.html')}")
+    pages = StudentBook(layout.root, layout.profile, layout)
     if book:
-        _book(layout, plan, out / "sources")
-    # Pages of an earlier book are not looked at: they are those of the texts of then.
-    pages = StudentBook(layout.root, layout.profile, layout).build
-    copies.check(out / "student", sources, aside=None if book else pages)
+        _book(pages, plan, out / "sources")
+    if book or not slides_only:
+        # Pages of an earlier book are not looked at: they are those of the texts of then.
+        copies.check(out / "student", sources, aside=None if book else pages.build)
     return out
 
 
@@ -195,7 +196,7 @@ def told_ahead(found: Forecast) -> str:
     )
 
 
-def _book(layout: Layout, plan: tasks.Plan, sources: Path) -> None:
+def _book(whole: StudentBook, plan: tasks.Plan, sources: Path) -> None:
     """The built pages without solutions."""
     shutil.rmtree(sources, ignore_errors=True)
     chapters: list[Chapter] = []
@@ -206,7 +207,6 @@ def _book(layout: Layout, plan: tasks.Plan, sources: Path) -> None:
         if c.claims.is_file():
             write_changed(chapters[-1].claims, c.claims.read_bytes())
     notebooks = {id_: copies.student(of) for id_, of in plan.notebooks.items()}
-    whole = StudentBook(layout.root, layout.profile, layout)
     site.write_site(whole, chapters, notebooks, plan.headers, plan.parameters)
     if not site.html_is_current(whole):
         site.build_html(whole)
